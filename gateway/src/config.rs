@@ -1,0 +1,161 @@
+//! `Config`: what the operator's TOML file means, resolved. Every default lives here; a value that
+//! exists is in range and every reference exists.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// A resolved configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub endpoint: EndpointConfig,
+    pub overlay: OverlayConfig,
+    pub admission: AdmissionMode,
+    pub admin: AdminConfig,
+    pub telemetry: TelemetryConfig,
+    pub store: StoreConfig,
+    pub usage: UsageConfig,
+    pub secrets: SecretsConfig,
+    pub workers: WorkersConfig,
+    pub timeouts: TimeoutsConfig,
+}
+
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// The endpoint's generated name is `adjective-noun.<domain>`.
+    pub domain: String,
+    /// Claims this host name; otherwise one is generated when the first provider is connected.
+    pub name: Option<String>,
+    pub tls: EndpointTls,
+    /// TLS port; 443 by default.
+    pub port: u16,
+    /// Also serve plain HTTP inside the tunnel on this port.
+    pub plain_port: Option<u16>,
+}
+
+#[derive(Debug, Clone)]
+pub enum EndpointTls {
+    /// A CA made at the first start, kept in the store; it issues the endpoint's certificate.
+    InternalCa,
+    /// PEM files, read again when they change.
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+#[derive(Debug, Clone)]
+pub struct OverlayConfig {
+    /// The overlay's device (`wt0`); listeners are bound to it.
+    pub interface: String,
+    /// Addresses to listen on; empty means every address of the device.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Whether the kernel program must stand in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdmissionMode {
+    Required,
+    Preferred,
+    Off,
+}
+
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// Unix socket of the management API; root and the service's user need no token there.
+    pub socket: PathBuf,
+    /// TCP address of the management API; callers need a token.
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Directory of the embedded store.
+    pub path: PathBuf,
+    /// Writes are refused below this much free space.
+    pub free_bytes_min: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct UsageConfig {
+    /// Directory of the spool and the index.
+    pub path: PathBuf,
+    /// A record is durable at most this long after its exchange ended.
+    pub flush_interval: Duration,
+    /// Batches that may wait for the disk, per worker.
+    pub queue_batches_limit: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct SecretsConfig {
+    pub master_key: MasterKeySource,
+}
+
+#[derive(Debug, Clone)]
+pub enum MasterKeySource {
+    /// A systemd credential of this name, in `$CREDENTIALS_DIRECTORY`.
+    SystemdCredential(String),
+    /// 32 bytes, base64; mode 0600; made at the first start.
+    File(PathBuf),
+    /// A passphrase in a file; the key is derived with Argon2id.
+    PassphraseFile(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+pub struct WorkersConfig {
+    /// One per core by default.
+    pub count: usize,
+    pub driver: Driver,
+    /// Pin each worker to its core.
+    pub pin: bool,
+    /// Open downstream connections per worker.
+    pub connections_limit: usize,
+    /// Open downstream connections per peer and worker.
+    pub connections_per_peer_limit: usize,
+    /// Exchanges in flight per worker.
+    pub exchanges_limit: usize,
+    /// Request head in bytes, each side.
+    pub head_bytes_limit: usize,
+    /// One JSON request body.
+    pub body_bytes_limit: usize,
+    /// All request bodies held by a worker.
+    pub held_body_bytes_limit: usize,
+}
+
+/// Which monoio driver a worker runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring where it works, else epoll; the choice and its reason are logged.
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+/// The one table of time limits. Provider-side ones are the defaults a provider may override.
+#[derive(Debug, Clone)]
+pub struct TimeoutsConfig {
+    pub tls_handshake: Duration,
+    pub request_head: Duration,
+    /// Between two reads of a request body.
+    pub request_body_idle: Duration,
+    /// A downstream connection without a request.
+    pub keep_alive: Duration,
+    /// An agent that takes nothing of its answer.
+    pub response_write_idle: Duration,
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub idle: Duration,
+    pub total: Option<Duration>,
+    /// A pooled upstream connection that is not used.
+    pub upstream_keep_alive: Duration,
+    /// A pooled upstream connection, used or not, is not reused beyond this age.
+    pub upstream_age_max: Duration,
+    /// How long a new exchange may wait for the usage log.
+    pub usage_log_wait: Duration,
+    pub drain: Duration,
+}

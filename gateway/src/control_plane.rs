@@ -1,0 +1,17 @@
+//! Keeps state and serves everything but traffic, on one small tokio runtime. Running streams never
+//! wait for anything in here.
+
+pub mod resource;
+pub mod store;
+
+pub mod ca;
+pub mod catalog;
+pub mod resolve;
+pub mod seal;
+pub mod snapshot;
+
+pub mod api;
+pub mod listeners;
+pub mod metrics;
+pub mod telemetry;
+pub mod usage;

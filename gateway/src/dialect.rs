@@ -1,0 +1,154 @@
+//! What a vendor's wire format means: path shapes, where the model is, usage fields, error shape.
+//! Pure: bytes and values in, values out. One module per vendor family; adding a vendor touches one.
+
+pub mod anthropic;
+pub mod error_body;
+pub mod json;
+pub mod meter;
+pub mod openai;
+pub mod price;
+pub mod sse;
+
+use http::{HeaderName, Method};
+
+/// A family of request and response shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Dialect {
+    OpenAi = 0,
+    Anthropic = 1,
+    /// Connectable, not implemented yet.
+    Bedrock = 2,
+    /// Connectable, not implemented yet.
+    Vertex = 3,
+}
+
+impl Dialect {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
+            Self::Vertex => "vertex",
+        }
+    }
+}
+
+/// A set of dialects. Empty stands for any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DialectSet(u8);
+
+impl DialectSet {
+    pub const ANY: Self = Self(0);
+
+    pub fn of(dialects: &[Dialect]) -> Self {
+        Self(dialects.iter().fold(0, |set, d| set | 1 << *d as u8))
+    }
+
+    pub fn is_any(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn contains(self, dialect: Dialect) -> bool {
+        self.0 & (1 << dialect as u8) != 0
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    ChatCompletions,
+    Completions,
+    Responses,
+    /// A stored response or what belongs to it: `/responses/{id}…`.
+    StoredResponse,
+    ResponsesInputTokens,
+    Embeddings,
+    Messages,
+    CountTokens,
+    /// `GET /v1/models`: answered from what the caller may use.
+    ListModels,
+    /// `GET /v1/models/{id}`.
+    GetModel,
+    /// Files, batches, audio, images…: passed through.
+    Other,
+}
+
+impl Operation {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat_completions",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::StoredResponse => "stored_response",
+            Self::ResponsesInputTokens => "responses_input_tokens",
+            Self::Embeddings => "embeddings",
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+            Self::ListModels => "list_models",
+            Self::GetModel => "get_model",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Where a request says which model it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelSource<'a> {
+    /// Top-level key `model` of a JSON body: the body is scanned and held until it is complete.
+    Body,
+    /// In the path.
+    Path(&'a str),
+    /// Nowhere: routed by dialect alone, the body streams through unread.
+    None,
+}
+
+/// What the path of a request says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Classified<'a> {
+    pub dialect: Dialect,
+    pub operation: Operation,
+    pub model: ModelSource<'a>,
+}
+
+/// How a provider is told who calls; formats in `facts` of NetBird's catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityFormat {
+    /// Two plain headers.
+    HeaderPair {
+        user: Option<HeaderName>,
+        groups: Option<HeaderName>,
+        /// Also written into the JSON body (LiteLLM: `user` and `metadata.tags`).
+        body: BodyIdentity,
+    },
+    /// One header with a JSON object.
+    JsonHeader {
+        header: HeaderName,
+        user_key: Option<Box<str>>,
+        groups_key: Option<Box<str>>,
+        /// Values are cut to this many bytes.
+        value_bytes_limit: usize,
+    },
+    /// Top-level `user` of the JSON body.
+    Body(BodyIdentity),
+}
+
+/// Which fields of a JSON body carry the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BodyIdentity {
+    /// Top-level `user`.
+    pub user: bool,
+    /// `metadata.tags`.
+    pub tags: bool,
+}
+
+/// Reads method, path (without query) and the presence of `anthropic-version`, by which the two
+/// vendors that share `/v1/models` and `/v1/files` are told apart. `None`: no dialect has this path.
+pub fn classify<'a>(
+    method: &Method,
+    path: &'a str,
+    has_anthropic_version: bool,
+) -> Option<Classified<'a>> {
+    let _ = (method, path, has_anthropic_version);
+    todo!()
+}

@@ -1,0 +1,10 @@
+//! What crosses between the planes: `Snapshot` goes down, `ExchangeRecord` and `Counters` come up.
+//! Plain data; blind to both planes.
+
+pub mod command;
+pub mod counters;
+pub mod publish;
+pub mod queue;
+pub mod reason;
+pub mod record;
+pub mod snapshot;

@@ -1,0 +1,204 @@
+//! `Snapshot`: the immutable view of configuration that a worker serves from. The control plane
+//! compiles it, publishes it whole, and frees old ones; a worker only reads.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue};
+
+use crate::{
+    dialect::{DialectSet, IdentityFormat},
+    secret::Secret,
+};
+
+/// Everything a worker needs to serve a request, except the limits ledger and its own counters.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The publisher's sequence number; a worker swaps when it changes.
+    pub revision: u64,
+    pub endpoint: Endpoint,
+    /// Overlay address to who is there. An address that is missing is no peer.
+    pub peers: HashMap<IpAddr, Arc<Principal>>,
+    /// Enabled providers, oldest first.
+    pub providers: Vec<Arc<Provider>>,
+    /// Enabled policies.
+    pub policies: Vec<Arc<Policy>>,
+}
+
+/// The names under which agents may address this node.
+#[derive(Debug, Default)]
+pub struct Endpoint {
+    /// Lower-case host names and literal addresses (IPv6 without brackets) accepted in `Host`/`:authority`.
+    pub names: Vec<Box<str>>,
+    /// For new handshakes; ALPN offers `h2` and `http/1.1`. A reloaded certificate is a new snapshot.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// A group, as an index into the interned group names of one snapshot. Ids of different snapshots
+/// must not be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupIndex(pub u32);
+
+/// The authenticated party a request is attributed to.
+#[derive(Debug)]
+pub struct Principal {
+    /// User id, or peer id for a machine without a user.
+    pub id: Box<str>,
+    /// E-mail or peer name; what gateways are told and what the log shows.
+    pub display_name: Box<str>,
+    pub peer_id: Box<str>,
+    /// Sorted.
+    pub groups: Box<[Group]>,
+    /// A number unique in this process, stable across snapshots while the peer exists: counters and
+    /// caps of one peer hang on it.
+    pub slot: u32,
+}
+
+/// A named set of peers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    pub index: GroupIndex,
+    pub id: Arc<str>,
+    pub name: Arc<str>,
+}
+
+/// One upstream provider as an operator connected it.
+#[derive(Debug)]
+pub struct Provider {
+    pub id: Box<str>,
+    /// Index of this provider's counters, 1-based; 0 counts what reached no provider.
+    pub slot: ProviderSlot,
+    pub name: Box<str>,
+    pub catalog_id: Box<str>,
+    /// Request dialects this provider's own API speaks; empty means any (custom servers).
+    pub dialects: DialectSet,
+    /// Path of the upstream URL without a trailing slash; empty for the root.
+    pub base_path: Box<str>,
+    pub auth: Option<AuthHeader>,
+    /// Stamped on every request: remove, then add.
+    pub extra_headers: Vec<(HeaderName, HeaderValue)>,
+    /// How the caller's identity is told to this provider; `None` tells nothing.
+    pub identity: Option<IdentityFormat>,
+    pub models: Models,
+    /// In the order to try. Empty when the host has no usable address (yet).
+    pub targets: Vec<Arc<Target>>,
+    /// Which groups reach this provider, and by which policy.
+    pub grants: Vec<Grant>,
+    pub timeouts: Timeouts,
+}
+
+/// Index of a provider's counters; see [`Provider::slot`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProviderSlot(pub u16);
+
+/// The header that carries the provider's credential: `name: prefix‖secret`.
+#[derive(Debug, Clone)]
+pub struct AuthHeader {
+    pub name: HeaderName,
+    /// `"Bearer "`, or empty.
+    pub prefix: Box<str>,
+}
+
+/// The models a provider serves and what they cost.
+#[derive(Debug, Default)]
+pub struct Models {
+    /// Explicitly configured ids. Empty list: any model (catch-all).
+    pub listed: HashMap<Box<str>, Price>,
+    /// Catalog prices that apply to models the operator did not list or price.
+    pub defaults: Arc<HashMap<Box<str>, Price>>,
+}
+
+impl Models {
+    pub fn is_catch_all(&self) -> bool {
+        self.listed.is_empty()
+    }
+}
+
+/// Dollars × 10⁻⁹ per million tokens. `1 USD / M tokens` is `1_000_000_000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct NanoUsdPerMillion(pub u64);
+
+/// List price of one model. A missing cache rate means: billed like plain input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Price {
+    pub input: NanoUsdPerMillion,
+    pub output: NanoUsdPerMillion,
+    pub cache_read: Option<NanoUsdPerMillion>,
+    /// Short-lived cache writes (Anthropic 5 minutes, OpenAI 30 minutes).
+    pub cache_write: Option<NanoUsdPerMillion>,
+    /// Long-lived cache writes (Anthropic 1 hour, OpenAI 12 hours).
+    pub cache_write_long: Option<NanoUsdPerMillion>,
+    /// Rates that replace the above for the whole request once its input is larger.
+    pub long_context: Option<Box<LongContextPrice>>,
+}
+
+/// See [`Price::long_context`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongContextPrice {
+    /// Applies when input tokens, cached ones included, exceed this.
+    pub above_input_tokens: u64,
+    pub rates: Price,
+}
+
+/// provider × credential × address: what a connection is opened to, and what pools are keyed by.
+#[derive(Debug)]
+pub struct Target {
+    /// Unique in this process for this combination; changes when any part does, so that a pooled
+    /// connection never outlives its credential or address.
+    pub id: TargetId,
+    pub address: SocketAddr,
+    /// `host` or `host:port` for `Host`/`:authority`.
+    pub authority: Box<str>,
+    pub credential: Option<Arc<Credential>>,
+    /// `None` for `http://` upstreams.
+    pub tls: Option<TargetTls>,
+}
+
+/// See [`Target::id`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TargetId(pub u64);
+
+/// How to speak TLS to a target; ALPN offers `h2` and `http/1.1`.
+#[derive(Debug, Clone)]
+pub struct TargetTls {
+    pub config: Arc<rustls::ClientConfig>,
+    pub server_name: rustls::pki_types::ServerName<'static>,
+}
+
+/// A provider's key, unsealed in locked memory.
+#[derive(Debug)]
+pub struct Credential {
+    pub secret: Secret,
+}
+
+/// An enabled policy.
+#[derive(Debug)]
+pub struct Policy {
+    pub id: Box<str>,
+    pub name: Box<str>,
+}
+
+/// Members of `groups` reach the provider by `policy`.
+#[derive(Debug)]
+pub struct Grant {
+    pub policy: Arc<Policy>,
+    /// Sorted.
+    pub groups: Box<[GroupIndex]>,
+}
+
+/// Time limits of one exchange with a provider. Each is smaller than the one around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS handshake.
+    pub connect: Duration,
+    /// From the request's last byte to the response's head.
+    pub first_byte: Duration,
+    /// Between two reads of a response body.
+    pub idle: Duration,
+    /// The whole exchange; `None` leaves a stream that moves alone.
+    pub total: Option<Duration>,
+}
