@@ -1,8 +1,25 @@
 //! Moves bytes: one pinned thread per worker, each with its own runtime, sockets, pools and counters.
 //! accept → admit → parse → route → policy → inject → upstream → stream (+ meter) → record.
 
+pub mod accept;
+pub mod alarm;
+pub mod attempt;
 pub mod authority;
+pub mod body;
+pub mod buffer;
+pub mod connection;
+pub mod downstream;
+pub mod exchange;
+pub mod failure;
 pub mod inject;
+pub mod io;
+pub mod message;
+pub mod parse;
 pub mod policy;
+pub mod record;
+pub mod relay;
+pub mod respond;
 pub mod route;
+pub mod transport;
+pub mod upstream;
 pub mod worker;

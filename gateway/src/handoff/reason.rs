@@ -84,6 +84,8 @@ reasons! {
     TotalTimeout = ("total_timeout", Provider, 504),
     /// The answer was no HTTP, or over the limits on heads.
     ProviderProtocol = ("provider_protocol", Provider, 502),
+    /// The provider refused the credential kept for it.
+    UpstreamAuthFailed = ("upstream_auth_failed", Provider, 502),
     /// The provider closed before its answer's end.
     ProviderCut = ("provider_cut", Provider, 502),
 }
@@ -91,7 +93,8 @@ reasons! {
 impl Reason {
     /// The code in error bodies: NetBird's for what NetBird denies, ours for the rest.
     pub fn public_code(self) -> std::borrow::Cow<'static, str> {
-        if self.source() == Source::Policy {
+        // NetBird counts a refused credential among its policy codes.
+        if self.source() == Source::Policy || self == Self::UpstreamAuthFailed {
             format!("llm_policy.{}", self.code()).into()
         } else {
             format!("keyway.{}", self.code()).into()

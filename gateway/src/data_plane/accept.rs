@@ -1,0 +1,123 @@
+//! Sockets, admission and handshakes: a connection from an address that is no peer is closed before
+//! anything is read from it.
+
+use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
+
+use super::{
+    alarm::{Alarm, Elapsed},
+    buffer::Buffer,
+    connection,
+    io::{self as rt, Listener, Socket},
+    transport::Transport,
+    worker::{ConnectionGuard, Worker},
+};
+
+/// Pause after an accept failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener's accept loop.
+pub struct Acceptor {
+    listener: Listener,
+    tls: bool,
+    stopped: Cell<bool>,
+}
+
+impl Acceptor {
+    /// Takes no more connections; those that are open live on.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+        // Wakes the pending accept.
+        self.listener.shutdown();
+    }
+}
+
+/// Who is on a connection and from where.
+pub struct Peer {
+    pub address: std::net::IpAddr,
+    pub _guard: ConnectionGuard,
+}
+
+/// Starts to accept on a socket.
+pub fn open(worker: &Rc<Worker>, socket: std::net::TcpListener, tls: bool) -> io::Result<Rc<Acceptor>> {
+    let acceptor = Rc::new(Acceptor { listener: Listener::new(socket)?, tls, stopped: Cell::new(false) });
+    rt::spawn(accept_all(Rc::clone(worker), Rc::clone(&acceptor)));
+    Ok(acceptor)
+}
+
+async fn accept_all(worker: Rc<Worker>, acceptor: Rc<Acceptor>) {
+    while !acceptor.stopped.get() {
+        match acceptor.listener.accept().await {
+            Ok((socket, address)) => admit(&worker, socket, address.ip().to_canonical(), acceptor.tls),
+            Err(_) if acceptor.stopped.get() => return,
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                rt::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(worker: &Rc<Worker>, socket: Socket, address: std::net::IpAddr, tls: bool) {
+    worker.counters.connections_accepted.add(1);
+    let snapshot = worker.snapshot();
+    let Some(principal) = snapshot.peers.get(&address) else {
+        worker.counters.connections_unknown_peer.add(1);
+        tracing::debug!(%address, "refused: no such peer");
+        socket.reset_on_close();
+        return;
+    };
+    let Some(guard) = worker.admit_connection(principal.slot) else {
+        worker.counters.connections_shed.add(1);
+        tracing::debug!(%address, "refused: too many connections");
+        socket.reset_on_close();
+        return;
+    };
+    let peer = Peer { address, _guard: guard };
+    let tls = if tls { snapshot.endpoint.tls.clone() } else { None };
+    let alarm = worker.alarms.alarm();
+    rt::spawn(serve(Rc::clone(worker), socket, peer, tls, alarm));
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    socket: Socket,
+    peer: Peer,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    alarm: Alarm,
+) {
+    let mut inbox = Buffer::default();
+    let transport = match tls {
+        None => Transport::plain(socket),
+        Some(config) => match handshake(&worker, socket, config, &alarm, &mut inbox).await {
+            Ok(transport) => transport,
+            Err(error) => {
+                worker.counters.tls_handshake_failures.add(1);
+                tracing::debug!(address = %peer.address, %error, "TLS handshake failed");
+                return;
+            }
+        },
+    };
+    if transport.alpn() == Some(b"h2") {
+        connection::serve_h2(worker, peer, transport, inbox, alarm).await;
+    } else {
+        connection::serve_h1(worker, peer, transport, inbox, alarm).await;
+    }
+}
+
+async fn handshake(
+    worker: &Worker,
+    socket: Socket,
+    config: Arc<rustls::ServerConfig>,
+    alarm: &Alarm,
+    inbox: &mut Buffer,
+) -> io::Result<Transport> {
+    let session = rustls::ServerConnection::new(config).map_err(io::Error::other)?;
+    let shake = Transport::handshake(socket, session.into(), inbox);
+    match alarm.within(worker.config.timeouts.tls_handshake, shake).await {
+        Ok(result) => {
+            worker.counters.tls_handshakes.add(1);
+            result
+        }
+        Err(Elapsed) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}

@@ -1,0 +1,217 @@
+//! Time limits without a timer per wait: a task holds one alarm, setting it writes a number, and the
+//! worker's tick wakes the tasks whose time is up. Limits are therefore late by up to [`TICK`]. A drain
+//! ends waits the same way: first the idle ones, at its deadline all.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    rc::Rc,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// How often time limits, commands and batches are looked at.
+pub const TICK: Duration = Duration::from_millis(50);
+
+/// All alarms of a worker.
+#[derive(Default)]
+pub struct Alarms {
+    slots: RefCell<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    entries: Vec<Rc<Slot>>,
+}
+
+struct Slot {
+    deadline: Cell<Option<Instant>>,
+    /// The tick found the deadline passed, or a drain ended the wait.
+    fired: Cell<bool>,
+    /// The wait under way is for work that has not begun.
+    idle: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Alarms {
+    pub fn alarm(&self) -> Alarm {
+        let slot = Rc::new(Slot {
+            deadline: Cell::new(None),
+            fired: Cell::new(false),
+            idle: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        self.slots.borrow_mut().entries.push(Rc::clone(&slot));
+        Alarm { slot, total: None }
+    }
+
+    /// Wakes what is overdue and forgets alarms that were dropped.
+    pub fn tick(&self, now: Instant) {
+        let mut overdue = Vec::new();
+        self.slots.borrow_mut().entries.retain(|slot| {
+            if slot.deadline.get().is_some_and(|deadline| deadline <= now) {
+                overdue.extend(slot.fire());
+            }
+            Rc::strong_count(slot) > 1
+        });
+        overdue.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends every wait for work that has not begun.
+    pub fn end_idle(&self) {
+        self.end(|slot| slot.idle.get());
+    }
+
+    /// Ends every wait.
+    pub fn end_all(&self) {
+        self.end(|_| true);
+    }
+
+    fn end(&self, which: impl Fn(&Slot) -> bool) {
+        let ended: Vec<Waker> = (self.slots.borrow().entries.iter())
+            .filter(|slot| slot.deadline.get().is_some() && which(slot))
+            .filter_map(|slot| slot.fire())
+            .collect();
+        ended.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Slot {
+    fn fire(&self) -> Option<Waker> {
+        self.deadline.set(None);
+        self.fired.set(true);
+        self.waker.borrow_mut().take()
+    }
+}
+
+/// One task's alarm; guards one wait at a time.
+pub struct Alarm {
+    slot: Rc<Slot>,
+    /// Bounds every wait until it is lifted.
+    total: Option<Instant>,
+}
+
+/// The time was up before the wait was over.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl Alarm {
+    /// Every wait ends at `deadline` at the latest, until the next call.
+    pub fn bound_all(&mut self, deadline: Option<Instant>) {
+        self.total = deadline;
+    }
+
+    /// Whether the bound of [`Self::bound_all`] has passed.
+    pub fn total_elapsed(&self) -> bool {
+        self.total.is_some_and(|total| total <= Instant::now())
+    }
+
+    /// As [`Self::within`], for a wait that a drain may end at once.
+    pub async fn within_idle<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        self.slot.idle.set(true);
+        let result = self.within(limit, future).await;
+        self.slot.idle.set(false);
+        result
+    }
+
+    /// Waits for `future`, at most for `limit`. An elapsed future is dropped.
+    pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = std::pin::pin!(future);
+        let mut armed = Armed { slot: &self.slot, set: false };
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            if self.slot.fired.get() {
+                return Poll::Ready(Err(Elapsed));
+            }
+            if !armed.set {
+                // The clock is read only for waits that do not end at once.
+                let deadline = Instant::now() + limit;
+                self.slot.deadline.set(Some(self.total.map_or(deadline, |t| t.min(deadline))));
+                armed.set = true;
+            }
+            let mut waker = self.slot.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Disarms the slot when the wait is over, also when it is dropped.
+struct Armed<'a> {
+    slot: &'a Slot,
+    set: bool,
+}
+
+impl Drop for Armed<'_> {
+    fn drop(&mut self) {
+        if self.set {
+            self.slot.deadline.set(None);
+            self.slot.fired.set(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, task::Context};
+
+    use super::*;
+
+    struct CountWakes(std::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for CountWakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn elapses_at_a_tick_and_forgets_dropped_alarms() {
+        let wakes = Arc::new(CountWakes(0.into()));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut cx = Context::from_waker(&waker);
+        let alarms = Alarms::default();
+        let alarm = alarms.alarm();
+        {
+            let mut wait = std::pin::pin!(alarm.within(Duration::ZERO, std::future::pending::<()>()));
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+            alarms.tick(Instant::now());
+            assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+            assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
+        }
+        drop(alarm);
+        alarms.tick(Instant::now());
+        assert!(alarms.slots.borrow().entries.is_empty());
+    }
+
+    #[test]
+    fn a_wait_that_ends_at_once_arms_nothing() {
+        let alarms = Alarms::default();
+        let alarm = alarms.alarm();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut wait = std::pin::pin!(alarm.within(Duration::ZERO, std::future::ready(7)));
+        assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+        assert!(alarm.slot.deadline.get().is_none());
+    }
+
+    #[test]
+    fn the_total_bound_wins() {
+        let alarms = Alarms::default();
+        let mut alarm = alarms.alarm();
+        alarm.bound_all(Some(Instant::now()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut wait = std::pin::pin!(alarm.within(Duration::from_secs(60), std::future::pending::<()>()));
+        assert!(wait.as_mut().poll(&mut cx).is_pending());
+        alarms.tick(Instant::now());
+        assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
+    }
+}

@@ -1,0 +1,282 @@
+//! From a permitted request to a provider that has begun to answer: targets in order, with the few
+//! retries that are safe.
+
+use std::{future::poll_fn, io, rc::Rc, sync::Arc, task::Poll, time::Instant};
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use super::{
+    alarm::{Alarm, Elapsed},
+    body::RequestBody,
+    downstream::Downstream,
+    failure::Failure,
+    inject::{self, BodyLength},
+    io::{Raced, race},
+    message::{Framing, RequestHead, ResponseHead},
+    policy::Permit,
+    record::Recorder,
+    relay::Answer,
+    upstream::{self, Ready, Upstream, h1::H1Exchange, h2::{self, H2Exchange}, pool::{Acquired, StreamGuard}},
+    worker::Worker,
+};
+use crate::{
+    dialect::json::{self, Splice},
+    handoff::{reason::Reason, record::Attempt, snapshot::Target},
+};
+
+/// Room for a request head; most fit.
+const HEAD_BYTES: usize = 2048;
+/// Tries for one request, all targets together.
+const ATTEMPTS_LIMIT: usize = 4;
+
+/// What may follow a failed try.
+enum Retry {
+    No,
+    /// The connection's age was at fault; the provider has not seen the request.
+    SameTarget,
+    /// The target could not be reached.
+    NextTarget,
+}
+
+/// Sends the request until a provider answers or no safe try is left.
+pub async fn answer(
+    worker: &Rc<Worker>,
+    head: &RequestHead,
+    permit: &Permit<'_>,
+    body: &RequestBody,
+    down: &mut Downstream<'_>,
+    alarm: &Alarm,
+    recorder: &mut Recorder,
+) -> Result<Answer, Failure> {
+    let splices = inject::splices(permit, body.scanned());
+    let mut targets = permit.provider().targets.iter();
+    let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
+    let mut fresh = false;
+    for tries_left in (0..ATTEMPTS_LIMIT).rev() {
+        let mut attempt = Attempt { target_id: target.id.0, connect_us: 0, status: 0 };
+        let tried = Try { worker, head, permit, body, splices: &splices.splices, target, fresh };
+        let result = tried.run(down, alarm, recorder, &mut attempt).await;
+        recorder.attempts.push(attempt);
+        let (failure, retry) = match result {
+            Ok((upstream, head, sent)) => {
+                let hide_usage_chunk = splices.hide_usage_chunk;
+                return Ok(Answer { upstream, head, sent, hide_usage_chunk });
+            }
+            Err(failed) => failed,
+        };
+        let next = match retry {
+            Retry::SameTarget if !fresh => Some((target, true)),
+            Retry::NextTarget => targets.next().map(|next| (next, false)),
+            Retry::SameTarget | Retry::No => None,
+        };
+        match next {
+            Some(next) if tries_left > 0 => {
+                (target, fresh) = next;
+                worker.counters.provider(permit.provider().slot).retries.add(1);
+            }
+            Some(_) | None => return Err(failure),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// One try on one target.
+struct Try<'a> {
+    worker: &'a Rc<Worker>,
+    head: &'a RequestHead,
+    permit: &'a Permit<'a>,
+    body: &'a RequestBody,
+    splices: &'a [Splice],
+    target: &'a Arc<Target>,
+    /// Do not take a pooled connection.
+    fresh: bool,
+}
+
+type Tried = Result<(Upstream, ResponseHead, Instant), (Failure, Retry)>;
+
+impl Try<'_> {
+    async fn run(
+        &self,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder,
+        attempt: &mut Attempt,
+    ) -> Tried {
+        let timeouts = &self.permit.provider().timeouts;
+        let connecting = upstream::acquire(self.worker, self.target, timeouts, alarm, self.fresh);
+        // An agent that leaves while the node connects needs no connection.
+        let gone = poll_fn(|cx| match self.body {
+            // Its bytes are still to be read, by the sender.
+            RequestBody::Streamed(_) => Poll::Pending,
+            RequestBody::None | RequestBody::Held { .. } => down.poll_gone(cx),
+        });
+        let ready = match race(connecting, gone).await {
+            Raced::First(ready) => ready.map_err(|failure| (failure, Retry::NextTarget))?,
+            Raced::Second(()) => return Err((Reason::ClientGone.into(), Retry::No)),
+        };
+        attempt.connect_us = ready.connect_us;
+        if !ready.reused() {
+            self.worker.counters.provider(self.permit.provider().slot).connects.add(1);
+        }
+        let retry = match self.body {
+            // What may be the old connection's fault is tried again; a streamed body is gone for good.
+            RequestBody::None | RequestBody::Held { .. } if ready.reused() => Retry::SameTarget,
+            RequestBody::None | RequestBody::Held { .. } | RequestBody::Streamed(_) => Retry::No,
+        };
+        let mut upstream = match ready.connection {
+            Acquired::H1(connection) => {
+                let limit = self.worker.config.workers.head_bytes_limit;
+                let head_request = self.head.method == http::Method::HEAD;
+                let mut exchange = Box::new(H1Exchange::new(connection, limit, head_request));
+                match self.send_h1(&mut exchange, down, alarm, recorder).await {
+                    Ok(()) => {}
+                    // The provider may have answered and closed before it took everything.
+                    Err(Unsent::Broken(_)) => exchange.answered_early(),
+                    Err(Unsent::Failed(failure)) => return Err((failure, Retry::No)),
+                }
+                Upstream::H1(exchange)
+            }
+            Acquired::H2(handle, stream) => {
+                match self.send_h2(handle, stream, down, alarm, recorder).await {
+                    Ok(exchange) => Upstream::H2(Box::new(exchange)),
+                    Err(Unsent::Broken(error)) => {
+                        let failure = Failure::provider(Reason::ProviderCut, &error);
+                        return Err((failure, if h2::is_unprocessed(&error) { Retry::SameTarget } else { retry }));
+                    }
+                    Err(Unsent::Failed(failure)) => return Err((failure, Retry::No)),
+                }
+            }
+        };
+        let sent = Instant::now();
+        let response = race(upstream.response(), poll_fn(|cx| down.poll_gone(cx)));
+        match alarm.within(timeouts.first_byte, response).await {
+            Ok(Raced::First(Ok(head))) => {
+                attempt.status = head.status;
+                Ok((upstream, head, sent))
+            }
+            Ok(Raced::First(Err(failure))) => Err((failure, retry)),
+            Ok(Raced::Second(())) => Err((Reason::ClientGone.into(), Retry::No)),
+            Err(Elapsed) => Err((self.elapsed(alarm), Retry::No)),
+        }
+    }
+
+    async fn send_h1(
+        &self,
+        exchange: &mut H1Exchange,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder,
+    ) -> Result<(), Unsent<io::Error>> {
+        let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
+        inject::write_h1(&self.request(), &mut head);
+        match self.body {
+            RequestBody::None => self.patient(alarm, exchange.send(&[&head])).await,
+            RequestBody::Held { bytes, .. } => {
+                let mut parts = vec![&head[..]];
+                let segments = [bytes.data()];
+                parts.extend(json::pieces(&segments, self.splices));
+                self.patient(alarm, exchange.send(&parts)).await
+            }
+            RequestBody::Streamed(framing) => {
+                self.patient(alarm, exchange.send(&[&head])).await?;
+                drop(head);
+                while self.next_body(down, alarm, recorder).await? {
+                    let data = down.body_data();
+                    if *framing == Framing::Chunked {
+                        let size = format!("{:x}\r\n", data.len());
+                        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"])).await?;
+                    } else {
+                        self.patient(alarm, exchange.send(&[data])).await?;
+                    }
+                    down.consume_body();
+                }
+                if *framing == Framing::Chunked {
+                    self.patient(alarm, exchange.send(&[b"0\r\n\r\n"])).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn send_h2(
+        &self,
+        handle: h2::H2Handle,
+        stream: StreamGuard,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder,
+    ) -> Result<H2Exchange, Unsent<::h2::Error>> {
+        let request = inject::h2_request(&self.request()).map_err(|r| Unsent::Failed(r.into()))?;
+        let bodiless = matches!(self.body, RequestBody::None);
+        let starting = H2Exchange::start(handle, stream, request, bodiless);
+        let mut exchange = self.patient(alarm, starting).await?;
+        match self.body {
+            RequestBody::None => {}
+            RequestBody::Held { bytes, .. } => {
+                let segments = [bytes.data()];
+                let mut pieces = json::pieces(&segments, self.splices).peekable();
+                while let Some(piece) = pieces.next() {
+                    let last = pieces.peek().is_none();
+                    let piece = Bytes::copy_from_slice(piece);
+                    self.patient(alarm, exchange.send(piece, last)).await?;
+                }
+            }
+            RequestBody::Streamed(_) => {
+                while self.next_body(down, alarm, recorder).await? {
+                    let piece = Bytes::copy_from_slice(down.body_data());
+                    self.patient(alarm, exchange.send(piece, false)).await?;
+                    down.consume_body();
+                }
+                exchange.end().map_err(Unsent::Broken)?;
+            }
+        }
+        Ok(exchange)
+    }
+
+    /// Waits for more of a body that the agent is still sending.
+    async fn next_body<E>(
+        &self,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder,
+    ) -> Result<bool, Unsent<E>> {
+        let idle = self.worker.config.timeouts.request_body_idle;
+        let more = match alarm.within(idle, poll_fn(|cx| down.poll_body(cx))).await {
+            Ok(more) => more.map_err(Unsent::Failed)?,
+            Err(Elapsed) => return Err(Unsent::Failed(Reason::RequestTimeout.into())),
+        };
+        recorder.request_bytes += down.body_data().len() as u64;
+        Ok(more)
+    }
+
+    /// Waits for the provider to take bytes.
+    async fn patient<T, E>(
+        &self,
+        alarm: &Alarm,
+        sending: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Unsent<E>> {
+        match alarm.within(self.permit.provider().timeouts.first_byte, sending).await {
+            Ok(result) => result.map_err(Unsent::Broken),
+            Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
+        }
+    }
+
+    fn elapsed(&self, alarm: &Alarm) -> Failure {
+        if self.worker.is_cut() {
+            Reason::Draining.into()
+        } else if alarm.total_elapsed() {
+            Reason::TotalTimeout.into()
+        } else {
+            Reason::FirstByteTimeout.into()
+        }
+    }
+}
+
+/// Why a request did not get through.
+enum Unsent<E> {
+    /// The connection broke.
+    Broken(E),
+    /// Anything else: no further try helps.
+    Failed(Failure),
+}

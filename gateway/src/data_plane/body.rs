@@ -1,0 +1,129 @@
+//! The request body on its way to a provider: a JSON body that names its model is read, scanned and
+//! held whole; every other body streams through unread.
+
+use std::{future::poll_fn, rc::Rc};
+
+use super::{
+    alarm::{Alarm, Elapsed},
+    buffer::Buffer,
+    downstream::Downstream,
+    failure::Failure,
+    message::{Framing, RequestHead},
+    record::Recorder,
+    worker::{ExchangeGuard, Worker},
+};
+use crate::{
+    dialect::{
+        Classified, ModelSource,
+        json::{BodyScanner, ScanError, ScannedBody},
+    },
+    handoff::reason::Reason,
+};
+
+/// Room taken at once for a body of stated length; the rest grows as bytes really come.
+const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
+
+/// See the module.
+pub enum RequestBody {
+    None,
+    /// Held whole, so that it can be sent again as long as no answer came.
+    Held { bytes: Buffer, scanned: ScannedBody },
+    /// Still with the agent.
+    Streamed(Framing),
+}
+
+impl RequestBody {
+    /// The model asked for, wherever the request says so.
+    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<&'a str> {
+        match (self, classified.model) {
+            (_, ModelSource::Path(model)) => Some(model),
+            (Self::Held { scanned, .. }, ModelSource::Body) => scanned.model.as_deref(),
+            (Self::None | Self::Streamed(_), ModelSource::Body) | (_, ModelSource::None) => None,
+        }
+    }
+
+    pub fn scanned(&self) -> Option<&ScannedBody> {
+        match self {
+            Self::Held { scanned, .. } => Some(scanned),
+            Self::None | Self::Streamed(_) => None,
+        }
+    }
+}
+
+/// Takes in as much of the body as must be known before the request can be routed.
+pub async fn receive(
+    worker: &Rc<Worker>,
+    head: &RequestHead,
+    classified: &Classified<'_>,
+    down: &mut Downstream<'_>,
+    alarm: &Alarm,
+    guard: &mut ExchangeGuard,
+    recorder: &mut Recorder,
+) -> Result<RequestBody, Failure> {
+    if classified.model != ModelSource::Body {
+        return Ok(match head.framing {
+            Framing::None => RequestBody::None,
+            framing => RequestBody::Streamed(framing),
+        });
+    }
+    if head.fields.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity")) {
+        return Err(Reason::UnsupportedEncoding.into());
+    }
+    let limit = worker.config.workers.body_bytes_limit;
+    let stated = match head.framing {
+        Framing::Length(length) if length > limit as u64 => return Err(Reason::BodyTooLarge.into()),
+        Framing::Length(length) => length as usize,
+        Framing::None | Framing::Chunked | Framing::UntilClose => 0,
+    };
+    let mut bytes = Buffer::default();
+    if stated > 0 {
+        bytes.space(stated.min(RESERVE_BYTES_LIMIT));
+    }
+    let mut scanner = BodyScanner::default();
+    let idle = worker.config.timeouts.request_body_idle;
+    while alarm
+        .within(idle, poll_fn(|cx| down.poll_body(cx)))
+        .await
+        .map_err(|Elapsed| Reason::RequestTimeout)??
+    {
+        let data = down.body_data();
+        if bytes.len() + data.len() > limit {
+            return Err(Reason::BodyTooLarge.into());
+        }
+        scanner.feed(data).map_err(scan_failure)?;
+        bytes.extend(data);
+        recorder.request_bytes += data.len() as u64;
+        down.consume_body();
+        if !guard.hold(bytes.len().max(stated)) {
+            return Err(Reason::Overloaded.into());
+        }
+    }
+    let scanned = scanner.finish().map_err(scan_failure)?;
+    match &scanned.model {
+        Some(model) => recorder.model.clone_from(model),
+        None => return Err(Reason::ModelMissing.into()),
+    }
+    recorder.stream = scanned.stream;
+    if recorder.session_id.is_empty()
+        && let Some(session) = &scanned.session_id
+    {
+        recorder.set_session(session);
+    }
+    Ok(RequestBody::Held { bytes, scanned })
+}
+
+fn scan_failure(error: ScanError) -> Failure {
+    match error {
+        ScanError::DuplicateKey { offset, key } => {
+            Failure::new(Reason::DuplicateKey, format!("`{key}` is given twice, again at byte {offset}"))
+        }
+        ScanError::Malformed { offset, what } => Failure::new(
+            Reason::MalformedJson,
+            format!("the request body is not one JSON object: {what} at byte {offset}"),
+        ),
+        ScanError::TooDeep { offset } => Failure::new(
+            Reason::MalformedJson,
+            format!("the request body is nested too deep at byte {offset}"),
+        ),
+    }
+}

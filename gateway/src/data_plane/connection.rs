@@ -1,0 +1,170 @@
+//! A connection's life: requests one after another (HTTP/1.1) or side by side (HTTP/2), until it is
+//! idle too long, the agent goes, or the node drains.
+
+use std::{cell::Cell, rc::Rc, time::Instant};
+
+use http::Request;
+
+use super::{
+    accept::Peer,
+    alarm::{Alarm, Elapsed},
+    buffer::Buffer,
+    downstream::{Downstream, h1::H1Downstream, h2::H2Downstream},
+    exchange,
+    failure::Failure,
+    io as rt,
+    message::{Fields, Framing, RequestHead, Version},
+    transport::{H2Io, Transport},
+    worker::Worker,
+};
+use crate::handoff::reason::Reason;
+
+/// Streams an agent may have open on one connection.
+const STREAMS_LIMIT: u32 = 256;
+/// Windows offered for request bodies.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Response bytes the h2 crate may hold per stream before the window opens.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+pub async fn serve_h1(
+    worker: Rc<Worker>,
+    peer: Peer,
+    transport: Transport,
+    inbox: Buffer,
+    mut alarm: Alarm,
+) {
+    let timeouts = worker.config.timeouts.clone();
+    let head_limit = worker.config.workers.head_bytes_limit;
+    let mut down = H1Downstream::new(transport, inbox);
+    loop {
+        if !down.has_input() {
+            let idle = alarm.within_idle(timeouts.keep_alive, down.wait_for_request());
+            if !matches!(idle.await, Ok(true)) {
+                break;
+            }
+        }
+        let arrived = Instant::now();
+        let head = match alarm.within(timeouts.request_head, down.request(head_limit)).await {
+            Ok(Ok(Some(head))) => Ok(head),
+            Ok(Ok(None)) => break,
+            Ok(Err(reason)) => Err(reason),
+            Err(Elapsed) => Err(Reason::RequestTimeout),
+        };
+        if head.is_err() || worker.is_draining() {
+            down.close_after();
+        }
+        let side = Downstream::H1(&mut down);
+        // Boxed, so that a connection at rest is small.
+        match head {
+            Ok(head) => Box::pin(exchange::run(&worker, &peer, head, side, &mut alarm, arrived)).await,
+            Err(reason) => {
+                let failure = Failure::from(reason);
+                Box::pin(exchange::refuse(&worker, &peer, failure, side, &alarm, arrived)).await;
+            }
+        }
+        if !down.may_continue() {
+            break;
+        }
+    }
+    down.close(&alarm).await;
+}
+
+pub async fn serve_h2(
+    worker: Rc<Worker>,
+    peer: Peer,
+    transport: Transport,
+    inbox: Buffer,
+    alarm: Alarm,
+) {
+    let timeouts = &worker.config.timeouts;
+    let handshake = h2::server::Builder::new()
+        .max_concurrent_streams(STREAMS_LIMIT)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(worker.config.workers.head_bytes_limit as u32)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .handshake::<_, bytes::Bytes>(H2Io::new(transport, inbox));
+    let Ok(Ok(mut connection)) = alarm.within(timeouts.request_head, handshake).await else {
+        return;
+    };
+    let peer = Rc::new(peer);
+    let streams = Rc::new(Cell::new(0usize));
+    let mut ending = false;
+    loop {
+        match alarm.within_idle(timeouts.keep_alive, connection.accept()).await {
+            Ok(Some(Ok((request, respond)))) => {
+                let (head, body) = h2_head(request);
+                let head_request = head.method == http::Method::HEAD;
+                let down = H2Downstream::new(body, respond, head_request);
+                let alarm = worker.alarms.alarm();
+                let stream = StreamGuard::new(&streams);
+                let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
+                rt::spawn(serve_stream(worker, peer, head, down, alarm, stream));
+            }
+            Ok(Some(Err(error))) => {
+                tracing::debug!(address = %peer.address, %error, "HTTP/2 connection failed");
+                return;
+            }
+            Ok(None) => return,
+            Err(Elapsed) if worker.is_cut() => return,
+            Err(Elapsed) => {
+                if !ending && (worker.is_draining() || streams.get() == 0) {
+                    ending = true;
+                    // GOAWAY: what runs goes on, nothing new begins.
+                    connection.graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+async fn serve_stream(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    head: RequestHead,
+    mut down: H2Downstream,
+    mut alarm: Alarm,
+    _stream: StreamGuard,
+) {
+    let arrived = Instant::now();
+    exchange::run(&worker, &peer, head, Downstream::H2(&mut down), &mut alarm, arrived).await;
+}
+
+/// Counts a stream while it lives.
+struct StreamGuard(Rc<Cell<usize>>);
+
+impl StreamGuard {
+    fn new(streams: &Rc<Cell<usize>>) -> Self {
+        streams.set(streams.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn h2_head(request: Request<h2::RecvStream>) -> (RequestHead, h2::RecvStream) {
+    let (parts, body) = request.into_parts();
+    let framing = if body.is_end_stream() {
+        Framing::None
+    } else {
+        (parts.headers.get(http::header::CONTENT_LENGTH))
+            .and_then(|length| length.to_str().ok()?.parse().ok())
+            .map_or(Framing::Chunked, Framing::Length)
+    };
+    let head = RequestHead {
+        target: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        target_authority: parts.uri.authority().map(ToString::to_string),
+        method: parts.method,
+        version: Version::Http2,
+        fields: Fields::H2(parts.headers),
+        framing,
+        keep_alive: true,
+        expects_continue: false,
+    };
+    (head, body)
+}

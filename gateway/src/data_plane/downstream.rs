@@ -1,0 +1,111 @@
+//! The agent's side of one exchange: its request body and the response to it. HTTP/1.1 and HTTP/2
+//! behind one face.
+
+pub mod h1;
+pub mod h2;
+
+use std::{
+    io,
+    task::{Context, Poll},
+};
+
+use self::{h1::H1Downstream, h2::H2Downstream};
+use super::{failure::Failure, message::Framing};
+
+/// See the module.
+pub enum Downstream<'a> {
+    H1(&'a mut H1Downstream),
+    H2(&'a mut H2Downstream),
+}
+
+/// Head of a response to the agent.
+pub struct ReplyHead<'a> {
+    pub status: u16,
+    /// Without framing and connection fields; those are the writer's.
+    pub fields: &'a mut dyn Iterator<Item = (&'a [u8], &'a [u8])>,
+    pub framing: Framing,
+}
+
+impl Downstream<'_> {
+    /// Waits for more of the request body; bytes are then in [`Self::body_data`]. False at its end.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        match self {
+            Self::H1(down) => down.poll_body(cx),
+            Self::H2(down) => down.poll_body(cx),
+        }
+    }
+
+    pub fn body_data(&self) -> &[u8] {
+        match self {
+            Self::H1(down) => down.body_data(),
+            Self::H2(down) => down.body_data(),
+        }
+    }
+
+    /// All of `body_data` was used.
+    pub fn consume_body(&mut self) {
+        match self {
+            Self::H1(down) => down.consume_body(),
+            Self::H2(down) => down.consume_body(),
+        }
+    }
+
+    /// Resolves when the agent has gone away. Bytes of a next request are kept.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::H1(down) => down.poll_gone(cx),
+            Self::H2(down) => down.poll_gone(cx),
+        }
+    }
+
+    /// Queues the response's head.
+    pub fn start(&mut self, head: ReplyHead<'_>) -> io::Result<()> {
+        match self {
+            Self::H1(down) => {
+                down.start(head);
+                Ok(())
+            }
+            Self::H2(down) => down.start(head),
+        }
+    }
+
+    /// Queues body bytes.
+    pub fn push(&mut self, data: &[u8]) {
+        match self {
+            Self::H1(down) => down.push(data),
+            Self::H2(down) => down.push(data),
+        }
+    }
+
+    /// Bytes queued and not sent.
+    pub fn queued(&self) -> usize {
+        match self {
+            Self::H1(down) => down.queued(),
+            Self::H2(down) => down.queued(),
+        }
+    }
+
+    /// Sends what is queued.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::H1(down) => down.flush().await,
+            Self::H2(down) => down.flush(false).await,
+        }
+    }
+
+    /// Ends the response in an orderly way, and sends what is queued.
+    pub async fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::H1(down) => down.finish().await,
+            Self::H2(down) => down.flush(true).await,
+        }
+    }
+
+    /// Ends a response that has begun so that the agent sees it is not whole.
+    pub fn abort(&mut self) {
+        match self {
+            Self::H1(down) => down.abort(),
+            Self::H2(down) => down.abort(),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! HTTP/1.1 toward an agent.
+
+use std::{
+    io::{self, Write},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use super::ReplyHead;
+use crate::{
+    data_plane::{
+        alarm::Alarm,
+        buffer::Buffer,
+        failure::Failure,
+        message::{Framing, RequestHead, Version},
+        parse::{body::BodyDecoder, h1},
+        transport::Transport,
+    },
+    handoff::reason::Reason,
+};
+
+/// Bytes of following requests taken in while one is served.
+const PIPELINE_BYTES_LIMIT: usize = 32 * 1024;
+/// What a connection that is closed early is still listened to, so that its last answer arrives.
+const LINGER_BYTES_LIMIT: usize = 1024 * 1024;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One connection; serves requests one after another.
+pub struct H1Downstream {
+    transport: Transport,
+    inbox: Buffer,
+    out: Buffer,
+    body: BodyDecoder,
+    expects_continue: bool,
+    head_request: bool,
+    version: Version,
+    chunked: bool,
+    until_close: bool,
+    keep_alive: bool,
+    aborted: bool,
+}
+
+impl H1Downstream {
+    /// `inbox` holds what arrived with the handshake.
+    pub fn new(transport: Transport, inbox: Buffer) -> Self {
+        Self {
+            transport,
+            inbox,
+            out: Buffer::default(),
+            body: BodyDecoder::new(Framing::None),
+            expects_continue: false,
+            head_request: false,
+            version: Version::Http11,
+            chunked: false,
+            until_close: false,
+            keep_alive: true,
+            aborted: false,
+        }
+    }
+
+    /// Whether anything of a next request is here.
+    pub fn has_input(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Waits for the first byte of a request; false when the agent has closed.
+    pub async fn wait_for_request(&mut self) -> bool {
+        self.has_input() || self.transport.read(&mut self.inbox).await.is_ok_and(|n| n > 0)
+    }
+
+    /// Reads a request's head; its body stays to be read. `Ok(None)`: the agent closed first.
+    pub async fn request(&mut self, limit: usize) -> Result<Option<RequestHead>, Reason> {
+        loop {
+            while self.inbox.data().starts_with(b"\r\n") {
+                // RFC 9112 section 2.2: an empty line before a request is ignored.
+                self.inbox.consume(2);
+            }
+            if !self.inbox.is_empty()
+                && let Some((head, length)) = h1::request(self.inbox.data(), limit)?
+            {
+                self.inbox.consume(length);
+                self.body = BodyDecoder::new(head.framing);
+                self.expects_continue = head.expects_continue;
+                self.head_request = head.method == http::Method::HEAD;
+                self.version = head.version;
+                self.keep_alive = head.keep_alive;
+                return Ok(Some(head));
+            }
+            match self.transport.read(&mut self.inbox).await {
+                Ok(0) | Err(_) if self.inbox.is_empty() => return Ok(None),
+                Ok(0) | Err(_) => return Err(Reason::RequestTruncated),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        loop {
+            let ready = self.body.step(&mut self.inbox);
+            let ready = ready.map_err(|_| Failure::from(Reason::MalformedRequest))?;
+            if ready || self.body.is_end() {
+                return Poll::Ready(Ok(ready));
+            }
+            if self.expects_continue {
+                self.expects_continue = false;
+                self.out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            ready!(self.poll_flush(cx)).map_err(|_| Failure::from(Reason::ClientGone))?;
+            match ready!(self.transport.poll_read(cx, &mut self.inbox)) {
+                Ok(0) | Err(_) => {
+                    self.keep_alive = false;
+                    return Poll::Ready(Err(Reason::RequestTruncated.into()));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    pub fn body_data(&self) -> &[u8] {
+        self.body.data(&self.inbox)
+    }
+
+    pub fn consume_body(&mut self) {
+        self.body.consume(&mut self.inbox);
+    }
+
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.inbox.len() < PIPELINE_BYTES_LIMIT {
+            match ready!(self.transport.poll_read(cx, &mut self.inbox)) {
+                Ok(0) | Err(_) => {
+                    self.keep_alive = false;
+                    return Poll::Ready(());
+                }
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    pub fn start(&mut self, head: ReplyHead<'_>) {
+        // A body that was not read would be taken for the next request.
+        self.keep_alive &= self.body.is_end();
+        self.chunked = false;
+        let framing = match head.framing {
+            Framing::Chunked | Framing::UntilClose if self.version == Version::Http10 => {
+                self.keep_alive = false;
+                Framing::UntilClose
+            }
+            Framing::UntilClose => Framing::Chunked,
+            other => other,
+        };
+        self.until_close = framing == Framing::UntilClose;
+        let mut out = Appender(&mut self.out);
+        let reason = http::StatusCode::from_u16(head.status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("");
+        out.line(format_args!("HTTP/1.1 {} {reason}\r\n", head.status));
+        for (name, value) in head.fields {
+            out.0.extend(name);
+            out.0.extend(b": ");
+            out.0.extend(value);
+            out.0.extend(b"\r\n");
+        }
+        match framing {
+            Framing::Length(length) => out.line(format_args!("content-length: {length}\r\n")),
+            Framing::Chunked => {
+                self.chunked = !self.head_request;
+                out.0.extend(b"transfer-encoding: chunked\r\n");
+            }
+            Framing::None if !matches!(head.status, 100..=199 | 204 | 304) && !self.head_request => {
+                out.0.extend(b"content-length: 0\r\n");
+            }
+            Framing::None | Framing::UntilClose => {}
+        }
+        if !self.keep_alive {
+            out.0.extend(b"connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            out.0.extend(b"connection: keep-alive\r\n");
+        }
+        out.0.extend(b"\r\n");
+    }
+
+    pub fn push(&mut self, data: &[u8]) {
+        if self.head_request || data.is_empty() {
+            return;
+        }
+        if self.chunked {
+            Appender(&mut self.out).line(format_args!("{:x}\r\n", data.len()));
+            self.out.extend(data);
+            self.out.extend(b"\r\n");
+        } else {
+            self.out.extend(data);
+        }
+    }
+
+    pub fn queued(&self) -> usize {
+        self.out.len()
+    }
+
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let result = self.transport.write_all(&[self.out.data()]).await;
+        self.keep_alive &= result.is_ok();
+        self.out.consume(self.out.len());
+        result
+    }
+
+    pub async fn finish(&mut self) -> io::Result<()> {
+        if self.chunked {
+            self.out.extend(b"0\r\n\r\n");
+        }
+        self.flush().await
+    }
+
+    pub fn abort(&mut self) {
+        self.keep_alive = false;
+        self.aborted = true;
+    }
+
+    /// The exchange is over: whether another may follow.
+    pub fn may_continue(&self) -> bool {
+        self.keep_alive && self.body.is_end()
+    }
+
+    /// Ends this connection after the exchange under way.
+    pub fn close_after(&mut self) {
+        self.keep_alive = false;
+    }
+
+    /// Closes; what the agent still sends is read for a moment, since unread input would reset the
+    /// connection and take the last answer with it (RFC 9112 section 9.6).
+    pub async fn close(mut self, alarm: &Alarm) {
+        if self.aborted {
+            // A body of known length or in chunks shows by itself that it is not whole; only one that
+            // lasts until the close needs a reset to say so.
+            self.transport.abort(self.until_close);
+            return;
+        }
+        self.transport.close();
+        if self.body.is_end() {
+            return;
+        }
+        let mut left = LINGER_BYTES_LIMIT;
+        let drain = async {
+            while left > 0 {
+                self.inbox.consume(self.inbox.len());
+                match self.transport.read(&mut self.inbox).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(n) => left = left.saturating_sub(n),
+                }
+            }
+        };
+        // Time up is as good an end as any.
+        let _ = alarm.within(LINGER_TIMEOUT, drain).await;
+    }
+
+    /// For the few bytes sent while a body is read (`100 Continue`).
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let sent = ready!(self.transport.poll_write(cx, self.out.data()))?;
+            self.out.consume(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Formats into a buffer.
+struct Appender<'a>(&'a mut Buffer);
+
+impl Appender<'_> {
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        self.write_fmt(line).expect("memory takes what is written");
+    }
+}
+
+impl Write for Appender<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.extend(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

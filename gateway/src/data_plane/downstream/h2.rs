@@ -1,0 +1,139 @@
+//! One HTTP/2 stream toward an agent.
+
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream, server::SendResponse};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::ReplyHead;
+use crate::{
+    data_plane::{failure::Failure, message::Framing},
+    handoff::reason::Reason,
+};
+
+/// See the module.
+pub struct H2Downstream {
+    body: RecvStream,
+    /// Request DATA being used; its flow-control window is given back when it was.
+    body_ready: Bytes,
+    respond: SendResponse<Bytes>,
+    sender: Option<SendStream<Bytes>>,
+    out: Vec<u8>,
+    ended: bool,
+    head_request: bool,
+}
+
+impl H2Downstream {
+    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, head_request: bool) -> Self {
+        Self {
+            body,
+            body_ready: Bytes::new(),
+            respond,
+            sender: None,
+            out: Vec::new(),
+            ended: false,
+            head_request,
+        }
+    }
+
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        loop {
+            if !self.body_ready.is_empty() {
+                return Poll::Ready(Ok(true));
+            }
+            match ready!(self.body.poll_data(cx)) {
+                Some(Ok(data)) => self.body_ready = data,
+                Some(Err(error)) if error.is_reset() => {
+                    return Poll::Ready(Err(Reason::ClientGone.into()));
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Reason::RequestTruncated.into())),
+                None => return Poll::Ready(Ok(false)),
+            }
+        }
+    }
+
+    pub fn body_data(&self) -> &[u8] {
+        &self.body_ready
+    }
+
+    pub fn consume_body(&mut self) {
+        let length = self.body_ready.len();
+        self.body_ready = Bytes::new();
+        // Fails only when the stream is over, and then the window does not matter.
+        let _ = self.body.flow_control().release_capacity(length);
+    }
+
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sender {
+            Some(sender) => sender.poll_reset(cx).map(|_| ()),
+            None => self.respond.poll_reset(cx).map(|_| ()),
+        }
+    }
+
+    pub fn start(&mut self, head: ReplyHead<'_>) -> io::Result<()> {
+        let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        for (name, value) in head.fields {
+            // What HTTP/2 cannot carry is not worth an exchange.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+            {
+                headers.append(name, value);
+            }
+        }
+        if let Framing::Length(length) = head.framing {
+            headers.insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        self.ended = head.framing == Framing::None || self.head_request;
+        let sender = self.respond.send_response(response, self.ended).map_err(io::Error::other)?;
+        self.sender = Some(sender);
+        Ok(())
+    }
+
+    pub fn push(&mut self, data: &[u8]) {
+        if !self.ended {
+            self.out.extend_from_slice(data);
+        }
+    }
+
+    pub fn queued(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Sends what is queued as the agent's window allows; `end` ends the stream.
+    pub async fn flush(&mut self, end: bool) -> io::Result<()> {
+        let mut data = Bytes::from(std::mem::take(&mut self.out));
+        let Some(sender) = self.sender.as_mut().filter(|_| !self.ended) else { return Ok(()) };
+        while !data.is_empty() {
+            sender.reserve_capacity(data.len());
+            let granted = match poll_fn(|cx| sender.poll_capacity(cx)).await {
+                Some(granted) => granted.map_err(io::Error::other)?,
+                None => return Err(io::ErrorKind::BrokenPipe.into()),
+            };
+            let piece = data.split_to(granted.min(data.len()));
+            self.ended = end && data.is_empty();
+            sender.send_data(piece, self.ended).map_err(io::Error::other)?;
+        }
+        if end && !self.ended {
+            self.ended = true;
+            sender.send_data(Bytes::new(), true).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    pub fn abort(&mut self) {
+        if let Some(sender) = &mut self.sender
+            && !self.ended
+        {
+            self.ended = true;
+            sender.send_reset(h2::Reason::INTERNAL_ERROR);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What the two HTTP versions have in common: heads with their fields, and how long a body is.
+
+use http::{HeaderMap, Method};
+
+/// Header fields of a message, as they came over the wire.
+#[derive(Debug)]
+pub enum Fields {
+    /// Spans into the bytes of an HTTP/1 head.
+    H1 { bytes: Vec<u8>, spans: Vec<FieldSpan> },
+    H2(HeaderMap),
+}
+
+/// Where a field's name and value stand in its head.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldSpan {
+    pub name: (u32, u32),
+    pub value: (u32, u32),
+}
+
+impl Fields {
+    /// All fields in order, names in whatever case they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (bytes, spans, map) = match self {
+            Self::H1 { bytes, spans } => (bytes.as_slice(), spans.as_slice(), None),
+            Self::H2(map) => (&[][..], &[][..], Some(map)),
+        };
+        let slice = move |(start, end): (u32, u32)| &bytes[start as usize..end as usize];
+        let h1 = spans.iter().map(move |span| (slice(span.name), slice(span.value)));
+        let h2 = map.into_iter().flat_map(|map| {
+            map.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+        });
+        h1.chain(h2)
+    }
+
+    /// The first value of a field; `name` in lower case.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            Self::H1 { .. } => self
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+                .map(|(_, value)| value),
+            Self::H2(map) => map.get(name).map(|value| value.as_bytes()),
+        }
+    }
+
+    /// The first value as text, empty when absent or not ASCII.
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or("")
+    }
+}
+
+/// HTTP version of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl Version {
+    /// As kept in records.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Http10 => 10,
+            Self::Http11 => 11,
+            Self::Http2 => 20,
+        }
+    }
+}
+
+/// How a body's end is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    None,
+    Length(u64),
+    /// HTTP/1 chunks; in HTTP/2, DATA frames of unstated length.
+    Chunked,
+    /// Until the connection closes: HTTP/1 responses only.
+    UntilClose,
+}
+
+/// A request's head.
+#[derive(Debug)]
+pub struct RequestHead {
+    pub method: Method,
+    /// Path with query, as sent; origin form.
+    pub target: String,
+    /// Authority of an absolute-form target or of `:authority`.
+    pub target_authority: Option<String>,
+    pub version: Version,
+    pub fields: Fields,
+    pub framing: Framing,
+    /// HTTP/1 only: the agent wants the connection kept.
+    pub keep_alive: bool,
+    /// The agent waits for `100 Continue` before it sends its body.
+    pub expects_continue: bool,
+}
+
+impl RequestHead {
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
+    }
+}
+
+/// A response's head.
+#[derive(Debug)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub fields: Fields,
+    pub framing: Framing,
+    /// HTTP/1 only: the connection may carry another exchange.
+    pub keep_alive: bool,
+}

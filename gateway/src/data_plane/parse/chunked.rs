@@ -1,0 +1,213 @@
+//! The chunked transfer coding (RFC 9112 section 7.1), resumable at any byte.
+
+/// Longest chunk-size line, extensions included.
+const LINE_BYTES_LIMIT: u32 = 256;
+/// All trailer fields together.
+const TRAILER_BYTES_LIMIT: u32 = 8 * 1024;
+/// Hexadecimal digits of a chunk size; 2^60 bytes are enough for anyone.
+const SIZE_DIGITS_LIMIT: u32 = 15;
+
+/// Where a chunked body stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkedDecoder {
+    state: State,
+    /// Bytes left of the current chunk.
+    left: u64,
+    /// Bytes of the current line, or of all trailers.
+    line: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the size digits; the count of digits so far.
+    Size(u32),
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line.
+    Trailer,
+    /// Inside a trailer line.
+    TrailerLine,
+    TrailerLf,
+    /// At the LF of the empty line that ends it all.
+    EndLf,
+    End,
+}
+
+/// What the front of the input is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Consume `skip` bytes of framing, then `data` bytes belong to the body.
+    Data { skip: usize, data: usize },
+    /// Consume `skip` bytes of framing; more input is needed.
+    More { skip: usize },
+    /// Consume `skip` bytes of framing; the body is complete.
+    End { skip: usize },
+}
+
+/// Not chunked coding, or over a limit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadChunk;
+
+impl Default for ChunkedDecoder {
+    fn default() -> Self {
+        Self { state: State::Size(0), left: 0, line: 0 }
+    }
+}
+
+impl ChunkedDecoder {
+    pub fn is_end(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Reads framing at the front of `input`. After `Step::Data` the caller takes both parts away and
+    /// calls again with what follows.
+    pub fn step(&mut self, input: &[u8]) -> Result<Step, BadChunk> {
+        let mut at = 0;
+        loop {
+            if self.state == State::Data {
+                let data = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
+                if data == 0 {
+                    return Ok(Step::More { skip: at });
+                }
+                self.left -= data as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                return Ok(Step::Data { skip: at, data });
+            }
+            if self.state == State::End {
+                return Ok(Step::End { skip: at });
+            }
+            let Some(&byte) = input.get(at) else { return Ok(Step::More { skip: at }) };
+            at += 1;
+            self.take(byte)?;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), BadChunk> {
+        self.state = match (self.state, byte) {
+            (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                if digits == SIZE_DIGITS_LIMIT {
+                    return Err(BadChunk);
+                }
+                let digit = char::from(byte).to_digit(16).expect("a hexadecimal digit");
+                self.left = self.left << 4 | u64::from(digit);
+                State::Size(digits + 1)
+            }
+            (State::Size(1..), b'\r') => State::SizeLf,
+            (State::Size(1..), b';' | b' ' | b'\t') => State::Extension,
+            (State::Extension, b'\r') => State::SizeLf,
+            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.line += 1;
+                if self.line > LINE_BYTES_LIMIT {
+                    return Err(BadChunk);
+                }
+                State::Extension
+            }
+            (State::SizeLf, b'\n') => {
+                self.line = 0;
+                if self.left == 0 { State::Trailer } else { State::Data }
+            }
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size(0),
+            (State::Trailer, b'\r') => State::EndLf,
+            (State::Trailer | State::TrailerLine, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.line += 1;
+                if self.line > TRAILER_BYTES_LIMIT {
+                    return Err(BadChunk);
+                }
+                State::TrailerLine
+            }
+            (State::TrailerLine, b'\r') => State::TrailerLf,
+            (State::TrailerLf, b'\n') => State::Trailer,
+            (State::EndLf, b'\n') => State::End,
+            (
+                State::Size(_)
+                | State::Extension
+                | State::SizeLf
+                | State::Data
+                | State::DataCr
+                | State::DataLf
+                | State::Trailer
+                | State::TrailerLine
+                | State::TrailerLf
+                | State::EndLf
+                | State::End,
+                _,
+            ) => return Err(BadChunk),
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes input given in pieces; the body and how many bytes were left over.
+    fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool), BadChunk> {
+        let mut decoder = ChunkedDecoder::default();
+        let mut pending = Vec::new();
+        let mut body = Vec::new();
+        for piece in pieces {
+            pending.extend_from_slice(piece);
+            loop {
+                match decoder.step(&pending)? {
+                    Step::Data { skip, data } => {
+                        body.extend_from_slice(&pending[skip..skip + data]);
+                        pending.drain(..skip + data);
+                    }
+                    Step::More { skip } => {
+                        pending.drain(..skip);
+                        break;
+                    }
+                    Step::End { skip } => {
+                        pending.drain(..skip);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok((body, pending.len(), decoder.is_end()))
+    }
+
+    const WHOLE: &[u8] = b"5;ext=1\r\nhello\r\nA\r\n, world...\r\n0\r\nX: y\r\nZ: 1\r\n\r\nNEXT";
+
+    #[test]
+    fn same_result_split_anywhere() {
+        for cut in 0..=WHOLE.len() {
+            let (body, left, end) = decode(&[&WHOLE[..cut], &WHOLE[cut..]]).expect("valid");
+            assert_eq!(body, b"hello, world...", "cut at {cut}");
+            assert_eq!((left, end), (4, true), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn refuses_sloppy_framing() {
+        for bad in [
+            &b"5\nhello\r\n0\r\n\r\n"[..],
+            b"\r\n",
+            b"g\r\n",
+            b"5\r\nhelloX",
+            b"5\r\nhello\n0\r\n\r\n",
+            b"-1\r\n",
+            b"0x5\r\nhello\r\n",
+            b"1000000000000000\r\n",
+            b"0\r\nX: y\nZ\r\n\r\n",
+            b"5;\x01\r\nhello\r\n",
+        ] {
+            assert_eq!(decode(&[bad]), Err(BadChunk), "{:?}", String::from_utf8_lossy(bad));
+        }
+        let long = [b"5;".as_slice(), &vec![b'x'; 300], b"\r\nhello\r\n"].concat();
+        assert_eq!(decode(&[&long]), Err(BadChunk));
+    }
+
+    #[test]
+    fn a_cut_body_is_not_at_its_end() {
+        let (_, _, end) = decode(&[b"5\r\nhello\r\n"]).expect("valid so far");
+        assert!(!end);
+    }
+}

@@ -1,0 +1,194 @@
+//! Exactly one record per exchange: made at its beginning, written when it is dropped, whatever
+//! happened in between.
+
+use std::{
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use http::Method;
+
+use super::{message::RequestHead, worker::Worker};
+use crate::{
+    dialect::{Dialect, Operation},
+    handoff::{
+        reason::Reason,
+        record::{
+            Attempt, CostNanoUsd, ExchangeRecord, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Usage,
+        },
+        snapshot::{Policy, Principal, Provider, ProviderSlot},
+    },
+};
+
+/// What is known of an exchange so far.
+pub struct Recorder {
+    worker: Rc<Worker>,
+    pub id: u128,
+    arrived: Instant,
+    started_at_us: i64,
+    source_ip: IpAddr,
+    method: Method,
+    host: String,
+    path: String,
+    http_version: u8,
+    pub principal: Option<Arc<Principal>>,
+    pub dialect: Option<Dialect>,
+    pub operation: Option<Operation>,
+    pub model: String,
+    pub session_id: String,
+    pub provider: Option<Arc<Provider>>,
+    pub policy: Option<Arc<Policy>>,
+    pub stream: bool,
+    pub status: u16,
+    pub outcome: Outcome,
+    pub reason: Option<Reason>,
+    pub usage: Usage,
+    pub cost: CostNanoUsd,
+    pub unpriced: bool,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub attempts: Vec<Attempt>,
+    pub time_to_first_token_us: u64,
+    pub overhead_us: u32,
+}
+
+impl Recorder {
+    /// `head` is absent when the request could not be read.
+    pub fn start(
+        worker: &Rc<Worker>,
+        source_ip: IpAddr,
+        head: Option<&RequestHead>,
+        arrived: Instant,
+    ) -> Self {
+        let started_at_us = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        Self {
+            worker: Rc::clone(worker),
+            id: worker.next_record_id(started_at_us),
+            arrived,
+            started_at_us,
+            source_ip,
+            method: head.map_or(Method::GET, |head| head.method.clone()),
+            host: String::new(),
+            path: head.map_or("", |head| cut(head.path(), PATH_BYTES_LIMIT)).to_owned(),
+            http_version: head.map_or(11, |head| head.version.number()),
+            principal: None,
+            dialect: None,
+            operation: None,
+            model: String::new(),
+            session_id: String::new(),
+            provider: None,
+            policy: None,
+            stream: false,
+            status: 0,
+            // What an exchange is when its task is dropped half-way.
+            outcome: Outcome::Cancelled,
+            reason: Some(Reason::ClientGone),
+            usage: Usage::default(),
+            cost: CostNanoUsd::default(),
+            unpriced: false,
+            request_bytes: 0,
+            response_bytes: 0,
+            attempts: Vec::new(),
+            time_to_first_token_us: 0,
+            overhead_us: 0,
+        }
+    }
+
+    /// The host by which the node was addressed, once it is known to be one of its names.
+    pub fn set_host(&mut self, host: &str) {
+        host.clone_into(&mut self.host);
+    }
+
+    /// Keeps a session id as far as it fits.
+    pub fn set_session(&mut self, session: &str) {
+        cut(session, SESSION_BYTES_LIMIT).clone_into(&mut self.session_id);
+    }
+
+    /// The exchange failed; `status` is what the agent was told, 0 when nothing could be.
+    pub fn failed(&mut self, reason: Reason, status: u16) {
+        self.outcome = reason.outcome();
+        self.reason = Some(reason);
+        self.status = status;
+    }
+
+    /// The exchange ended well.
+    pub fn answered(&mut self) {
+        self.outcome = Outcome::Answered;
+        self.reason = None;
+    }
+
+    /// Time since the request's first byte.
+    pub fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// As agents and operators see it.
+    pub fn request_id(&self) -> String {
+        format!("req_{:032x}", self.id)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let duration_us = self.elapsed_us();
+        let counters = &self.worker.counters;
+        let slot = self.provider.as_ref().map_or(ProviderSlot(0), |provider| provider.slot);
+        counters.provider(slot).count(self.outcome, &self.usage, &self.cost, self.unpriced);
+        counters.request_duration.observe_us(duration_us);
+        counters.request_bytes.add(self.request_bytes);
+        counters.response_bytes.add(self.response_bytes);
+        if let Some(reason) = self.reason {
+            counters.failures[reason as usize].add(1);
+        }
+        if self.time_to_first_token_us > 0 {
+            counters.time_to_first_token.observe_us(self.time_to_first_token_us);
+        }
+        if self.overhead_us > 0 {
+            counters.overhead.observe_us(u64::from(self.overhead_us));
+        }
+        let principal = self.principal.as_deref();
+        let record = ExchangeRecord {
+            id: self.id,
+            started_at_us: self.started_at_us,
+            duration_us,
+            time_to_first_token_us: self.time_to_first_token_us,
+            overhead_us: self.overhead_us,
+            principal_id: principal.map_or("", |p| &p.id),
+            display_name: principal.map_or("", |p| &p.display_name),
+            peer_id: principal.map_or("", |p| &p.peer_id),
+            group_ids: principal.map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
+            source_ip: self.source_ip,
+            method: self.method.as_str(),
+            host: &self.host,
+            path: &self.path,
+            http_version: self.http_version,
+            status: self.status,
+            outcome: self.outcome,
+            reason: self.reason.map_or("", Reason::code),
+            dialect: self.dialect.map_or("", Dialect::code),
+            operation: self.operation.map_or("", Operation::code),
+            model: &self.model,
+            session_id: &self.session_id,
+            provider_id: self.provider.as_ref().map_or("", |p| &p.id),
+            catalog_id: self.provider.as_ref().map_or("", |p| &p.catalog_id),
+            policy_id: self.policy.as_ref().map_or("", |p| &p.id),
+            stream: self.stream,
+            usage: self.usage,
+            cost: self.cost,
+            unpriced: self.unpriced,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            attempts: std::mem::take(&mut self.attempts),
+        };
+        self.worker.append_record(&record);
+    }
+}
+
+/// The longest prefix within `limit` bytes that does not break a character.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}

@@ -1,0 +1,175 @@
+//! The response on its way to the agent: bytes as they come, with backpressure, past the meter.
+
+use std::{future::poll_fn, io, rc::Rc, task::Poll, time::Instant};
+
+use super::{
+    alarm::{Alarm, Elapsed},
+    downstream::{Downstream, ReplyHead},
+    failure::Failure,
+    inject,
+    message::{Framing, ResponseHead},
+    policy::Permit,
+    record::Recorder,
+    upstream::Upstream,
+    worker::Worker,
+};
+use crate::{
+    dialect::{Operation, error_body, meter::Meter, price},
+    handoff::{reason::Reason, record::Outcome},
+};
+
+/// Response bytes gathered before they are sent, when that many are there at once.
+const GATHER_BYTES: usize = 64 * 1024;
+
+/// A provider that has begun to answer.
+pub struct Answer {
+    pub upstream: Upstream,
+    pub head: ResponseHead,
+    /// When the request had been sent.
+    pub sent: Instant,
+    /// The usage chunk was asked for by the node; the agent shall not see it.
+    pub hide_usage_chunk: bool,
+}
+
+/// Passes an answer on to its end and notes what it used.
+pub async fn relay(
+    worker: &Rc<Worker>,
+    permit: &Permit<'_>,
+    answer: Answer,
+    down: &mut Downstream<'_>,
+    alarm: &Alarm,
+    recorder: &mut Recorder,
+) -> Result<(), Failure> {
+    let Answer { mut upstream, head, sent, hide_usage_chunk } = answer;
+    if head.status == 401 {
+        // Vendors show parts of a refused key in their answer.
+        return Err(Failure::provider(Reason::UpstreamAuthFailed, "status 401"));
+    }
+    let dialect = recorder.dialect.expect("routed requests have a dialect");
+    let operation = recorder.operation.unwrap_or(Operation::Other);
+    let mut meter = Meter::new(
+        dialect,
+        operation,
+        head.status,
+        head.fields.get("content-type").unwrap_or(b""),
+        head.fields.get("content-encoding").unwrap_or(b""),
+        hide_usage_chunk,
+    );
+    let framing = match head.framing {
+        // What the agent gets may be shorter than what the provider sends.
+        Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
+        other => other,
+    };
+    let id = recorder.request_id();
+    let mut fields = head
+        .fields
+        .iter()
+        .filter(|(name, _)| inject::response_header_passes(name))
+        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())]);
+    let gone = |_: io::Error| Failure::from(Reason::ClientGone);
+    down.start(ReplyHead { status: head.status, fields: &mut fields, framing }).map_err(gone)?;
+    recorder.status = head.status;
+
+    let timeouts = &permit.provider().timeouts;
+    let write_idle = worker.config.timeouts.response_write_idle;
+    let result = loop {
+        let step = poll_fn(|cx| poll_step(cx, &mut upstream, down, &mut meter, recorder, sent));
+        match alarm.within(timeouts.idle, step).await {
+            Ok(Step::Flush) => match alarm.within(write_idle, down.flush()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
+            },
+            Ok(Step::End) => {
+                meter.finish(&mut |piece| down.push(piece));
+                match alarm.within(write_idle, down.finish()).await {
+                    Ok(Ok(())) => break Ok(()),
+                    Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
+                }
+            }
+            Ok(Step::Gone) => break Err(Reason::ClientGone.into()),
+            Ok(Step::Failed(failure)) => break Err(failure),
+            Err(Elapsed) if worker.is_cut() => break Err(Reason::Draining.into()),
+            Err(Elapsed) if alarm.total_elapsed() => break Err(Reason::TotalTimeout.into()),
+            Err(Elapsed) => break Err(Reason::IdleTimeout.into()),
+        }
+    };
+    let metered = meter.metered();
+    if let Some(usage) = metered.usage {
+        recorder.usage = usage;
+        match permit.price() {
+            Some(price) => recorder.cost = price::cost(&usage, price),
+            None => recorder.unpriced = true,
+        }
+    }
+    match result {
+        Ok(()) => {
+            upstream.finish(worker);
+            recorder.answered();
+            Ok(())
+        }
+        // Some SDKs close right after the dialect's own end: they have their whole answer.
+        Err(failure) if failure.reason == Reason::ClientGone && metered.complete => {
+            recorder.answered();
+            down.abort();
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+enum Step {
+    /// Bytes are queued and no more are here.
+    Flush,
+    End,
+    Gone,
+    Failed(Failure),
+}
+
+/// Moves what is here from the provider to the agent's queue; else notices whether the agent is gone.
+fn poll_step(
+    cx: &mut std::task::Context<'_>,
+    upstream: &mut Upstream,
+    down: &mut Downstream<'_>,
+    meter: &mut Meter,
+    recorder: &mut Recorder,
+    sent: Instant,
+) -> Poll<Step> {
+    loop {
+        match upstream.poll_fill(cx) {
+            Poll::Ready(Ok(true)) => {
+                let data = upstream.data();
+                recorder.response_bytes += data.len() as u64;
+                meter.feed(data, &mut |piece| down.push(piece));
+                upstream.consume();
+                if recorder.time_to_first_token_us == 0 && meter.content_started() {
+                    recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
+                }
+                if down.queued() >= GATHER_BYTES {
+                    return Poll::Ready(Step::Flush);
+                }
+            }
+            Poll::Ready(Ok(false)) => return Poll::Ready(Step::End),
+            Poll::Ready(Err(failure)) => return Poll::Ready(Step::Failed(failure)),
+            Poll::Pending if down.queued() > 0 => return Poll::Ready(Step::Flush),
+            Poll::Pending => return down.poll_gone(cx).map(|()| Step::Gone),
+        }
+    }
+}
+
+/// Ends a response that has begun and cannot be completed: streams get the dialect's error event first.
+pub async fn break_off(
+    down: &mut Downstream<'_>,
+    recorder: &mut Recorder,
+    failure: &Failure,
+) -> io::Result<()> {
+    recorder.failed(failure.reason, recorder.status);
+    if recorder.outcome == Outcome::ProviderError {
+        recorder.outcome = Outcome::Cut;
+    }
+    if let Some(dialect) = recorder.dialect
+        && recorder.stream
+    {
+        down.push(&error_body::render_event(dialect, failure.reason, &failure.message));
+    }
+    down.flush().await
+}

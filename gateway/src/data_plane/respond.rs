@@ -1,0 +1,70 @@
+//! The node's own answers: failures in the shape of the caller's SDK, and what the node answers itself.
+
+use std::io;
+
+use super::{
+    downstream::{Downstream, ReplyHead},
+    failure::Failure,
+    message::Framing,
+    record::Recorder,
+};
+use crate::{
+    dialect::error_body,
+    handoff::reason::Reason,
+};
+
+/// Seconds after which a shed request may be tried again.
+const RETRY_AFTER: &[u8] = b"1";
+
+/// Tells the agent why its exchange cannot go on, in place of a response.
+pub async fn failure(
+    down: &mut Downstream<'_>,
+    recorder: &mut Recorder,
+    failure: &Failure,
+) -> io::Result<()> {
+    let reason = failure.reason;
+    let id = recorder.request_id();
+    let body = error_body::render(recorder.dialect, reason, &failure.message, &id);
+    let retry = matches!(reason, Reason::Overloaded | Reason::Draining | Reason::UsageLogBehind);
+    let mut fields = vec![
+        (&b"content-type"[..], &b"application/json"[..]),
+        (b"x-keyway-request-id", id.as_bytes()),
+    ];
+    if retry {
+        fields.push((b"retry-after", RETRY_AFTER));
+    }
+    recorder.failed(reason, reason.status());
+    send(down, recorder, reason.status(), fields, &body).await
+}
+
+/// An answer that needs no provider.
+pub async fn local(
+    down: &mut Downstream<'_>,
+    recorder: &mut Recorder,
+    status: u16,
+    body: &[u8],
+) -> io::Result<()> {
+    let id = recorder.request_id();
+    let fields = vec![
+        (&b"content-type"[..], &b"application/json"[..]),
+        (b"x-keyway-request-id", id.as_bytes()),
+    ];
+    send(down, recorder, status, fields, body).await?;
+    recorder.answered();
+    Ok(())
+}
+
+async fn send(
+    down: &mut Downstream<'_>,
+    recorder: &mut Recorder,
+    status: u16,
+    fields: Vec<(&[u8], &[u8])>,
+    body: &[u8],
+) -> io::Result<()> {
+    let framing = Framing::Length(body.len() as u64);
+    down.start(ReplyHead { status, fields: &mut fields.into_iter(), framing })?;
+    recorder.status = status;
+    recorder.response_bytes += body.len() as u64;
+    down.push(body);
+    down.finish().await
+}

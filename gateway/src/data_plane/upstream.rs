@@ -1,0 +1,140 @@
+//! One attempt at one target: a connection from the pool or a new one, the request sent, the response
+//! read. HTTP/1.1 and HTTP/2 behind one face.
+
+pub mod h1;
+pub mod h2;
+pub mod pool;
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use rustls::pki_types::ServerName;
+
+use self::{h1::H1Exchange, h2::H2Exchange, pool::Acquired};
+use super::{
+    alarm::{Alarm, Elapsed},
+    buffer::Buffer,
+    failure::Failure,
+    io::Socket,
+    message::ResponseHead,
+    transport::Transport,
+    worker::Worker,
+};
+use crate::handoff::{
+    reason::Reason,
+    snapshot::{Target, Timeouts},
+};
+
+/// A request on its way and its response on the way back.
+pub enum Upstream {
+    H1(Box<H1Exchange>),
+    H2(Box<H2Exchange>),
+}
+
+/// A connection that is ready for one request.
+pub struct Ready {
+    pub connection: Acquired,
+    /// Microseconds spent connecting; 0 for a pooled one.
+    pub connect_us: u32,
+}
+
+impl Ready {
+    /// A fault of a reused connection may be its age's, not the provider's.
+    pub fn reused(&self) -> bool {
+        self.connect_us == 0
+    }
+}
+
+/// Takes a pooled connection to `target` or opens one.
+pub async fn acquire(
+    worker: &Rc<Worker>,
+    target: &Arc<Target>,
+    timeouts: &Timeouts,
+    alarm: &Alarm,
+    fresh: bool,
+) -> Result<Ready, Failure> {
+    if !fresh && let Some(connection) = worker.pool.take(worker, target) {
+        return Ok(Ready { connection, connect_us: 0 });
+    }
+    let started = Instant::now();
+    let connected = alarm.within(timeouts.connect, connect(worker, target)).await;
+    let connection = match connected {
+        Ok(result) => result?,
+        Err(Elapsed) => return Err(Failure::provider(Reason::ConnectTimeout, target.address)),
+    };
+    let connect_us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX).max(1);
+    Ok(Ready { connection, connect_us })
+}
+
+async fn connect(worker: &Rc<Worker>, target: &Arc<Target>) -> Result<Acquired, Failure> {
+    let socket = Socket::connect(target.address)
+        .await
+        .map_err(|e| Failure::provider(Reason::ConnectFailed, format!("{}: {e}", target.address)))?;
+    let Some(tls) = &target.tls else {
+        return Ok(worker.pool.opened_h1(worker, target, Transport::plain(socket), Buffer::default()));
+    };
+    let failed = |e: &dyn std::fmt::Display| {
+        let name = match &tls.server_name {
+            ServerName::DnsName(name) => name.as_ref().to_owned(),
+            other => format!("{other:?}"),
+        };
+        Failure::provider(Reason::TlsFailed, format!("{name} ({}): {e}", target.address))
+    };
+    let session = rustls::ClientConnection::new(Arc::clone(&tls.config), tls.server_name.clone())
+        .map_err(|e| failed(&e))?;
+    let mut inbox = Buffer::default();
+    let transport =
+        Transport::handshake(socket, session.into(), &mut inbox).await.map_err(|e| failed(&e))?;
+    if transport.alpn() == Some(b"h2") {
+        worker.pool.opened_h2(worker, target, transport, inbox).await
+    } else {
+        Ok(worker.pool.opened_h1(worker, target, transport, inbox))
+    }
+}
+
+impl Upstream {
+    /// Waits for the response's head; informational ones are skipped.
+    pub async fn response(&mut self) -> Result<ResponseHead, Failure> {
+        match self {
+            Self::H1(exchange) => exchange.response().await,
+            Self::H2(exchange) => exchange.response().await,
+        }
+    }
+
+    /// Waits for more of the body; false at its end.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        match self {
+            Self::H1(exchange) => exchange.poll_fill(cx),
+            Self::H2(exchange) => exchange.poll_fill(cx),
+        }
+    }
+
+    /// Body bytes that are here. After `poll_fill` said true there are some.
+    pub fn data(&self) -> &[u8] {
+        match self {
+            Self::H1(exchange) => exchange.data(),
+            Self::H2(exchange) => exchange.data(),
+        }
+    }
+
+    /// All of `data` was passed on.
+    pub fn consume(&mut self) {
+        match self {
+            Self::H1(exchange) => exchange.consume(),
+            Self::H2(exchange) => exchange.consume(),
+        }
+    }
+
+    /// The body was read to its end: the connection may serve again.
+    pub fn finish(self, worker: &Rc<Worker>) {
+        match self {
+            Self::H1(exchange) => exchange.finish(worker),
+            // The stream is over; its connection was never away.
+            Self::H2(_) => {}
+        }
+    }
+}
