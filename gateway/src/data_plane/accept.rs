@@ -112,7 +112,7 @@ async fn handshake(
     inbox: &mut Buffer,
 ) -> io::Result<Transport> {
     let session = rustls::ServerConnection::new(config).map_err(io::Error::other)?;
-    let shake = Transport::handshake(socket, session.into(), inbox);
+    let shake = Transport::handshake(socket, Box::new(session.into()), inbox);
     match alarm.within(worker.config.timeouts.tls_handshake, shake).await {
         Ok(result) => {
             worker.counters.tls_handshakes.add(1);

@@ -10,6 +10,7 @@ use super::{
     alarm::{Alarm, Elapsed},
     body::RequestBody,
     downstream::Downstream,
+    edit::Edits,
     failure::Failure,
     inject::{self, BodyLength},
     io::{Raced, race},
@@ -17,11 +18,11 @@ use super::{
     policy::Permit,
     record::Recorder,
     relay::Answer,
-    upstream::{self, Ready, Upstream, h1::H1Exchange, h2::{self, H2Exchange}, pool::{Acquired, StreamGuard}},
+    upstream::{self, Upstream, h1::H1Exchange, h2::{self, H2Exchange}, pool::{Acquired, StreamGuard}},
     worker::Worker,
 };
 use crate::{
-    dialect::json::{self, Splice},
+    dialect::json::{Splice, pieces, spliced_len},
     handoff::{reason::Reason, record::Attempt, snapshot::Target},
 };
 
@@ -45,22 +46,23 @@ pub async fn answer(
     head: &RequestHead,
     permit: &Permit<'_>,
     body: &RequestBody,
+    edits: &Edits,
     down: &mut Downstream<'_>,
     alarm: &Alarm,
     recorder: &mut Recorder,
 ) -> Result<Answer, Failure> {
-    let splices = inject::splices(permit, body.scanned());
     let mut targets = permit.provider().targets.iter();
     let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
     let mut fresh = false;
     for tries_left in (0..ATTEMPTS_LIMIT).rev() {
         let mut attempt = Attempt { target_id: target.id.0, connect_us: 0, status: 0 };
-        let tried = Try { worker, head, permit, body, splices: &splices.splices, target, fresh };
+        let splices = &edits.splices;
+        let tried = Try { worker, head, permit, body, splices, target, fresh };
         let result = tried.run(down, alarm, recorder, &mut attempt).await;
         recorder.attempts.push(attempt);
         let (failure, retry) = match result {
             Ok((upstream, head, sent)) => {
-                let hide_usage_chunk = splices.hide_usage_chunk;
+                let hide_usage_chunk = edits.hide_usage_chunk;
                 return Ok(Answer { upstream, head, sent, hide_usage_chunk });
             }
             Err(failed) => failed,
@@ -175,7 +177,7 @@ impl Try<'_> {
             RequestBody::Held { bytes, .. } => {
                 let mut parts = vec![&head[..]];
                 let segments = [bytes.data()];
-                parts.extend(json::pieces(&segments, self.splices));
+                parts.extend(pieces(&segments, self.splices));
                 self.patient(alarm, exchange.send(&parts)).await
             }
             RequestBody::Streamed(framing) => {
@@ -215,7 +217,7 @@ impl Try<'_> {
             RequestBody::None => {}
             RequestBody::Held { bytes, .. } => {
                 let segments = [bytes.data()];
-                let mut pieces = json::pieces(&segments, self.splices).peekable();
+                let mut pieces = pieces(&segments, self.splices).peekable();
                 while let Some(piece) = pieces.next() {
                     let last = pieces.peek().is_none();
                     let piece = Bytes::copy_from_slice(piece);
@@ -260,6 +262,18 @@ impl Try<'_> {
             Ok(result) => result.map_err(Unsent::Broken),
             Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
         }
+    }
+
+    fn request(&self) -> inject::Request<'_> {
+        let body = match self.body {
+            RequestBody::None => BodyLength::None,
+            RequestBody::Held { bytes, .. } => {
+                BodyLength::Length(spliced_len(bytes.len(), self.splices) as u64)
+            }
+            RequestBody::Streamed(Framing::Length(length)) => BodyLength::Length(*length),
+            RequestBody::Streamed(_) => BodyLength::Chunked,
+        };
+        inject::Request { head: self.head, permit: self.permit, target: self.target, body }
     }
 
     fn elapsed(&self, alarm: &Alarm) -> Failure {

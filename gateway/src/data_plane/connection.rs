@@ -60,10 +60,10 @@ pub async fn serve_h1(
             Ok(head) => Box::pin(exchange::run(&worker, &peer, head, side, &mut alarm, arrived)).await,
             Err(reason) => {
                 let failure = Failure::from(reason);
-                Box::pin(exchange::refuse(&worker, &peer, failure, side, &alarm, arrived)).await;
+                Box::pin(exchange::refuse(&worker, &peer, failure, side, &mut alarm, arrived)).await;
             }
         }
-        if !down.may_continue() {
+        if !down.may_continue() || worker.is_draining() {
             break;
         }
     }
@@ -84,7 +84,7 @@ pub async fn serve_h2(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(worker.config.workers.head_bytes_limit as u32)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
-        .handshake::<_, bytes::Bytes>(H2Io::new(transport, inbox));
+        .handshake::<_, bytes::Bytes>(H2Io::server(transport, inbox));
     let Ok(Ok(mut connection)) = alarm.within(timeouts.request_head, handshake).await else {
         return;
     };

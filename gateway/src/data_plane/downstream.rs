@@ -19,10 +19,10 @@ pub enum Downstream<'a> {
 }
 
 /// Head of a response to the agent.
-pub struct ReplyHead<'a> {
+pub struct ReplyHead<'i, 'a> {
     pub status: u16,
     /// Without framing and connection fields; those are the writer's.
-    pub fields: &'a mut dyn Iterator<Item = (&'a [u8], &'a [u8])>,
+    pub fields: &'i mut dyn Iterator<Item = (&'a [u8], &'a [u8])>,
     pub framing: Framing,
 }
 
@@ -59,7 +59,7 @@ impl Downstream<'_> {
     }
 
     /// Queues the response's head.
-    pub fn start(&mut self, head: ReplyHead<'_>) -> io::Result<()> {
+    pub fn start(&mut self, head: ReplyHead<'_, '_>) -> io::Result<()> {
         match self {
             Self::H1(down) => {
                 down.start(head);

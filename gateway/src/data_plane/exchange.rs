@@ -1,23 +1,35 @@
 //! One exchange, from a request's head to its record: the whole story, each stage one call.
 
-use std::{future::poll_fn, io, rc::Rc, sync::Arc, task::Poll, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use super::{
     accept::Peer,
-    alarm::{Alarm, Elapsed},
-    attempt,
-    body::{self, RequestBody},
+    alarm::{Alarm, Elapsed, TICK},
+    attempt, authority, body,
     downstream::Downstream,
+    edit,
     failure::Failure,
-    message::RequestHead,
+    io as rt,
+    message::{RequestHead, Version},
+    policy,
     record::Recorder,
-    relay, respond,
-    worker::Worker,
+    relay, respond, route,
+    worker::{ExchangeGuard, Worker},
 };
 use crate::{
-    dialect::{self, Classified, Operation},
-    handoff::{reason::Reason, snapshot::{Principal, Snapshot}},
+    dialect::{
+        self, Classified, ModelSource, Operation,
+        model_list::{self, ListedModel},
+        path,
+    },
+    handoff::{
+        reason::Reason,
+        snapshot::{Principal, Snapshot},
+    },
 };
+
+/// Listings want a date per model and nobody reads it: 2025-01-01.
+const MODELS_CREATED: i64 = 1_735_689_600;
 
 /// Serves one request. Whatever happens, the agent is told if it can be, and one record is kept.
 pub async fn run(
@@ -40,7 +52,7 @@ pub async fn refuse(
     peer: &Peer,
     failure: Failure,
     mut down: Downstream<'_>,
-    alarm: &Alarm,
+    alarm: &mut Alarm,
     arrived: Instant,
 ) {
     let mut recorder = Recorder::start(worker, peer.address, None, arrived);
@@ -60,8 +72,7 @@ async fn serve(
     // Asked again for every request: a peer may have been removed while its connection was open.
     let principal = snapshot.peers.get(&peer.address).ok_or(Reason::PeerRevoked)?;
     recorder.principal = Some(Arc::clone(principal));
-    let host = authority::check(head, &snapshot.endpoint)?;
-    recorder.set_host(host);
+    recorder.set_host(addressed(head, &snapshot)?);
     let mut guard = admit(worker, alarm).await?;
 
     let classified = classify(head)?;
@@ -77,17 +88,77 @@ async fn serve(
     }
 
     let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
-    let route = route::route(&snapshot, principal, &classified, body.model(&classified), head.path())?;
-    recorder.provider = Some(Arc::clone(route.provider));
-    recorder.policy = Some(Arc::clone(&route.grant.policy));
-    let permit = policy::permit(principal, &route)?;
+    let permit = policy::permit(&snapshot, principal, &classified, body.model(&classified))?;
+    recorder.provider = Some(Arc::clone(permit.provider()));
+    recorder.policy = Some(Arc::clone(permit.policy()));
 
     alarm.bound_all(permit.provider().timeouts.total.map(|total| Instant::now() + total));
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
-    let answered = attempt::answer(worker, head, &permit, &body, down, alarm, recorder).await?;
+    let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+    let answer = attempt::answer(worker, head, &permit, &body, &edits, down, alarm, recorder).await?;
+    // An answer has begun: the request will not be sent again.
     drop(body);
     guard.hold(0);
-    relay::relay(worker, head, &permit, answered, down, alarm, recorder).await
+    relay::relay(worker, &permit, answer, down, alarm, recorder).await
+}
+
+/// The name by which the node was addressed; one reading of it serves every decision.
+fn addressed<'a>(head: &'a RequestHead, snapshot: &Snapshot) -> Result<&'a str, Reason> {
+    let endpoint = &snapshot.endpoint;
+    let target = head.target_authority.as_ref().map(String::as_bytes);
+    let hosts = head.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+    let hosts = hosts.map(|(_, value)| value);
+    let authority = match head.version {
+        Version::Http10 | Version::Http11 => authority::of_http1(endpoint, target, hosts),
+        Version::Http2 => authority::of_http2(endpoint, target, hosts),
+    };
+    authority.map(|authority| authority.host)
+}
+
+fn classify(head: &RequestHead) -> Result<Classified<'_>, Failure> {
+    let path = head.path();
+    let anthropic = head.fields.get("anthropic-version").is_some();
+    dialect::classify(&head.method, path, anthropic).ok_or_else(|| {
+        match dialect::allowed_methods(path, anthropic) {
+            Some(methods) => {
+                Failure::new(Reason::MethodNotAllowed, format!("this path takes {methods}"))
+            }
+            None => Reason::UnknownPath.into(),
+        }
+    })
+}
+
+/// What the node answers by itself: what the caller may use, and that the node is there.
+fn local_answer(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    classified: &Classified<'_>,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let dialect = classified.dialect;
+    let usable = || {
+        route::usable_models(snapshot, principal, dialect).into_iter().map(|(id, provider)| {
+            ListedModel { id, provider: &provider.name, created: MODELS_CREATED }
+        })
+    };
+    match classified.operation {
+        Operation::ListModels => Ok(Some(model_list::render_models(dialect, usable()))),
+        Operation::GetModel => {
+            let ModelSource::Path(wanted) = classified.model else { return Ok(None) };
+            let wanted = path::decode_model(wanted).ok_or(Reason::ModelNotRoutable)?;
+            let model = usable().find(|m| m.id == wanted).ok_or(Reason::ModelNotRoutable)?;
+            Ok(Some(model_list::render_model(dialect, model)))
+        }
+        Operation::Hello => Ok(Some(b"{}".to_vec())),
+        Operation::ChatCompletions
+        | Operation::Completions
+        | Operation::Responses
+        | Operation::StoredResponse
+        | Operation::ResponsesInputTokens
+        | Operation::Embeddings
+        | Operation::Messages
+        | Operation::CountTokens
+        | Operation::Other => Ok(None),
+    }
 }
 
 /// Waits, bounded, until the node may take one more exchange.

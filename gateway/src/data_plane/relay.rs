@@ -79,6 +79,15 @@ pub async fn relay(
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
             },
+            Ok(Step::End)
+                // Nothing but the dialect's own end tells a whole answer from one that was cut here.
+                if head.framing == Framing::UntilClose
+                    && head.status == 200
+                    && operation != Operation::Other
+                    && !meter.metered().complete =>
+            {
+                break Err(Failure::provider(Reason::ProviderCut, "closed before the dialect's end"));
+            }
             Ok(Step::End) => {
                 meter.finish(&mut |piece| down.push(piece));
                 match alarm.within(write_idle, down.finish()).await {

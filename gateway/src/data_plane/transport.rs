@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     buffer::{Buffer, PIECE_BYTES},
+    frame_watch::{Flood, FrameWatch},
     io::Socket,
 };
 
@@ -39,10 +40,10 @@ impl Transport {
     /// Completes a handshake as either side. Early application data lands in `inbox`.
     pub async fn handshake(
         socket: Socket,
-        tls: rustls::Connection,
+        tls: Box<rustls::Connection>,
         inbox: &mut Buffer,
     ) -> io::Result<Self> {
-        let mut this = Self { socket, tls: Some(Box::new(tls)) };
+        let mut this = Self { socket, tls: Some(tls) };
         poll_fn(|cx| this.poll_handshake(cx, inbox)).await?;
         Ok(this)
     }
@@ -287,12 +288,18 @@ pub struct H2Io {
     inbox: Buffer,
     /// Plaintext sealed since the last flush.
     sealed: usize,
+    watch: Option<FrameWatch>,
 }
 
 impl H2Io {
-    /// `inbox` holds what arrived with the handshake.
-    pub fn new(transport: Transport, inbox: Buffer) -> Self {
-        Self { transport, inbox, sealed: 0 }
+    /// Toward a provider. `inbox` holds what arrived with the handshake.
+    pub fn client(transport: Transport, inbox: Buffer) -> Self {
+        Self { transport, inbox, sealed: 0, watch: None }
+    }
+
+    /// Toward an agent, whose control frames are counted.
+    pub fn server(transport: Transport, inbox: Buffer) -> Self {
+        Self { transport, inbox, sealed: 0, watch: Some(FrameWatch::new()) }
     }
 }
 
@@ -307,7 +314,11 @@ impl tokio::io::AsyncRead for H2Io {
             return Poll::Ready(Ok(()));
         }
         let n = buf.remaining().min(this.inbox.len());
-        buf.put_slice(&this.inbox.data()[..n]);
+        let data = &this.inbox.data()[..n];
+        if let Some(watch) = &mut this.watch {
+            watch.feed(data).map_err(|Flood| io::Error::other("too many control frames"))?;
+        }
+        buf.put_slice(data);
         this.inbox.consume(n);
         Poll::Ready(Ok(()))
     }

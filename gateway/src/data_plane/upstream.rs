@@ -14,7 +14,7 @@ use std::{
 
 use rustls::pki_types::ServerName;
 
-use self::{h1::H1Exchange, h2::H2Exchange, pool::Acquired};
+use self::{h1::H1Exchange, h2::H2Exchange, pool::{Acquired, Turn}};
 use super::{
     alarm::{Alarm, Elapsed},
     buffer::Buffer,
@@ -57,8 +57,14 @@ pub async fn acquire(
     alarm: &Alarm,
     fresh: bool,
 ) -> Result<Ready, Failure> {
-    if !fresh && let Some(connection) = worker.pool.take(worker, target) {
-        return Ok(Ready { connection, connect_us: 0 });
+    let mut slot = None;
+    if !fresh {
+        let pooled = alarm.within(timeouts.connect, worker.pool.take_or_connect(worker, target));
+        match pooled.await {
+            Ok(Turn::Pooled(connection)) => return Ok(Ready { connection, connect_us: 0 }),
+            Ok(Turn::Connect(turn)) => slot = turn,
+            Err(Elapsed) => return Err(Failure::provider(Reason::ConnectTimeout, target.address)),
+        }
     }
     let started = Instant::now();
     let connected = alarm.within(timeouts.connect, connect(worker, target)).await;
@@ -66,6 +72,7 @@ pub async fn acquire(
         Ok(result) => result?,
         Err(Elapsed) => return Err(Failure::provider(Reason::ConnectTimeout, target.address)),
     };
+    drop(slot);
     let connect_us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX).max(1);
     Ok(Ready { connection, connect_us })
 }
@@ -88,7 +95,7 @@ async fn connect(worker: &Rc<Worker>, target: &Arc<Target>) -> Result<Acquired, 
         .map_err(|e| failed(&e))?;
     let mut inbox = Buffer::default();
     let transport =
-        Transport::handshake(socket, session.into(), &mut inbox).await.map_err(|e| failed(&e))?;
+        Transport::handshake(socket, Box::new(session.into()), &mut inbox).await.map_err(|e| failed(&e))?;
     if transport.alpn() == Some(b"h2") {
         worker.pool.opened_h2(worker, target, transport, inbox).await
     } else {

@@ -54,11 +54,14 @@ impl Meter {
         todo!()
     }
 
+    /// See [`Metered::content_started`]; cheap.
+    pub fn content_started(&self) -> bool {
+        todo!()
+    }
+
     /// What is known so far; valid at any time, also after a cut.
     pub fn metered(&self) -> Metered {
         todo!()
     }
 }
 
-#[allow(unused)]
-type _Doc = Usage;

@@ -137,7 +137,7 @@ impl H1Downstream {
         Poll::Pending
     }
 
-    pub fn start(&mut self, head: ReplyHead<'_>) {
+    pub fn start(&mut self, head: ReplyHead<'_, '_>) {
         // A body that was not read would be taken for the next request.
         self.keep_alive &= self.body.is_end();
         self.chunked = false;

@@ -75,7 +75,7 @@ impl H2Downstream {
         }
     }
 
-    pub fn start(&mut self, head: ReplyHead<'_>) -> io::Result<()> {
+    pub fn start(&mut self, head: ReplyHead<'_, '_>) -> io::Result<()> {
         let mut response = Response::new(());
         *response.status_mut() =
             StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

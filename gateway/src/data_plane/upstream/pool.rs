@@ -5,6 +5,7 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -72,6 +73,32 @@ pub struct Pool {
 struct Connections {
     idle: Vec<H1Connection>,
     shared: Vec<Shared>,
+    /// The last handshake agreed on HTTP/1.1: every exchange needs a connection of its own.
+    speaks_h1: bool,
+    /// Somebody is connecting, and these wait to share what comes of it.
+    connecting: Option<Vec<Waker>>,
+}
+
+/// What [`Pool::take_or_connect`] found.
+pub enum Turn {
+    Pooled(Acquired),
+    /// Nothing to share: connect. Hold the turn until that is done.
+    Connect(Option<ConnectTurn>),
+}
+
+/// Held by the one that connects for all; its end, whatever it is, wakes the others.
+pub struct ConnectTurn {
+    worker: Rc<Worker>,
+    target: TargetId,
+}
+
+impl Drop for ConnectTurn {
+    fn drop(&mut self) {
+        let mut targets = self.worker.pool.targets.borrow_mut();
+        let waiting = targets.get_mut(&self.target).and_then(|c| c.connecting.take());
+        drop(targets);
+        waiting.into_iter().flatten().for_each(Waker::wake);
+    }
 }
 
 struct Shared {
@@ -98,8 +125,31 @@ impl Shared {
 }
 
 impl Pool {
+    /// A pooled connection, or leave to open one. A burst toward a provider that may speak HTTP/2 waits
+    /// for the first handshake, and shares its connection.
+    pub async fn take_or_connect(&self, worker: &Rc<Worker>, target: &Target) -> Turn {
+        poll_fn(|cx| {
+            if let Some(connection) = self.take(worker, target) {
+                return Poll::Ready(Turn::Pooled(connection));
+            }
+            let mut targets = self.targets.borrow_mut();
+            let connections = targets.entry(target.id).or_default();
+            if target.tls.is_none() || connections.speaks_h1 {
+                return Poll::Ready(Turn::Connect(None));
+            }
+            if let Some(waiting) = &mut connections.connecting {
+                waiting.push(cx.waker().clone());
+                return Poll::Pending;
+            }
+            connections.connecting = Some(Vec::new());
+            let turn = ConnectTurn { worker: Rc::clone(worker), target: target.id };
+            Poll::Ready(Turn::Connect(Some(turn)))
+        })
+        .await
+    }
+
     /// A connection that is likely alive.
-    pub fn take(&self, worker: &Worker, target: &Target) -> Option<Acquired> {
+    fn take(&self, worker: &Worker, target: &Target) -> Option<Acquired> {
         let mut targets = self.targets.borrow_mut();
         let connections = targets.get_mut(&target.id)?;
         if !connections.shared.is_empty() {
@@ -127,6 +177,9 @@ impl Pool {
         transport: Transport,
         inbox: Buffer,
     ) -> Acquired {
+        if let Some(connections) = self.targets.borrow_mut().get_mut(&target.id) {
+            connections.speaks_h1 = true;
+        }
         let now = Instant::now();
         let _open = OpenGuard::new(worker);
         let target = target.id;
@@ -146,7 +199,7 @@ impl Pool {
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(worker.config.workers.head_bytes_limit as u32)
-            .handshake(H2Io::new(transport, inbox))
+            .handshake(H2Io::client(transport, inbox))
             .await
             .map_err(|e| Failure::provider(Reason::ProviderProtocol, e))?;
         let open = OpenGuard::new(worker);
@@ -157,7 +210,10 @@ impl Pool {
         });
         let shared = Shared { handle, opened: Instant::now(), streams: Rc::new(()) };
         let acquired = shared.acquire();
-        self.targets.borrow_mut().entry(target.id).or_default().shared.push(shared);
+        let mut targets = self.targets.borrow_mut();
+        let connections = targets.entry(target.id).or_default();
+        connections.speaks_h1 = false;
+        connections.shared.push(shared);
         Ok(acquired)
     }
 

@@ -1,0 +1,51 @@
+//! The few edits of a held JSON body, as splices: every other byte reaches the provider as it was sent.
+
+use super::{body::RequestBody, policy::Permit};
+use crate::dialect::{
+    BodyIdentity, Dialect, IdentityFormat, Operation,
+    json::{Splice, include_usage_splice, tags_splice, user_splice},
+};
+
+/// Edits of one request body.
+#[derive(Default)]
+pub struct Edits {
+    /// Sorted, never overlapping.
+    pub splices: Vec<Splice>,
+    /// The usage chunk is asked for on the agent's behalf: it shall not see it.
+    pub hide_usage_chunk: bool,
+}
+
+/// What must change in `body` for this provider.
+pub fn edits(
+    permit: &Permit<'_>,
+    body: &RequestBody,
+    dialect: Dialect,
+    operation: Operation,
+) -> Edits {
+    let Some(scanned) = body.scanned() else { return Edits::default() };
+    let mut edits = Edits::default();
+    if dialect == Dialect::OpenAi
+        && matches!(operation, Operation::ChatCompletions | Operation::Completions)
+        && let Some(splice) = include_usage_splice(scanned)
+    {
+        edits.splices.push(splice);
+        edits.hide_usage_chunk = true;
+    }
+    let identity = match &permit.provider().identity {
+        Some(IdentityFormat::HeaderPair { body, .. } | IdentityFormat::Body(body)) => *body,
+        Some(IdentityFormat::JsonHeader { .. }) | None => BodyIdentity::default(),
+    };
+    // Anthropic's bodies have no place for either.
+    if dialect == Dialect::OpenAi {
+        if identity.user {
+            edits.splices.extend(user_splice(scanned, &permit.principal().display_name));
+        }
+        if identity.tags {
+            let groups: Vec<&str> =
+                permit.route().authorising_groups().map(|group| &*group.name).collect();
+            edits.splices.extend(tags_splice(scanned, &groups));
+        }
+    }
+    edits.splices.sort_by_key(|splice| splice.range.start);
+    edits
+}
