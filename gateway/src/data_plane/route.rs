@@ -202,4 +202,4 @@ fn intersect(groups: &[Group], granted: &[GroupIndex]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
