@@ -7,6 +7,9 @@ use crate::handoff::{
 
 /// Prices are per this many tokens.
 const TOKENS_PER_PRICE: u128 = 1_000_000;
+/// Where a component saturates, at two thousand million dollars: four of them add up within what signed
+/// columns hold.
+const COMPONENT_NANO_USD_MAX: u64 = i64::MAX as u64 / 4;
 
 /// Cost of `usage` at `price`; each component is rounded half up to a nano-dollar, once.
 ///
@@ -34,15 +37,14 @@ pub fn cost(usage: &Usage, price: &Price) -> CostNanoUsd {
     }
 }
 
-/// Sum of tokens × rate, rounded half up once. A sum beyond 64 bits, more than eighteen thousand million
-/// dollars, saturates.
+/// Sum of tokens × rate, rounded half up once; saturates at [`COMPONENT_NANO_USD_MAX`].
 fn component(parts: &[(u64, NanoUsdPerMillion)]) -> u64 {
     let sum: u128 = parts
         .iter()
         .map(|(tokens, rate)| u128::from(*tokens) * u128::from(rate.0))
         .fold(0, u128::saturating_add);
     let rounded = sum.saturating_add(TOKENS_PER_PRICE / 2) / TOKENS_PER_PRICE;
-    u64::try_from(rounded).unwrap_or(u64::MAX)
+    u64::try_from(rounded).map_or(COMPONENT_NANO_USD_MAX, |cost| cost.min(COMPONENT_NANO_USD_MAX))
 }
 
 #[cfg(test)]
@@ -144,7 +146,7 @@ mod tests {
             (1, 500_000, 1),
             (3, 500_000, 2),
             (1, 1_499_999, 1),
-            (u64::MAX, u64::MAX, u64::MAX),
+            (u64::MAX, u64::MAX, COMPONENT_NANO_USD_MAX),
             (0, u64::MAX, 0),
         ] {
             let usage = Usage {

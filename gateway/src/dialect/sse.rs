@@ -46,8 +46,10 @@ pub struct Framer {
 impl Framer {
     /// Reads the next chunk.
     pub fn feed(&mut self, chunk: &[u8], sink: &mut impl FnMut(Frame<'_>)) {
-        let mut start = 0;
-        let mut at = 0;
+        if chunk.is_empty() {
+            return;
+        }
+        let (mut start, mut at) = (0, 0);
         if std::mem::take(&mut self.ended_in_cr) && chunk.first() == Some(&b'\n') {
             self.after_cr = false;
             sink(Frame::LineFeed(&chunk[..1]));

@@ -187,3 +187,69 @@ impl Visitor for Path {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value at `path`, fed whole, cut at every byte and byte by byte; all must agree.
+    fn captured(path: &'static [&'static str], json: &str) -> Option<String> {
+        let feed = |pieces: &[&[u8]]| {
+            let mut capture = Capture::new(path);
+            for piece in pieces {
+                capture.feed(piece);
+            }
+            capture
+                .value()
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let json = json.as_bytes();
+        let whole = feed(&[json]);
+        assert_eq!(feed(&json.chunks(1).collect::<Vec<_>>()), whole);
+        for at in 0..json.len() {
+            assert_eq!(feed(&[&json[..at], &json[at..]]), whole, "split at {at}");
+        }
+        whole
+    }
+
+    #[test]
+    fn the_value_at_the_path_is_kept() {
+        for (json, expected) in [
+            (r#"{"usage":{"a":1}}"#, Some(r#"{"a":1}"#)),
+            (r#"{"a":[{"usage":1}],"b":{"usage":2},"usage": null }"#, Some("null")),
+            (r#"{"usage":12}"#, Some("12")),
+            (r#"{"usage":"x\"y"}"#, Some(r#""x\"y""#)),
+            (r#"{"us\u0061ge":[1]}"#, Some("[1]")),
+            (r#"{"usage":1,"usage":{"b":[2]}}"#, Some(r#"{"b":[2]}"#)),
+            (r#"{"usage":{"usage":3}}"#, Some(r#"{"usage":3}"#)),
+            (r#"{"usage":{"a":1}"#, Some(r#"{"a":1}"#)),
+            (r#"{"usage":{"a":1"#, None),
+            (r#"{"usages":1}"#, None),
+            (r#"[{"usage":1}]"#, None),
+        ] {
+            assert_eq!(captured(&["usage"], json).as_deref(), expected, "{json}");
+        }
+        for (json, expected) in [
+            (r#"{"x":{"usage":0},"response":{"o":[{"usage":1}],"usage":{"a":1}},"usage":2}"#, Some(r#"{"a":1}"#)),
+            (r#"{"response":[{"usage":1}],"usage":2}"#, None),
+            (r#"{"response":{"x":{"usage":1}}}"#, None),
+            (r#"{"response":1,"usage":1}"#, None),
+        ] {
+            assert_eq!(captured(&["response", "usage"], json).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_value_over_the_limit_is_dropped() {
+        for (length, expected) in [(VALUE_BYTES_LIMIT - 2, true), (VALUE_BYTES_LIMIT - 1, false)] {
+            let json = format!(r#"{{"usage":"{}"}}"#, "x".repeat(length));
+            let mut capture = Capture::new(&["usage"]);
+            for piece in json.as_bytes().chunks(1000) {
+                capture.feed(piece);
+            }
+            assert!(capture.ended());
+            assert!(capture.value.capacity() <= 2 * VALUE_BYTES_LIMIT);
+            assert_eq!(capture.value().is_some(), expected, "{length}");
+        }
+    }
+}

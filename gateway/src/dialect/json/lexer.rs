@@ -277,7 +277,8 @@ impl Lexer {
             let found = memchr2(b'"', b'\\', &segment[scan..]);
             let stop = found.map_or(segment.len(), |n| scan + n);
             if has_control(&segment[scan..stop]) {
-                return self.malformed(scan, "control character in a string");
+                let plain = segment[scan..].iter().take_while(|byte| **byte >= 0x20);
+                return self.malformed(scan + plain.count(), "control character in a string");
             }
             if stop == segment.len() {
                 break (stop, State::String(text));
@@ -336,9 +337,10 @@ impl Lexer {
         at: usize,
         visitor: &mut impl Visitor,
     ) -> Result<usize, ScanError> {
-        let here = missing.len().min(segment.len() - at);
-        if segment[at..at + here] != missing[..here] {
-            return self.malformed(at, "unknown literal");
+        let pairs = segment[at..].iter().zip(missing);
+        let here = pairs.take_while(|(byte, wanted)| byte == wanted).count();
+        if here < missing.len() && at + here < segment.len() {
+            return self.malformed(at + here, "unknown literal");
         }
         send(text, &segment[at..at + here], visitor)?;
         if here == missing.len() {

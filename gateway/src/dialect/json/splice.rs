@@ -147,3 +147,122 @@ fn insert(body: &ScannedBody, member: &str) -> Option<Splice> {
 fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::dialect::json::BodyScanner;
+
+    fn scan(body: &str) -> ScannedBody {
+        let mut scanner = BodyScanner::default();
+        scanner.feed(body.as_bytes()).unwrap();
+        scanner.finish().unwrap()
+    }
+
+    /// `body` with `splices`, read over segments of every size.
+    fn edited(body: &str, splices: &[Splice]) -> String {
+        let mut results = (1..=body.len()).map(|size| {
+            let segments: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+            pieces(&segments, splices).collect::<Vec<_>>().concat()
+        });
+        let first = results.next().unwrap();
+        assert!(results.all(|other| other == first));
+        assert_eq!(first.len(), spliced_len(body.len(), splices));
+        String::from_utf8(first).unwrap()
+    }
+
+    #[test]
+    fn include_usage_is_asked_for() {
+        for (body, expected) in [
+            (
+                r#"{"stream":true}"#,
+                r#"{"stream_options":{"include_usage":true},"stream":true}"#,
+            ),
+            (
+                r#"{"stream":true,"stream_options":{ }}"#,
+                r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream":true,"stream_options":null}"#,
+                r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream":true,"stream_options":{"include_obfuscation":false}}"#,
+                r#"{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#,
+            ),
+            (
+                r#"{"stream_options":{"include_usage":false},"stream":true}"#,
+                r#"{"stream_options":{"include_usage":true},"stream":true}"#,
+            ),
+            (
+                r#"{"stream_options":{"include_usage":null},"stream":true}"#,
+                r#"{"stream_options":{"include_usage":true},"stream":true}"#,
+            ),
+        ] {
+            let splice = include_usage_splice(&scan(body)).unwrap();
+            assert_eq!(edited(body, &[splice]), expected);
+        }
+        for body in [
+            r#"{"stream":false}"#,
+            r#"{"model":"m"}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
+            r#"{"stream":true,"stream_options":[]}"#,
+        ] {
+            assert_eq!(include_usage_splice(&scan(body)), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn identity_is_written() {
+        for (body, expected) in [
+            (
+                r#"{"model":"m"}"#,
+                r#"{"user":"a\"b","metadata":{"tags":["x","y"]},"model":"m"}"#,
+            ),
+            (
+                r#"{"user":"me","metadata":{}}"#,
+                r#"{"user":"a\"b","metadata":{"tags":["x","y"]}}"#,
+            ),
+            (
+                r#"{"user":null,"metadata":{"a":1,"tags":["old"]}}"#,
+                r#"{"user":"a\"b","metadata":{"a":1,"tags":["x","y"]}}"#,
+            ),
+            (
+                r#"{"user":[1],"metadata":{"a":1}}"#,
+                r#"{"user":"a\"b","metadata":{"tags":["x","y"],"a":1}}"#,
+            ),
+            (
+                r#"{"metadata":null,"model":"m"}"#,
+                r#"{"user":"a\"b","metadata":{"tags":["x","y"]},"model":"m"}"#,
+            ),
+        ] {
+            let scanned = scan(body);
+            let mut splices = vec![
+                user_splice(&scanned, "a\"b").unwrap(),
+                tags_splice(&scanned, &["x", "y"]).unwrap(),
+            ];
+            splices.sort_by_key(|splice| splice.range.start);
+            assert_eq!(edited(body, &splices), expected);
+        }
+        assert_eq!(tags_splice(&scan(r#"{"metadata":"x"}"#), &[]), None);
+        assert_eq!(user_splice(&scan("{}"), "a"), None);
+    }
+
+    #[test]
+    fn pieces_cover_edges() {
+        let splice = |range: std::ops::Range<usize>, with: &str| Splice {
+            range,
+            with: with.into(),
+        };
+        for (splices, expected) in [
+            (vec![], "0123456789"),
+            (vec![splice(0..0, "a"), splice(0..0, "b")], "ab0123456789"),
+            (vec![splice(10..10, "z")], "0123456789z"),
+            (vec![splice(0..10, "")], ""),
+            (vec![splice(2..4, "x"), splice(4..4, "y"), splice(4..7, "")], "01xy789"),
+        ] {
+            assert_eq!(edited("0123456789", &splices), expected);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Anthropic's messages: usage in a JSON body, and as a stream, where `message_start` has the first
+//! counts and each `message_delta` running totals, never increments. Input excludes the cache; the
+//! record includes it.
+
+use serde::Deserialize;
+
+use super::{Metered, count::Count, event_body::event_type};
+use crate::{dialect::sse::Event, handoff::record::Usage};
+
+/// Usage of a message that came as one JSON object.
+pub(super) fn read(json: &[u8]) -> Option<Usage> {
+    let mut totals = Totals::default();
+    totals.update(serde_json::from_slice(json).ok()?);
+    totals.usage()
+}
+
+#[derive(Debug, Default)]
+pub(super) struct AnthropicEvents {
+    totals: Totals,
+}
+
+impl AnthropicEvents {
+    pub(super) fn event(&mut self, event: &Event<'_>, metered: &mut Metered) {
+        let usage = match event_type(event) {
+            b"content_block_delta" => {
+                metered.content_started = true;
+                return;
+            }
+            b"message_start" => serde_json::from_slice(&event.data)
+                .ok()
+                .and_then(|start: MessageStart| start.message.usage),
+            b"message_delta" => serde_json::from_slice(&event.data)
+                .ok()
+                .and_then(|delta: MessageDelta| delta.usage),
+            b"message_stop" => {
+                metered.complete = true;
+                return;
+            }
+            b"error" => {
+                metered.error_event = true;
+                return;
+            }
+            _ => return,
+        };
+        if let Some(usage) = usage {
+            self.totals.update(usage);
+            metered.usage = self.totals.usage();
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct MessageStart {
+    message: Message,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    usage: Option<UsageObject>,
+}
+
+#[derive(Deserialize)]
+struct MessageDelta {
+    usage: Option<UsageObject>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct UsageObject {
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_creation_input_tokens: Count,
+    cache_creation: Option<CacheCreation>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CacheCreation {
+    ephemeral_5m_input_tokens: Count,
+    ephemeral_1h_input_tokens: Count,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OutputDetails {
+    thinking_tokens: Count,
+}
+
+/// The latest report of each count.
+#[derive(Debug, Default)]
+struct Totals {
+    input: Count,
+    output: Count,
+    cache_read: Count,
+    cache_creation: Count,
+    cache_creation_5m: Count,
+    cache_creation_1h: Count,
+    thinking: Count,
+}
+
+impl Totals {
+    fn update(&mut self, later: UsageObject) {
+        let by_lifetime = later.cache_creation.unwrap_or_default();
+        let output_details = later.output_tokens_details.unwrap_or_default();
+        self.input.update(later.input_tokens);
+        self.output.update(later.output_tokens);
+        self.cache_read.update(later.cache_read_input_tokens);
+        self.cache_creation.update(later.cache_creation_input_tokens);
+        self.cache_creation_5m.update(by_lifetime.ephemeral_5m_input_tokens);
+        self.cache_creation_1h.update(by_lifetime.ephemeral_1h_input_tokens);
+        self.thinking.update(output_details.thinking_tokens);
+    }
+
+    /// With server tools the split by lifetime covers the first iteration only, while the total covers
+    /// all: what the split leaves out counts as short-lived.
+    fn usage(&self) -> Option<Usage> {
+        if self.input.get().is_none() && self.output.get().is_none() {
+            return None;
+        }
+        let long = self.cache_creation_1h.or_zero();
+        let split = long.saturating_add(self.cache_creation_5m.or_zero());
+        let written = self.cache_creation.or_zero().max(split);
+        let read = self.cache_read.or_zero();
+        let output = self.output.or_zero();
+        Some(Usage {
+            input_tokens: self
+                .input
+                .or_zero()
+                .saturating_add(read)
+                .saturating_add(written),
+            output_tokens: output,
+            cache_read_input_tokens: read,
+            cache_creation_input_tokens: written - long,
+            cache_creation_long_input_tokens: long,
+            reasoning_tokens: self.thinking.or_zero().min(output),
+        })
+    }
+}

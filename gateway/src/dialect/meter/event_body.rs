@@ -1,0 +1,160 @@
+//! An event stream as a body: frames it, lets the dialect's reader see each event, and passes on all
+//! but the one chunk that the agent shall not see.
+
+use super::{
+    Metered, Operation, anthropic::AnthropicEvents, openai_chat::ChatEvents,
+    openai_responses::ResponsesEvents,
+};
+use crate::dialect::sse::{Event, Frame, Framer, parse};
+
+/// Reads the events of one dialect's stream.
+#[derive(Debug)]
+pub(super) enum Events {
+    Chat(ChatEvents),
+    Responses(ResponsesEvents),
+    Anthropic(AnthropicEvents),
+}
+
+impl Events {
+    /// `None`: this operation streams nothing that is known.
+    pub(super) fn new(operation: Operation) -> Option<Self> {
+        match operation {
+            Operation::ChatCompletions | Operation::Completions => {
+                Some(Self::Chat(ChatEvents::default()))
+            }
+            Operation::Responses | Operation::StoredResponse => {
+                Some(Self::Responses(ResponsesEvents::default()))
+            }
+            Operation::Messages => Some(Self::Anthropic(AnthropicEvents::default())),
+            Operation::ResponsesInputTokens
+            | Operation::Embeddings
+            | Operation::CountTokens
+            | Operation::ListModels
+            | Operation::GetModel
+            | Operation::Other => None,
+        }
+    }
+
+    /// True: this is the chunk that carries nothing but usage.
+    fn event(&mut self, event: &Event<'_>, metered: &mut Metered) -> bool {
+        match self {
+            Self::Chat(events) => return events.event(event, metered),
+            Self::Responses(events) => events.event(event, metered),
+            Self::Anthropic(events) => events.event(event, metered),
+        }
+        false
+    }
+
+    /// A piece of an event that is too long to hold.
+    fn part(&mut self, bytes: &[u8], first: bool, last: bool, metered: &mut Metered) {
+        match self {
+            // So long is only content: a picture, a file.
+            Self::Chat(_) | Self::Anthropic(_) => metered.content_started = true,
+            Self::Responses(events) => events.part(bytes, first, last, metered),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct EventBody {
+    framer: Framer,
+    events: Events,
+    hide_usage_chunk: bool,
+    /// The last event was not passed on.
+    hid_last: bool,
+}
+
+impl EventBody {
+    pub(super) fn new(events: Events, hide_usage_chunk: bool) -> Self {
+        Self {
+            framer: Framer::default(),
+            events,
+            hide_usage_chunk,
+            hid_last: false,
+        }
+    }
+
+    /// What is passed on goes through `forward` of [`Self::feed`]; otherwise it is the caller's matter.
+    pub(super) fn holds_back(&self) -> bool {
+        self.hide_usage_chunk
+    }
+
+    pub(super) fn feed(
+        &mut self,
+        input: &[u8],
+        metered: &mut Metered,
+        forward: &mut dyn FnMut(&[u8]),
+    ) {
+        let Self {
+            framer,
+            events,
+            hide_usage_chunk,
+            hid_last,
+        } = self;
+        framer.feed(input, &mut |frame| {
+            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
+        });
+    }
+
+    pub(super) fn finish(&mut self, metered: &mut Metered, forward: &mut dyn FnMut(&[u8])) {
+        let forward: &mut dyn FnMut(&[u8]) = match self.hide_usage_chunk {
+            true => forward,
+            // It went out when it came.
+            false => &mut |_| {},
+        };
+        let Self {
+            framer,
+            events,
+            hide_usage_chunk,
+            hid_last,
+        } = self;
+        framer.finish(&mut |frame| {
+            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
+        });
+    }
+}
+
+/// Reads one frame and passes it on, or does not: then true.
+fn read(
+    events: &mut Events,
+    frame: Frame<'_>,
+    metered: &mut Metered,
+    hide_usage_chunk: bool,
+    hid_last: bool,
+    forward: &mut dyn FnMut(&[u8]),
+) -> bool {
+    let (bytes, hide) = match frame {
+        Frame::Event(bytes) => {
+            let is_usage_chunk = events.event(&parse(bytes), metered);
+            (bytes, is_usage_chunk && hide_usage_chunk)
+        }
+        Frame::Part { bytes, first, last } => {
+            events.part(bytes, first, last, metered);
+            (bytes, false)
+        }
+        Frame::LineFeed(bytes) => (bytes, hid_last),
+    };
+    if !hide {
+        forward(bytes);
+    }
+    hide
+}
+
+/// What an event of a dialect with typed events is: its name, or `type` of its data where a compatible
+/// server leaves the name out.
+pub(super) fn event_type<'a>(event: &'a Event<'_>) -> &'a [u8] {
+    if !event.name.is_empty() {
+        return event.name;
+    }
+    const FIRST_KEY: &[u8] = b"{\"type\":\"";
+    if let Some(rest) = event.data.strip_prefix(FIRST_KEY) {
+        let end = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+        return &rest[..end];
+    }
+    #[derive(serde::Deserialize)]
+    struct Typed<'a> {
+        r#type: &'a str,
+    }
+    serde_json::from_slice::<Typed<'_>>(&event.data)
+        .map_or(b"", |typed| typed.r#type.as_bytes())
+}

@@ -1,0 +1,126 @@
+//! Chat completions and completions as a stream: chunks without names, `[DONE]` at the end. Usage comes
+//! on request in a chunk of its own with no choices; other servers put it on the last chunk, or on each.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Metered, openai_usage};
+use crate::dialect::sse::Event;
+
+/// Nearly all chunks have neither key with a value, and are not parsed once content has begun.
+static USAGE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+static ERROR_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
+
+#[derive(Debug, Default)]
+pub(super) struct ChatEvents {}
+
+impl ChatEvents {
+    /// True: the chunk that carries nothing but usage.
+    pub(super) fn event(&mut self, event: &Event<'_>, metered: &mut Metered) -> bool {
+        let data = event.data.trim_ascii();
+        if data == b"[DONE]" {
+            metered.complete = true;
+            return false;
+        }
+        metered.error_event |= event.name == b"error";
+        if !metered.content_started {
+            metered.content_started = has_content(data);
+        }
+        if !has_value(data, &USAGE_KEY) && !has_value(data, &ERROR_KEY) {
+            return false;
+        }
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
+            return false;
+        };
+        metered.error_event |= chunk.error.is_some();
+        let Some(usage) = chunk.usage.and_then(|usage| openai_usage::read(usage.get().as_bytes())) else {
+            return false;
+        };
+        metered.usage = Some(usage);
+        chunk.choices.is_some_and(is_empty_array)
+    }
+}
+
+/// Whether `key` stands in `data` before a value other than null: the official API writes `"usage":null`
+/// on all chunks but the last. A key inside a string has backslashes around it and is not found.
+fn has_value(data: &[u8], key: &Finder<'_>) -> bool {
+    key.find_iter(data).any(|at| {
+        let rest = data[at + key.needle().len()..].trim_ascii_start();
+        rest.strip_prefix(b":")
+            .is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+fn is_empty_array(raw: &RawValue) -> bool {
+    raw.get()
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+/// Whether a chunk has a choice that says something: the first one usually only names the role.
+fn has_content(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct ContentChunk<'a> {
+        #[serde(borrow, default)]
+        choices: Vec<Choice<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow)]
+        delta: Option<Delta<'a>>,
+        /// Of completions.
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Delta<'a> {
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+        #[serde(borrow)]
+        tool_calls: Option<&'a RawValue>,
+        #[serde(borrow)]
+        function_call: Option<&'a RawValue>,
+        #[serde(borrow)]
+        refusal: Option<&'a RawValue>,
+        #[serde(borrow)]
+        audio: Option<&'a RawValue>,
+        #[serde(borrow)]
+        reasoning: Option<&'a RawValue>,
+        #[serde(borrow)]
+        reasoning_content: Option<&'a RawValue>,
+    }
+    let says_something =
+        |raw: Option<&RawValue>| raw.is_some_and(|raw| !matches!(raw.get(), "\"\"" | "[]" | "{}"));
+    serde_json::from_slice::<ContentChunk<'_>>(data).is_ok_and(|chunk| {
+        chunk.choices.into_iter().any(|choice| {
+            says_something(choice.text)
+                || choice.delta.is_some_and(|delta| {
+                    [
+                        delta.content,
+                        delta.tool_calls,
+                        delta.function_call,
+                        delta.refusal,
+                        delta.audio,
+                        delta.reasoning,
+                        delta.reasoning_content,
+                    ]
+                    .into_iter()
+                    .any(says_something)
+                })
+        })
+    })
+}
