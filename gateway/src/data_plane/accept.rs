@@ -38,8 +38,16 @@ pub struct Peer {
 }
 
 /// Starts to accept on a socket.
-pub fn open(worker: &Rc<Worker>, socket: std::net::TcpListener, tls: bool) -> io::Result<Rc<Acceptor>> {
-    let acceptor = Rc::new(Acceptor { listener: Listener::new(socket)?, tls, stopped: Cell::new(false) });
+pub fn open(
+    worker: &Rc<Worker>,
+    socket: std::net::TcpListener,
+    tls: bool,
+) -> io::Result<Rc<Acceptor>> {
+    let acceptor = Rc::new(Acceptor {
+        listener: Listener::new(socket)?,
+        tls,
+        stopped: Cell::new(false),
+    });
     rt::spawn(accept_all(Rc::clone(worker), Rc::clone(&acceptor)));
     Ok(acceptor)
 }
@@ -47,7 +55,9 @@ pub fn open(worker: &Rc<Worker>, socket: std::net::TcpListener, tls: bool) -> io
 async fn accept_all(worker: Rc<Worker>, acceptor: Rc<Acceptor>) {
     while !acceptor.stopped.get() {
         match acceptor.listener.accept().await {
-            Ok((socket, address)) => admit(&worker, socket, address.ip().to_canonical(), acceptor.tls),
+            Ok((socket, address)) => {
+                admit(&worker, socket, address.ip().to_canonical(), acceptor.tls)
+            }
             Err(_) if acceptor.stopped.get() => return,
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -72,8 +82,15 @@ fn admit(worker: &Rc<Worker>, socket: Socket, address: std::net::IpAddr, tls: bo
         socket.reset_on_close();
         return;
     };
-    let peer = Peer { address, _guard: guard };
-    let tls = if tls { snapshot.endpoint.tls.clone() } else { None };
+    let peer = Peer {
+        address,
+        _guard: guard,
+    };
+    let tls = if tls {
+        snapshot.endpoint.tls.clone()
+    } else {
+        None
+    };
     let alarm = worker.alarms.alarm();
     rt::spawn(serve(Rc::clone(worker), socket, peer, tls, alarm));
 }
@@ -113,7 +130,10 @@ async fn handshake(
 ) -> io::Result<Transport> {
     let session = rustls::ServerConnection::new(config).map_err(io::Error::other)?;
     let shake = Transport::handshake(socket, Box::new(session.into()), inbox);
-    match alarm.within(worker.config.timeouts.tls_handshake, shake).await {
+    match alarm
+        .within(worker.config.timeouts.tls_handshake, shake)
+        .await
+    {
         Ok(result) => {
             worker.counters.tls_handshakes.add(1);
             result

@@ -119,9 +119,16 @@ impl Alarm {
     }
 
     /// Waits for `future`, at most for `limit`. An elapsed future is dropped.
-    pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    pub async fn within<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
         let mut future = std::pin::pin!(future);
-        let mut armed = Armed { slot: &self.slot, set: false };
+        let mut armed = Armed {
+            slot: &self.slot,
+            set: false,
+        };
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
@@ -132,7 +139,9 @@ impl Alarm {
             if !armed.set {
                 // The clock is read only for waits that do not end at once.
                 let deadline = Instant::now() + limit;
-                self.slot.deadline.set(Some(self.total.map_or(deadline, |t| t.min(deadline))));
+                self.slot
+                    .deadline
+                    .set(Some(self.total.map_or(deadline, |t| t.min(deadline))));
                 armed.set = true;
             }
             let mut waker = self.slot.waker.borrow_mut();
@@ -182,7 +191,8 @@ mod tests {
         let alarms = Alarms::default();
         let alarm = alarms.alarm();
         {
-            let mut wait = std::pin::pin!(alarm.within(Duration::ZERO, std::future::pending::<()>()));
+            let mut wait =
+                std::pin::pin!(alarm.within(Duration::ZERO, std::future::pending::<()>()));
             assert!(wait.as_mut().poll(&mut cx).is_pending());
             alarms.tick(Instant::now());
             assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
@@ -209,7 +219,8 @@ mod tests {
         let mut alarm = alarms.alarm();
         alarm.bound_all(Some(Instant::now()));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut wait = std::pin::pin!(alarm.within(Duration::from_secs(60), std::future::pending::<()>()));
+        let mut wait =
+            std::pin::pin!(alarm.within(Duration::from_secs(60), std::future::pending::<()>()));
         assert!(wait.as_mut().poll(&mut cx).is_pending());
         alarms.tick(Instant::now());
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));

@@ -12,13 +12,19 @@ use super::{
     downstream::Downstream,
     edit::Edits,
     failure::Failure,
-    inject::{self, BodyLength},
+    inject::{self, BodyFraming, UpstreamRequest},
     io::{Raced, race},
     message::{Framing, RequestHead, ResponseHead},
     policy::Permit,
     record::Recorder,
     relay::Answer,
-    upstream::{self, Upstream, h1::H1Exchange, h2::{self, H2Exchange}, pool::{Acquired, StreamGuard}},
+    route,
+    upstream::{
+        self, Upstream,
+        h1::H1Exchange,
+        h2::{self, H2Exchange},
+        pool::{Acquired, StreamGuard},
+    },
     worker::Worker,
 };
 use crate::{
@@ -28,6 +34,8 @@ use crate::{
 
 /// Room for a request head; most fit.
 const HEAD_BYTES: usize = 2048;
+/// Room for a joined path; most fit.
+const PATH_BYTES: usize = 256;
 /// Tries for one request, all targets together.
 const ATTEMPTS_LIMIT: usize = 4;
 
@@ -51,19 +59,45 @@ pub async fn answer(
     alarm: &Alarm,
     recorder: &mut Recorder,
 ) -> Result<Answer, Failure> {
+    let mut path = Vec::with_capacity(PATH_BYTES);
+    let dialect = recorder.dialect.expect("permitted requests have a dialect");
+    let (plain, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
+    route::path_join(permit.provider(), dialect, plain, &mut path);
+    if !query.is_empty() {
+        route::query_join(query, &mut path);
+    }
     let mut targets = permit.provider().targets.iter();
     let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
     let mut fresh = false;
     for tries_left in (0..ATTEMPTS_LIMIT).rev() {
-        let mut attempt = Attempt { target_id: target.id.0, connect_us: 0, status: 0 };
+        let mut attempt = Attempt {
+            target_id: target.id.0,
+            connect_us: 0,
+            status: 0,
+        };
         let splices = &edits.splices;
-        let tried = Try { worker, head, permit, body, splices, target, fresh };
+        let path = &path;
+        let tried = Try {
+            worker,
+            head,
+            permit,
+            body,
+            splices,
+            path,
+            target,
+            fresh,
+        };
         let result = tried.run(down, alarm, recorder, &mut attempt).await;
         recorder.attempts.push(attempt);
         let (failure, retry) = match result {
             Ok((upstream, head, sent)) => {
                 let hide_usage_chunk = edits.hide_usage_chunk;
-                return Ok(Answer { upstream, head, sent, hide_usage_chunk });
+                return Ok(Answer {
+                    upstream,
+                    head,
+                    sent,
+                    hide_usage_chunk,
+                });
             }
             Err(failed) => failed,
         };
@@ -75,7 +109,11 @@ pub async fn answer(
         match next {
             Some(next) if tries_left > 0 => {
                 (target, fresh) = next;
-                worker.counters.provider(permit.provider().slot).retries.add(1);
+                worker
+                    .counters
+                    .provider(permit.provider().slot)
+                    .retries
+                    .add(1);
             }
             Some(_) | None => return Err(failure),
         }
@@ -90,6 +128,8 @@ struct Try<'a> {
     permit: &'a Permit<'a>,
     body: &'a RequestBody,
     splices: &'a [Splice],
+    /// Joined with the provider's base path.
+    path: &'a [u8],
     target: &'a Arc<Target>,
     /// Do not take a pooled connection.
     fresh: bool,
@@ -119,7 +159,11 @@ impl Try<'_> {
         };
         attempt.connect_us = ready.connect_us;
         if !ready.reused() {
-            self.worker.counters.provider(self.permit.provider().slot).connects.add(1);
+            self.worker
+                .counters
+                .provider(self.permit.provider().slot)
+                .connects
+                .add(1);
         }
         let retry = match self.body {
             // What may be the old connection's fault is tried again; a streamed body is gone for good.
@@ -144,7 +188,14 @@ impl Try<'_> {
                     Ok(exchange) => Upstream::H2(Box::new(exchange)),
                     Err(Unsent::Broken(error)) => {
                         let failure = Failure::provider(Reason::ProviderCut, &error);
-                        return Err((failure, if h2::is_unprocessed(&error) { Retry::SameTarget } else { retry }));
+                        return Err((
+                            failure,
+                            if h2::is_unprocessed(&error) {
+                                Retry::SameTarget
+                            } else {
+                                retry
+                            },
+                        ));
                     }
                     Err(Unsent::Failed(failure)) => return Err((failure, Retry::No)),
                 }
@@ -170,8 +221,10 @@ impl Try<'_> {
         alarm: &Alarm,
         recorder: &mut Recorder,
     ) -> Result<(), Unsent<io::Error>> {
+        // Wiped whole when it is dropped, however this ends.
         let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
-        inject::write_h1(&self.request(), &mut head);
+        inject::write_h1(&self.request(), self.head.fields.iter(), &mut head)
+            .map_err(|reason| Unsent::Failed(reason.into()))?;
         match self.body {
             RequestBody::None => self.patient(alarm, exchange.send(&[&head])).await,
             RequestBody::Held { bytes, .. } => {
@@ -187,7 +240,8 @@ impl Try<'_> {
                     let data = down.body_data();
                     if *framing == Framing::Chunked {
                         let size = format!("{:x}\r\n", data.len());
-                        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"])).await?;
+                        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"]))
+                            .await?;
                     } else {
                         self.patient(alarm, exchange.send(&[data])).await?;
                     }
@@ -209,7 +263,8 @@ impl Try<'_> {
         alarm: &Alarm,
         recorder: &mut Recorder,
     ) -> Result<H2Exchange, Unsent<::h2::Error>> {
-        let request = inject::h2_request(&self.request()).map_err(|r| Unsent::Failed(r.into()))?;
+        let request = inject::build_h2(&self.request(), self.head.fields.iter())
+            .map_err(|reason| Unsent::Failed(reason.into()))?;
         let bodiless = matches!(self.body, RequestBody::None);
         let starting = H2Exchange::start(handle, stream, request, bodiless);
         let mut exchange = self.patient(alarm, starting).await?;
@@ -258,22 +313,31 @@ impl Try<'_> {
         alarm: &Alarm,
         sending: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Unsent<E>> {
-        match alarm.within(self.permit.provider().timeouts.first_byte, sending).await {
+        match alarm
+            .within(self.permit.provider().timeouts.first_byte, sending)
+            .await
+        {
             Ok(result) => result.map_err(Unsent::Broken),
             Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
         }
     }
 
-    fn request(&self) -> inject::Request<'_> {
+    fn request(&self) -> UpstreamRequest<'_> {
         let body = match self.body {
-            RequestBody::None => BodyLength::None,
+            RequestBody::None => BodyFraming::Empty,
             RequestBody::Held { bytes, .. } => {
-                BodyLength::Length(spliced_len(bytes.len(), self.splices) as u64)
+                BodyFraming::Length(spliced_len(bytes.len(), self.splices) as u64)
             }
-            RequestBody::Streamed(Framing::Length(length)) => BodyLength::Length(*length),
-            RequestBody::Streamed(_) => BodyLength::Chunked,
+            RequestBody::Streamed(Framing::Length(length)) => BodyFraming::Length(*length),
+            RequestBody::Streamed(_) => BodyFraming::Open,
         };
-        inject::Request { head: self.head, permit: self.permit, target: self.target, body }
+        UpstreamRequest {
+            method: &self.head.method,
+            path: self.path,
+            permit: self.permit,
+            target: self.target,
+            body,
+        }
     }
 
     fn elapsed(&self, alarm: &Alarm) -> Failure {

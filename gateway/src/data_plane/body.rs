@@ -27,7 +27,10 @@ const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
 pub enum RequestBody {
     None,
     /// Held whole, so that it can be sent again as long as no answer came.
-    Held { bytes: Buffer, scanned: ScannedBody },
+    Held {
+        bytes: Buffer,
+        scanned: ScannedBody,
+    },
     /// Still with the agent.
     Streamed(Framing),
 }
@@ -66,7 +69,11 @@ pub async fn receive(
             framing => RequestBody::Streamed(framing),
         });
     }
-    if head.fields.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity")) {
+    if head
+        .fields
+        .get("content-encoding")
+        .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
+    {
         return Err(Reason::UnsupportedEncoding.into());
     }
     let limit = worker.config.workers.body_bytes_limit;
@@ -114,9 +121,10 @@ pub async fn receive(
 
 fn scan_failure(error: ScanError) -> Failure {
     match error {
-        ScanError::DuplicateKey { offset, key } => {
-            Failure::new(Reason::DuplicateKey, format!("`{key}` is given twice, again at byte {offset}"))
-        }
+        ScanError::DuplicateKey { offset, key } => Failure::new(
+            Reason::DuplicateKey,
+            format!("`{key}` is given twice, again at byte {offset}"),
+        ),
         ScanError::Malformed { offset, what } => Failure::new(
             Reason::MalformedJson,
             format!("the request body is not one JSON object: {what} at byte {offset}"),

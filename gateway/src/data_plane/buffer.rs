@@ -49,7 +49,9 @@ impl Buffer {
         let len = self.len();
         if self.bytes.len() - len < min {
             // Doubling keeps the copies of a body of unknown length few.
-            let wanted = (len + min).max(self.bytes.len() * 2).next_multiple_of(PIECE_BYTES);
+            let wanted = (len + min)
+                .max(self.bytes.len() * 2)
+                .next_multiple_of(PIECE_BYTES);
             let mut larger = take_piece(wanted);
             larger[..len].copy_from_slice(&self.bytes[self.start..self.end]);
             give_piece(std::mem::replace(&mut self.bytes, larger));
@@ -63,7 +65,10 @@ impl Buffer {
     /// `n` bytes were written into `space`.
     pub fn filled(&mut self, n: usize) {
         self.end += n;
-        debug_assert!(self.end <= self.bytes.len(), "filled within the space given");
+        debug_assert!(
+            self.end <= self.bytes.len(),
+            "filled within the space given"
+        );
     }
 
     pub fn extend(&mut self, bytes: &[u8]) {

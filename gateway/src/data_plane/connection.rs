@@ -45,7 +45,10 @@ pub async fn serve_h1(
             }
         }
         let arrived = Instant::now();
-        let head = match alarm.within(timeouts.request_head, down.request(head_limit)).await {
+        let head = match alarm
+            .within(timeouts.request_head, down.request(head_limit))
+            .await
+        {
             Ok(Ok(Some(head))) => Ok(head),
             Ok(Ok(None)) => break,
             Ok(Err(reason)) => Err(reason),
@@ -57,10 +60,18 @@ pub async fn serve_h1(
         let side = Downstream::H1(&mut down);
         // Boxed, so that a connection at rest is small.
         match head {
-            Ok(head) => Box::pin(exchange::run(&worker, &peer, head, side, &mut alarm, arrived)).await,
+            Ok(head) => {
+                Box::pin(exchange::run(
+                    &worker, &peer, head, side, &mut alarm, arrived,
+                ))
+                .await
+            }
             Err(reason) => {
                 let failure = Failure::from(reason);
-                Box::pin(exchange::refuse(&worker, &peer, failure, side, &mut alarm, arrived)).await;
+                Box::pin(exchange::refuse(
+                    &worker, &peer, failure, side, &mut alarm, arrived,
+                ))
+                .await;
             }
         }
         if !down.may_continue() || worker.is_draining() {
@@ -92,7 +103,10 @@ pub async fn serve_h2(
     let streams = Rc::new(Cell::new(0usize));
     let mut ending = false;
     loop {
-        match alarm.within_idle(timeouts.keep_alive, connection.accept()).await {
+        match alarm
+            .within_idle(timeouts.keep_alive, connection.accept())
+            .await
+        {
             Ok(Some(Ok((request, respond)))) => {
                 let (head, body) = h2_head(request);
                 let head_request = head.method == http::Method::HEAD;
@@ -128,7 +142,15 @@ async fn serve_stream(
     _stream: StreamGuard,
 ) {
     let arrived = Instant::now();
-    exchange::run(&worker, &peer, head, Downstream::H2(&mut down), &mut alarm, arrived).await;
+    exchange::run(
+        &worker,
+        &peer,
+        head,
+        Downstream::H2(&mut down),
+        &mut alarm,
+        arrived,
+    )
+    .await;
 }
 
 /// Counts a stream while it lives.
@@ -157,11 +179,14 @@ fn h2_head(request: Request<h2::RecvStream>) -> (RequestHead, h2::RecvStream) {
             .map_or(Framing::Chunked, Framing::Length)
     };
     let head = RequestHead {
-        target: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        target: parts
+            .uri
+            .path_and_query()
+            .map_or_else(|| "/".to_owned(), ToString::to_string),
         target_authority: parts.uri.authority().map(ToString::to_string),
         method: parts.method,
         version: Version::Http2,
-        fields: Fields::H2(parts.headers),
+        fields: Fields::from_h2(parts.headers),
         framing,
         keep_alive: true,
         expects_continue: false,

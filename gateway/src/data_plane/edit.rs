@@ -22,10 +22,15 @@ pub fn edits(
     dialect: Dialect,
     operation: Operation,
 ) -> Edits {
-    let Some(scanned) = body.scanned() else { return Edits::default() };
+    let Some(scanned) = body.scanned() else {
+        return Edits::default();
+    };
     let mut edits = Edits::default();
     if dialect == Dialect::OpenAi
-        && matches!(operation, Operation::ChatCompletions | Operation::Completions)
+        && matches!(
+            operation,
+            Operation::ChatCompletions | Operation::Completions
+        )
         && let Some(splice) = include_usage_splice(scanned)
     {
         edits.splices.push(splice);
@@ -38,11 +43,16 @@ pub fn edits(
     // Anthropic's bodies have no place for either.
     if dialect == Dialect::OpenAi {
         if identity.user {
-            edits.splices.extend(user_splice(scanned, &permit.principal().display_name));
+            edits
+                .splices
+                .extend(user_splice(scanned, &permit.principal().display_name));
         }
         if identity.tags {
-            let groups: Vec<&str> =
-                permit.route().authorising_groups().map(|group| &*group.name).collect();
+            let groups: Vec<&str> = permit
+                .route()
+                .authorising_groups()
+                .map(|group| &*group.name)
+                .collect();
             edits.splices.extend(tags_splice(scanned, &groups));
         }
     }

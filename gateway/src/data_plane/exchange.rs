@@ -70,7 +70,10 @@ async fn serve(
 ) -> Result<(), Failure> {
     let snapshot = worker.snapshot();
     // Asked again for every request: a peer may have been removed while its connection was open.
-    let principal = snapshot.peers.get(&peer.address).ok_or(Reason::PeerRevoked)?;
+    let principal = snapshot
+        .peers
+        .get(&peer.address)
+        .ok_or(Reason::PeerRevoked)?;
     recorder.principal = Some(Arc::clone(principal));
     recorder.set_host(addressed(head, &snapshot)?);
     let mut guard = admit(worker, alarm).await?;
@@ -92,10 +95,17 @@ async fn serve(
     recorder.provider = Some(Arc::clone(permit.provider()));
     recorder.policy = Some(Arc::clone(permit.policy()));
 
-    alarm.bound_all(permit.provider().timeouts.total.map(|total| Instant::now() + total));
+    alarm.bound_all(
+        permit
+            .provider()
+            .timeouts
+            .total
+            .map(|total| Instant::now() + total),
+    );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
     let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
-    let answer = attempt::answer(worker, head, &permit, &body, &edits, down, alarm, recorder).await?;
+    let answer =
+        attempt::answer(worker, head, &permit, &body, &edits, down, alarm, recorder).await?;
     // An answer has begun: the request will not be sent again.
     drop(body);
     guard.hold(0);
@@ -106,7 +116,10 @@ async fn serve(
 fn addressed<'a>(head: &'a RequestHead, snapshot: &Snapshot) -> Result<&'a str, Reason> {
     let endpoint = &snapshot.endpoint;
     let target = head.target_authority.as_ref().map(String::as_bytes);
-    let hosts = head.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+    let hosts = head
+        .fields
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"host"));
     let hosts = hosts.map(|(_, value)| value);
     let authority = match head.version {
         Version::Http10 | Version::Http11 => authority::of_http1(endpoint, target, hosts),
@@ -120,9 +133,10 @@ fn classify(head: &RequestHead) -> Result<Classified<'_>, Failure> {
     let anthropic = head.fields.get("anthropic-version").is_some();
     dialect::classify(&head.method, path, anthropic).ok_or_else(|| {
         match dialect::allowed_methods(path, anthropic) {
-            Some(methods) => {
-                Failure::new(Reason::MethodNotAllowed, format!("this path takes {methods}"))
-            }
+            Some(methods) => Failure::new(
+                Reason::MethodNotAllowed,
+                format!("this path takes {methods}"),
+            ),
             None => Reason::UnknownPath.into(),
         }
     })
@@ -136,16 +150,24 @@ fn local_answer(
 ) -> Result<Option<Vec<u8>>, Failure> {
     let dialect = classified.dialect;
     let usable = || {
-        route::usable_models(snapshot, principal, dialect).into_iter().map(|(id, provider)| {
-            ListedModel { id, provider: &provider.name, created: MODELS_CREATED }
-        })
+        route::usable_models(snapshot, principal, dialect)
+            .into_iter()
+            .map(|(id, provider)| ListedModel {
+                id,
+                provider: &provider.name,
+                created: MODELS_CREATED,
+            })
     };
     match classified.operation {
         Operation::ListModels => Ok(Some(model_list::render_models(dialect, usable()))),
         Operation::GetModel => {
-            let ModelSource::Path(wanted) = classified.model else { return Ok(None) };
+            let ModelSource::Path(wanted) = classified.model else {
+                return Ok(None);
+            };
             let wanted = path::decode_model(wanted).ok_or(Reason::ModelNotRoutable)?;
-            let model = usable().find(|m| m.id == wanted).ok_or(Reason::ModelNotRoutable)?;
+            let model = usable()
+                .find(|m| m.id == wanted)
+                .ok_or(Reason::ModelNotRoutable)?;
             Ok(Some(model_list::render_model(dialect, model)))
         }
         Operation::Hello => Ok(Some(b"{}".to_vec())),
@@ -174,7 +196,10 @@ async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Fail
             }
         };
         let wait = worker.config.timeouts.usage_log_wait;
-        alarm.within(wait, room).await.map_err(|Elapsed| Reason::UsageLogBehind)?;
+        alarm
+            .within(wait, room)
+            .await
+            .map_err(|Elapsed| Reason::UsageLogBehind)?;
     }
     Ok(guard)
 }
@@ -208,7 +233,9 @@ async fn tell(
             respond::failure(down, recorder, &failure).await
         }
     };
-    let sent = alarm.within(worker.config.timeouts.response_write_idle, told).await;
+    let sent = alarm
+        .within(worker.config.timeouts.response_write_idle, told)
+        .await;
     if begun || !matches!(sent, Ok(Ok(()))) {
         down.abort();
     }

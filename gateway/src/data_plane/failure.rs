@@ -16,7 +16,11 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, message: message.into(), detail: None }
+        Self {
+            reason,
+            message: message.into(),
+            detail: None,
+        }
     }
 
     pub fn with_detail(mut self, detail: impl ToString) -> Self {

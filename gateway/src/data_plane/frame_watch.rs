@@ -71,7 +71,11 @@ impl FrameWatch {
         }
         self.frames = 0;
         let began = std::mem::replace(&mut self.window_began, Instant::now());
-        if began.elapsed() < WINDOW { Err(Flood) } else { Ok(()) }
+        if began.elapsed() < WINDOW {
+            Err(Flood)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -80,7 +84,17 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, length: usize) -> Vec<u8> {
-        let mut frame = vec![(length >> 16) as u8, (length >> 8) as u8, length as u8, kind, 0, 0, 0, 0, 0];
+        let mut frame = vec![
+            (length >> 16) as u8,
+            (length >> 8) as u8,
+            length as u8,
+            kind,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
         frame.resize(HEADER_BYTES + length, 0xff);
         frame
     }
@@ -98,7 +112,11 @@ mod tests {
         }
         for piece in [1, 7, 9, 4096] {
             assert_eq!(watch_all(&bytes, piece), Err(Flood), "pieces of {piece}");
-            assert_eq!(watch_all(&bytes[..bytes.len() - 17], piece), Ok(()), "pieces of {piece}");
+            assert_eq!(
+                watch_all(&bytes[..bytes.len() - 17], piece),
+                Ok(()),
+                "pieces of {piece}"
+            );
         }
     }
 

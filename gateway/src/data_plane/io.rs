@@ -128,7 +128,10 @@ where
     M: Fn() -> F + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
-    Box::new(Waiter { make, armed: Box::pin(None) })
+    Box::new(Waiter {
+        make,
+        armed: Box::pin(None),
+    })
 }
 
 /// A connected TCP socket. Owned by one task; every wait may be dropped and polled again.
@@ -149,7 +152,12 @@ impl Socket {
             let stream = Rc::clone(&for_read);
             async move { stream.readable(false).await }
         });
-        Self { stream, readable, writable: None, likely_readable: false }
+        Self {
+            stream,
+            readable,
+            writable: None,
+            likely_readable: false,
+        }
     }
 
     /// Connects; dropping the future abandons the attempt.
@@ -257,7 +265,9 @@ pub struct Listener {
 
 impl Listener {
     pub fn new(socket: std::net::TcpListener) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::from_std(socket)? })
+        Ok(Self {
+            socket: TcpListener::from_std(socket)?,
+        })
     }
 
     /// The next connection. Dropping the future loses none.

@@ -1,13 +1,16 @@
 //! What the two HTTP versions have in common: heads with their fields, and how long a body is.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// Header fields of a message, as they came over the wire.
 #[derive(Debug)]
 pub enum Fields {
     /// Spans into the bytes of an HTTP/1 head.
-    H1 { bytes: Vec<u8>, spans: Vec<FieldSpan> },
-    H2(HeaderMap),
+    H1 {
+        bytes: Vec<u8>,
+        spans: Vec<FieldSpan>,
+    },
+    H2(Vec<(HeaderName, HeaderValue)>),
 }
 
 /// Where a field's name and value stand in its head.
@@ -18,34 +21,37 @@ pub struct FieldSpan {
 }
 
 impl Fields {
-    /// All fields in order, names in whatever case they came.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let (bytes, spans, map) = match self {
-            Self::H1 { bytes, spans } => (bytes.as_slice(), spans.as_slice(), None),
-            Self::H2(map) => (&[][..], &[][..], Some(map)),
+    pub fn from_h2(map: HeaderMap) -> Self {
+        let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(map.len());
+        for (name, value) in map {
+            // The map names only the first of several values.
+            let name = name.unwrap_or_else(|| fields.last().expect("the first is named").0.clone());
+            fields.push((name, value));
+        }
+        Self::H2(fields)
+    }
+
+    /// All fields, names in whatever case they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        let (bytes, spans, pairs) = match self {
+            Self::H1 { bytes, spans } => (bytes.as_slice(), spans.as_slice(), &[][..]),
+            Self::H2(pairs) => (&[][..], &[][..], pairs.as_slice()),
         };
         let slice = move |(start, end): (u32, u32)| &bytes[start as usize..end as usize];
-        let h1 = spans.iter().map(move |span| (slice(span.name), slice(span.value)));
-        let h2 = map.into_iter().flat_map(|map| {
-            map.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-        });
-        h1.chain(h2)
-    }
-
-    /// The first value of a field; `name` in lower case.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        match self {
-            Self::H1 { .. } => self
+        let h1 = spans
+            .iter()
+            .map(move |span| (slice(span.name), slice(span.value)));
+        h1.chain(
+            pairs
                 .iter()
-                .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
-                .map(|(_, value)| value),
-            Self::H2(map) => map.get(name).map(|value| value.as_bytes()),
-        }
+                .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
+        )
     }
 
-    /// The first value as text, empty when absent or not ASCII.
-    pub fn text(&self, name: &str) -> &str {
-        self.get(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or("")
+    /// The first value of a field.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        let is = |n: &[u8]| n.eq_ignore_ascii_case(name.as_bytes());
+        self.iter().find(|(n, _)| is(n)).map(|(_, value)| value)
     }
 }
 
@@ -98,7 +104,9 @@ pub struct RequestHead {
 
 impl RequestHead {
     pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
+        self.target
+            .split_once('?')
+            .map_or(&self.target, |(path, _)| path)
     }
 }
 

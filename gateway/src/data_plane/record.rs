@@ -16,7 +16,8 @@ use crate::{
     handoff::{
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, ExchangeRecord, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Usage,
+            Attempt, CostNanoUsd, ExchangeRecord, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT,
+            Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -64,7 +65,9 @@ impl Recorder {
     ) -> Self {
         let started_at_us = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+            .map_or(0, |since| {
+                i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+            });
         Self {
             worker: Rc::clone(worker),
             id: worker.next_record_id(started_at_us),
@@ -73,7 +76,9 @@ impl Recorder {
             source_ip,
             method: head.map_or(Method::GET, |head| head.method.clone()),
             host: String::new(),
-            path: head.map_or("", |head| cut(head.path(), PATH_BYTES_LIMIT)).to_owned(),
+            path: head
+                .map_or("", |head| cut(head.path(), PATH_BYTES_LIMIT))
+                .to_owned(),
             http_version: head.map_or(11, |head| head.version.number()),
             principal: None,
             dialect: None,
@@ -136,8 +141,13 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let duration_us = self.elapsed_us();
         let counters = &self.worker.counters;
-        let slot = self.provider.as_ref().map_or(ProviderSlot(0), |provider| provider.slot);
-        counters.provider(slot).count(self.outcome, &self.usage, &self.cost, self.unpriced);
+        let slot = self
+            .provider
+            .as_ref()
+            .map_or(ProviderSlot(0), |provider| provider.slot);
+        counters
+            .provider(slot)
+            .count(self.outcome, &self.usage, &self.cost, self.unpriced);
         counters.request_duration.observe_us(duration_us);
         counters.request_bytes.add(self.request_bytes);
         counters.response_bytes.add(self.response_bytes);
@@ -145,7 +155,9 @@ impl Drop for Recorder {
             counters.failures[reason as usize].add(1);
         }
         if self.time_to_first_token_us > 0 {
-            counters.time_to_first_token.observe_us(self.time_to_first_token_us);
+            counters
+                .time_to_first_token
+                .observe_us(self.time_to_first_token_us);
         }
         if self.overhead_us > 0 {
             counters.overhead.observe_us(u64::from(self.overhead_us));
@@ -160,7 +172,8 @@ impl Drop for Recorder {
             principal_id: principal.map_or("", |p| &p.id),
             display_name: principal.map_or("", |p| &p.display_name),
             peer_id: principal.map_or("", |p| &p.peer_id),
-            group_ids: principal.map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
+            group_ids: principal
+                .map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
             source_ip: self.source_ip,
             method: self.method.as_str(),
             host: &self.host,

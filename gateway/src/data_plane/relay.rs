@@ -40,7 +40,12 @@ pub async fn relay(
     alarm: &Alarm,
     recorder: &mut Recorder,
 ) -> Result<(), Failure> {
-    let Answer { mut upstream, head, sent, hide_usage_chunk } = answer;
+    let Answer {
+        mut upstream,
+        head,
+        sent,
+        hide_usage_chunk,
+    } = answer;
     if head.status == 401 {
         // Vendors show parts of a refused key in their answer.
         return Err(Failure::provider(Reason::UpstreamAuthFailed, "status 401"));
@@ -67,7 +72,12 @@ pub async fn relay(
         .filter(|(name, _)| inject::response_header_passes(name))
         .chain([(&b"x-keyway-request-id"[..], id.as_bytes())]);
     let gone = |_: io::Error| Failure::from(Reason::ClientGone);
-    down.start(ReplyHead { status: head.status, fields: &mut fields, framing }).map_err(gone)?;
+    down.start(ReplyHead {
+        status: head.status,
+        fields: &mut fields,
+        framing,
+    })
+    .map_err(gone)?;
     recorder.status = head.status;
 
     let timeouts = &permit.provider().timeouts;
@@ -178,7 +188,11 @@ pub async fn break_off(
     if let Some(dialect) = recorder.dialect
         && recorder.stream
     {
-        down.push(&error_body::render_event(dialect, failure.reason, &failure.message));
+        down.push(&error_body::render_event(
+            dialect,
+            failure.reason,
+            &failure.message,
+        ));
     }
     down.flush().await
 }

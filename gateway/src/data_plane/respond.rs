@@ -8,10 +8,7 @@ use super::{
     message::Framing,
     record::Recorder,
 };
-use crate::{
-    dialect::error_body,
-    handoff::reason::Reason,
-};
+use crate::{dialect::error_body, handoff::reason::Reason};
 
 /// Seconds after which a shed request may be tried again.
 const RETRY_AFTER: &[u8] = b"1";
@@ -25,7 +22,10 @@ pub async fn failure(
     let reason = failure.reason;
     let id = recorder.request_id();
     let body = error_body::render(recorder.dialect, reason, &failure.message, &id);
-    let retry = matches!(reason, Reason::Overloaded | Reason::Draining | Reason::UsageLogBehind);
+    let retry = matches!(
+        reason,
+        Reason::Overloaded | Reason::Draining | Reason::UsageLogBehind
+    );
     let mut fields = vec![
         (&b"content-type"[..], &b"application/json"[..]),
         (b"x-keyway-request-id", id.as_bytes()),
@@ -62,7 +62,11 @@ async fn send(
     body: &[u8],
 ) -> io::Result<()> {
     let framing = Framing::Length(body.len() as u64);
-    down.start(ReplyHead { status, fields: &mut fields.into_iter(), framing })?;
+    down.start(ReplyHead {
+        status,
+        fields: &mut fields.into_iter(),
+        framing,
+    })?;
     recorder.status = status;
     recorder.response_bytes += body.len() as u64;
     down.push(body);

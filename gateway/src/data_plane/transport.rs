@@ -43,7 +43,10 @@ impl Transport {
         tls: Box<rustls::Connection>,
         inbox: &mut Buffer,
     ) -> io::Result<Self> {
-        let mut this = Self { socket, tls: Some(tls) };
+        let mut this = Self {
+            socket,
+            tls: Some(tls),
+        };
         poll_fn(|cx| this.poll_handshake(cx, inbox)).await?;
         Ok(this)
     }
@@ -81,7 +84,11 @@ impl Transport {
 
     /// Waits for more plaintext and adds it to `inbox`; 0 is the orderly end. Under TLS an end without
     /// `close_notify` is an error, so that a cut answer is never taken for a whole one.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, inbox: &mut Buffer) -> Poll<io::Result<usize>> {
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
         let before = inbox.len();
         let Some(tls) = self.tls.as_deref_mut() else {
             return poll_recv_plain(&mut self.socket, cx, inbox);
@@ -151,7 +158,9 @@ impl Transport {
 
     /// Sends what TLS has ready.
     fn poll_flush_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(tls) = self.tls.as_deref_mut() else { return Poll::Ready(Ok(())) };
+        let Some(tls) = self.tls.as_deref_mut() else {
+            return Poll::Ready(Ok(()));
+        };
         while tls.wants_write() {
             match tls.write_tls(&mut Sink(&mut self.socket)) {
                 Ok(_) => {}
@@ -294,12 +303,22 @@ pub struct H2Io {
 impl H2Io {
     /// Toward a provider. `inbox` holds what arrived with the handshake.
     pub fn client(transport: Transport, inbox: Buffer) -> Self {
-        Self { transport, inbox, sealed: 0, watch: None }
+        Self {
+            transport,
+            inbox,
+            sealed: 0,
+            watch: None,
+        }
     }
 
     /// Toward an agent, whose control frames are counted.
     pub fn server(transport: Transport, inbox: Buffer) -> Self {
-        Self { transport, inbox, sealed: 0, watch: Some(FrameWatch::new()) }
+        Self {
+            transport,
+            inbox,
+            sealed: 0,
+            watch: Some(FrameWatch::new()),
+        }
     }
 }
 
@@ -316,7 +335,9 @@ impl tokio::io::AsyncRead for H2Io {
         let n = buf.remaining().min(this.inbox.len());
         let data = &this.inbox.data()[..n];
         if let Some(watch) = &mut this.watch {
-            watch.feed(data).map_err(|Flood| io::Error::other("too many control frames"))?;
+            watch
+                .feed(data)
+                .map_err(|Flood| io::Error::other("too many control frames"))?;
         }
         buf.put_slice(data);
         this.inbox.consume(n);

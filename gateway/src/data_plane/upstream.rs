@@ -14,7 +14,11 @@ use std::{
 
 use rustls::pki_types::ServerName;
 
-use self::{h1::H1Exchange, h2::H2Exchange, pool::{Acquired, Turn}};
+use self::{
+    h1::H1Exchange,
+    h2::H2Exchange,
+    pool::{Acquired, Turn},
+};
 use super::{
     alarm::{Alarm, Elapsed},
     buffer::Buffer,
@@ -59,45 +63,72 @@ pub async fn acquire(
 ) -> Result<Ready, Failure> {
     let mut slot = None;
     if !fresh {
-        let pooled = alarm.within(timeouts.connect, worker.pool.take_or_connect(worker, target));
+        let pooled = alarm.within(
+            timeouts.connect,
+            worker.pool.take_or_connect(worker, target),
+        );
         match pooled.await {
-            Ok(Turn::Pooled(connection)) => return Ok(Ready { connection, connect_us: 0 }),
+            Ok(Turn::Pooled(connection)) => {
+                return Ok(Ready {
+                    connection,
+                    connect_us: 0,
+                });
+            }
             Ok(Turn::Connect(turn)) => slot = turn,
             Err(Elapsed) => return Err(Failure::provider(Reason::ConnectTimeout, target.address)),
         }
     }
     let started = Instant::now();
-    let connected = alarm.within(timeouts.connect, connect(worker, target)).await;
+    let connected = alarm
+        .within(timeouts.connect, connect(worker, target))
+        .await;
     let connection = match connected {
         Ok(result) => result?,
         Err(Elapsed) => return Err(Failure::provider(Reason::ConnectTimeout, target.address)),
     };
     drop(slot);
-    let connect_us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX).max(1);
-    Ok(Ready { connection, connect_us })
+    let connect_us = u32::try_from(started.elapsed().as_micros())
+        .unwrap_or(u32::MAX)
+        .max(1);
+    Ok(Ready {
+        connection,
+        connect_us,
+    })
 }
 
 async fn connect(worker: &Rc<Worker>, target: &Arc<Target>) -> Result<Acquired, Failure> {
-    let socket = Socket::connect(target.address)
-        .await
-        .map_err(|e| Failure::provider(Reason::ConnectFailed, format!("{}: {e}", target.address)))?;
+    let socket = Socket::connect(target.address).await.map_err(|e| {
+        Failure::provider(Reason::ConnectFailed, format!("{}: {e}", target.address))
+    })?;
     let Some(tls) = &target.tls else {
-        return Ok(worker.pool.opened_h1(worker, target, Transport::plain(socket), Buffer::default()));
+        return Ok(worker.pool.opened_h1(
+            worker,
+            target,
+            Transport::plain(socket),
+            Buffer::default(),
+        ));
     };
     let failed = |e: &dyn std::fmt::Display| {
         let name = match &tls.server_name {
             ServerName::DnsName(name) => name.as_ref().to_owned(),
             other => format!("{other:?}"),
         };
-        Failure::provider(Reason::TlsFailed, format!("{name} ({}): {e}", target.address))
+        Failure::provider(
+            Reason::TlsFailed,
+            format!("{name} ({}): {e}", target.address),
+        )
     };
     let session = rustls::ClientConnection::new(Arc::clone(&tls.config), tls.server_name.clone())
         .map_err(|e| failed(&e))?;
     let mut inbox = Buffer::default();
-    let transport =
-        Transport::handshake(socket, Box::new(session.into()), &mut inbox).await.map_err(|e| failed(&e))?;
+    let transport = Transport::handshake(socket, Box::new(session.into()), &mut inbox)
+        .await
+        .map_err(|e| failed(&e))?;
     if transport.alpn() == Some(b"h2") {
-        worker.pool.opened_h2(worker, target, transport, inbox).await
+        worker
+            .pool
+            .opened_h2(worker, target, transport, inbox)
+            .await
     } else {
         Ok(worker.pool.opened_h1(worker, target, transport, inbox))
     }

@@ -53,37 +53,41 @@ pub struct WorkerStart {
 /// its last record was handed over.
 pub fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
     let (started, wait) = mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().name(format!("worker-{}", start.index)).spawn(move || {
-        let index = start.index;
-        let driver = start.config.workers.driver;
-        if start.config.workers.pin
-            && let Err(error) = pin(index)
-        {
-            tracing::warn!(worker = index, %error, "worker could not be pinned to a core");
-        }
-        let on_start = started.clone();
-        let result = rt::block_on(
-            driver,
-            |driver| {
-                tracing::info!(worker = index, driver, "worker runs");
-                let _ = on_start.send(Ok(()));
-            },
-            // Boxed inside: everything of a worker must be made on its own thread.
-            async move { run(start).await },
-        );
-        if let Err(error) = result {
-            let _ = started.send(Err(error));
-        }
-    })?;
-    wait.recv().map_err(|_| io::Error::other("the worker ended while it started"))??;
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{}", start.index))
+        .spawn(move || {
+            let index = start.index;
+            let driver = start.config.workers.driver;
+            if start.config.workers.pin
+                && let Err(error) = pin(index)
+            {
+                tracing::warn!(worker = index, %error, "worker could not be pinned to a core");
+            }
+            let on_start = started.clone();
+            let result = rt::block_on(
+                driver,
+                |driver| {
+                    tracing::info!(worker = index, driver, "worker runs");
+                    let _ = on_start.send(Ok(()));
+                },
+                // Boxed inside: everything of a worker must be made on its own thread.
+                async move { run(start).await },
+            );
+            if let Err(error) = result {
+                let _ = started.send(Err(error));
+            }
+        })?;
+    wait.recv()
+        .map_err(|_| io::Error::other("the worker ended while it started"))??;
     Ok(thread)
 }
 
 /// Binds this thread to the `index`-th of the cores the process may use.
 fn pin(index: usize) -> nix::Result<()> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
-    let cores: Vec<usize> =
-        (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false)).collect();
+    let cores: Vec<usize> = (0..CpuSet::count())
+        .filter(|core| allowed.is_set(*core).unwrap_or(false))
+        .collect();
     let mut one = CpuSet::new();
     one.set(cores[index % cores.len()])?;
     sched_setaffinity(Pid::from_raw(0), &one)
@@ -109,7 +113,15 @@ pub struct Worker {
 }
 
 async fn run(start: WorkerStart) {
-    let WorkerStart { index, node, config, snapshots, counters, records, commands } = start;
+    let WorkerStart {
+        index,
+        node,
+        config,
+        snapshots,
+        counters,
+        records,
+        commands,
+    } = start;
     let worker = Rc::new(Worker {
         config,
         counters,
@@ -182,7 +194,12 @@ async fn run(start: WorkerStart) {
 }
 
 fn snapshot_targets(snapshot: &Snapshot) -> HashSet<TargetId> {
-    snapshot.providers.iter().flat_map(|p| &p.targets).map(|target| target.id).collect()
+    snapshot
+        .providers
+        .iter()
+        .flat_map(|p| &p.targets)
+        .map(|target| target.id)
+        .collect()
 }
 
 impl Worker {
@@ -236,7 +253,10 @@ impl Worker {
         *of_peer += 1;
         self.connections.set(self.connections.get() + 1);
         self.counters.connections_open.add(1);
-        Some(ConnectionGuard { worker: Rc::clone(self), peer_slot })
+        Some(ConnectionGuard {
+            worker: Rc::clone(self),
+            peer_slot,
+        })
     }
 
     /// Counts an exchange in; `None` when the cap is reached.
@@ -246,7 +266,10 @@ impl Worker {
         }
         self.exchanges.set(self.exchanges.get() + 1);
         self.counters.exchanges_in_flight.add(1);
-        Some(ExchangeGuard { worker: Rc::clone(self), held: 0 })
+        Some(ExchangeGuard {
+            worker: Rc::clone(self),
+            held: 0,
+        })
     }
 }
 
@@ -258,7 +281,9 @@ pub struct ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker
+            .connections
+            .set(self.worker.connections.get() - 1);
         self.worker.counters.connections_open.add(-1);
         let mut by_peer = self.worker.connections_by_peer.borrow_mut();
         if let Some(count) = by_peer.get_mut(&self.peer_slot) {

@@ -118,9 +118,9 @@ impl Meter {
         }
     }
 
-    /// See [`Metered::content_started`]; cheap.
+    /// See [`Metered::content_started`].
     pub fn content_started(&self) -> bool {
-        todo!()
+        self.metered.content_started
     }
 
     /// What is known so far; valid at any time, also after a cut.
@@ -141,7 +141,7 @@ impl Body {
         match dialect {
             Dialect::OpenAi | Dialect::Anthropic => {}
             // Not implemented yet.
-            Dialect::Bedrock | Dialect::Vertex => return Self::Opaque,
+            Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -187,6 +187,7 @@ fn usage_shape(operation: Operation) -> Option<UsageShape> {
         | Operation::CountTokens
         | Operation::ListModels
         | Operation::GetModel
+        | Operation::Hello
         | Operation::Other => None,
     }
 }

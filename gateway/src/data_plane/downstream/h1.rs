@@ -65,7 +65,12 @@ impl H1Downstream {
 
     /// Waits for the first byte of a request; false when the agent has closed.
     pub async fn wait_for_request(&mut self) -> bool {
-        self.has_input() || self.transport.read(&mut self.inbox).await.is_ok_and(|n| n > 0)
+        self.has_input()
+            || self
+                .transport
+                .read(&mut self.inbox)
+                .await
+                .is_ok_and(|n| n > 0)
     }
 
     /// Reads a request's head; its body stays to be read. `Ok(None)`: the agent closed first.
@@ -168,7 +173,9 @@ impl H1Downstream {
                 self.chunked = !self.head_request;
                 out.0.extend(b"transfer-encoding: chunked\r\n");
             }
-            Framing::None if !matches!(head.status, 100..=199 | 204 | 304) && !self.head_request => {
+            Framing::None
+                if !matches!(head.status, 100..=199 | 204 | 304) && !self.head_request =>
+            {
                 out.0.extend(b"content-length: 0\r\n");
             }
             Framing::None | Framing::UntilClose => {}

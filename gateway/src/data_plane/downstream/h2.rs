@@ -92,7 +92,10 @@ impl H2Downstream {
             headers.insert(http::header::CONTENT_LENGTH, length.into());
         }
         self.ended = head.framing == Framing::None || self.head_request;
-        let sender = self.respond.send_response(response, self.ended).map_err(io::Error::other)?;
+        let sender = self
+            .respond
+            .send_response(response, self.ended)
+            .map_err(io::Error::other)?;
         self.sender = Some(sender);
         Ok(())
     }
@@ -110,7 +113,9 @@ impl H2Downstream {
     /// Sends what is queued as the agent's window allows; `end` ends the stream.
     pub async fn flush(&mut self, end: bool) -> io::Result<()> {
         let mut data = Bytes::from(std::mem::take(&mut self.out));
-        let Some(sender) = self.sender.as_mut().filter(|_| !self.ended) else { return Ok(()) };
+        let Some(sender) = self.sender.as_mut().filter(|_| !self.ended) else {
+            return Ok(());
+        };
         while !data.is_empty() {
             sender.reserve_capacity(data.len());
             let granted = match poll_fn(|cx| sender.poll_capacity(cx)).await {
@@ -119,11 +124,15 @@ impl H2Downstream {
             };
             let piece = data.split_to(granted.min(data.len()));
             self.ended = end && data.is_empty();
-            sender.send_data(piece, self.ended).map_err(io::Error::other)?;
+            sender
+                .send_data(piece, self.ended)
+                .map_err(io::Error::other)?;
         }
         if end && !self.ended {
             self.ended = true;
-            sender.send_data(Bytes::new(), true).map_err(io::Error::other)?;
+            sender
+                .send_data(Bytes::new(), true)
+                .map_err(io::Error::other)?;
         }
         Ok(())
     }

@@ -36,7 +36,9 @@ impl BodyDecoder {
             Left::Nothing => {}
             Left::UntilClose => self.ready = buffer.len(),
             Left::Length(left) => {
-                self.ready = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                self.ready = buffer
+                    .len()
+                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= self.ready as u64;
                 if *left == 0 && self.ready == 0 {
                     self.left = Left::Nothing;

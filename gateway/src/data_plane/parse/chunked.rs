@@ -53,7 +53,11 @@ pub struct BadChunk;
 
 impl Default for ChunkedDecoder {
     fn default() -> Self {
-        Self { state: State::Size(0), left: 0, line: 0 }
+        Self {
+            state: State::Size(0),
+            left: 0,
+            line: 0,
+        }
     }
 }
 
@@ -68,7 +72,9 @@ impl ChunkedDecoder {
         let mut at = 0;
         loop {
             if self.state == State::Data {
-                let data = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
+                let data = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len() - at);
                 if data == 0 {
                     return Ok(Step::More { skip: at });
                 }
@@ -81,7 +87,9 @@ impl ChunkedDecoder {
             if self.state == State::End {
                 return Ok(Step::End { skip: at });
             }
-            let Some(&byte) = input.get(at) else { return Ok(Step::More { skip: at }) };
+            let Some(&byte) = input.get(at) else {
+                return Ok(Step::More { skip: at });
+            };
             at += 1;
             self.take(byte)?;
         }
@@ -109,7 +117,11 @@ impl ChunkedDecoder {
             }
             (State::SizeLf, b'\n') => {
                 self.line = 0;
-                if self.left == 0 { State::Trailer } else { State::Data }
+                if self.left == 0 {
+                    State::Trailer
+                } else {
+                    State::Data
+                }
             }
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size(0),
@@ -199,7 +211,12 @@ mod tests {
             b"0\r\nX: y\nZ\r\n\r\n",
             b"5;\x01\r\nhello\r\n",
         ] {
-            assert_eq!(decode(&[bad]), Err(BadChunk), "{:?}", String::from_utf8_lossy(bad));
+            assert_eq!(
+                decode(&[bad]),
+                Err(BadChunk),
+                "{:?}",
+                String::from_utf8_lossy(bad)
+            );
         }
         let long = [b"5;".as_slice(), &vec![b'x'; 300], b"\r\nhello\r\n"].concat();
         assert_eq!(decode(&[&long]), Err(BadChunk));

@@ -68,13 +68,21 @@ pub fn response(
 }
 
 fn version(minor: Option<u8>) -> Version {
-    if minor == Some(0) { Version::Http10 } else { Version::Http11 }
+    if minor == Some(0) {
+        Version::Http10
+    } else {
+        Version::Http11
+    }
 }
 
 /// httparse takes LF for CRLF; other parsers on the way may not.
 fn refuse_bare_lf(head: &[u8]) -> Result<(), Reason> {
     let bare = |at: usize| at == 0 || head[at - 1] != b'\r';
-    if memchr::memchr_iter(b'\n', head).any(bare) { Err(Reason::MalformedRequest) } else { Ok(()) }
+    if memchr::memchr_iter(b'\n', head).any(bare) {
+        Err(Reason::MalformedRequest)
+    } else {
+        Ok(())
+    }
 }
 
 /// Origin form, or absolute form split into authority and origin form (RFC 9112 section 3.2).
@@ -105,9 +113,15 @@ fn spans(bytes: &[u8], length: usize, headers: &[httparse::Header<'_>]) -> Field
     };
     let spans = headers
         .iter()
-        .map(|h| FieldSpan { name: span(h.name.as_bytes()), value: span(h.value) })
+        .map(|h| FieldSpan {
+            name: span(h.name.as_bytes()),
+            value: span(h.value),
+        })
         .collect();
-    Fields::H1 { bytes: bytes[..length].to_vec(), spans }
+    Fields::H1 {
+        bytes: bytes[..length].to_vec(),
+        spans,
+    }
 }
 
 /// The fields that say how long a message is and what becomes of its connection.
@@ -202,7 +216,9 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 18 {
         return None;
     }
-    value.iter().try_fold(0u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
+    value.iter().try_fold(0u64, |n, b| {
+        b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'))
+    })
 }
 
 #[cfg(test)]
@@ -218,7 +234,8 @@ mod tests {
 
     #[test]
     fn reads_a_plain_request() {
-        let text = "POST /v1/messages?beta=true HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        let text =
+            "POST /v1/messages?beta=true HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
         let (head, length) = parse(text).unwrap().unwrap();
         assert_eq!(length, text.len() - 5);
         assert_eq!(head.method, Method::POST);
@@ -241,22 +258,37 @@ mod tests {
     fn refuses_what_parsers_could_read_differently() {
         let head = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         for (what, text) in [
-            ("CL and TE", head("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")),
+            (
+                "CL and TE",
+                head("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+            ),
             ("two CL", head("Content-Length: 5\r\nContent-Length: 5\r\n")),
             ("CL list", head("Content-Length: 5, 5\r\n")),
             ("CL with sign", head("Content-Length: +5\r\n")),
             ("CL empty", head("Content-Length: \r\n")),
             ("TE other", head("Transfer-Encoding: gzip, chunked\r\n")),
-            ("two TE", head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")),
+            (
+                "two TE",
+                head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+            ),
             ("bare LF", "GET / HTTP/1.1\nHost: a\r\n\r\n".to_owned()),
             ("obs-fold", head("X: a\r\n b\r\n")),
             ("space before colon", head("X : a\r\n")),
             ("NUL in value", head("X: a\0b\r\n")),
             ("fragment", "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
-            ("asterisk", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
-            ("TE in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()),
+            (
+                "asterisk",
+                "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            ),
+            (
+                "TE in 1.0",
+                "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+            ),
         ] {
-            assert!(matches!(parse(&text), Err(Reason::MalformedRequest)), "{what}");
+            assert!(
+                matches!(parse(&text), Err(Reason::MalformedRequest)),
+                "{what}"
+            );
         }
     }
 
@@ -265,14 +297,23 @@ mod tests {
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(LIMIT));
         assert!(matches!(parse(&long), Err(Reason::HeadTooLarge)));
         assert!(matches!(parse(&long[..LIMIT]), Err(Reason::HeadTooLarge)));
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(FIELDS_LIMIT + 1));
+        let many = format!(
+            "GET / HTTP/1.1\r\n{}\r\n",
+            "X: 1\r\n".repeat(FIELDS_LIMIT + 1)
+        );
         assert!(matches!(parse(&many), Err(Reason::HeadTooLarge)));
     }
 
     #[test]
     fn absolute_form_names_its_authority() {
-        for (raw, path) in [("http://ep/v1?x", "/v1?x"), ("https://ep", "/"), ("http://ep?q", "/?q")] {
-            let (head, _) = parse(&format!("GET {raw} HTTP/1.1\r\nHost: ep\r\n\r\n")).unwrap().unwrap();
+        for (raw, path) in [
+            ("http://ep/v1?x", "/v1?x"),
+            ("https://ep", "/"),
+            ("http://ep?q", "/?q"),
+        ] {
+            let (head, _) = parse(&format!("GET {raw} HTTP/1.1\r\nHost: ep\r\n\r\n"))
+                .unwrap()
+                .unwrap();
             assert_eq!(head.target, path);
             assert_eq!(head.target_authority.as_deref(), Some("ep"));
         }
@@ -287,7 +328,9 @@ mod tests {
             ("1.0", "", false),
             ("1.0", "Connection: keep-alive\r\n", true),
         ] {
-            let (head, _) = parse(&format!("GET / HTTP/{version}\r\n{connection}\r\n")).unwrap().unwrap();
+            let (head, _) = parse(&format!("GET / HTTP/{version}\r\n{connection}\r\n"))
+                .unwrap()
+                .unwrap();
             assert_eq!(head.keep_alive, kept, "{version} {connection}");
         }
     }
@@ -305,15 +348,24 @@ mod tests {
             ("200 OK\r\nContent-Length: 7\r\n", false, Framing::Length(7)),
             ("200 OK\r\nContent-Length: 7\r\n", true, Framing::None),
             ("204 No\r\n", false, Framing::None),
-            ("200 OK\r\nTransfer-Encoding: chunked\r\n", false, Framing::Chunked),
+            (
+                "200 OK\r\nTransfer-Encoding: chunked\r\n",
+                false,
+                Framing::Chunked,
+            ),
             ("200 OK\r\n", false, Framing::UntilClose),
             ("100 Continue\r\n", false, Framing::None),
         ] {
             let text = format!("HTTP/1.1 {head}\r\n");
-            let (parsed, _) = response(text.as_bytes(), LIMIT, head_request).unwrap().unwrap();
+            let (parsed, _) = response(text.as_bytes(), LIMIT, head_request)
+                .unwrap()
+                .unwrap();
             assert_eq!(parsed.framing, framing, "{head}");
         }
         let both = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert!(matches!(response(both, LIMIT, false), Err(Reason::ProviderProtocol)));
+        assert!(matches!(
+            response(both, LIMIT, false),
+            Err(Reason::ProviderProtocol)
+        ));
     }
 }

@@ -46,7 +46,14 @@ pub struct H1Exchange {
 impl H1Exchange {
     pub fn new(connection: H1Connection, head_bytes_limit: usize, head_request: bool) -> Self {
         let body = BodyDecoder::new(Framing::None);
-        Self { connection, head_bytes_limit, head_request, body, keep_alive: false, broken: false }
+        Self {
+            connection,
+            head_bytes_limit,
+            head_request,
+            body,
+            keep_alive: false,
+            broken: false,
+        }
     }
 
     /// Sends the head and what there is of the body in one go.
@@ -71,7 +78,10 @@ impl H1Exchange {
                 return Ok(head);
             }
         }
-        Err(Failure::provider(Reason::ProviderProtocol, "too many informational responses"))
+        Err(Failure::provider(
+            Reason::ProviderProtocol,
+            "too many informational responses",
+        ))
     }
 
     async fn next_head(&mut self) -> Result<ResponseHead, Failure> {
@@ -88,7 +98,10 @@ impl H1Exchange {
             let received = (self.connection.transport.read(inbox).await)
                 .map_err(|e| Failure::provider(Reason::ProviderCut, e))?;
             if received == 0 {
-                return Err(Failure::provider(Reason::ProviderCut, "closed before the head"));
+                return Err(Failure::provider(
+                    Reason::ProviderCut,
+                    "closed before the head",
+                ));
             }
         }
     }

@@ -42,7 +42,13 @@ impl H2Exchange {
         let mut handle = handle.ready().await?;
         let (response, sender) = handle.send_request(request, end)?;
         let response = Some(response);
-        Ok(Self { response, sender, body: None, ready: Bytes::new(), _stream: stream })
+        Ok(Self {
+            response,
+            sender,
+            body: None,
+            ready: Bytes::new(),
+            _stream: stream,
+        })
     }
 
     /// Sends body bytes as the provider's window allows.
@@ -77,7 +83,7 @@ impl H2Exchange {
         self.body = Some(body);
         Ok(ResponseHead {
             status: parts.status.as_u16(),
-            fields: Fields::H2(parts.headers),
+            fields: Fields::from_h2(parts.headers),
             framing,
             keep_alive: true,
         })

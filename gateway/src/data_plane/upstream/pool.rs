@@ -95,7 +95,9 @@ pub struct ConnectTurn {
 impl Drop for ConnectTurn {
     fn drop(&mut self) {
         let mut targets = self.worker.pool.targets.borrow_mut();
-        let waiting = targets.get_mut(&self.target).and_then(|c| c.connecting.take());
+        let waiting = targets
+            .get_mut(&self.target)
+            .and_then(|c| c.connecting.take());
         drop(targets);
         waiting.into_iter().flatten().for_each(Waker::wake);
     }
@@ -142,7 +144,10 @@ impl Pool {
                 return Poll::Pending;
             }
             connections.connecting = Some(Vec::new());
-            let turn = ConnectTurn { worker: Rc::clone(worker), target: target.id };
+            let turn = ConnectTurn {
+                worker: Rc::clone(worker),
+                target: target.id,
+            };
             Poll::Ready(Turn::Connect(Some(turn)))
         })
         .await
@@ -154,7 +159,9 @@ impl Pool {
         let connections = targets.get_mut(&target.id)?;
         if !connections.shared.is_empty() {
             let age_max = worker.config.timeouts.upstream_age_max;
-            connections.shared.retain_mut(|s| s.opened.elapsed() < age_max && s.is_open());
+            connections
+                .shared
+                .retain_mut(|s| s.opened.elapsed() < age_max && s.is_open());
             let room = |shared: &&Shared| shared.streams() < STREAMS_PER_CONNECTION;
             if let Some(shared) = connections.shared.iter().find(room) {
                 return Some(shared.acquire());
@@ -183,7 +190,14 @@ impl Pool {
         let now = Instant::now();
         let _open = OpenGuard::new(worker);
         let target = target.id;
-        Acquired::H1(H1Connection { target, transport, inbox, opened: now, idle_since: now, _open })
+        Acquired::H1(H1Connection {
+            target,
+            transport,
+            inbox,
+            opened: now,
+            idle_since: now,
+            _open,
+        })
     }
 
     /// A fresh HTTP/2 connection: starts its driver and shares it.
@@ -208,7 +222,11 @@ impl Pool {
             let _ = connection.await;
             drop(open);
         });
-        let shared = Shared { handle, opened: Instant::now(), streams: Rc::new(()) };
+        let shared = Shared {
+            handle,
+            opened: Instant::now(),
+            streams: Rc::new(()),
+        };
         let acquired = shared.acquire();
         let mut targets = self.targets.borrow_mut();
         let connections = targets.entry(target.id).or_default();
@@ -235,7 +253,9 @@ impl Pool {
             if !current.contains(id) {
                 return false;
             }
-            connections.idle.retain(|connection| connection.idle_since.elapsed() < idle_max);
+            connections
+                .idle
+                .retain(|connection| connection.idle_since.elapsed() < idle_max);
             // A burst may have opened several at once; without streams the first is enough.
             let mut kept = 0;
             connections.shared.retain_mut(|shared| {
@@ -257,6 +277,9 @@ impl Pool {
 fn is_alive(connection: &mut H1Connection) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     connection.transport.assume_readable();
-    connection.transport.poll_read(&mut cx, &mut connection.inbox).is_pending()
+    connection
+        .transport
+        .poll_read(&mut cx, &mut connection.inbox)
+        .is_pending()
         && connection.inbox.is_empty()
 }

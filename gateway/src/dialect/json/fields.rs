@@ -257,7 +257,8 @@ impl Finder {
                     .whole_text()
                     .and_then(|text| std::str::from_utf8(text).ok())
                     .and_then(|text| text.parse().ok());
-                self.body.output_tokens_max = self.body.output_tokens_max.into_iter().chain(bound).min();
+                self.body.output_tokens_max =
+                    self.body.output_tokens_max.into_iter().chain(bound).min();
             }
             // Values of the wrong type are the provider's to refuse.
             Field::MetadataUserId

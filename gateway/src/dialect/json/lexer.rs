@@ -218,12 +218,7 @@ impl Lexer {
         Ok(at + 1)
     }
 
-    fn value(
-        &mut self,
-        byte: u8,
-        at: usize,
-        visitor: &mut impl Visitor,
-    ) -> Result<(), ScanError> {
+    fn value(&mut self, byte: u8, at: usize, visitor: &mut impl Visitor) -> Result<(), ScanError> {
         let start = self.offset + at;
         match byte {
             b'{' => return self.open(true, at, visitor),
@@ -413,5 +408,7 @@ fn send(text: Text, piece: &[u8], visitor: &mut impl Visitor) -> Result<(), Scan
 
 /// Written without an early exit, so that it becomes vector code.
 fn has_control(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | (*byte < 0x20))
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | (*byte < 0x20))
 }
