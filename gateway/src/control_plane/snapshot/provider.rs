@@ -66,6 +66,7 @@ pub(super) struct ProviderCompiler {
 
 /// A credential is the same while its sealed text is.
 type CredentialKey = (String, String);
+type Unsealed = (CredentialKey, Arc<Credential>);
 
 #[derive(PartialEq, Eq, Hash)]
 struct TargetKey {
@@ -205,7 +206,7 @@ impl Turn<'_> {
         documents: &Documents,
         surroundings: &Surroundings<'_>,
         status: &mut ProviderStatus,
-    ) -> Result<Vec<Option<(CredentialKey, Arc<Credential>)>>, Problem> {
+    ) -> Result<Vec<Option<Unsealed>>, Problem> {
         let mut docs: Vec<&CredentialDoc> = documents
             .credentials
             .iter()
@@ -242,7 +243,7 @@ impl Turn<'_> {
         doc: &ProviderDoc,
         upstream: &Upstream,
         address: SocketAddr,
-        credential: Option<&(CredentialKey, Arc<Credential>)>,
+        credential: Option<&Unsealed>,
         tls: Option<(&Trust, &Arc<ClientConfig>)>,
     ) -> Result<Arc<Target>, Problem> {
         let key = TargetKey {

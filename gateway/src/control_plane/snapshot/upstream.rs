@@ -34,7 +34,7 @@ impl Upstream {
             Some("http") => (false, 80),
             Some(_) | None => return Err(wrong("it must begin with https:// or http://")),
         };
-        let given = uri.authority().ok_or(wrong("it names no host"))?;
+        let given = uri.authority().ok_or_else(|| wrong("it names no host"))?;
         if given.as_str().contains('@') {
             return Err(wrong("it must not hold a user name or password"));
         }
@@ -48,11 +48,11 @@ impl Upstream {
                 .strip_prefix(':')
                 .and_then(|port| port.parse().ok())
                 .filter(|port| *port > 0)
-                .ok_or(wrong("its port is not a port"))?,
+                .ok_or_else(|| wrong("its port is not a port"))?,
             None => return Err(wrong("it names no host")),
         };
         let name = given.host().to_ascii_lowercase();
-        let host = host(&name).ok_or(wrong("its host is not a host name or an address"))?;
+        let host = host(&name).ok_or_else(|| wrong("its host is not a host name or an address"))?;
         let authority = if port == default_port {
             name
         } else {
