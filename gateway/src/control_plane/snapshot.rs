@@ -6,7 +6,6 @@
 mod builder;
 mod documents;
 mod kept;
-mod kind;
 mod peers;
 mod price;
 mod problem;
@@ -23,24 +22,37 @@ use std::{
     sync::Arc,
 };
 
-use super::{resolve::Answers, resource::SettingsDoc};
-use crate::handoff::{
-    counters::PROVIDER_SLOTS,
-    snapshot::{Endpoint, Policy, ProviderSlot, Snapshot, Timeouts},
+use super::{
+    catalog::Catalog,
+    resolve::Answers,
+    resource::{CredentialDoc, SettingsDoc},
+};
+use crate::{
+    handoff::{
+        counters::PROVIDER_SLOTS,
+        snapshot::{Endpoint, Policy, ProviderSlot, Snapshot, Timeouts},
+    },
+    secret::Secret,
 };
 
 pub use builder::{BuilderInputs, CertificateSource, SnapshotBuilder, SnapshotReport};
 pub use documents::{Documents, SkippedDocument};
-pub use kind::{Identity, Kinds, ProviderKind, Unseal};
 pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
 
 use peers::Groups;
 use provider::ProviderCompiler;
 
+/// Opens sealed credentials.
+pub trait Unseal: Send + Sync {
+    /// # Errors
+    /// A reason for the operator, without key material.
+    fn unseal(&self, credential: &CredentialDoc) -> Result<Secret, String>;
+}
+
 /// Everything beside the documents that a snapshot is made from.
 pub struct Surroundings<'a> {
-    pub kinds: &'a dyn Kinds,
+    pub catalog: &'a Catalog,
     pub unseal: &'a dyn Unseal,
     pub answers: &'a Answers,
     pub endpoint: Endpoint,

@@ -12,11 +12,12 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Compiled, Compiler, Documents, Kinds, ProviderState, ProviderStatus, SkippedDocument,
-    Surroundings, Unseal, endpoint_names,
+    Compiled, Compiler, Documents, ProviderState, ProviderStatus, SkippedDocument, Surroundings,
+    Unseal, endpoint_names,
 };
 use crate::{
     control_plane::{
+        catalog::Catalog,
         resolve::{Answers, Resolver},
         store::{Revision, Store, StoreError},
     },
@@ -51,7 +52,7 @@ pub trait CertificateSource: Send {
 /// away, the task ends.
 pub struct BuilderInputs {
     pub store: Arc<dyn Store>,
-    pub kinds: Arc<dyn Kinds>,
+    pub catalog: Arc<Catalog>,
     pub unseal: Arc<dyn Unseal>,
     pub resolver: Resolver,
     pub certificates: Box<dyn CertificateSource>,
@@ -189,7 +190,7 @@ impl SnapshotBuilder {
         } = self.compiler.compile(
             &self.documents,
             Surroundings {
-                kinds: self.inputs.kinds.as_ref(),
+                catalog: &self.inputs.catalog,
                 unseal: self.inputs.unseal.as_ref(),
                 answers: &answers,
                 endpoint: Endpoint {

@@ -1,36 +1,34 @@
 //! An operator's prices over the catalog's: each rate that is given replaces the list price's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use super::{Kinds, Problem};
+use super::Problem;
 use crate::{
-    control_plane::resource::ModelDoc,
+    control_plane::{
+        catalog::{CatalogEntry, rate},
+        resource::ModelDoc,
+    },
     handoff::snapshot::{Models, NanoUsdPerMillion, Price},
 };
 
 /// The models of a provider with their prices. A model without any known price has all rates at zero.
-pub(super) fn models(
-    docs: &[ModelDoc],
-    defaults: &Arc<HashMap<Box<str>, Price>>,
-    kinds: &dyn Kinds,
-) -> Result<Models, Problem> {
+pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, Problem> {
     let mut listed = HashMap::with_capacity(docs.len());
     for doc in docs {
-        let list_price = defaults.get(doc.id.as_str());
-        let price = price(doc, list_price, kinds).ok_or_else(|| Problem::Price(doc.id.clone()))?;
+        let price = price(doc, entry.price(&doc.id)).map_err(|error| Problem::Price {
+            model: doc.id.clone(),
+            reason: error.to_string(),
+        })?;
         listed.insert(doc.id.as_str().into(), price);
     }
     Ok(Models {
         listed,
-        defaults: Arc::clone(defaults),
+        defaults: entry.prices(),
     })
 }
 
-fn price(doc: &ModelDoc, list_price: Option<&Price>, kinds: &dyn Kinds) -> Option<Price> {
-    let read = |rate: &Option<serde_json::Number>| match rate {
-        Some(dollars) => kinds.per_1k(dollars).map(Some),
-        None => Some(None),
-    };
+fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Price, rate::RateError> {
+    let read = |rate: &Option<serde_json::Number>| rate.as_ref().map(rate::from_per_1k).transpose();
     let input = read(&doc.input_per_1k)?;
     let output = read(&doc.output_per_1k)?;
     // Two names for one rate: OpenAI's shape and Anthropic's.
@@ -51,7 +49,7 @@ fn price(doc: &ModelDoc, list_price: Option<&Price>, kinds: &dyn Kinds) -> Optio
         price.cache_write = discount(rate);
         price.cache_write_long = discount(rate);
     }
-    Some(price)
+    Ok(price)
 }
 
 /// A cache rate of 0 means no discount: billed like input (NetBird's rule).

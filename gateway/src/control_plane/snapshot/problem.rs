@@ -1,6 +1,6 @@
 //! Why a provider is left out of a snapshot, or is in it and cannot be reached.
 
-use crate::control_plane::resolve::AddressRefused;
+use crate::control_plane::{catalog::InvalidIdentityName, resolve::AddressRefused};
 
 /// For the operator; names no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,10 +11,10 @@ pub enum Problem {
     UpstreamUrl(&'static str),
     #[error("extra header {0:?} is not a header this node may set")]
     ExtraHeader(String),
-    #[error("identity header {0:?} is not a header name")]
-    IdentityHeader(String),
-    #[error("price of model {0:?} is not a price")]
-    Price(String),
+    #[error("identity: {0}")]
+    Identity(#[from] InvalidIdentityName),
+    #[error("price of model {model:?}: {reason}")]
+    Price { model: String, reason: String },
     #[error("TLS verification may only be skipped for the operator's own servers")]
     VerificationSkipped,
     #[error("CA bundle: {0}")]

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, header};
 use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
-    Documents, Identity, Problem, ProviderKind, Surroundings,
+    Documents, Problem, Surroundings,
     kept::Kept,
     price,
     upstream::{Host, Upstream},
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     control_plane::{
+        catalog::{CatalogEntry, Kind},
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
-    dialect::IdentityFormat,
     handoff::snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
 };
 
@@ -134,20 +134,27 @@ impl Turn<'_> {
         surroundings: &Surroundings<'_>,
         status: &mut ProviderStatus,
     ) -> Result<Provider, Problem> {
-        let kind = surroundings
-            .kinds
-            .kind(&doc.provider_id)
+        let entry = surroundings
+            .catalog
+            .entry(&doc.provider_id)
             .ok_or_else(|| Problem::UnknownKind(doc.provider_id.clone()))?;
         let upstream = Upstream::parse(&doc.upstream_url)?;
-        let extra_headers = extra_headers(doc, &kind)?;
-        let identity = identity(doc, &kind)?;
-        let models = price::models(&doc.models, &kind.prices, surroundings.kinds)?;
-        let trust = trust(doc, &kind, &upstream)?;
+        let extra_headers = extra_headers(doc, entry)?;
+        let identity = if doc.metadata_disabled {
+            None
+        } else {
+            entry.identity_format(
+                doc.identity_header_user_id.as_deref(),
+                doc.identity_header_groups.as_deref(),
+            )?
+        };
+        let models = price::models(&doc.models, entry)?;
+        let trust = trust(doc, entry, &upstream)?;
         let client = match &trust {
             Some(trust) => Some(self.client(trust)?),
             None => None,
         };
-        let credentials = self.credentials(doc, &kind, documents, surroundings, status)?;
+        let credentials = self.credentials(doc, entry, documents, surroundings, status)?;
         if let Host::Name(host) = &upstream.host {
             status.host = Some(host.clone());
         }
@@ -180,9 +187,9 @@ impl Turn<'_> {
             slot,
             name: doc.name.as_str().into(),
             catalog_id: doc.provider_id.as_str().into(),
-            dialects: kind.dialects,
+            dialects: entry.dialects,
             base_path: upstream.path.into(),
-            auth: kind.auth,
+            auth: Some(entry.auth_header()),
             extra_headers,
             identity,
             models,
@@ -202,7 +209,7 @@ impl Turn<'_> {
     fn credentials(
         &mut self,
         doc: &ProviderDoc,
-        kind: &ProviderKind,
+        entry: &CatalogEntry,
         documents: &Documents,
         surroundings: &Surroundings<'_>,
         status: &mut ProviderStatus,
@@ -212,7 +219,7 @@ impl Turn<'_> {
             .iter()
             .filter(|credential| credential.provider_id == doc.id)
             .collect();
-        if kind.auth.is_none() || (docs.is_empty() && kind.custom) {
+        if docs.is_empty() && entry.kind == Kind::Custom {
             return Ok(vec![None]);
         }
         docs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
@@ -287,10 +294,10 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Problem> {
 
 fn trust(
     doc: &ProviderDoc,
-    kind: &ProviderKind,
+    entry: &CatalogEntry,
     upstream: &Upstream,
 ) -> Result<Option<Trust>, Problem> {
-    if doc.skip_tls_verification && !kind.custom {
+    if doc.skip_tls_verification && entry.kind != Kind::Custom {
         return Err(Problem::VerificationSkipped);
     }
     if !upstream.tls {
@@ -354,9 +361,8 @@ const RESERVED_HEADERS: [HeaderName; 7] = [
 
 fn extra_headers(
     doc: &ProviderDoc,
-    kind: &ProviderKind,
+    entry: &CatalogEntry,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
-    let auth = kind.auth.as_ref().map(|auth| &auth.name);
     doc.extra_values
         .iter()
         .filter(|(_, value)| !value.is_empty())
@@ -364,76 +370,10 @@ fn extra_headers(
             let refused = || Problem::ExtraHeader(name.clone());
             let header: HeaderName = name.parse().map_err(|_| refused())?;
             let value: HeaderValue = value.parse().map_err(|_| refused())?;
-            if RESERVED_HEADERS.contains(&header) || auth == Some(&header) {
+            if RESERVED_HEADERS.contains(&header) || header == entry.auth_header_name {
                 return Err(refused());
             }
             Ok((header, value))
         })
         .collect()
-}
-
-/// The kind's way to tell who calls, with the operator's own names where the kind lets them choose.
-fn identity(doc: &ProviderDoc, kind: &ProviderKind) -> Result<Option<IdentityFormat>, Problem> {
-    let Some(Identity {
-        format,
-        customizable,
-    }) = &kind.identity
-    else {
-        return Ok(None);
-    };
-    if doc.metadata_disabled {
-        return Ok(None);
-    }
-    if !customizable {
-        return Ok(Some(format.clone()));
-    }
-    let user = doc.identity_header_user_id.as_deref();
-    let groups = doc.identity_header_groups.as_deref();
-    Ok(match format {
-        IdentityFormat::HeaderPair {
-            user: default_user,
-            groups: default_groups,
-            body,
-        } => Some(IdentityFormat::HeaderPair {
-            user: chosen_header(user, default_user.as_ref())?,
-            groups: chosen_header(groups, default_groups.as_ref())?,
-            body: *body,
-        }),
-        IdentityFormat::JsonHeader {
-            header,
-            user_key,
-            groups_key,
-            value_bytes_limit,
-        } => Some(IdentityFormat::JsonHeader {
-            header: header.clone(),
-            user_key: chosen_key(user, user_key.as_deref()),
-            groups_key: chosen_key(groups, groups_key.as_deref()),
-            value_bytes_limit: *value_bytes_limit,
-        }),
-        IdentityFormat::Body(body) => Some(IdentityFormat::Body(*body)),
-    })
-}
-
-/// Never said: the catalog's; empty: off.
-fn chosen_header(
-    chosen: Option<&str>,
-    default: Option<&HeaderName>,
-) -> Result<Option<HeaderName>, Problem> {
-    match chosen {
-        None => Ok(default.cloned()),
-        Some("") => Ok(None),
-        Some(name) => name
-            .parse()
-            .ok()
-            .filter(|header| !RESERVED_HEADERS.contains(header))
-            .map(Some)
-            .ok_or_else(|| Problem::IdentityHeader(name.to_owned())),
-    }
-}
-
-fn chosen_key(chosen: Option<&str>, default: Option<&str>) -> Option<Box<str>> {
-    chosen
-        .or(default)
-        .filter(|key| !key.is_empty())
-        .map(Into::into)
 }

@@ -7,12 +7,13 @@ use http::{HeaderName, HeaderValue};
 use super::*;
 use crate::{
     control_plane::{
+        catalog::rate,
         resolve::{AddressRefused, Answer},
         resource::{CredentialDoc, GroupDoc, ModelDoc, PeerDoc, PolicyDoc, ProviderDoc},
         store::Entry,
     },
-    dialect::{BodyIdentity, Dialect, DialectSet, IdentityFormat},
-    handoff::snapshot::{AuthHeader, NanoUsdPerMillion, Price, Provider},
+    dialect::{BodyIdentity, IdentityFormat},
+    handoff::snapshot::{NanoUsdPerMillion, Price, Provider},
     secret::Secret,
 };
 
@@ -22,47 +23,6 @@ const TIMEOUTS: Timeouts = Timeouts {
     idle: Duration::from_secs(120),
     total: None,
 };
-
-struct TestKinds;
-
-impl Kinds for TestKinds {
-    fn kind(&self, catalog_id: &str) -> Option<ProviderKind> {
-        let custom = match catalog_id {
-            "openai_api" | "bifrost" => false,
-            "custom" => true,
-            _ => return None,
-        };
-        let identity = (catalog_id == "bifrost").then(|| Identity {
-            format: IdentityFormat::HeaderPair {
-                user: Some(HeaderName::from_static("x-user")),
-                groups: Some(HeaderName::from_static("x-groups")),
-                body: BodyIdentity::default(),
-            },
-            customizable: true,
-        });
-        let list_price = Price {
-            input: NanoUsdPerMillion(1_000_000_000),
-            output: NanoUsdPerMillion(2_000_000_000),
-            cache_read: Some(NanoUsdPerMillion(100_000_000)),
-            ..Price::default()
-        };
-        Some(ProviderKind {
-            custom,
-            dialects: DialectSet::of(&[Dialect::OpenAi]),
-            auth: Some(AuthHeader {
-                name: http::header::AUTHORIZATION,
-                prefix: "Bearer ".into(),
-            }),
-            identity,
-            prices: Arc::new(HashMap::from([("gpt".into(), list_price)])),
-        })
-    }
-
-    fn per_1k(&self, dollars: &serde_json::Number) -> Option<NanoUsdPerMillion> {
-        let dollars = dollars.as_f64().filter(|dollars| *dollars >= 0.0)?;
-        Some(NanoUsdPerMillion((dollars * 1e12).round() as u64))
-    }
-}
 
 struct TestUnseal;
 
@@ -167,7 +127,7 @@ fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) ->
     compiler.compile(
         documents,
         Surroundings {
-            kinds: &TestKinds,
+            catalog: &Catalog::built_in(),
             unseal: &TestUnseal,
             answers,
             endpoint: Endpoint::default(),
@@ -407,7 +367,10 @@ fn a_bad_provider_is_skipped_with_its_reason_and_the_others_go_on() {
                     cache_creation_per_1k: None,
                 });
             },
-            Problem::Price("m".to_owned()),
+            Problem::Price {
+                model: "m".to_owned(),
+                reason: rate::RateError::Malformed.to_string(),
+            },
         ),
         (|doc| doc.id = "keyless".to_owned(), Problem::NoCredential),
     ];
@@ -478,17 +441,17 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
         cache_creation_per_1k: None,
     };
     let mut documents = documents();
-    let mut priced = model("gpt");
+    let mut priced = model("gpt-5.4-nano");
     priced.input_per_1k = rate(0.003);
     priced.cached_input_per_1k = rate(0.0);
     documents.providers[0].models = vec![priced, model("unknown")];
     let compiled = compile_once(&documents);
     let models = &compiled.snapshot.providers[0].models;
     assert_eq!(
-        models.listed["gpt"],
+        models.listed["gpt-5.4-nano"],
         Price {
             input: NanoUsdPerMillion(3_000_000_000),
-            output: NanoUsdPerMillion(2_000_000_000),
+            output: NanoUsdPerMillion(1_250_000_000),
             ..Price::default()
         }
     );
