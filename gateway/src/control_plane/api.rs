@@ -1,1 +1,115 @@
-//! (being written)
+//! The management API: authenticate, decode, call the store, encode. Names and JSON shapes under
+//! `/api/agent-network` are NetBird's (its OpenAPI document), what this node adds stands beside them.
+//!
+//! A change answers once it is durable. Workers learn of it through the store's change log, not from
+//! here. Secrets go in and never come out.
+
+mod auth;
+mod body;
+pub mod catalog;
+mod documents;
+mod error;
+mod export;
+mod id;
+mod keys;
+pub mod logs;
+mod names;
+mod node;
+mod peers;
+mod policies;
+mod providers;
+mod serve;
+mod settings;
+pub mod state;
+mod tokens;
+pub mod usage;
+mod validate;
+
+#[cfg(test)]
+mod contract_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    response::IntoResponse,
+    routing::{delete, get, post},
+};
+
+pub use serve::{serve_tcp, serve_unix};
+pub use state::AppState;
+
+use error::ApiError;
+
+/// Largest request body; imports have their own limit.
+pub const BODY_BYTES_LIMIT: usize = 1 << 20;
+
+/// Every route of the management API, behind authentication.
+pub fn router(state: AppState) -> Router {
+    let agent_network = Router::new()
+        .route("/catalog/providers", get(catalog::list))
+        .route("/providers", get(providers::list).post(providers::create))
+        .route(
+            "/providers/{id}",
+            get(providers::show)
+                .put(providers::update)
+                .delete(providers::remove),
+        )
+        .route("/providers/{id}/keys", get(keys::list).post(keys::rotate))
+        .route("/providers/{id}/keys/{key_id}", delete(keys::remove))
+        .route("/providers/{id}/test", post(node::test_provider))
+        .route("/policies", get(policies::list).post(policies::create))
+        .route(
+            "/policies/{id}",
+            get(policies::show)
+                .put(policies::update)
+                .delete(policies::remove),
+        )
+        .route(
+            "/settings",
+            get(settings::show)
+                .post(settings::create)
+                .put(settings::update)
+                .delete(settings::remove),
+        )
+        .route("/consumption", get(usage::consumption))
+        .route("/access-logs", get(logs::list))
+        .route("/access-log-sessions", get(logs::sessions))
+        .route("/usage/overview", get(usage::overview))
+        .route("/usage/breakdown", get(usage::breakdown))
+        .route("/peers", get(peers::list).post(peers::create))
+        .route(
+            "/peers/{id}",
+            get(peers::show).put(peers::update).delete(peers::remove),
+        )
+        .route("/groups", get(peers::groups))
+        .route("/tokens", get(tokens::list).post(tokens::create))
+        .route("/tokens/{id}", delete(tokens::revoke))
+        .route("/status", get(node::status))
+        .route("/ca", get(node::ca))
+        .route("/keys/rotate-master", post(keys::rotate_master))
+        .route("/store/export", get(export::export))
+        .route("/store/import", post(export::import));
+
+    Router::new()
+        .nest("/api/agent-network", agent_network)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        // The limit is applied where bodies are read, into memory that is wiped.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            auth::authorize,
+        ))
+        .with_state(state)
+}
+
+async fn no_such_route() -> impl IntoResponse {
+    ApiError::not_found("route")
+}
+
+async fn no_such_method() -> impl IntoResponse {
+    ApiError::method_not_allowed()
+}

@@ -18,6 +18,12 @@ pub mod key {
     pub const SETTINGS: &str = "settings";
     /// Sealed key and certificate of the internal CA.
     pub const CA: &str = "ca";
+    /// Written by every change of what refers to something else, so that a deletion which found
+    /// nothing in the way can compare its revision and lose the race if a reference came meanwhile.
+    pub const PROVIDERS_GUARD: &str = "guards/providers";
+    pub const POLICIES_GUARD: &str = "guards/policies";
+    /// Two peers must not claim one address.
+    pub const PEERS_GUARD: &str = "guards/peers";
 }
 
 /// A connected provider (`/api/agent-network/providers`).
@@ -139,6 +145,9 @@ pub struct TokenDoc {
 pub struct SettingsDoc {
     /// The endpoint's host name; immutable.
     pub endpoint: String,
+    /// The name was claimed as it stands; otherwise it is one generated label under a domain.
+    #[serde(default)]
+    pub dedicated: bool,
     pub enable_log_collection: bool,
     pub enable_prompt_collection: bool,
     pub redact_pii: bool,

@@ -1,0 +1,251 @@
+//! Who may use the management API: on the unix socket root and the process's own user, on TCP whoever
+//! holds a token. Requests that a browser made for another site are refused on either.
+
+use std::net::{IpAddr, SocketAddr};
+
+use aws_lc_rs::{constant_time, digest};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Method, header, uri::Authority},
+    middleware::Next,
+    response::Response,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::{documents, error::ApiError, id, state::AppState};
+use crate::control_plane::{
+    resource::{TokenDoc, key},
+    store::Store,
+};
+
+/// What every token begins with, so that secret scanners can find lost ones.
+pub(super) const TOKEN_PREFIX: &str = "kwt_";
+/// 200 random bits: 40 characters.
+const TOKEN_BYTES: usize = 25;
+
+/// How a request reached the API; put into its extensions by `serve`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Connection {
+    /// The user id that the kernel reports for the other end.
+    Unix { uid: u32 },
+    /// The address that was connected to.
+    Tcp { local: SocketAddr },
+}
+
+/// Middleware: refuses what is not allowed, and logs every change with who made it.
+pub(super) async fn authorize(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let connection = request.extensions().get::<Connection>().copied();
+    let actor = authenticate(&state, connection, request.headers()).await?;
+    refuse_cross_site(request.headers())?;
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        return Ok(next.run(request).await);
+    }
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    tracing::info!(%actor, %method, path, status = response.status().as_u16(), "management change");
+    Ok(response)
+}
+
+/// A token and what is stored of it.
+pub(super) fn new_token() -> (zeroize::Zeroizing<String>, String) {
+    let mut bytes = zeroize::Zeroizing::new([0; TOKEN_BYTES]);
+    id::fill_random(&mut *bytes);
+    let mut token = zeroize::Zeroizing::new(String::with_capacity(
+        TOKEN_PREFIX.len() + TOKEN_BYTES * 8 / 5,
+    ));
+    token.push_str(TOKEN_PREFIX);
+    id::encode_into(&*bytes, &mut token);
+    let hash = hash(&token);
+    (token, hash)
+}
+
+async fn authenticate(
+    state: &AppState,
+    connection: Option<Connection>,
+    headers: &HeaderMap,
+) -> Result<String, ApiError> {
+    match connection {
+        Some(Connection::Unix { uid }) => {
+            let own = nix::unistd::geteuid().as_raw();
+            if uid == 0 || uid == own {
+                Ok(format!("uid:{uid}"))
+            } else {
+                Err(ApiError::forbidden(
+                    "this socket is for root and the service's own user",
+                ))
+            }
+        }
+        Some(Connection::Tcp { local }) => {
+            check_host(headers, local.ip(), &state.admin_hosts)?;
+            let token = presented_token(headers)?;
+            let id = find_token(state.store.as_ref(), token, jiff::Timestamp::now()).await?;
+            Ok(format!("token:{id}"))
+        }
+        None => Err(ApiError::unauthorized("unknown kind of connection")),
+    }
+}
+
+fn presented_token(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let missing = || {
+        ApiError::unauthorized(
+            "a token is needed here: `Authorization: Token kwt_…` (make one with `keyway token create`)",
+        )
+    };
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(missing)?;
+    let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(missing())
+    }
+}
+
+async fn find_token(
+    store: &dyn Store,
+    token: &str,
+    now: jiff::Timestamp,
+) -> Result<String, ApiError> {
+    let presented = hash(token);
+    let tokens: Vec<TokenDoc> = documents::list(store, key::TOKENS).await?;
+    // Every token is compared, each in constant time, so that time tells nothing about hashes.
+    let mut found = None;
+    for document in tokens {
+        let same =
+            constant_time::verify_slices_are_equal(document.hash.as_bytes(), presented.as_bytes())
+                .is_ok();
+        if same && document.expires_at.is_none_or(|end| now < end) {
+            found = Some(document.id);
+        }
+    }
+    found.ok_or_else(|| ApiError::unauthorized("token is unknown, revoked or expired"))
+}
+
+fn hash(token: &str) -> String {
+    BASE64_STANDARD.encode(digest::digest(&digest::SHA256, token.as_bytes()))
+}
+
+/// Only names that are this listener's: a page whose name was rebound to our address has its own.
+fn check_host(headers: &HeaderMap, local: IpAddr, admin_hosts: &[String]) -> Result<(), ApiError> {
+    let refused = || ApiError::forbidden("this name is not served here (Host header)");
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(refused());
+    };
+    let authority = Authority::try_from(host.as_bytes()).map_err(|_| refused())?;
+    if authority.as_str().contains('@') {
+        return Err(refused());
+    }
+    let name = authority.host().to_ascii_lowercase();
+    let literal = name.trim_start_matches('[').trim_end_matches(']');
+    let own_address = literal
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address == local || local.is_loopback() && address.is_loopback());
+    let own_name = name == "localhost" && local.is_loopback()
+        || admin_hosts.iter().any(|allowed| *allowed == name);
+    if own_address || own_name {
+        Ok(())
+    } else {
+        Err(refused())
+    }
+}
+
+/// Fetch metadata where the browser sends it, else `Origin` (which must name the same host).
+fn refuse_cross_site(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = || ApiError::forbidden("cross-site requests are refused");
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return if site == "same-origin" || site == "none" {
+            Ok(())
+        } else {
+            Err(refused())
+        };
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|origin| {
+        origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+    });
+    if origin.is_some() && origin == host {
+        Ok(())
+    } else {
+        Err(refused())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_must_be_the_listeners_own() {
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let overlay = IpAddr::from([100, 64, 0, 1]);
+        for (host, local, ok) in [
+            ("localhost:8081", loopback, true),
+            ("LOCALHOST", loopback, true),
+            ("127.0.0.1:8081", loopback, true),
+            ("[::1]:8081", loopback, true),
+            ("100.64.0.1:8081", overlay, true),
+            ("admin.example", overlay, true),
+            ("localhost", overlay, false),
+            ("127.0.0.1", overlay, false),
+            ("evil.example", loopback, false),
+            ("localhost@evil.example", loopback, false),
+            ("evil@localhost", loopback, false),
+            ("localhost/", loopback, false),
+            ("", loopback, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            let allowed = check_host(&headers, local, &["admin.example".to_owned()]).is_ok();
+            assert_eq!(allowed, ok, "{host} on {local}");
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(header::HOST, "localhost".parse().unwrap());
+        twice.append(header::HOST, "localhost".parse().unwrap());
+        assert!(check_host(&twice, loopback, &[]).is_err());
+        assert!(check_host(&HeaderMap::new(), loopback, &[]).is_err());
+    }
+
+    #[test]
+    fn browsers_of_other_sites_are_refused() {
+        for (name, value, ok) in [
+            ("sec-fetch-site", "same-origin", true),
+            ("sec-fetch-site", "none", true),
+            ("sec-fetch-site", "same-site", false),
+            ("sec-fetch-site", "cross-site", false),
+            ("origin", "http://localhost:1", true),
+            ("origin", "http://evil.example", false),
+            ("origin", "null", false),
+            ("accept", "*/*", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "localhost:1".parse().unwrap());
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(refuse_cross_site(&headers).is_ok(), ok, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn tokens_have_their_format() {
+        let (token, hashed) = new_token();
+        assert_eq!(token.len(), 44);
+        assert!(token.starts_with(TOKEN_PREFIX));
+        assert_eq!(hash(&token), hashed);
+        assert_ne!(*token, *new_token().0);
+    }
+}

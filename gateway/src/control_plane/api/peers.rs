@@ -1,0 +1,239 @@
+//! `/peers` and `/groups`: the `static` identity source. An overlay address belongs to one peer.
+
+use std::net::IpAddr;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{
+    body::JsonBody,
+    documents::{self, Versioned},
+    error::ApiError,
+    id,
+    state::AppState,
+    validate,
+};
+use crate::control_plane::{
+    resource::{GroupDoc, PeerDoc, key},
+    store::{Compare, Operation, Store, Transaction},
+};
+
+const ADDRESSES_LIMIT: usize = 16;
+const GROUPS_LIMIT: usize = 200;
+
+#[derive(Deserialize)]
+pub(super) struct PeerRequest {
+    name: Option<String>,
+    #[serde(default)]
+    addresses: Vec<String>,
+    user_id: Option<String>,
+    user_email: Option<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    blocked: bool,
+}
+
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Vec<PeerDoc>>, ApiError> {
+    let mut peers: Vec<PeerDoc> = documents::list(state.store.as_ref(), key::PEERS).await?;
+    peers.sort_by_key(|peer| peer.created_at);
+    Ok(Json(peers))
+}
+
+pub(super) async fn groups(State(state): State<AppState>) -> Result<Json<Vec<GroupDoc>>, ApiError> {
+    Ok(Json(
+        documents::list(state.store.as_ref(), key::GROUPS).await?,
+    ))
+}
+
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let current = load(&state, &id).await?;
+    Ok(documents::respond(&current.value, current.revision))
+}
+
+pub(super) async fn create(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<PeerRequest>,
+) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let id = id::new_id("peer_", now);
+    let peer = document(request, id.clone(), now)?;
+    for _ in 0..documents::CONFLICT_TRIES {
+        let absent = Compare::Absent {
+            key: store_key(&id),
+        };
+        if write(&state, &peer, absent).await? {
+            return show(State(state), Path(id)).await;
+        }
+    }
+    Err(ApiError::changed_meanwhile())
+}
+
+pub(super) async fn update(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<PeerRequest>,
+) -> Result<Response, ApiError> {
+    let current = load(&state, &id).await?;
+    documents::check_if_match(&headers, current.revision)?;
+    let mut peer = document(request, id.clone(), current.value.created_at)?;
+    peer.updated_at = Timestamp::now();
+    let unchanged = documents::unchanged(store_key(&id), current.revision);
+    if !write(&state, &peer, unchanged).await? {
+        return Err(ApiError::changed_meanwhile());
+    }
+    show(State(state), Path(id)).await
+}
+
+pub(super) async fn remove(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let current = load(&state, &id).await?;
+    documents::check_if_match(&headers, current.revision)?;
+    let transaction = Transaction {
+        compares: vec![documents::unchanged(store_key(&id), current.revision)],
+        operations: vec![Operation::Delete {
+            key: store_key(&id),
+        }],
+    };
+    if !documents::commit(state.store.as_ref(), transaction).await? {
+        return Err(ApiError::changed_meanwhile());
+    }
+    Ok(documents::deleted())
+}
+
+/// Adds the groups that do not exist yet; their name is their id until somebody knows better.
+pub(super) async fn ensure_groups(
+    store: &dyn Store,
+    ids: &[String],
+    transaction: &mut Transaction,
+) -> Result<(), ApiError> {
+    for id in ids {
+        let group_key = format!("{}{id}", key::GROUPS);
+        if documents::load::<GroupDoc>(store, &group_key)
+            .await?
+            .is_none()
+        {
+            let group = GroupDoc {
+                id: id.clone(),
+                name: id.clone(),
+            };
+            transaction.compares.push(Compare::Absent {
+                key: group_key.clone(),
+            });
+            transaction
+                .operations
+                .push(documents::put(group_key, &group));
+        }
+    }
+    Ok(())
+}
+
+/// Addresses are compared under a guard that every write of a peer touches: two peers cannot claim one
+/// address at the same time.
+async fn write(state: &AppState, peer: &PeerDoc, own: Compare) -> Result<bool, ApiError> {
+    let store = state.store.as_ref();
+    let guard = documents::watch_guard(store, key::PEERS_GUARD).await?;
+    let others: Vec<PeerDoc> = documents::list(store, key::PEERS).await?;
+    for other in others.iter().filter(|other| other.id != peer.id) {
+        if let Some(address) = peer
+            .addresses
+            .iter()
+            .find(|address| other.addresses.contains(address))
+        {
+            return Err(ApiError::invalid(
+                "addresses",
+                format!("{address} belongs to peer {} ({})", other.name, other.id),
+            ));
+        }
+    }
+    let mut transaction = Transaction {
+        compares: vec![own, guard],
+        operations: vec![documents::put(store_key(&peer.id), peer)],
+    };
+    ensure_groups(store, &peer.groups, &mut transaction).await?;
+    documents::touch_guard(key::PEERS_GUARD, &mut transaction);
+    documents::commit(store, transaction).await
+}
+
+fn document(request: PeerRequest, id: String, created_at: Timestamp) -> Result<PeerDoc, ApiError> {
+    let name = request
+        .name
+        .as_deref()
+        .ok_or_else(|| ApiError::invalid("name", "is required"))?;
+    if request.groups.len() > GROUPS_LIMIT {
+        return Err(ApiError::invalid(
+            "groups",
+            format!("must be at most {GROUPS_LIMIT}"),
+        ));
+    }
+    let mut groups = request.groups;
+    for group in &groups {
+        validate::reference("groups", group)?;
+    }
+    groups.sort();
+    groups.dedup();
+    Ok(PeerDoc {
+        id,
+        name: validate::display_name("name", name)?,
+        addresses: addresses(&request.addresses)?,
+        user_id: optional("user_id", request.user_id)?,
+        user_email: optional("user_email", request.user_email)?,
+        groups,
+        blocked: request.blocked,
+        created_at,
+        updated_at: created_at,
+    })
+}
+
+fn addresses(sent: &[String]) -> Result<Vec<IpAddr>, ApiError> {
+    let refused = |message: String| ApiError::invalid("addresses", message);
+    if sent.is_empty() || sent.len() > ADDRESSES_LIMIT {
+        return Err(refused(format!("must be 1 to {ADDRESSES_LIMIT}")));
+    }
+    let mut addresses = Vec::with_capacity(sent.len());
+    for text in sent {
+        let address: IpAddr = text
+            .trim()
+            .parse()
+            .map_err(|_| refused("holds something that is no IP address".to_owned()))?;
+        // As the kernel reports it for the other end of a connection.
+        let address = address.to_canonical();
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(refused(format!("{address} is no peer's address")));
+        }
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+fn optional(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
+    match text.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => validate::display_name(field, text).map(Some),
+    }
+}
+
+async fn load(state: &AppState, id: &str) -> Result<Versioned<PeerDoc>, ApiError> {
+    documents::load(state.store.as_ref(), &store_key(id))
+        .await?
+        .ok_or_else(|| ApiError::not_found("peer"))
+}
+
+fn store_key(id: &str) -> String {
+    format!("{}{id}", key::PEERS)
+}

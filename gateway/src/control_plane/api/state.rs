@@ -1,0 +1,148 @@
+//! `AppState`: what the management API needs from the rest of the control plane, each through the
+//! narrowest interface that serves it.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    catalog::CatalogProvider,
+    logs::{AccessLog, AccessLogSession, LogQuery, Page},
+    usage::{BreakdownRow, Dimension, OverviewQuery, UsageBucket, UsageFilter},
+};
+use crate::{control_plane::store::Store, secret::Secret};
+
+/// A boxed future, so that the traits below can be objects.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Shared by all requests.
+#[derive(Clone)]
+pub struct AppState {
+    pub store: Arc<dyn Store>,
+    pub sealer: Arc<dyn Sealer>,
+    pub catalog: Arc<dyn CatalogView>,
+    pub usage: Arc<dyn UsageQueries>,
+    pub node: Arc<dyn NodeView>,
+    pub tester: Arc<dyn ProviderTester>,
+    pub naming: EndpointNaming,
+    /// Names beside `localhost` and the listener's own address that may stand in `Host` on TCP.
+    pub admin_hosts: Arc<[String]>,
+}
+
+/// How the endpoint gets its name when the first provider is connected.
+#[derive(Debug, Clone)]
+pub struct EndpointNaming {
+    /// A generated name is `adjective-noun.<domain>`.
+    pub domain: String,
+    /// Claimed instead of generating one.
+    pub name: Option<String>,
+}
+
+/// Seals and opens key material, bound to the store key of its record.
+pub trait Sealer: Send + Sync {
+    /// # Errors
+    /// When the cipher fails; the text names no secret.
+    fn seal(&self, record_key: &str, plaintext: &[u8]) -> Result<String, SealFailure>;
+
+    /// # Errors
+    /// When `sealed` was made under another master key or for another record, or is damaged.
+    fn unseal(&self, record_key: &str, sealed: &str) -> Result<Secret, SealFailure>;
+
+    /// Short text that tells keys apart without showing them.
+    fn fingerprint(&self, plaintext: &[u8]) -> String;
+}
+
+/// Why sealing or opening failed, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SealFailure(pub String);
+
+/// The catalog in the API's shape, in display order.
+pub trait CatalogView: Send + Sync {
+    fn entries(&self) -> &[CatalogProvider];
+
+    fn entry(&self, id: &str) -> Option<&CatalogProvider> {
+        self.entries().iter().find(|entry| entry.id == id)
+    }
+}
+
+/// Questions to the usage index.
+pub trait UsageQueries: Send + Sync {
+    fn access_logs(&self, query: LogQuery) -> Task<'_, Result<Page<AccessLog>, QueryFailure>>;
+
+    fn sessions(&self, query: LogQuery) -> Task<'_, Result<Page<AccessLogSession>, QueryFailure>>;
+
+    /// Oldest bucket first; buckets without usage may be left out.
+    fn overview(&self, query: OverviewQuery) -> Task<'_, Result<Vec<UsageBucket>, QueryFailure>>;
+
+    /// Sums per value of `dimension`, most expensive first.
+    fn breakdown(
+        &self,
+        filter: UsageFilter,
+        dimension: Dimension,
+    ) -> Task<'_, Result<Vec<BreakdownRow>, QueryFailure>>;
+}
+
+/// Why the usage index gave no answer, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("usage index: {0}")]
+pub struct QueryFailure(pub String);
+
+/// What the node knows about itself.
+pub trait NodeView: Send + Sync {
+    fn status(&self) -> NodeStatus;
+
+    /// The internal CA's certificate (PEM); `None` when the endpoint's certificate comes from files.
+    fn ca_pem(&self) -> Option<String>;
+}
+
+/// `GET /api/agent-network/status`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub version: String,
+    /// May receive traffic.
+    pub ready: bool,
+    /// What readiness is waiting for.
+    #[serde(default)]
+    pub not_ready: Vec<String>,
+    /// Store revision that the workers serve.
+    pub revision: u64,
+    /// `io_uring` or `epoll`.
+    pub driver: String,
+    pub workers: usize,
+    /// Addresses that agents reach, `address:port`.
+    #[serde(default)]
+    pub listeners: Vec<String>,
+    #[serde(default)]
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// How one provider looks to the workers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    pub id: String,
+    /// Has a usable address and credential.
+    pub ready: bool,
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Why it is not ready; for the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Tries a provider with its stored credential.
+pub trait ProviderTester: Send + Sync {
+    fn test(&self, provider_id: String) -> Task<'_, TestReport>;
+}
+
+/// `POST /api/agent-network/providers/{id}/test`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TestReport {
+    pub ok: bool,
+    /// Status of the provider's answer, when one came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub duration_ms: u64,
+    /// For the operator; never holds the key.
+    pub message: String,
+}
