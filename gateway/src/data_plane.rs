@@ -25,3 +25,7 @@ pub mod route;
 pub mod transport;
 pub mod upstream;
 pub mod worker;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
