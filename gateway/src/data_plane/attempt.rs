@@ -57,7 +57,7 @@ pub async fn answer(
     edits: &Edits,
     down: &mut Downstream<'_>,
     alarm: &Alarm,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
 ) -> Result<Answer, Failure> {
     let mut path = Vec::with_capacity(PATH_BYTES);
     let dialect = recorder.dialect.expect("permitted requests have a dialect");
@@ -142,7 +142,7 @@ impl Try<'_> {
         &self,
         down: &mut Downstream<'_>,
         alarm: &Alarm,
-        recorder: &mut Recorder,
+        recorder: &mut Recorder<'_>,
         attempt: &mut Attempt,
     ) -> Tried {
         let timeouts = &self.permit.provider().timeouts;
@@ -219,7 +219,7 @@ impl Try<'_> {
         exchange: &mut H1Exchange,
         down: &mut Downstream<'_>,
         alarm: &Alarm,
-        recorder: &mut Recorder,
+        recorder: &mut Recorder<'_>,
     ) -> Result<(), Unsent<io::Error>> {
         // Wiped whole when it is dropped, however this ends.
         let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
@@ -261,7 +261,7 @@ impl Try<'_> {
         stream: StreamGuard,
         down: &mut Downstream<'_>,
         alarm: &Alarm,
-        recorder: &mut Recorder,
+        recorder: &mut Recorder<'_>,
     ) -> Result<H2Exchange, Unsent<::h2::Error>> {
         let request = inject::build_h2(&self.request(), self.head.fields.iter())
             .map_err(|reason| Unsent::Failed(reason.into()))?;
@@ -296,7 +296,7 @@ impl Try<'_> {
         &self,
         down: &mut Downstream<'_>,
         alarm: &Alarm,
-        recorder: &mut Recorder,
+        recorder: &mut Recorder<'_>,
     ) -> Result<bool, Unsent<E>> {
         let idle = self.worker.config.timeouts.request_body_idle;
         let more = match alarm.within(idle, poll_fn(|cx| down.poll_body(cx))).await {

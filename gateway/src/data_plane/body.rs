@@ -61,7 +61,7 @@ pub async fn receive(
     down: &mut Downstream<'_>,
     alarm: &Alarm,
     guard: &mut ExchangeGuard,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
 ) -> Result<RequestBody, Failure> {
     if classified.model != ModelSource::Body {
         return Ok(match head.framing {

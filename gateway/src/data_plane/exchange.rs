@@ -1,6 +1,6 @@
 //! One exchange, from a request's head to its record: the whole story, each stage one call.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{rc::Rc, time::Instant};
 
 use super::{
     accept::Peer,
@@ -40,8 +40,18 @@ pub async fn run(
     alarm: &mut Alarm,
     arrived: Instant,
 ) {
+    let snapshot = worker.snapshot();
     let mut recorder = Recorder::start(worker, peer.address, Some(&head), arrived);
-    if let Err(failure) = serve(worker, peer, &head, &mut down, alarm, &mut recorder).await {
+    let served = serve(
+        worker,
+        &snapshot,
+        peer,
+        &head,
+        &mut down,
+        alarm,
+        &mut recorder,
+    );
+    if let Err(failure) = served.await {
         tell(worker, failure, &mut down, alarm, &mut recorder).await;
     }
 }
@@ -55,27 +65,31 @@ pub async fn refuse(
     alarm: &mut Alarm,
     arrived: Instant,
 ) {
+    let snapshot = worker.snapshot();
     let mut recorder = Recorder::start(worker, peer.address, None, arrived);
-    recorder.principal = worker.snapshot().peers.get(&peer.address).cloned();
+    recorder.principal = snapshot
+        .peers
+        .get(&peer.address)
+        .map(|principal| &**principal);
     tell(worker, failure, &mut down, alarm, &mut recorder).await;
 }
 
-async fn serve(
+async fn serve<'s>(
     worker: &Rc<Worker>,
+    snapshot: &'s Snapshot,
     peer: &Peer,
     head: &RequestHead,
     down: &mut Downstream<'_>,
     alarm: &mut Alarm,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'s>,
 ) -> Result<(), Failure> {
-    let snapshot = worker.snapshot();
     // Asked again for every request: a peer may have been removed while its connection was open.
     let principal = snapshot
         .peers
         .get(&peer.address)
         .ok_or(Reason::PeerRevoked)?;
-    recorder.principal = Some(Arc::clone(principal));
-    recorder.set_host(addressed(head, &snapshot)?);
+    recorder.principal = Some(principal);
+    recorder.set_host(addressed(head, snapshot)?);
     let mut guard = admit(worker, alarm).await?;
 
     let classified = classify(head)?;
@@ -84,16 +98,16 @@ async fn serve(
     if let Some(session) = dialect::session::session_id(head.fields.iter()) {
         recorder.set_session(session);
     }
-    if let Some(answer) = local_answer(&snapshot, principal, &classified)? {
+    if let Some(answer) = local_answer(snapshot, principal, &classified)? {
         return respond::local(down, recorder, 200, &answer)
             .await
             .map_err(|_| Reason::ClientGone.into());
     }
 
     let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
-    let permit = policy::permit(&snapshot, principal, &classified, body.model(&classified))?;
-    recorder.provider = Some(Arc::clone(permit.provider()));
-    recorder.policy = Some(Arc::clone(permit.policy()));
+    let permit = policy::permit(snapshot, principal, &classified, body.model(&classified))?;
+    recorder.provider = Some(permit.provider());
+    recorder.policy = Some(permit.policy());
 
     alarm.bound_all(
         permit
@@ -210,7 +224,7 @@ async fn tell(
     failure: Failure,
     down: &mut Downstream<'_>,
     alarm: &mut Alarm,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
 ) {
     alarm.bound_all(None);
     let reason = failure.reason;

@@ -4,7 +4,6 @@
 use std::{
     net::IpAddr,
     rc::Rc,
-    sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,8 +22,9 @@ use crate::{
     },
 };
 
-/// What is known of an exchange so far.
-pub struct Recorder {
+/// What is known of an exchange so far. Borrows from the snapshot that the exchange is served from, so
+/// that no count shared between workers is touched.
+pub struct Recorder<'s> {
     worker: Rc<Worker>,
     pub id: u128,
     arrived: Instant,
@@ -34,13 +34,13 @@ pub struct Recorder {
     host: String,
     path: String,
     http_version: u8,
-    pub principal: Option<Arc<Principal>>,
+    pub principal: Option<&'s Principal>,
     pub dialect: Option<Dialect>,
     pub operation: Option<Operation>,
     pub model: String,
     pub session_id: String,
-    pub provider: Option<Arc<Provider>>,
-    pub policy: Option<Arc<Policy>>,
+    pub provider: Option<&'s Provider>,
+    pub policy: Option<&'s Policy>,
     pub stream: bool,
     pub status: u16,
     pub outcome: Outcome,
@@ -55,7 +55,7 @@ pub struct Recorder {
     pub overhead_us: u32,
 }
 
-impl Recorder {
+impl Recorder<'_> {
     /// `head` is absent when the request could not be read.
     pub fn start(
         worker: &Rc<Worker>,
@@ -137,7 +137,7 @@ impl Recorder {
     }
 }
 
-impl Drop for Recorder {
+impl Drop for Recorder<'_> {
     fn drop(&mut self) {
         let duration_us = self.elapsed_us();
         let counters = &self.worker.counters;
@@ -162,7 +162,7 @@ impl Drop for Recorder {
         if self.overhead_us > 0 {
             counters.overhead.observe_us(u64::from(self.overhead_us));
         }
-        let principal = self.principal.as_deref();
+        let principal = self.principal;
         let record = ExchangeRecord {
             id: self.id,
             started_at_us: self.started_at_us,
@@ -186,9 +186,9 @@ impl Drop for Recorder {
             operation: self.operation.map_or("", Operation::code),
             model: &self.model,
             session_id: &self.session_id,
-            provider_id: self.provider.as_ref().map_or("", |p| &p.id),
-            catalog_id: self.provider.as_ref().map_or("", |p| &p.catalog_id),
-            policy_id: self.policy.as_ref().map_or("", |p| &p.id),
+            provider_id: self.provider.map_or("", |p| &p.id),
+            catalog_id: self.provider.map_or("", |p| &p.catalog_id),
+            policy_id: self.policy.map_or("", |p| &p.id),
             stream: self.stream,
             usage: self.usage,
             cost: self.cost,

@@ -38,7 +38,7 @@ pub async fn relay(
     answer: Answer,
     down: &mut Downstream<'_>,
     alarm: &Alarm,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
 ) -> Result<(), Failure> {
     let Answer {
         mut upstream,
@@ -150,7 +150,7 @@ fn poll_step(
     upstream: &mut Upstream,
     down: &mut Downstream<'_>,
     meter: &mut Meter,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
     sent: Instant,
 ) -> Poll<Step> {
     loop {
@@ -178,7 +178,7 @@ fn poll_step(
 /// Ends a response that has begun and cannot be completed: streams get the dialect's error event first.
 pub async fn break_off(
     down: &mut Downstream<'_>,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
     failure: &Failure,
 ) -> io::Result<()> {
     recorder.failed(failure.reason, recorder.status);

@@ -16,7 +16,7 @@ const RETRY_AFTER: &[u8] = b"1";
 /// Tells the agent why its exchange cannot go on, in place of a response.
 pub async fn failure(
     down: &mut Downstream<'_>,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
     failure: &Failure,
 ) -> io::Result<()> {
     let reason = failure.reason;
@@ -40,7 +40,7 @@ pub async fn failure(
 /// An answer that needs no provider.
 pub async fn local(
     down: &mut Downstream<'_>,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
     status: u16,
     body: &[u8],
 ) -> io::Result<()> {
@@ -56,7 +56,7 @@ pub async fn local(
 
 async fn send(
     down: &mut Downstream<'_>,
-    recorder: &mut Recorder,
+    recorder: &mut Recorder<'_>,
     status: u16,
     fields: Vec<(&[u8], &[u8])>,
     body: &[u8],

@@ -59,12 +59,28 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         commands: received,
     })
     .unwrap();
-    commands.send(WorkerCommand::OpenListener { id: 1, socket: listener, tls: false }).unwrap();
-    Node { address, commands, thread: Some(thread), records, _publisher: publisher }
+    commands
+        .send(WorkerCommand::OpenListener {
+            id: 1,
+            socket: listener,
+            tls: false,
+        })
+        .unwrap();
+    Node {
+        address,
+        commands,
+        thread: Some(thread),
+        records,
+        _publisher: publisher,
+    }
 }
 
 fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
-    let group = Group { index: GroupIndex(0), id: "g1".into(), name: "agents".into() };
+    let group = Group {
+        index: GroupIndex(0),
+        id: "g1".into(),
+        name: "agents".into(),
+    };
     let principal = Principal {
         id: "peer-1".into(),
         display_name: "agent-1".into(),
@@ -77,7 +93,10 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         output: NanoUsdPerMillion(2_000_000_000),
         ..Price::default()
     };
-    let policy = Arc::new(Policy { id: "policy-1".into(), name: "all".into() });
+    let policy = Arc::new(Policy {
+        id: "policy-1".into(),
+        name: "all".into(),
+    });
     let timeouts = &config.timeouts;
     let provider = Provider {
         id: "provider-1".into(),
@@ -86,18 +105,29 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         catalog_id: "custom".into(),
         dialects: DialectSet::ANY,
         base_path: "".into(),
-        auth: Some(AuthHeader { name: http::header::AUTHORIZATION, prefix: "Bearer ".into() }),
+        auth: Some(AuthHeader {
+            name: http::header::AUTHORIZATION,
+            prefix: "Bearer ".into(),
+        }),
         extra_headers: Vec::new(),
         identity: None,
-        models: Models { listed: HashMap::from([("m".into(), price)]), defaults: Arc::default() },
+        models: Models {
+            listed: HashMap::from([("m".into(), price)]),
+            defaults: Arc::default(),
+        },
         targets: vec![Arc::new(Target {
             id: TargetId(1),
             address: upstream,
             authority: "provider.test".into(),
-            credential: Some(Arc::new(Credential { secret: Secret::new(KEY.into()) })),
+            credential: Some(Arc::new(Credential {
+                secret: Secret::new(KEY.into()),
+            })),
             tls: None,
         })],
-        grants: vec![Grant { policy: Arc::clone(&policy), groups: [GroupIndex(0)].into() }],
+        grants: vec![Grant {
+            policy: Arc::clone(&policy),
+            groups: [GroupIndex(0)].into(),
+        }],
         timeouts: Timeouts {
             connect: timeouts.connect,
             first_byte: timeouts.first_byte,
@@ -107,7 +137,10 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
     };
     Snapshot {
         revision: 1,
-        endpoint: Endpoint { names: vec!["ep.test".into()], tls: None },
+        endpoint: Endpoint {
+            names: vec!["ep.test".into()],
+            tls: None,
+        },
         peers: HashMap::from([(IpAddr::V4(Ipv4Addr::LOCALHOST), Arc::new(principal))]),
         providers: vec![Arc::new(provider)],
         policies: vec![policy],
@@ -124,14 +157,18 @@ impl Node {
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
         };
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         stream
     }
 
     /// Drains, and returns what was recorded.
     fn stop(mut self, check: impl Fn(&[ExchangeRecord<'_>])) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        self.commands.send(WorkerCommand::Drain { deadline }).unwrap();
+        self.commands
+            .send(WorkerCommand::Drain { deadline })
+            .unwrap();
         self.thread.take().unwrap().join().unwrap();
         let mut batches = Vec::new();
         self.records.take(usize::MAX, &mut batches);
@@ -172,8 +209,12 @@ fn read_message(stream: &mut TcpStream) -> Option<String> {
         }
         bytes.push(byte[0]);
     }
-    let head = String::from_utf8(bytes.clone()).unwrap().to_ascii_lowercase();
-    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse().ok());
+    let head = String::from_utf8(bytes.clone())
+        .unwrap()
+        .to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|l| l.strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).ok()?;
     bytes.extend(body);
@@ -215,13 +256,21 @@ fn a_request_gets_the_providers_key_and_leaves_a_record() {
         let node = start(driver, upstream, |_| {});
         let mut client = node.connect();
         for _ in 0..3 {
-            client.write_all(chat(r#"{"model":"m"}"#).as_bytes()).unwrap();
+            client
+                .write_all(chat(r#"{"model":"m"}"#).as_bytes())
+                .unwrap();
             let answer = read_message(&mut client).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
             assert!(answer.ends_with(&format!("{USAGE}}}")), "{answer}");
             let request = requests.recv().unwrap();
-            assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
-            assert!(request.contains(&format!("authorization: Bearer {KEY}\r\n")), "{request}");
+            assert!(
+                request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"),
+                "{request}"
+            );
+            assert!(
+                request.contains(&format!("authorization: Bearer {KEY}\r\n")),
+                "{request}"
+            );
             assert!(!request.contains("agents-own"), "{request}");
         }
         drop(client);
@@ -230,7 +279,10 @@ fn a_request_gets_the_providers_key_and_leaves_a_record() {
             for record in records {
                 assert_eq!((record.outcome, record.status), (Outcome::Answered, 200));
                 assert_eq!((record.model, record.provider_id), ("m", "provider-1"));
-                assert_eq!((record.usage.input_tokens, record.usage.output_tokens), (10, 5));
+                assert_eq!(
+                    (record.usage.input_tokens, record.usage.output_tokens),
+                    (10, 5)
+                );
                 assert_eq!(record.cost.total(), 10 * 1000 + 5 * 2000);
                 assert_eq!(record.attempts.len(), 1);
             }
@@ -242,12 +294,24 @@ fn a_request_gets_the_providers_key_and_leaves_a_record() {
 fn pipelined_requests_are_answered_in_order() {
     both_drivers(|driver| {
         let upstream = provider(|stream, request| {
-            let n = request.split("\"n\":").nth(1).unwrap().trim_end_matches('}').to_owned();
-            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{n}", n.len()).unwrap();
+            let n = request
+                .split("\"n\":")
+                .nth(1)
+                .unwrap()
+                .trim_end_matches('}')
+                .to_owned();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{n}",
+                n.len()
+            )
+            .unwrap();
         });
         let node = start(driver, upstream, |_| {});
         let mut client = node.connect();
-        let all: String = (0..20).map(|n| chat(&format!(r#"{{"model":"m","n":{n}}}"#))).collect();
+        let all: String = (0..20)
+            .map(|n| chat(&format!(r#"{{"model":"m","n":{n}}}"#)))
+            .collect();
         client.write_all(all.as_bytes()).unwrap();
         for n in 0..20 {
             let answer = read_message(&mut client).unwrap();
@@ -274,7 +338,9 @@ fn a_cut_stream_is_no_clean_end() {
         });
         let node = start(driver, upstream, |_| {});
         let mut client = node.connect();
-        client.write_all(chat(r#"{"model":"m","stream":true}"#).as_bytes()).unwrap();
+        client
+            .write_all(chat(r#"{"model":"m","stream":true}"#).as_bytes())
+            .unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("\"hi\""), "{answer}");
@@ -282,7 +348,10 @@ fn a_cut_stream_is_no_clean_end() {
         assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
         node.stop(|records| {
             assert_eq!(records.len(), 1);
-            assert_eq!((records[0].outcome, records[0].reason), (Outcome::Cut, "provider_cut"));
+            assert_eq!(
+                (records[0].outcome, records[0].reason),
+                (Outcome::Cut, "provider_cut")
+            );
         });
     });
 }
@@ -292,20 +361,28 @@ fn an_agent_that_leaves_frees_the_provider_at_once() {
     both_drivers(|driver| {
         let (freed, when) = mpsc::channel();
         let upstream = provider(move |stream, _| {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+                .unwrap();
             // Blocks until the node closes.
             assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
             freed.send(()).unwrap();
         });
         let node = start(driver, upstream, |_| {});
         let mut client = node.connect();
-        client.write_all(chat(r#"{"model":"m"}"#).as_bytes()).unwrap();
+        client
+            .write_all(chat(r#"{"model":"m"}"#).as_bytes())
+            .unwrap();
         let mut first = [0; 8];
         client.read_exact(&mut first).unwrap();
         drop(client);
-        when.recv_timeout(Duration::from_secs(2)).expect("the provider is let go");
+        when.recv_timeout(Duration::from_secs(2))
+            .expect("the provider is let go");
         node.stop(|records| {
-            assert_eq!((records[0].outcome, records[0].reason), (Outcome::Cancelled, "client_gone"));
+            assert_eq!(
+                (records[0].outcome, records[0].reason),
+                (Outcome::Cancelled, "client_gone")
+            );
         });
     });
 }
@@ -321,7 +398,9 @@ fn a_stale_pooled_connection_is_tried_again() {
         let node = start(driver, upstream, |_| {});
         let mut client = node.connect();
         for _ in 0..5 {
-            client.write_all(chat(r#"{"model":"m"}"#).as_bytes()).unwrap();
+            client
+                .write_all(chat(r#"{"model":"m"}"#).as_bytes())
+                .unwrap();
             let answer = read_message(&mut client).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
@@ -339,22 +418,60 @@ fn bad_requests_are_answered_and_recorded() {
         let host = "Host: ep.test\r\n";
         let large = chat(&format!(r#"{{"model":"m","x":"{}"}}"#, "y".repeat(70_000)));
         let cases = [
-            ("bare LF", format!("GET / HTTP/1.1\n{host}\r\n"), 400, "malformed_request"),
-            ("wrong host", "GET /v1/models HTTP/1.1\r\nHost: other\r\n\r\n".into(), 421, "authority_refused"),
-            ("two hosts", format!("GET /v1/models HTTP/1.1\r\n{host}{host}\r\n"), 421, "authority_refused"),
-            ("unknown path", format!("GET /admin HTTP/1.1\r\n{host}\r\n"), 404, "unknown_path"),
-            ("method", format!("DELETE /v1/chat/completions HTTP/1.1\r\n{host}\r\n"), 405, "method_not_allowed"),
+            (
+                "bare LF",
+                format!("GET / HTTP/1.1\n{host}\r\n"),
+                400,
+                "malformed_request",
+            ),
+            (
+                "wrong host",
+                "GET /v1/models HTTP/1.1\r\nHost: other\r\n\r\n".into(),
+                421,
+                "authority_refused",
+            ),
+            (
+                "two hosts",
+                format!("GET /v1/models HTTP/1.1\r\n{host}{host}\r\n"),
+                421,
+                "authority_refused",
+            ),
+            (
+                "unknown path",
+                format!("GET /admin HTTP/1.1\r\n{host}\r\n"),
+                404,
+                "unknown_path",
+            ),
+            (
+                "method",
+                format!("DELETE /v1/chat/completions HTTP/1.1\r\n{host}\r\n"),
+                405,
+                "method_not_allowed",
+            ),
             ("no JSON", chat("hello"), 400, "malformed_json"),
             ("no model", chat("{}"), 400, "model_missing"),
-            ("two models", chat(r#"{"model":"m","model":"n"}"#), 400, "duplicate_key"),
-            ("other model", chat(r#"{"model":"n"}"#), 403, "model_not_routable"),
+            (
+                "two models",
+                chat(r#"{"model":"m","model":"n"}"#),
+                400,
+                "duplicate_key",
+            ),
+            (
+                "other model",
+                chat(r#"{"model":"n"}"#),
+                403,
+                "model_not_routable",
+            ),
             ("large", large, 413, "body_too_large"),
         ];
         for (what, request, status, code) in &cases {
             let mut client = node.connect();
             client.write_all(request.as_bytes()).unwrap();
             let answer = read_message(&mut client).unwrap_or_else(|| panic!("{what}: no answer"));
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{what}: {answer}"
+            );
             assert!(answer.contains(code), "{what}: {answer}");
         }
         node.stop(|records| {
@@ -371,7 +488,9 @@ fn a_slow_reader_holds_the_provider_back() {
         let (sent, progress) = mpsc::channel();
         let upstream = provider(move |stream, _| {
             let piece = vec![b'x'; 64 * 1024];
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 268435456\r\n\r\n").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 268435456\r\n\r\n")
+                .unwrap();
             for _ in 0..4096 {
                 if stream.write_all(&piece).is_err() {
                     return;
@@ -381,13 +500,19 @@ fn a_slow_reader_holds_the_provider_back() {
         });
         let node = start(driver, upstream, |_| {});
         let mut client = node.connect();
-        client.write_all(chat(r#"{"model":"m"}"#).as_bytes()).unwrap();
+        client
+            .write_all(chat(r#"{"model":"m"}"#).as_bytes())
+            .unwrap();
         // Reads nothing: the provider comes to a stop once all buffers are full.
         let mut pieces = 0;
         while progress.recv_timeout(Duration::from_millis(500)).is_ok() {
             pieces += 1;
         }
-        assert!(pieces < 512, "{} KiB were taken from the provider", pieces * 64);
+        assert!(
+            pieces < 512,
+            "{} KiB were taken from the provider",
+            pieces * 64
+        );
         drop(client);
         node.stop(|records| assert_eq!(records[0].outcome, Outcome::Cancelled));
     });

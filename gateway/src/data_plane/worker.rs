@@ -102,6 +102,7 @@ pub struct Worker {
     index: u8,
     node: u16,
     snapshots: RefCell<SnapshotReader>,
+    current: RefCell<Rc<HeldSnapshot>>,
     records: RefCell<RecordSender>,
     sequence: Cell<u64>,
     draining: Cell<bool>,
@@ -122,7 +123,10 @@ async fn run(start: WorkerStart) {
         records,
         commands,
     } = start;
+    let mut snapshots = snapshots;
+    let current = Rc::new(HeldSnapshot(Arc::clone(snapshots.get())));
     let worker = Rc::new(Worker {
+        current: RefCell::new(current),
         config,
         counters,
         alarms: Alarms::default(),
@@ -204,8 +208,14 @@ fn snapshot_targets(snapshot: &Snapshot) -> HashSet<TargetId> {
 
 impl Worker {
     /// The newest configuration.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(self.snapshots.borrow_mut().get())
+    pub fn snapshot(&self) -> Rc<HeldSnapshot> {
+        let mut snapshots = self.snapshots.borrow_mut();
+        let newest = snapshots.get();
+        let mut current = self.current.borrow_mut();
+        if newest.revision != current.revision {
+            *current = Rc::new(HeldSnapshot(Arc::clone(newest)));
+        }
+        Rc::clone(&current)
     }
 
     pub fn is_draining(&self) -> bool {
@@ -270,6 +280,17 @@ impl Worker {
             worker: Rc::clone(self),
             held: 0,
         })
+    }
+}
+
+/// A snapshot as the tasks of one worker share it: their counting touches no other core's memory.
+pub struct HeldSnapshot(Arc<Snapshot>);
+
+impl std::ops::Deref for HeldSnapshot {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
     }
 }
 

@@ -113,9 +113,8 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Invalid(_)
             | StoreError::Compacted(_)
-            | StoreError::Damaged { .. } | StoreError::Engine(_) => {
-                Self::internal(error)
-            }
+            | StoreError::Damaged { .. }
+            | StoreError::Engine(_) => Self::internal(error),
         }
     }
 }
