@@ -215,7 +215,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        data_plane::route::tests::provider, dialect::BodyIdentity, handoff::snapshot::AuthHeader,
+        control_plane::catalog::Catalog, data_plane::route::tests::provider, dialect::BodyIdentity,
+        handoff::snapshot::AuthHeader,
     };
 
     fn passes(provider: &Provider, name: &str) -> Result<bool, Reason> {
@@ -261,6 +262,30 @@ mod tests {
         let long = format!("x-forwarded-{}", "a".repeat(100));
         assert_eq!(passes(&provider, &long), Ok(false));
         assert_eq!(passes(&provider, &"a".repeat(100)), Ok(true));
+    }
+
+    #[test]
+    fn no_header_of_the_catalog_passes_to_any_provider() {
+        let other = provider("p", "");
+        for entry in Catalog::built_in().entries() {
+            let auth = entry.auth_header();
+            assert_eq!(
+                passes(&other, auth.name.as_str()),
+                Ok(false),
+                "{}",
+                entry.id
+            );
+            let names = match entry.identity_format(None, None).unwrap() {
+                None | Some(IdentityFormat::Body(_)) => Vec::new(),
+                Some(IdentityFormat::HeaderPair { user, groups, .. }) => {
+                    user.into_iter().chain(groups).collect()
+                }
+                Some(IdentityFormat::JsonHeader { header, .. }) => vec![header],
+            };
+            for name in names {
+                assert_eq!(passes(&other, name.as_str()), Ok(false), "{name}");
+            }
+        }
     }
 
     #[test]
