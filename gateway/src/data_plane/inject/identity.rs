@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn pairs_of_headers() {
         let long = "u".repeat(300);
-        let table: [(Option<IdentityFormat>, &str, &[&str], &[(&str, &str)]); 9] = [
+        type Told<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Option<IdentityFormat>, &str, &[&str], Told<'_>); 9] = [
             (None, "ada", &["dev"], &[]),
             (
                 Some(IdentityFormat::Body(BodyIdentity {
