@@ -1,6 +1,10 @@
 //! The few edits of a held JSON body, as splices: every other byte reaches the provider as it was sent.
 
-use super::{body::RequestBody, policy::Permit};
+use super::{
+    body::RequestBody,
+    inject::{group_names, user},
+    policy::Permit,
+};
 use crate::dialect::{
     BodyIdentity, Dialect, IdentityFormat, Operation,
     json::{Splice, include_usage_splice, tags_splice, user_splice},
@@ -45,14 +49,10 @@ pub fn edits(
         if identity.user {
             edits
                 .splices
-                .extend(user_splice(scanned, &permit.principal().display_name));
+                .extend(user_splice(scanned, user(permit.principal())));
         }
         if identity.tags {
-            let groups: Vec<&str> = permit
-                .route()
-                .authorising_groups()
-                .map(|group| &*group.name)
-                .collect();
+            let groups: Vec<&str> = group_names(permit.route()).collect();
             edits.splices.extend(tags_splice(scanned, &groups));
         }
     }
