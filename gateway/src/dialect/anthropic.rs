@@ -2,7 +2,7 @@
 
 use super::{
     Dialect, Operation,
-    path::{Known, ModelPlace, Rule, Verb, rule},
+    path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
 };
 
 const MESSAGES: &[Rule] = &[rule(Verb::Post, Operation::Messages, ModelPlace::Body)];
@@ -64,6 +64,20 @@ fn batch(tail: &str) -> Option<&'static [Rule]> {
         Some((_, "cancel")) => Some(BATCH_CANCEL),
         Some((_, "results")) => Some(BATCH_RESULTS),
         Some(_) => None,
+    }
+}
+
+/// Where a vendor has this dialect. An Anthropic base URL ends before the version
+/// (`…/anthropic`, then `/v1/messages`).
+pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> UpstreamBase<'a> {
+    let base_path = match (catalog_id, base_path) {
+        ("kimi_api", "" | "/v1") => "/anthropic",
+        ("bifrost", "") => "/anthropic",
+        _ => base_path,
+    };
+    UpstreamBase {
+        base_path,
+        has_version: base_path.rsplit('/').next().is_some_and(is_version),
     }
 }
 

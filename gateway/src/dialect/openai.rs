@@ -2,7 +2,7 @@
 
 use super::{
     Dialect, Operation,
-    path::{Known, ModelPlace, Rule, Verb, rule},
+    path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
 };
 
 const CHAT_COMPLETIONS: &[Rule] = &[
@@ -103,6 +103,21 @@ fn stored_response(tail: &str) -> Option<&'static [Rule]> {
         Some((_, "cancel")) => Some(STORED_RESPONSE_CANCEL),
         Some((_, "input_items")) => Some(STORED_RESPONSE_ITEMS),
         Some(_) => None,
+    }
+}
+
+/// Where a vendor has this dialect. An OpenAI base URL ends with its version (`…/v1`), which operators
+/// may leave out; the version may also stand further in front (Cloudflare's
+/// `/v1/{account}/{gateway}/openai`).
+pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> UpstreamBase<'a> {
+    let base_path = match (catalog_id, base_path) {
+        ("azure_openai_api", "" | "/openai") => "/openai/v1",
+        ("kimi_api", "/anthropic" | "/anthropic/v1") => "/v1",
+        _ => base_path,
+    };
+    UpstreamBase {
+        base_path,
+        has_version: base_path.split('/').any(is_version),
     }
 }
 

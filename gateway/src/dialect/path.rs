@@ -145,6 +145,22 @@ impl<'a> AgentPath<'a> {
     }
 }
 
+/// The path in front of a dialect's own paths at one provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UpstreamBase<'a> {
+    pub(crate) base_path: &'a str,
+    /// The version is in there already.
+    pub(crate) has_version: bool,
+}
+
+/// `v1`, `v4`, `v1beta`.
+pub(super) fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|version| {
+        version.starts_with(|first: char| first.is_ascii_digit())
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
 /// The model of [`super::ModelSource::Path`] as the agent meant it. `None` when it is no UTF-8.
 pub fn decode_model(model: &str) -> Option<Cow<'_, str>> {
     if !model.contains('%') {

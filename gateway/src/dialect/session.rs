@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn the_first_usable_header_wins() {
         let long = "x".repeat(SESSION_BYTES_LIMIT + 1);
-        let table: [(&[(&str, &str)], Option<&str>); 7] = [
+        type Headers<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Headers<'_>, Option<&str>); 7] = [
             (&[], None),
             (&[("session", "a")], None),
             (&[("X-Session-Id", "a")], Some("a")),

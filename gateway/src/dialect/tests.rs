@@ -310,3 +310,26 @@ fn sets_of_dialects() {
     assert!(!set.is_any() && DialectSet::ANY.is_any());
     assert_eq!(Dialect::from_code("gemini"), None);
 }
+
+#[test]
+fn cut_paths_are_no_reason_to_panic() {
+    let paths = [
+        "/v1/chat/completions/c1/messages",
+        "/openai/v1/responses/r1/input_items",
+        "/anthropic/v1/messages/batches/b1/results",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/m@1:streamRawPredict",
+        "/bedrock/model/arn%3Aaws%2Fm/invoke-with-response-stream",
+        "/openai/deployments/d%20\u{e9}/chat/completions",
+    ];
+    for path in paths {
+        for end in (0..=path.len()).filter(|&end| path.is_char_boundary(end)) {
+            for has_anthropic_version in [false, true] {
+                let path = &path[..end];
+                let found = classify(&Method::POST, path, has_anthropic_version);
+                let methods = allowed_methods(path, has_anthropic_version);
+                let posts = methods.is_some_and(|methods| methods.contains("POST"));
+                assert_eq!(found.is_some(), posts, "{path}");
+            }
+        }
+    }
+}

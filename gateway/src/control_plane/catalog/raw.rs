@@ -1,22 +1,18 @@
-//! The two files as they are written, and their checks: unknown keys, doubled ids and dangling
+//! The catalog file as it is written, and its checks: unknown keys, doubled ids and dangling
 //! references are mistakes, and all entries are checked before the first is reported.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use http::HeaderName;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, Surface, rate,
+    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, Surface,
+    prices::{self, PricedModel, Prices},
+    rate,
 };
-use crate::{
-    dialect::{Dialect, DialectSet},
-    handoff::snapshot::{LongContextPrice, NanoUsdPerMillion, Price},
-};
+use crate::dialect::{Dialect, DialectSet};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,52 +75,19 @@ enum RawBodyField {
     Tags,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawModel {
-    label: String,
-    context: u64,
-    input: String,
-    output: String,
-    cache_read: Option<String>,
-    cache_write: Option<String>,
-    cache_write_long: Option<String>,
-    long_context: Option<RawLongContext>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLongContext {
-    above: u64,
-    input: String,
-    output: String,
-    cache_read: Option<String>,
-    cache_write: Option<String>,
-    cache_write_long: Option<String>,
-}
-
-/// A model of the price file.
-struct PricedModel {
-    label: String,
-    context: u64,
-    price: Price,
-}
-
-type Prices = BTreeMap<Surface, BTreeMap<String, PricedModel>>;
-
 /// Collects mistakes.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, place: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, place: &str, message: impl Into<String>) {
         self.0.push(Problem {
             place: place.to_owned(),
             message: message.into(),
         });
     }
 
-    fn take<T>(&mut self, place: &str, result: Result<T, impl ToString>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, place: &str, result: Result<T, impl ToString>) -> Option<T> {
         result
             .map_err(|error| self.add(place, error.to_string().trim()))
             .ok()
@@ -133,7 +96,7 @@ impl Problems {
 
 pub(super) fn resolve(catalog: &str, prices: &str) -> Result<Catalog, Vec<Problem>> {
     let mut problems = Problems::default();
-    let prices = read_prices(prices, &mut problems);
+    let prices = prices::read(prices, &mut problems);
     let entries = read_entries(catalog, &prices, &mut problems);
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -150,91 +113,12 @@ pub(super) fn resolve(catalog: &str, prices: &str) -> Result<Catalog, Vec<Proble
     })
 }
 
-fn read_prices(text: &str, problems: &mut Problems) -> Prices {
-    let mut prices = Prices::new();
-    let Some(table) = problems.take("prices", text.parse::<toml::Table>()) else {
-        return prices;
-    };
-    for (key, value) in table {
-        // `source` and `date` say where the numbers are from; they are for people.
-        if matches!(key.as_str(), "source" | "date") {
-            continue;
-        }
-        let surface = Surface::ALL.into_iter().find(|s| s.code() == key);
-        let (Some(surface), toml::Value::Table(models)) = (surface, value) else {
-            problems.add("prices", format!("{key:?} is no surface"));
-            continue;
-        };
-        let priced = models.into_iter().filter_map(|(id, value)| {
-            let place = format!("{key}.{id:?}");
-            let raw: RawModel = read(value, &place, problems)?;
-            Some((id, price_model(raw, &place, problems)?))
-        });
-        prices.insert(surface, priced.collect());
-    }
-    prices
-}
-
-fn read<T: DeserializeOwned>(
+pub(super) fn read<T: DeserializeOwned>(
     value: toml::Value,
     place: &str,
     problems: &mut Problems,
 ) -> Option<T> {
     problems.take(place, value.try_into::<T>())
-}
-
-fn price_model(raw: RawModel, place: &str, problems: &mut Problems) -> Option<PricedModel> {
-    let mut price = Price {
-        input: read_rate("input", &raw.input, place, problems)?,
-        output: read_rate("output", &raw.output, place, problems)?,
-        cache_read: read_optional("cache_read", raw.cache_read, place, problems),
-        cache_write: read_optional("cache_write", raw.cache_write, place, problems),
-        cache_write_long: read_optional("cache_write_long", raw.cache_write_long, place, problems),
-        long_context: None,
-    };
-    if let Some(raw) = raw.long_context {
-        let place = &format!("{place}.long_context");
-        let rates = Price {
-            input: read_rate("input", &raw.input, place, problems)?,
-            output: read_rate("output", &raw.output, place, problems)?,
-            cache_read: read_optional("cache_read", raw.cache_read, place, problems),
-            cache_write: read_optional("cache_write", raw.cache_write, place, problems),
-            cache_write_long: read_optional(
-                "cache_write_long",
-                raw.cache_write_long,
-                place,
-                problems,
-            ),
-            long_context: None,
-        };
-        price.long_context = Some(Box::new(LongContextPrice {
-            above_input_tokens: raw.above,
-            rates,
-        }));
-    }
-    Some(PricedModel {
-        label: raw.label,
-        context: raw.context,
-        price,
-    })
-}
-
-fn read_rate(
-    key: &str,
-    text: &str,
-    place: &str,
-    problems: &mut Problems,
-) -> Option<NanoUsdPerMillion> {
-    problems.take(&format!("{place}.{key}"), rate::per_million(text))
-}
-
-fn read_optional(
-    key: &str,
-    text: Option<String>,
-    place: &str,
-    problems: &mut Problems,
-) -> Option<NanoUsdPerMillion> {
-    text.and_then(|text| read_rate(key, &text, place, problems))
 }
 
 fn read_entries(text: &str, prices: &Prices, problems: &mut Problems) -> Vec<CatalogEntry> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::handoff::snapshot::NanoUsdPerMillion;
+use crate::{dialect::BodyIdentity, handoff::snapshot::NanoUsdPerMillion};
 
 const IDS: [&str; 16] = [
     "openai_api",
