@@ -111,7 +111,9 @@ impl From<StoreError> for ApiError {
             StoreError::LowSpace { .. } => {
                 Self::plain(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
             }
-            StoreError::Compacted(_) | StoreError::Damaged { .. } | StoreError::Engine(_) => {
+            StoreError::Invalid(_)
+            | StoreError::Compacted(_)
+            | StoreError::Damaged { .. } | StoreError::Engine(_) => {
                 Self::internal(error)
             }
         }

@@ -530,6 +530,7 @@ fn entries_that_are_no_documents_are_reported_by_key() {
 fn the_endpoint_is_known_by_its_name_and_its_addresses() {
     let settings = SettingsDoc {
         endpoint: "Brave-Otter.keyway.internal".to_owned(),
+        dedicated: false,
         enable_log_collection: true,
         enable_prompt_collection: false,
         redact_pii: false,
