@@ -1,7 +1,35 @@
 //! Durable state behind an interface shaped like etcd: keys are byte paths, every transaction has a
 //! revision, changes can be followed from a revision on.
+//!
+//! `sled` is the embedded engine; every engine must pass `conformance`. `export` writes and reads the
+//! logical form, which `auto_export` keeps fresh beside the database.
+
+mod auto_export;
+mod export;
+mod frame;
+mod history;
+mod open;
+mod sled;
+mod watermark;
+
+#[cfg(test)]
+pub(crate) mod conformance;
 
 use std::{future::Future, pin::Pin};
+
+pub use self::{
+    auto_export::keep_exported,
+    export::{ExportError, Exported, ImportMode, Imported, export, import},
+    open::{DamageReport, OpenError, Opened, RestoredFrom},
+    sled::{EngineError, SledStore},
+};
+
+/// Longest key in bytes.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Longest value in bytes; etcd refuses requests above 1.5 MiB.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Most operations in one transaction, as in etcd's default configuration.
+pub const OPERATIONS_MAX: usize = 128;
 
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -34,6 +62,33 @@ pub struct Transaction {
     pub operations: Vec<Operation>,
 }
 
+impl Transaction {
+    /// What every engine refuses, so that none accepts what another cannot keep.
+    pub(crate) fn validate(&self) -> Result<(), StoreError> {
+        if self.operations.len() > OPERATIONS_MAX {
+            return Err(StoreError::Invalid("more than 128 operations in a transaction"));
+        }
+        let mut keys = std::collections::HashSet::new();
+        for operation in &self.operations {
+            let (key, value_len) = match operation {
+                Operation::Put { key, value } => (key, value.len()),
+                Operation::Delete { key } => (key, 0),
+            };
+            if key.is_empty() || key.len() > KEY_BYTES_MAX {
+                return Err(StoreError::Invalid("a key has 1 to 512 bytes"));
+            }
+            if value_len > VALUE_BYTES_MAX {
+                return Err(StoreError::Invalid("a value has at most 1 MiB"));
+            }
+            if !keys.insert(key.as_str()) {
+                return Err(StoreError::Invalid("a key occurs twice in a transaction"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A condition on one key.
 #[derive(Debug, Clone)]
 pub enum Compare {
     /// The key does not exist.
@@ -44,12 +99,20 @@ pub enum Compare {
 
 #[derive(Debug, Clone)]
 pub enum Operation {
-    Put { key: String, value: Vec<u8> },
-    Delete { key: String },
+    Put {
+        key: String,
+        value: Vec<u8>,
+    },
+    /// Of a key that does not exist: changes nothing.
+    Delete {
+        key: String,
+    },
 }
 
+/// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionOutcome {
+    /// The revision after it: a new one if anything changed.
     Committed {
         revision: Revision,
     },
@@ -73,6 +136,8 @@ pub trait Store: Send + Sync {
     /// All keys that begin with `prefix` (a whole key is its own prefix).
     fn range(&self, prefix: &str) -> StoreFuture<'_, Range>;
 
+    /// Applies all operations at one new revision, or none. What was applied stays so, even if the future
+    /// is dropped before it resolves.
     fn transact(&self, transaction: Transaction) -> StoreFuture<'_, TransactionOutcome>;
 
     /// Waits until something under `prefix` changed after revision `after`, and returns those changes in
@@ -81,8 +146,11 @@ pub trait Store: Send + Sync {
     fn changes(&self, prefix: &str, after: Revision) -> StoreFuture<'_, Vec<Change>>;
 }
 
+/// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    #[error("not a valid transaction: {0}")]
+    Invalid(&'static str),
     #[error("the store's history begins at revision {0}")]
     Compacted(Revision),
     #[error(
