@@ -5,11 +5,16 @@ pub mod anthropic;
 pub mod error_body;
 pub mod json;
 pub mod meter;
+pub mod model_list;
 pub mod openai;
+pub mod path;
 pub mod price;
+pub mod session;
 pub mod sse;
 
 use http::{HeaderName, Method};
+
+use path::{ModelPlace, Verb};
 
 /// A family of request and response shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,15 +26,40 @@ pub enum Dialect {
     Bedrock = 2,
     /// Connectable, not implemented yet.
     Vertex = 3,
+    /// Azure OpenAI's classic deployments (`/openai/deployments/…`); connectable, not implemented yet.
+    /// Its v1 path is [`Self::OpenAi`].
+    Azure = 4,
 }
 
 impl Dialect {
+    pub const ALL: [Self; 5] = [
+        Self::OpenAi,
+        Self::Anthropic,
+        Self::Bedrock,
+        Self::Vertex,
+        Self::Azure,
+    ];
+
     pub fn code(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Bedrock => "bedrock",
             Self::Vertex => "vertex",
+            Self::Azure => "azure",
+        }
+    }
+
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.code() == code)
+    }
+
+    /// Requests of this dialect can be served. The others are recognised, so that the answer can say
+    /// what is missing.
+    pub fn is_implemented(self) -> bool {
+        match self {
+            Self::OpenAi | Self::Anthropic => true,
+            Self::Bedrock | Self::Vertex | Self::Azure => false,
         }
     }
 }
@@ -70,6 +100,8 @@ pub enum Operation {
     ListModels,
     /// `GET /v1/models/{id}`.
     GetModel,
+    /// `/api/hello`, by which Claude Code warms its connection up: answered by the node itself.
+    Hello,
     /// Files, batches, audio, images…: passed through.
     Other,
 }
@@ -87,7 +119,23 @@ impl Operation {
             Self::CountTokens => "count_tokens",
             Self::ListModels => "list_models",
             Self::GetModel => "get_model",
+            Self::Hello => "hello",
             Self::Other => "other",
+        }
+    }
+
+    /// The operation has no meaning without a model, so a request that names none is refused.
+    pub fn needs_model(self) -> bool {
+        match self {
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Responses
+            | Self::ResponsesInputTokens
+            | Self::Embeddings
+            | Self::Messages
+            | Self::CountTokens
+            | Self::GetModel => true,
+            Self::StoredResponse | Self::ListModels | Self::Hello | Self::Other => false,
         }
     }
 }
@@ -143,12 +191,41 @@ pub struct BodyIdentity {
 }
 
 /// Reads method, path (without query) and the presence of `anthropic-version`, by which the two
-/// vendors that share `/v1/models` and `/v1/files` are told apart. `None`: no dialect has this path.
+/// vendors that share `/v1/models` and `/v1/files` are told apart. `None`: no dialect has this path
+/// with this method; [`allowed_methods`] tells which of the two is wrong.
 pub fn classify<'a>(
     method: &Method,
     path: &'a str,
     has_anthropic_version: bool,
 ) -> Option<Classified<'a>> {
-    let _ = (method, path, has_anthropic_version);
-    todo!()
+    let verb = Verb::of(method)?;
+    let known = path::lookup(path, has_anthropic_version)?;
+    let rule = known.rules.iter().find(|rule| rule.verb == verb)?;
+    let model = match (rule.model, known.model) {
+        (ModelPlace::Body, _) => ModelSource::Body,
+        (ModelPlace::Path, Some(model)) => ModelSource::Path(model),
+        (ModelPlace::Path, None) | (ModelPlace::Nowhere, _) => ModelSource::None,
+    };
+    Some(Classified {
+        dialect: known.dialect,
+        operation: rule.operation,
+        model,
+    })
 }
+
+/// The value of `Allow` for a path that a dialect has (RFC 9110 section 15.5.6); `None` for a path that
+/// none has.
+pub fn allowed_methods(path: &str, has_anthropic_version: bool) -> Option<String> {
+    let known = path::lookup(path, has_anthropic_version)?;
+    let names: Vec<_> = known.rules.iter().map(|rule| rule.verb.name()).collect();
+    Some(names.join(", "))
+}
+
+/// The id without its date, where the vendor serves dated versions of a model (`claude-haiku-4-5-20251001`,
+/// `gpt-4o-2024-08-06`): what is registered or priced without a date holds for them too.
+pub fn undated_model(id: &str) -> Option<&str> {
+    anthropic::undated_model(id).or_else(|| openai::undated_model(id))
+}
+
+#[cfg(test)]
+mod tests;

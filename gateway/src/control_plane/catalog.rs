@@ -1,1 +1,268 @@
-//! (being written)
+//! The catalog: what can be connected, how its credential and the caller's identity are written, and
+//! what its models cost. Data lies in `config/catalog.toml` and `config/prices.toml`, compiled in;
+//! files of the operator may replace either.
+
+mod identity;
+mod prices;
+pub mod rate;
+mod raw;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+
+use http::HeaderName;
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
+
+use crate::{
+    dialect::{Dialect, DialectSet, IdentityFormat},
+    handoff::snapshot::{AuthHeader, Price},
+};
+
+/// List prices by model id.
+pub type PriceTable = HashMap<Box<str>, Price>;
+
+/// In `auth_header_template`, where the provider's key goes.
+pub const KEY_PLACEHOLDER: &str = "${API_KEY}";
+
+const CATALOG_TOML: &str = include_str!("../../../config/catalog.toml");
+const PRICES_TOML: &str = include_str!("../../../config/prices.toml");
+
+/// Every entry, and the prices of every surface.
+#[derive(Debug)]
+pub struct Catalog {
+    /// In the order of the file.
+    entries: Vec<CatalogEntry>,
+    prices: BTreeMap<Surface, Arc<PriceTable>>,
+}
+
+impl Catalog {
+    /// The compiled-in catalog.
+    pub fn built_in() -> Self {
+        Self::parse(CATALOG_TOML, PRICES_TOML).expect("a test parses the compiled-in files")
+    }
+
+    /// The compiled-in catalog, with either file replaced.
+    pub fn load(catalog: Option<&Path>, prices: Option<&Path>) -> Result<Self, CatalogError> {
+        let read = |path: Option<&Path>, built_in: &str| match path {
+            None => Ok(built_in.to_owned()),
+            Some(path) => std::fs::read_to_string(path).map_err(|error| CatalogError {
+                problems: vec![Problem {
+                    place: path.display().to_string(),
+                    message: error.to_string(),
+                }],
+            }),
+        };
+        Self::parse(&read(catalog, CATALOG_TOML)?, &read(prices, PRICES_TOML)?)
+    }
+
+    /// Reads both files; the error lists the mistakes of all entries and models.
+    pub fn parse(catalog: &str, prices: &str) -> Result<Self, CatalogError> {
+        raw::resolve(catalog, prices).map_err(|problems| CatalogError { problems })
+    }
+
+    pub fn entries(&self) -> &[CatalogEntry] {
+        &self.entries
+    }
+
+    pub fn entry(&self, id: &str) -> Option<&CatalogEntry> {
+        self.entries.iter().find(|entry| entry.id == id)
+    }
+
+    /// Everything that is priced on a surface, whoever sells it.
+    pub fn price_table(&self, surface: Surface) -> Arc<PriceTable> {
+        self.prices
+            .get(&surface)
+            .map(Arc::clone)
+            .unwrap_or_default()
+    }
+}
+
+/// What is wrong with the files, all of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", list(problems))]
+pub struct CatalogError {
+    pub problems: Vec<Problem>,
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which entry or model, such as `entry openai_api` or `openai."gpt-4o"`.
+    pub place: String,
+    pub message: String,
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.place, problem.message))
+        .collect();
+    lines.join("\n")
+}
+
+/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects` and
+/// `status` beside.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CatalogEntry {
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    /// `default_url` as people type it: `https://` is understood.
+    pub default_host: String,
+    /// Empty when only the operator knows it; may hold `<parts>` to fill in.
+    #[serde(skip)]
+    pub default_url: String,
+    pub kind: Kind,
+    /// With [`KEY_PLACEHOLDER`].
+    pub auth_header_template: String,
+    #[serde(skip)]
+    pub auth_header_name: HeaderName,
+    pub default_content_type: &'static str,
+    pub brand_color: String,
+    /// For selection, in the order to show.
+    pub models: Vec<CatalogModel>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pricing_surfaces: Vec<Surface>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra_headers: Vec<ExtraHeader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_injection: Option<IdentityInjection>,
+    #[serde(serialize_with = "dialect_codes")]
+    pub dialects: DialectSet,
+    pub status: Status,
+    #[serde(skip)]
+    prices: Arc<PriceTable>,
+}
+
+impl CatalogEntry {
+    /// The header that carries a provider's credential.
+    pub fn auth_header(&self) -> AuthHeader {
+        let prefix = self
+            .auth_header_template
+            .strip_suffix(KEY_PLACEHOLDER)
+            .unwrap_or_default();
+        AuthHeader {
+            name: self.auth_header_name.clone(),
+            prefix: prefix.into(),
+        }
+    }
+
+    /// List prices of this entry's own models; empty for gateways and servers of the operator's, whose
+    /// prices only the operator knows.
+    pub fn prices(&self) -> Arc<PriceTable> {
+        Arc::clone(&self.prices)
+    }
+
+    /// The catalog's price of a model: by its id, else without its date.
+    pub fn price(&self, model: &str) -> Option<&Price> {
+        let undated = || self.prices.get(crate::dialect::undated_model(model)?);
+        self.prices.get(model).or_else(undated)
+    }
+
+    /// The declared name of an extra header, compared without case.
+    pub fn extra_header(&self, name: &str) -> Option<&ExtraHeader> {
+        self.extra_headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+    }
+
+    /// How callers are told to this provider. `user` and `groups` are the operator's own names where the
+    /// entry is customizable: `None` keeps the catalog's name, an empty one turns the dimension off.
+    pub fn identity_format(
+        &self,
+        user: Option<&str>,
+        groups: Option<&str>,
+    ) -> Result<Option<IdentityFormat>, InvalidIdentityName> {
+        self.identity_injection
+            .as_ref()
+            .map_or(Ok(None), |identity| identity.format(user, groups))
+    }
+}
+
+/// How the picker groups entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Provider,
+    Gateway,
+    Custom,
+}
+
+/// What of an entry's dialects can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Implemented,
+    Partly,
+    Planned,
+}
+
+/// The rule that a provider's usage is billed under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Surface {
+    #[serde(rename = "openai")]
+    OpenAi,
+    Anthropic,
+    Bedrock,
+    Google,
+}
+
+impl Surface {
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Bedrock, Self::Google];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
+            Self::Google => "google",
+        }
+    }
+
+    /// Cached tokens are part of the reported input (else beside it).
+    pub fn includes_cached_input(self) -> bool {
+        match self {
+            Self::OpenAi | Self::Google => true,
+            Self::Anthropic | Self::Bedrock => false,
+        }
+    }
+}
+
+/// A model for selection; rates in dollars per thousand tokens, as the API has them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CatalogModel {
+    pub id: String,
+    pub label: String,
+    pub input_per_1k: serde_json::Number,
+    pub output_per_1k: serde_json::Number,
+    /// Cache read rate, under the name that surfaces with cached tokens inside the input use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_input_per_1k: Option<serde_json::Number>,
+    /// Cache read rate, under the name that surfaces with cached tokens beside the input use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_per_1k: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_creation_per_1k: Option<serde_json::Number>,
+    /// In tokens.
+    pub context_window: u64,
+}
+
+/// A header whose value the operator may set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraHeader {
+    pub name: String,
+}
+
+fn dialect_codes<S: Serializer>(dialects: &DialectSet, serializer: S) -> Result<S::Ok, S::Error> {
+    let set = Dialect::ALL.into_iter().filter(|&d| dialects.contains(d));
+    serializer.collect_seq(set.map(Dialect::code))
+}
+
+#[cfg(test)]
+mod tests;

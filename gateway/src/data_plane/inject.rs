@@ -1,1 +1,234 @@
-//! (being written)
+//! The upstream request's head: the agent's headers without what they may not say, the provider's
+//! credential, the caller's identity where the provider is told. One set of rules, two writers.
+//! The only place that reads a [`crate::secret::Secret`].
+
+mod identity;
+mod strip;
+
+use std::{io::Write, ops::Range};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use zeroize::Zeroizing;
+
+pub use identity::{group_names, user};
+pub use strip::response_header_passes;
+
+use super::policy::Permit;
+use crate::handoff::{
+    reason::Reason,
+    snapshot::{AuthHeader, Credential, Target},
+};
+use strip::RequestFilter;
+
+/// One header as it stands in a head: name in any case, value.
+pub type RawHeader<'h> = (&'h [u8], &'h [u8]);
+
+/// What a head is written from, besides the agent's headers.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamRequest<'a> {
+    pub method: &'a Method,
+    /// Joined path and query (see [`super::route::path_join`]).
+    pub path: &'a [u8],
+    pub permit: &'a Permit<'a>,
+    pub target: &'a Target,
+    pub body: BodyFraming,
+}
+
+/// How the upstream learns where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFraming {
+    /// There is none.
+    Empty,
+    /// In bytes.
+    Length(u64),
+    /// The end shows itself: `chunked`, or END_STREAM.
+    Open,
+}
+
+/// Appends a whole HTTP/1.1 head. The range is where the credential lies in `out`: it is last, so that
+/// no growth of `out` leaves a copy behind, and the caller wipes it once it is sent.
+///
+/// # Errors
+///
+/// [`Reason::MalformedRequest`] for a header that no parser should have let through;
+/// [`Reason::ConnectFailed`] for a credential that no header can carry. `out` then holds a fragment.
+pub fn write_h1<'h>(
+    request: &UpstreamRequest<'_>,
+    headers: impl Iterator<Item = RawHeader<'h>> + Clone,
+    out: &mut Vec<u8>,
+) -> Result<Range<usize>, Reason> {
+    let filter = RequestFilter::new(request.permit.provider(), headers.clone())?;
+    check_path(request.path)?;
+    for part in [
+        request.method.as_str().as_bytes(),
+        b" ",
+        request.path,
+        b" HTTP/1.1\r\n",
+    ] {
+        out.extend_from_slice(part);
+    }
+    write_line(out, b"host", request.target.authority.as_bytes());
+    for (name, value) in headers {
+        if filter.passes(name)? {
+            check_value(value)?;
+            write_line(out, name, value);
+        }
+    }
+    for_each_own_header(request, |name, value| {
+        write_line(out, name.as_str().as_bytes(), value);
+        Ok(())
+    })?;
+    match request.body {
+        BodyFraming::Length(length) => write_length(out, length),
+        // A POST without a body says so (RFC 9110 section 8.6).
+        BodyFraming::Empty if *request.method == Method::POST => write_length(out, 0),
+        BodyFraming::Empty => {}
+        BodyFraming::Open => write_line(out, b"transfer-encoding", b"chunked"),
+    }
+    let secret = match credential(request) {
+        Some((auth, credential)) => write_credential(auth, credential, out)?,
+        None => out.len()..out.len(),
+    };
+    out.extend_from_slice(b"\r\n");
+    Ok(secret)
+}
+
+/// The same head for HTTP/2. The credential's value is never indexed and is wiped when it is dropped.
+///
+/// # Errors
+///
+/// As [`write_h1`].
+pub fn build_h2<'h>(
+    request: &UpstreamRequest<'_>,
+    headers: impl Iterator<Item = RawHeader<'h>> + Clone,
+) -> Result<http::Request<()>, Reason> {
+    let filter = RequestFilter::new(request.permit.provider(), headers.clone())?;
+    check_path(request.path)?;
+    let scheme = if request.target.tls.is_some() {
+        http::uri::Scheme::HTTPS
+    } else {
+        http::uri::Scheme::HTTP
+    };
+    let authority = http::uri::Authority::try_from(&*request.target.authority);
+    let path = http::uri::PathAndQuery::try_from(request.path);
+    let uri = http::Uri::builder()
+        .scheme(scheme)
+        .authority(authority.map_err(|_| Reason::ConnectFailed)?)
+        .path_and_query(path.map_err(|_| Reason::MalformedRequest)?)
+        .build()
+        .map_err(|_| Reason::MalformedRequest)?;
+    let mut head = http::Request::new(());
+    *head.method_mut() = request.method.clone();
+    *head.uri_mut() = uri;
+    *head.version_mut() = http::Version::HTTP_2;
+    let map = head.headers_mut();
+    for (name, value) in headers {
+        if filter.passes(name)? {
+            let name = HeaderName::from_bytes(name).map_err(|_| Reason::MalformedRequest)?;
+            let value = HeaderValue::from_bytes(value).map_err(|_| Reason::MalformedRequest)?;
+            map.append(name, value);
+        }
+    }
+    for_each_own_header(request, |name, value| {
+        let value = HeaderValue::from_bytes(value).map_err(|_| Reason::ConnectFailed)?;
+        map.append(name.clone(), value);
+        Ok(())
+    })?;
+    match request.body {
+        BodyFraming::Length(length) => {
+            map.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        BodyFraming::Empty | BodyFraming::Open => {}
+    }
+    if let Some((auth, credential)) = credential(request) {
+        map.insert(auth.name.clone(), sensitive_value(auth, credential)?);
+    }
+    Ok(head)
+}
+
+/// What the node itself says, in either version: the encoding it can meter, who calls, and what the
+/// operator set.
+fn for_each_own_header(
+    request: &UpstreamRequest<'_>,
+    mut write: impl FnMut(&HeaderName, &[u8]) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    write(&header::ACCEPT_ENCODING, b"identity")?;
+    identity::for_each_header(request.permit.route(), &mut write)?;
+    for (name, value) in &request.permit.provider().extra_headers {
+        write(name, value.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn credential<'a>(request: &UpstreamRequest<'a>) -> Option<(&'a AuthHeader, &'a Credential)> {
+    let auth = request.permit.provider().auth.as_ref()?;
+    Some((auth, request.target.credential.as_deref()?))
+}
+
+fn write_credential(
+    auth: &AuthHeader,
+    credential: &Credential,
+    out: &mut Vec<u8>,
+) -> Result<Range<usize>, Reason> {
+    const SEPARATORS: usize = ": ".len() + "\r\n\r\n".len();
+    let (name, secret) = (auth.name.as_str(), credential.secret.expose());
+    check_value(secret).map_err(|_| Reason::ConnectFailed)?;
+    // All at once: growing later would leave the secret in a freed block.
+    out.reserve(name.len() + auth.prefix.len() + secret.len() + SEPARATORS);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(auth.prefix.as_bytes());
+    let start = out.len();
+    out.extend_from_slice(secret);
+    let range = start..out.len();
+    out.extend_from_slice(b"\r\n");
+    Ok(range)
+}
+
+fn sensitive_value(auth: &AuthHeader, credential: &Credential) -> Result<HeaderValue, Reason> {
+    let secret = credential.secret.expose();
+    let mut value = Zeroizing::new(Vec::with_capacity(auth.prefix.len() + secret.len()));
+    value.extend_from_slice(auth.prefix.as_bytes());
+    value.extend_from_slice(secret);
+    // A `Bytes` is taken over as it is; anything else would be copied to a block that nobody wipes.
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value))
+        .map_err(|_| Reason::ConnectFailed)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + ": \r\n".len());
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_length(out: &mut Vec<u8>, length: u64) {
+    write!(out, "content-length: {length}\r\n").expect("a Vec takes every write");
+}
+
+/// The parser refuses these too; a split head must not depend on one check.
+fn check_value(value: &[u8]) -> Result<(), Reason> {
+    // No early exit: values are short, and this way several bytes are compared at once.
+    let splits = |found, &byte: &u8| found | matches!(byte, b'\r' | b'\n' | b'\0');
+    if value.iter().fold(false, splits) {
+        Err(Reason::MalformedRequest)
+    } else {
+        Ok(())
+    }
+}
+
+/// As [`check_value`], for the request target.
+fn check_path(path: &[u8]) -> Result<(), Reason> {
+    if path.first() == Some(&b'/') && path.iter().all(|byte| matches!(byte, 0x21..=0x7e)) {
+        Ok(())
+    } else {
+        Err(Reason::MalformedRequest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

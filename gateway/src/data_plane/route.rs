@@ -1,1 +1,205 @@
-//! (being written)
+//! From who asks for what to the provider that serves it. No allocation, no lock: one pass over the
+//! snapshot's providers with a running best. Sees no secret and no socket.
+
+mod join;
+
+use std::sync::Arc;
+
+pub use join::{path_join, query_join};
+
+use crate::{
+    dialect::{Classified, Dialect, undated_model},
+    handoff::{
+        reason::Reason,
+        snapshot::{Grant, Group, GroupIndex, Models, Price, Principal, Provider, Snapshot},
+    },
+};
+
+/// A provider that serves the request and that the caller may reach.
+#[derive(Debug, Clone, Copy)]
+pub struct Route<'a> {
+    pub provider: &'a Arc<Provider>,
+    /// The first of the provider's grants that holds for the caller; the control plane puts the oldest
+    /// policy first.
+    pub grant: &'a Grant,
+    /// `None`: no model was named, or nobody knows its price.
+    pub price: Option<&'a Price>,
+    principal: &'a Principal,
+}
+
+/// Chooses the provider. Among the enabled ones that list `model`, or list nothing, and whose own
+/// dialect is the request's, those that the caller's groups reach; of these an explicit list beats a
+/// catch-all, then the longest base path wins, then the oldest.
+///
+/// `principal` must come from the same snapshot, since group indexes have no meaning outside of it.
+/// `model` is as the agent meant it (see [`crate::dialect::path::decode_model`] for
+/// [`crate::dialect::ModelSource::Path`]).
+///
+/// # Errors
+///
+/// [`Reason::ModelMissing`], [`Reason::ModelNotRoutable`], [`Reason::NoAuthorisedProvider`], and
+/// [`Reason::DialectUnsupported`] when a provider was found but its dialect is not implemented.
+pub fn route<'a>(
+    snapshot: &'a Snapshot,
+    principal: &'a Principal,
+    classified: &Classified<'_>,
+    model: Option<&str>,
+) -> Result<Route<'a>, Reason> {
+    let best = match model {
+        Some(model) => by_model(snapshot, principal, classified.dialect, model)?,
+        None if classified.operation.needs_model() => return Err(Reason::ModelMissing),
+        None => without_model(snapshot, principal, classified.dialect)?,
+    };
+    if classified.dialect.is_implemented() {
+        Ok(best)
+    } else {
+        Err(Reason::DialectUnsupported)
+    }
+}
+
+fn by_model<'a>(
+    snapshot: &'a Snapshot,
+    principal: &'a Principal,
+    dialect: Dialect,
+    model: &str,
+) -> Result<Route<'a>, Reason> {
+    let mut refusal = Reason::ModelNotRoutable;
+    let mut best: Option<((bool, usize), Route<'a>)> = None;
+    for provider in &snapshot.providers {
+        let explicit = lists(&provider.models, model);
+        let serves = explicit || provider.models.is_catch_all();
+        if !serves || !speaks(provider, dialect) {
+            continue;
+        }
+        let Some(grant) = grant_for(principal, provider) else {
+            refusal = Reason::NoAuthorisedProvider;
+            continue;
+        };
+        // Providers come oldest first, so an equal rank does not replace.
+        let rank = (explicit, provider.base_path.len());
+        if best.as_ref().is_none_or(|(held, _)| rank > *held) {
+            let price = price(&provider.models, model);
+            best = Some((
+                rank,
+                Route {
+                    provider,
+                    grant,
+                    price,
+                    principal,
+                },
+            ));
+        }
+    }
+    best.map(|(_, route)| route).ok_or(refusal)
+}
+
+/// Files, batches and the like belong to an account, not to a model: always the same, first provider.
+fn without_model<'a>(
+    snapshot: &'a Snapshot,
+    principal: &'a Principal,
+    dialect: Dialect,
+) -> Result<Route<'a>, Reason> {
+    reachable(snapshot, principal, dialect)
+        .next()
+        .ok_or(Reason::NoAuthorisedProvider)
+}
+
+/// What the caller may use in a dialect, for a listing: ids by name, each with the oldest provider that
+/// has it. Of a catch-all those that its catalog entry knows.
+pub fn usable_models<'a>(
+    snapshot: &'a Snapshot,
+    principal: &'a Principal,
+    dialect: Dialect,
+) -> Vec<(&'a str, &'a Provider)> {
+    let mut models = Vec::new();
+    for route in reachable(snapshot, principal, dialect) {
+        let Models { listed, defaults } = &route.provider.models;
+        let known = if listed.is_empty() { defaults } else { listed };
+        models.extend(known.keys().map(|id| (&**id, &**route.provider)));
+    }
+    // Stable: of equal ids the oldest provider's stays first.
+    models.sort_by_key(|(id, _)| *id);
+    models.dedup_by_key(|(id, _)| *id);
+    models
+}
+
+fn reachable<'a>(
+    snapshot: &'a Snapshot,
+    principal: &'a Principal,
+    dialect: Dialect,
+) -> impl Iterator<Item = Route<'a>> {
+    snapshot.providers.iter().filter_map(move |provider| {
+        let grant = grant_for(principal, provider).filter(|_| speaks(provider, dialect))?;
+        Some(Route {
+            provider,
+            grant,
+            price: None,
+            principal,
+        })
+    })
+}
+
+impl<'a> Route<'a> {
+    pub fn principal(&self) -> &'a Principal {
+        self.principal
+    }
+
+    /// The caller's groups that reach this provider by any policy: all that it is told about the caller.
+    pub fn authorising_groups(&self) -> impl Iterator<Item = &'a Group> + Clone + use<'a> {
+        let provider = self.provider;
+        self.principal.groups.iter().filter(move |group| {
+            let grants = |grant: &Grant| grant.groups.binary_search(&group.index).is_ok();
+            provider.grants.iter().any(grants)
+        })
+    }
+
+    /// The group that is charged: of those that both the caller and the grant have, the lowest id.
+    pub fn attribution_group(&self) -> Option<&'a Group> {
+        let Self { grant, .. } = *self;
+        self.principal
+            .groups
+            .iter()
+            .filter(|group| grant.groups.binary_search(&group.index).is_ok())
+            .min_by(|a, b| a.id.cmp(&b.id))
+    }
+}
+
+fn speaks(provider: &Provider, dialect: Dialect) -> bool {
+    provider.dialects.is_any() || provider.dialects.contains(dialect)
+}
+
+fn lists(models: &Models, model: &str) -> bool {
+    models.listed.contains_key(model)
+        || undated_model(model).is_some_and(|undated| models.listed.contains_key(undated))
+}
+
+/// The operator's price, else the catalog's; each by the id, else by the id without its date.
+fn price<'a>(models: &'a Models, model: &str) -> Option<&'a Price> {
+    let undated = undated_model(model);
+    [&models.listed, &*models.defaults]
+        .into_iter()
+        .find_map(|table| table.get(model).or_else(|| table.get(undated?)))
+}
+
+fn grant_for<'a>(principal: &Principal, provider: &'a Provider) -> Option<&'a Grant> {
+    provider
+        .grants
+        .iter()
+        .find(|grant| intersect(&principal.groups, &grant.groups))
+}
+
+/// Both are sorted.
+fn intersect(groups: &[Group], granted: &[GroupIndex]) -> bool {
+    let (mut groups, mut granted) = (groups.iter().peekable(), granted.iter().peekable());
+    while let (Some(group), Some(grant)) = (groups.peek(), granted.peek()) {
+        match group.index.cmp(grant) {
+            std::cmp::Ordering::Less => groups.next().map(drop),
+            std::cmp::Ordering::Equal => return true,
+            std::cmp::Ordering::Greater => granted.next().map(drop),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! Error bodies in the shape that the calling SDK understands, with NetBird's `code` beside it.
 
+use serde::Serialize;
+
 use super::Dialect;
 use crate::handoff::reason::Reason;
 
@@ -10,12 +12,208 @@ pub fn render(
     message: &str,
     request_id: &str,
 ) -> Vec<u8> {
-    let _ = (dialect, reason, message, request_id);
-    todo!()
+    json(dialect, reason, message, Some(request_id))
 }
 
 /// The dialect's own error event for a stream that ends before its time (SSE frame, both newlines included).
 pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
-    let _ = (dialect, reason, message);
-    todo!()
+    // OpenAI's SDKs raise on `error` in the data of an event of any name, its chat streams have no names.
+    let mut event = match dialect {
+        Dialect::Anthropic => b"event: error\ndata: ".to_vec(),
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => b"data: ".to_vec(),
+    };
+    event.extend_from_slice(&json(Some(dialect), reason, message, None));
+    event.extend_from_slice(b"\n\n");
+    event
+}
+
+/// Both shapes in one: SDKs read `error`, NetBird's clients the top level.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: Inner<'a>,
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Inner<'a> {
+    OpenAi {
+        message: &'a str,
+        #[serde(rename = "type")]
+        kind: &'static str,
+        param: Option<&'static str>,
+        code: &'a str,
+    },
+    Anthropic {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        message: &'a str,
+    },
+}
+
+fn json(
+    dialect: Option<Dialect>,
+    reason: Reason,
+    message: &str,
+    request_id: Option<&str>,
+) -> Vec<u8> {
+    let code = reason.public_code();
+    let error = match dialect {
+        Some(Dialect::Anthropic) => Inner::Anthropic {
+            kind: anthropic_type(reason.status()),
+            message,
+        },
+        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure) => {
+            Inner::OpenAi {
+                message,
+                kind: openai_type(reason.status()),
+                // Which parameter is at fault; SDKs expect the key.
+                param: model_at_fault(reason).then_some("model"),
+                code: &code,
+            }
+        }
+    };
+    let body = Body {
+        kind: "error",
+        error,
+        code: &code,
+        message,
+        request_id,
+    };
+    serde_json::to_vec(&body).expect("strings always serialise")
+}
+
+/// <https://docs.claude.com/en/api/errors>.
+fn anthropic_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        408 | 504 => "timeout_error",
+        413 | 431 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+/// OpenAI's SDKs choose the exception by status; the type is for people and for older clients.
+fn openai_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+fn model_at_fault(reason: Reason) -> bool {
+    matches!(reason, Reason::ModelMissing | Reason::ModelNotRoutable)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parsed(body: &[u8]) -> Value {
+        serde_json::from_slice(body).unwrap()
+    }
+
+    #[test]
+    fn both_shapes_carry_the_public_code() {
+        let reason = Reason::ModelNotRoutable;
+        let code = "llm_policy.model_not_routable";
+        let openai = json!({
+            "type": "error",
+            "error": {"message": "say \"no\"\n", "type": "permission_error", "param": "model", "code": code},
+            "code": code, "message": "say \"no\"\n", "request_id": "r1",
+        });
+        for dialect in [None, Some(Dialect::OpenAi), Some(Dialect::Bedrock)] {
+            let body = render(dialect, reason, "say \"no\"\n", "r1");
+            assert_eq!(parsed(&body), openai);
+        }
+        let body = render(Some(Dialect::Anthropic), reason, "no", "r1");
+        assert_eq!(
+            parsed(&body),
+            json!({
+                "type": "error",
+                "error": {"type": "permission_error", "message": "no"},
+                "code": code, "message": "no", "request_id": "r1",
+            })
+        );
+    }
+
+    #[test]
+    fn types_follow_the_status() {
+        let table = [
+            (
+                Reason::MalformedJson,
+                "invalid_request_error",
+                "invalid_request_error",
+            ),
+            (
+                Reason::NoAuthorisedProvider,
+                "permission_error",
+                "permission_error",
+            ),
+            (Reason::UnknownPath, "not_found_error", "not_found_error"),
+            (
+                Reason::MethodNotAllowed,
+                "invalid_request_error",
+                "invalid_request_error",
+            ),
+            (
+                Reason::BodyTooLarge,
+                "invalid_request_error",
+                "request_too_large",
+            ),
+            (
+                Reason::AuthorityRefused,
+                "invalid_request_error",
+                "invalid_request_error",
+            ),
+            (
+                Reason::RequestTimeout,
+                "invalid_request_error",
+                "timeout_error",
+            ),
+            (Reason::Draining, "server_error", "overloaded_error"),
+            (Reason::DialectUnsupported, "server_error", "api_error"),
+            (Reason::ConnectFailed, "server_error", "api_error"),
+            (Reason::IdleTimeout, "server_error", "timeout_error"),
+        ];
+        for (reason, openai, anthropic) in table {
+            let kind =
+                |dialect| parsed(&render(Some(dialect), reason, "m", "r"))["error"]["type"].clone();
+            assert_eq!(kind(Dialect::OpenAi), openai, "{reason:?}");
+            assert_eq!(kind(Dialect::Anthropic), anthropic, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn events_are_whole_frames() {
+        let openai = render_event(Dialect::OpenAi, Reason::ProviderCut, "line\nbreak");
+        let data = openai.strip_prefix(b"data: ").unwrap();
+        let data = data.strip_suffix(b"\n\n").unwrap();
+        assert!(!data.contains(&b'\n'));
+        assert_eq!(parsed(data)["error"]["code"], "keyway.provider_cut");
+        assert_eq!(parsed(data)["code"], "keyway.provider_cut");
+
+        let anthropic = render_event(Dialect::Anthropic, Reason::ProviderCut, "m");
+        let data = anthropic.strip_prefix(b"event: error\ndata: ").unwrap();
+        let data = parsed(data.strip_suffix(b"\n\n").unwrap());
+        assert_eq!(data["type"], "error");
+        assert_eq!(data["error"]["type"], "api_error");
+    }
 }

@@ -1,1 +1,137 @@
-//! (being written)
+//! OpenAI's dialect: its paths, those that compatible vendors (Mistral, vLLM) add, and its model ids.
+
+use super::{
+    Dialect, Operation,
+    path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
+};
+
+const CHAT_COMPLETIONS: &[Rule] = &[
+    rule(Verb::Post, Operation::ChatCompletions, ModelPlace::Body),
+    rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
+];
+const COMPLETIONS: &[Rule] = &[rule(Verb::Post, Operation::Completions, ModelPlace::Body)];
+const RESPONSES: &[Rule] = &[rule(Verb::Post, Operation::Responses, ModelPlace::Body)];
+const RESPONSES_INPUT_TOKENS: &[Rule] = &[rule(
+    Verb::Post,
+    Operation::ResponsesInputTokens,
+    ModelPlace::Body,
+)];
+const STORED_RESPONSE: &[Rule] = &[
+    rule(Verb::Get, Operation::StoredResponse, ModelPlace::Nowhere),
+    rule(Verb::Delete, Operation::StoredResponse, ModelPlace::Nowhere),
+];
+const STORED_RESPONSE_ITEMS: &[Rule] = &[rule(
+    Verb::Get,
+    Operation::StoredResponse,
+    ModelPlace::Nowhere,
+)];
+const STORED_RESPONSE_CANCEL: &[Rule] = &[rule(
+    Verb::Post,
+    Operation::StoredResponse,
+    ModelPlace::Nowhere,
+)];
+const EMBEDDINGS: &[Rule] = &[rule(Verb::Post, Operation::Embeddings, ModelPlace::Body)];
+const LIST_MODELS: &[Rule] = &[rule(Verb::Get, Operation::ListModels, ModelPlace::Nowhere)];
+const GET_MODEL: &[Rule] = &[rule(Verb::Get, Operation::GetModel, ModelPlace::Path)];
+/// JSON bodies that name a model, without usage of their own shape.
+const OTHER_WITH_MODEL: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Body)];
+/// Multipart bodies, and JSON ones whose model is optional.
+const OTHER_POST: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Nowhere)];
+const OTHER: &[Rule] = &[
+    rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
+    rule(Verb::Post, Operation::Other, ModelPlace::Nowhere),
+    rule(Verb::Delete, Operation::Other, ModelPlace::Nowhere),
+];
+
+/// Reads a path without its `/v1/` (OpenAI SDK 3.54, mistralai 3.7).
+pub(super) fn lookup(rest: &str) -> Option<Known<'_>> {
+    let known = |rules| Known {
+        dialect: Dialect::OpenAi,
+        rules,
+        model: None,
+    };
+    let rules = match rest {
+        "chat/completions" => CHAT_COMPLETIONS,
+        "responses" | "responses/compact" => RESPONSES,
+        "embeddings" => EMBEDDINGS,
+        "completions" | "fim/completions" => COMPLETIONS,
+        "responses/input_tokens" => RESPONSES_INPUT_TOKENS,
+        "models" => LIST_MODELS,
+        "audio/speech" | "images/generations" | "ocr" | "rerank" | "chat/moderations" => {
+            OTHER_WITH_MODEL
+        }
+        "moderations"
+        | "audio/transcriptions"
+        | "audio/translations"
+        | "images/edits"
+        | "images/variations" => OTHER_POST,
+        _ => {
+            let (head, tail) = match rest.split_once('/') {
+                Some((head, tail)) => (head, Some(tail)),
+                None => (rest, None),
+            };
+            match (head, tail) {
+                ("models", Some(model)) => {
+                    return Some(Known {
+                        model: Some(model),
+                        ..known(GET_MODEL)
+                    });
+                }
+                ("responses", Some(tail)) => stored_response(tail)?,
+                ("chat", Some(tail)) => {
+                    tail.strip_prefix("completions/")?;
+                    OTHER
+                }
+                ("batch", Some("jobs")) => OTHER,
+                ("batch", Some(tail)) if tail.starts_with("jobs/") => OTHER,
+                (
+                    "files" | "uploads" | "batches" | "vector_stores" | "conversations"
+                    | "containers" | "skills" | "videos",
+                    _,
+                ) => OTHER,
+                _ => return None,
+            }
+        }
+    };
+    Some(known(rules))
+}
+
+/// `{id}`, `{id}/cancel`, `{id}/input_items`.
+fn stored_response(tail: &str) -> Option<&'static [Rule]> {
+    match tail.split_once('/') {
+        None => Some(STORED_RESPONSE),
+        Some((_, "cancel")) => Some(STORED_RESPONSE_CANCEL),
+        Some((_, "input_items")) => Some(STORED_RESPONSE_ITEMS),
+        Some(_) => None,
+    }
+}
+
+/// Where a vendor has this dialect. An OpenAI base URL ends with its version (`…/v1`), which operators
+/// may leave out; the version may also stand further in front (Cloudflare's
+/// `/v1/{account}/{gateway}/openai`).
+pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> UpstreamBase<'a> {
+    let base_path = match (catalog_id, base_path) {
+        ("azure_openai_api", "" | "/openai") => "/openai/v1",
+        ("kimi_api", "/anthropic" | "/anthropic/v1") => "/v1",
+        _ => base_path,
+    };
+    UpstreamBase {
+        base_path,
+        has_version: base_path.split('/').any(is_version),
+    }
+}
+
+/// `gpt-4o-2024-08-06` is `gpt-4o`.
+pub(super) fn undated_model(id: &str) -> Option<&str> {
+    const DATE_BYTES: usize = "-YYYY-MM-DD".len();
+    let of_openai = id.starts_with("gpt-")
+        || id.starts_with("chatgpt-")
+        || id.starts_with("text-embedding-")
+        || (id.starts_with('o') && id.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
+    let (model, date) = id.split_at_checked(id.len().checked_sub(DATE_BYTES)?)?;
+    let dated = date.bytes().enumerate().all(|(at, byte)| match at {
+        0 | 5 | 8 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    (of_openai && dated).then_some(model)
+}

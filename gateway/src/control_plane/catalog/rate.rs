@@ -1,0 +1,144 @@
+//! Prices as decimal text, in and out of integers. No floating point: nothing drifts.
+
+use crate::handoff::snapshot::NanoUsdPerMillion;
+
+/// Decimal places from dollars per million tokens to [`NanoUsdPerMillion`].
+const PER_MILLION_PLACES: i32 = 9;
+/// Decimal places from dollars per thousand tokens.
+const PER_1K_PLACES: i32 = PER_MILLION_PLACES + 3;
+
+/// Why a text is no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RateError {
+    #[error("not a decimal number of zero or more")]
+    Malformed,
+    #[error("more than nine decimal places")]
+    TooFine,
+    #[error("too large")]
+    TooLarge,
+}
+
+/// Dollars per million tokens (`"0.075"`), exactly.
+pub fn per_million(text: &str) -> Result<NanoUsdPerMillion, RateError> {
+    let (rate, exact) = decimal(text, PER_MILLION_PLACES)?;
+    if exact {
+        Ok(NanoUsdPerMillion(rate))
+    } else {
+        Err(RateError::TooFine)
+    }
+}
+
+/// Dollars per thousand tokens as the API has them. What twelve decimal places can say is kept exactly;
+/// the rest is what a client's floating point left behind, and is rounded off.
+pub fn from_per_1k(number: &serde_json::Number) -> Result<NanoUsdPerMillion, RateError> {
+    let (rate, _) = decimal(&number.to_string(), PER_1K_PLACES)?;
+    Ok(NanoUsdPerMillion(rate))
+}
+
+/// Dollars per thousand tokens for the API.
+pub fn to_per_1k(rate: NanoUsdPerMillion) -> serde_json::Number {
+    let one = 10u64.pow(PER_1K_PLACES.unsigned_abs());
+    let text = format!("{}.{:012}", rate.0 / one, rate.0 % one);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    serde_json::from_str(text).expect("digits with a point inside are a JSON number")
+}
+
+/// `text` × 10^`places`, rounded half up, and whether nothing was rounded off.
+fn decimal(text: &str, places: i32) -> Result<(u64, bool), RateError> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().map_err(malformed)?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !all_digits(whole) || !all_digits(fraction) {
+        return Err(RateError::Malformed);
+    }
+    let fraction = fraction.trim_end_matches('0');
+    let digits = format!("{whole}{fraction}");
+    let digits: u128 = digits.parse().map_err(|_| RateError::TooLarge)?;
+    let fraction_places = i32::try_from(fraction.len()).map_err(|_| RateError::TooLarge)?;
+    let shift = places + i32::from(exponent) - fraction_places;
+    let power = 10u128.checked_pow(shift.unsigned_abs());
+    let (value, exact) = match power {
+        Some(power) if shift >= 0 => (digits.checked_mul(power).ok_or(RateError::TooLarge)?, true),
+        Some(power) => {
+            let rest = digits % power;
+            (
+                digits / power + u128::from(rest >= power.div_ceil(2)),
+                rest == 0,
+            )
+        }
+        None if digits == 0 => (0, true),
+        None if shift > 0 => return Err(RateError::TooLarge),
+        None => (0, false),
+    };
+    let value = u64::try_from(value).map_err(|_| RateError::TooLarge)?;
+    Ok((value, exact))
+}
+
+fn malformed(_: std::num::ParseIntError) -> RateError {
+    RateError::Malformed
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_per_million_are_exact() {
+        let table = [
+            ("0", Ok(0)),
+            ("2", Ok(2_000_000_000)),
+            ("0.075", Ok(75_000_000)),
+            ("0.00875", Ok(8_750_000)),
+            ("12.50", Ok(12_500_000_000)),
+            ("0.000000001", Ok(1)),
+            ("1.5e1", Ok(15_000_000_000)),
+            ("18446744073.709551615", Ok(u64::MAX)),
+            ("18446744073.709551616", Err(RateError::TooLarge)),
+            ("0.0000000001", Err(RateError::TooFine)),
+            ("1e-400", Err(RateError::TooFine)),
+            ("1e400", Err(RateError::TooLarge)),
+            ("0e400", Ok(0)),
+            ("", Err(RateError::Malformed)),
+            (".5", Err(RateError::Malformed)),
+            ("5.", Err(RateError::Malformed)),
+            ("-1", Err(RateError::Malformed)),
+            ("+1", Err(RateError::Malformed)),
+            ("1_000", Err(RateError::Malformed)),
+            ("1e", Err(RateError::Malformed)),
+            ("NaN", Err(RateError::Malformed)),
+            ("1e99999", Err(RateError::Malformed)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(per_million(text).map(|rate| rate.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn dollars_per_thousand_survive_the_round_trip() {
+        let table = [
+            ("0.0025", 2_500_000_000),
+            ("7.5e-05", 75_000_000),
+            ("0.00000001", 10_000),
+            ("1e-12", 1),
+            ("0.00015", 150_000_000),
+            ("3", 3_000_000_000_000),
+            ("0", 0),
+        ];
+        for (text, expected) in table {
+            let number: serde_json::Number = serde_json::from_str(text).unwrap();
+            let rate = from_per_1k(&number).unwrap();
+            assert_eq!(rate.0, expected, "{text}");
+            assert_eq!(to_per_1k(rate).as_f64(), number.as_f64(), "{text}");
+            assert_eq!(from_per_1k(&to_per_1k(rate)), Ok(rate), "{text}");
+        }
+        // 0.1 + 0.2, over a thousand, in a client's floating point.
+        let number: serde_json::Number = serde_json::from_str("0.00030000000000000003").unwrap();
+        assert_eq!(from_per_1k(&number).unwrap().0, 300_000_000);
+        let negative: serde_json::Number = serde_json::from_str("-0.1").unwrap();
+        assert_eq!(from_per_1k(&negative), Err(RateError::Malformed));
+    }
+}

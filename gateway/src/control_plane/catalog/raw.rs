@@ -1,0 +1,320 @@
+//! The catalog file as it is written, and its checks: unknown keys, doubled ids and dangling
+//! references are mistakes, and all entries are checked before the first is reported.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use http::HeaderName;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
+    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, Surface,
+    prices::{self, PricedModel, Prices},
+    rate,
+};
+use crate::dialect::{Dialect, DialectSet};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry {
+    id: String,
+    name: String,
+    description: String,
+    kind: Kind,
+    default_url: String,
+    brand_color: String,
+    auth: RawAuth,
+    dialects: Vec<String>,
+    status: Status,
+    #[serde(default)]
+    surfaces: Vec<Surface>,
+    #[serde(default)]
+    models: Vec<String>,
+    #[serde(default)]
+    priced: Vec<String>,
+    #[serde(default)]
+    extra_headers: Vec<String>,
+    identity: Option<RawIdentity>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAuth {
+    header: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, tag = "form", rename_all = "snake_case")]
+enum RawIdentity {
+    HeaderPair {
+        #[serde(default)]
+        customizable: bool,
+        user_header: String,
+        groups_header: String,
+        #[serde(default)]
+        body: Vec<RawBodyField>,
+    },
+    JsonHeader {
+        #[serde(default)]
+        customizable: bool,
+        header: String,
+        user_key: String,
+        groups_key: String,
+        value_bytes_limit: usize,
+    },
+    Body {
+        body: Vec<RawBodyField>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawBodyField {
+    User,
+    Tags,
+}
+
+/// Collects mistakes.
+#[derive(Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn add(&mut self, place: &str, message: impl Into<String>) {
+        self.0.push(Problem {
+            place: place.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    pub(super) fn take<T>(&mut self, place: &str, result: Result<T, impl ToString>) -> Option<T> {
+        result
+            .map_err(|error| self.add(place, error.to_string().trim()))
+            .ok()
+    }
+}
+
+pub(super) fn resolve(catalog: &str, prices: &str) -> Result<Catalog, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let prices = prices::read(prices, &mut problems);
+    let entries = read_entries(catalog, &prices, &mut problems);
+    if !problems.0.is_empty() {
+        return Err(problems.0);
+    }
+    let tables = prices.into_iter().map(|(surface, models)| {
+        let prices = models
+            .into_iter()
+            .map(|(id, model)| (id.into(), model.price));
+        (surface, Arc::new(prices.collect()))
+    });
+    Ok(Catalog {
+        entries,
+        prices: tables.collect(),
+    })
+}
+
+pub(super) fn read<T: DeserializeOwned>(
+    value: toml::Value,
+    place: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    problems.take(place, value.try_into::<T>())
+}
+
+fn read_entries(text: &str, prices: &Prices, problems: &mut Problems) -> Vec<CatalogEntry> {
+    let Some(mut table) = problems.take("catalog", text.parse::<toml::Table>()) else {
+        return Vec::new();
+    };
+    let raw = table.remove("entry");
+    for key in table.keys() {
+        problems.add("catalog", format!("unknown key {key:?}"));
+    }
+    let Some(toml::Value::Array(raw)) = raw else {
+        problems.add("catalog", "there is no [[entry]]");
+        return Vec::new();
+    };
+    let mut ids = BTreeSet::new();
+    let mut entries = Vec::new();
+    for (at, value) in raw.into_iter().enumerate() {
+        let id = value.get("id").and_then(toml::Value::as_str);
+        let place = id.map_or_else(|| format!("entry {}", at + 1), |id| format!("entry {id}"));
+        let Some(raw) = read::<RawEntry>(value, &place, problems) else {
+            continue;
+        };
+        if !ids.insert(raw.id.clone()) {
+            problems.add(&place, "this id is given twice");
+        }
+        entries.extend(resolve_entry(raw, &place, prices, problems));
+    }
+    entries
+}
+
+fn resolve_entry(
+    raw: RawEntry,
+    place: &str,
+    prices: &Prices,
+    problems: &mut Problems,
+) -> Option<CatalogEntry> {
+    check_texts(&raw, place, problems);
+    let auth = problems.take(place, HeaderName::from_bytes(raw.auth.header.as_bytes()));
+    let dialects: Vec<_> = raw
+        .dialects
+        .iter()
+        .filter_map(|code| {
+            let dialect = Dialect::from_code(code);
+            if dialect.is_none() {
+                problems.add(place, format!("unknown dialect {code:?}"));
+            }
+            dialect
+        })
+        .collect();
+    let mut table = PriceTable::new();
+    let mut models = Vec::new();
+    for (id, selectable) in
+        (raw.models.iter().map(|id| (id, true))).chain(raw.priced.iter().map(|id| (id, false)))
+    {
+        let on_surface = |surface| prices.get(surface)?.get(id);
+        let Some(model) = raw.surfaces.iter().find_map(on_surface) else {
+            problems.add(place, format!("no surface of this entry prices {id:?}"));
+            continue;
+        };
+        if table
+            .insert(id.as_str().into(), model.price.clone())
+            .is_some()
+        {
+            problems.add(place, format!("model {id:?} is given twice"));
+        }
+        if selectable {
+            models.push(show_model(id, model, &raw.surfaces));
+        }
+    }
+    let identity = raw.identity.map(resolve_identity);
+    if let Some(identity) = &identity
+        && let Err(error) = identity.format(None, None)
+    {
+        problems.add(place, error.to_string());
+    }
+    Some(CatalogEntry {
+        default_host: raw
+            .default_url
+            .strip_prefix("https://")
+            .unwrap_or(&raw.default_url)
+            .to_owned(),
+        id: raw.id,
+        name: raw.name,
+        description: raw.description,
+        default_url: raw.default_url,
+        kind: raw.kind,
+        auth_header_template: raw.auth.value,
+        auth_header_name: auth?,
+        default_content_type: "application/json",
+        brand_color: raw.brand_color,
+        models,
+        pricing_surfaces: raw.surfaces,
+        extra_headers: raw
+            .extra_headers
+            .into_iter()
+            .map(|name| ExtraHeader { name })
+            .collect(),
+        identity_injection: identity,
+        dialects: DialectSet::of(&dialects),
+        status: raw.status,
+        prices: Arc::new(table),
+    })
+}
+
+fn check_texts(raw: &RawEntry, place: &str, problems: &mut Problems) {
+    let id_is_plain = !raw.id.is_empty()
+        && raw
+            .id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if !id_is_plain {
+        problems.add(place, "an id has lower-case letters, digits and '_' only");
+    }
+    let url = &raw.default_url;
+    if !(url.is_empty() || url.starts_with("https://") || url.starts_with("http://")) {
+        problems.add(place, "default_url begins with https:// or http://");
+    }
+    let color_is_hex = raw.brand_color.strip_prefix('#').is_some_and(|digits| {
+        digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    });
+    if !color_is_hex {
+        problems.add(place, "brand_color is #RRGGBB");
+    }
+    let prefix = raw.auth.value.strip_suffix(KEY_PLACEHOLDER);
+    if !prefix.is_some_and(|prefix| prefix.bytes().all(|b| matches!(b, 0x20..=0x7e))) {
+        problems.add(place, format!("auth.value ends with {KEY_PLACEHOLDER}"));
+    }
+    for name in &raw.extra_headers {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            problems.add(place, format!("{name:?} is no header name"));
+        }
+    }
+}
+
+fn show_model(id: &str, model: &PricedModel, surfaces: &[Surface]) -> CatalogModel {
+    let price = &model.price;
+    let read = price.cache_read.map(rate::to_per_1k);
+    let inclusive = surfaces.iter().any(|s| s.includes_cached_input());
+    let exclusive = surfaces.iter().any(|s| !s.includes_cached_input());
+    CatalogModel {
+        id: id.to_owned(),
+        label: model.label.clone(),
+        input_per_1k: rate::to_per_1k(price.input),
+        output_per_1k: rate::to_per_1k(price.output),
+        cached_input_per_1k: read.clone().filter(|_| inclusive),
+        cache_read_per_1k: read.filter(|_| exclusive),
+        cache_creation_per_1k: price.cache_write.map(rate::to_per_1k),
+        context_window: model.context,
+    }
+}
+
+fn resolve_identity(raw: RawIdentity) -> IdentityInjection {
+    let body = |fields: Vec<RawBodyField>| {
+        (!fields.is_empty()).then(|| BodyFields {
+            user: fields.contains(&RawBodyField::User),
+            tags: fields.contains(&RawBodyField::Tags),
+        })
+    };
+    let pair = |customizable, end_user_id_header, tags_header| HeaderPair {
+        customizable,
+        end_user_id_header,
+        tags_header,
+    };
+    match raw {
+        RawIdentity::HeaderPair {
+            customizable,
+            user_header,
+            groups_header,
+            body: fields,
+        } => IdentityInjection {
+            header_pair: Some(pair(customizable, user_header, groups_header)),
+            json_metadata: None,
+            body: body(fields),
+        },
+        RawIdentity::JsonHeader {
+            customizable,
+            header,
+            user_key,
+            groups_key,
+            value_bytes_limit,
+        } => IdentityInjection {
+            header_pair: None,
+            json_metadata: Some(JsonMetadata {
+                customizable,
+                header,
+                user_key,
+                groups_key,
+                value_bytes_limit,
+            }),
+            body: None,
+        },
+        // The API knows two forms; this one is a pair without headers.
+        RawIdentity::Body { body: fields } => IdentityInjection {
+            header_pair: Some(pair(false, String::new(), String::new())),
+            json_metadata: None,
+            body: body(fields),
+        },
+    }
+}

@@ -1,0 +1,323 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{collections::HashMap, time::Duration};
+
+use super::*;
+use crate::{
+    dialect::{DialectSet, ModelSource, Operation},
+    handoff::snapshot::{Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Timeouts},
+};
+
+pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
+    let second = Duration::from_secs(1);
+    Provider {
+        id: id.into(),
+        slot: ProviderSlot(1),
+        name: id.into(),
+        catalog_id: "custom".into(),
+        dialects: DialectSet::ANY,
+        base_path: base_path.into(),
+        auth: None,
+        extra_headers: Vec::new(),
+        identity: None,
+        models: Models::default(),
+        targets: Vec::new(),
+        grants: Vec::new(),
+        timeouts: Timeouts {
+            connect: second,
+            first_byte: second,
+            idle: second,
+            total: None,
+        },
+    }
+}
+
+pub(crate) fn grant(policy: &str, groups: &[u32]) -> Grant {
+    Grant {
+        policy: Arc::new(Policy {
+            id: policy.into(),
+            name: policy.into(),
+        }),
+        groups: groups.iter().copied().map(GroupIndex).collect(),
+    }
+}
+
+/// Group `n` has the id `g<n>` and the name `Group n`.
+pub(crate) fn principal(groups: &[u32]) -> Principal {
+    Principal {
+        id: "u1".into(),
+        display_name: "ada@example.com".into(),
+        peer_id: "p1".into(),
+        groups: groups
+            .iter()
+            .map(|&n| Group {
+                index: GroupIndex(n),
+                id: format!("g{n}").into(),
+                name: format!("Group {n}").into(),
+            })
+            .collect(),
+        slot: 0,
+    }
+}
+
+pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
+    Snapshot {
+        revision: 1,
+        endpoint: Endpoint::default(),
+        peers: HashMap::new(),
+        providers: providers.into_iter().map(Arc::new).collect(),
+        policies: Vec::new(),
+    }
+}
+
+fn price_of(rate: u64) -> Price {
+    Price {
+        input: NanoUsdPerMillion(rate),
+        ..Price::default()
+    }
+}
+
+/// `(id, dialects, base path, listed models, groups)`.
+type Row<'a> = (&'a str, &'a [Dialect], &'a str, &'a [&'a str], &'a [u32]);
+
+fn from_rows(rows: &[Row<'_>]) -> Snapshot {
+    let build = |&(id, dialects, base_path, models, groups): &Row<'_>| {
+        let mut provider = provider(id, base_path);
+        provider.dialects = DialectSet::of(dialects);
+        provider.models.listed = models.iter().map(|&id| (id.into(), price_of(1))).collect();
+        provider.grants = vec![grant("policy", groups)];
+        provider
+    };
+    snapshot(rows.iter().map(build).collect())
+}
+
+pub(crate) fn request(dialect: Dialect, operation: Operation) -> Classified<'static> {
+    Classified {
+        dialect,
+        operation,
+        model: ModelSource::Body,
+    }
+}
+
+const OPENAI: &[Dialect] = &[Dialect::OpenAi];
+const ANTHROPIC: &[Dialect] = &[Dialect::Anthropic];
+
+#[test]
+fn the_order_of_choice() {
+    use Reason::{ModelNotRoutable, NoAuthorisedProvider};
+    let table: &[(&str, &[Row<'_>], Result<&str, Reason>)] = &[
+        ("nothing is connected", &[], Err(ModelNotRoutable)),
+        (
+            "another model",
+            &[("a", OPENAI, "", &["other"], &[1])],
+            Err(ModelNotRoutable),
+        ),
+        (
+            "another dialect",
+            &[("a", ANTHROPIC, "", &[], &[1])],
+            Err(ModelNotRoutable),
+        ),
+        (
+            "another group",
+            &[("a", OPENAI, "", &[], &[3])],
+            Err(NoAuthorisedProvider),
+        ),
+        (
+            "no policy at all",
+            &[("a", OPENAI, "", &[], &[])],
+            Err(NoAuthorisedProvider),
+        ),
+        (
+            "an unauthorised provider of the dialect does not open another dialect's",
+            &[
+                ("a", OPENAI, "", &[], &[3]),
+                ("b", ANTHROPIC, "", &[], &[1]),
+            ],
+            Err(NoAuthorisedProvider),
+        ),
+        (
+            "custom servers fit any dialect",
+            &[("a", &[], "", &[], &[1])],
+            Ok("a"),
+        ),
+        (
+            "the oldest of equals",
+            &[("a", OPENAI, "", &[], &[1]), ("b", OPENAI, "", &[], &[1])],
+            Ok("a"),
+        ),
+        (
+            "an explicit list beats an older catch-all with a longer path",
+            &[
+                ("a", OPENAI, "/long", &[], &[1]),
+                ("b", OPENAI, "", &["gpt-4o"], &[1]),
+            ],
+            Ok("b"),
+        ),
+        (
+            "the longest path",
+            &[
+                ("a", OPENAI, "/v1", &[], &[1]),
+                ("b", OPENAI, "/api/v1", &[], &[2]),
+            ],
+            Ok("b"),
+        ),
+        (
+            "unauthorised ones are out before lists and paths count",
+            &[
+                ("a", OPENAI, "/long", &["gpt-4o"], &[3]),
+                ("b", OPENAI, "", &[], &[2]),
+            ],
+            Ok("b"),
+        ),
+    ];
+    let principal = principal(&[1, 2]);
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    for (title, rows, expected) in table {
+        let snapshot = from_rows(rows);
+        let found = route(&snapshot, &principal, &chat, Some("gpt-4o"));
+        assert_eq!(found.map(|route| &*route.provider.id), *expected, "{title}");
+    }
+}
+
+#[test]
+fn dated_ids_follow_what_is_registered_without_a_date() {
+    let snapshot = from_rows(&[("a", ANTHROPIC, "", &["claude-haiku-4-5"], &[1])]);
+    let principal = principal(&[1]);
+    let messages = request(Dialect::Anthropic, Operation::Messages);
+    let found = |model| route(&snapshot, &principal, &messages, Some(model)).err();
+    assert_eq!(found("claude-haiku-4-5"), None);
+    assert_eq!(found("claude-haiku-4-5-20251001"), None);
+    assert_eq!(
+        found("claude-haiku-4-5-2025"),
+        Some(Reason::ModelNotRoutable)
+    );
+    assert_eq!(found("claude-haiku-4"), Some(Reason::ModelNotRoutable));
+}
+
+#[test]
+fn requests_without_a_model() {
+    let snapshot = from_rows(&[
+        ("a", OPENAI, "", &["m"], &[3]),
+        ("b", ANTHROPIC, "", &[], &[1]),
+        ("c", OPENAI, "", &["m"], &[1]),
+        ("d", OPENAI, "/long", &[], &[1]),
+    ]);
+    let (member, stranger) = (principal(&[1]), principal(&[]));
+    let found = |principal: &Principal, operation| {
+        let request = request(Dialect::OpenAi, operation);
+        route(&snapshot, principal, &request, None).map(|route| route.provider.id.to_string())
+    };
+    assert_eq!(found(&member, Operation::Other), Ok("c".to_owned()));
+    assert_eq!(
+        found(&member, Operation::StoredResponse),
+        Ok("c".to_owned())
+    );
+    assert_eq!(
+        found(&member, Operation::Responses),
+        Err(Reason::ModelMissing)
+    );
+    assert_eq!(
+        found(&stranger, Operation::Other),
+        Err(Reason::NoAuthorisedProvider)
+    );
+}
+
+#[test]
+fn dialects_to_come_are_named_to_those_who_may_use_them() {
+    let snapshot = from_rows(&[("a", &[Dialect::Bedrock], "", &[], &[1])]);
+    let found = |dialect, groups: &[u32]| {
+        let principal = principal(groups);
+        let request = request(dialect, Operation::Other);
+        route(&snapshot, &principal, &request, Some("m")).err()
+    };
+    assert_eq!(
+        found(Dialect::Bedrock, &[1]),
+        Some(Reason::DialectUnsupported)
+    );
+    assert_eq!(
+        found(Dialect::Bedrock, &[2]),
+        Some(Reason::NoAuthorisedProvider)
+    );
+    assert_eq!(found(Dialect::Vertex, &[1]), Some(Reason::ModelNotRoutable));
+}
+
+#[test]
+fn prices_come_from_the_operator_then_the_catalog() {
+    let mut own = provider("a", "");
+    own.grants = vec![grant("p", &[1])];
+    own.models.defaults = Arc::new(HashMap::from([
+        ("gpt-4o".into(), price_of(10)),
+        ("o3".into(), price_of(20)),
+    ]));
+    let principal = principal(&[1]);
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let found = |snapshot: &Snapshot, model| {
+        let route = route(snapshot, &principal, &chat, Some(model)).unwrap();
+        route.price.map(|price| price.input.0)
+    };
+    let catch_all = snapshot(vec![own]);
+    assert_eq!(found(&catch_all, "gpt-4o"), Some(10));
+    assert_eq!(found(&catch_all, "gpt-4o-2024-08-06"), Some(10));
+    assert_eq!(found(&catch_all, "mystery"), None);
+
+    let mut own = Arc::into_inner(catch_all.providers.into_iter().next().unwrap()).unwrap();
+    own.models.listed = HashMap::from([("gpt-4o".into(), price_of(0))]);
+    let listed = snapshot(vec![own]);
+    assert_eq!(found(&listed, "gpt-4o"), Some(0));
+    assert_eq!(found(&listed, "gpt-4o-2024-08-06"), Some(0));
+}
+
+#[test]
+fn the_first_grant_that_holds_is_used_and_all_that_hold_are_told() {
+    let mut own = provider("a", "");
+    own.grants = vec![
+        grant("old", &[7]),
+        grant("mid", &[2, 12]),
+        grant("new", &[1, 2]),
+    ];
+    let snapshot = snapshot(vec![own]);
+    let principal = principal(&[1, 2, 5, 12]);
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let route = route(&snapshot, &principal, &chat, Some("m")).unwrap();
+    assert_eq!(&*route.grant.policy.id, "mid");
+    let told: Vec<_> = route.authorising_groups().map(|group| &*group.id).collect();
+    assert_eq!(told, ["g1", "g2", "g12"]);
+    // By id as text, not by index.
+    assert_eq!(&*route.attribution_group().unwrap().id, "g12");
+}
+
+#[test]
+fn listings_show_what_the_caller_may_use() {
+    let mut catch_all = provider("b", "");
+    catch_all.grants = vec![grant("p", &[1])];
+    catch_all.models.defaults = Arc::new(HashMap::from([("o3".into(), price_of(1))]));
+    let mut snapshot = from_rows(&[
+        ("a", OPENAI, "", &["gpt-4o", "zeta"], &[1]),
+        ("x", OPENAI, "", &["hidden"], &[2]),
+        ("y", ANTHROPIC, "", &["claude"], &[1]),
+        ("c", OPENAI, "", &["gpt-4o"], &[1]),
+    ]);
+    snapshot.providers.push(Arc::new(catch_all));
+    let principal = principal(&[1]);
+    let found: Vec<_> = usable_models(&snapshot, &principal, Dialect::OpenAi)
+        .into_iter()
+        .map(|(id, provider)| (id, &*provider.id))
+        .collect();
+    assert_eq!(found, [("gpt-4o", "a"), ("o3", "b"), ("zeta", "a")]);
+}
+
+#[test]
+fn sorted_lists_intersect() {
+    let table: [(&[u32], &[u32], bool); 6] = [
+        (&[], &[], false),
+        (&[1], &[], false),
+        (&[1, 3, 5], &[2, 4, 6], false),
+        (&[1, 3, 5], &[5], true),
+        (&[9], &[1, 2, 9], true),
+        (&[1, 2], &[1, 2], true),
+    ];
+    for (groups, granted, expected) in table {
+        let granted: Vec<_> = granted.iter().copied().map(GroupIndex).collect();
+        assert_eq!(intersect(&principal(groups).groups, &granted), expected);
+    }
+}

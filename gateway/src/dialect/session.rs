@@ -1,0 +1,64 @@
+//! The session an exchange belongs to, as agents tell it in headers: for grouping the log, never for
+//! authorisation.
+
+use crate::handoff::record::SESSION_BYTES_LIMIT;
+
+/// By precedence.
+const HEADERS: [&str; 3] = ["x-claude-code-session-id", "session-id", "x-session-id"];
+
+/// The first usable session id among `headers` (name and value, names in any case). Values that are
+/// empty, longer than [`SESSION_BYTES_LIMIT`] or not visible ASCII are passed over.
+pub fn session_id<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<&'a str> {
+    let mut best: Option<(usize, &str)> = None;
+    for (name, value) in headers {
+        let Some(rank) = HEADERS
+            .iter()
+            .position(|header| name.eq_ignore_ascii_case(header.as_bytes()))
+        else {
+            continue;
+        };
+        if best.is_none_or(|(held, _)| rank < held)
+            && let Some(value) = usable(value)
+        {
+            best = Some((rank, value));
+        }
+    }
+    best.map(|(_, value)| value)
+}
+
+fn usable(value: &[u8]) -> Option<&str> {
+    let value = value.trim_ascii();
+    let fits = !value.is_empty() && value.len() <= SESSION_BYTES_LIMIT;
+    (fits && value.iter().all(u8::is_ascii_graphic))
+        .then(|| std::str::from_utf8(value).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_usable_header_wins() {
+        let long = "x".repeat(SESSION_BYTES_LIMIT + 1);
+        type Headers<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Headers<'_>, Option<&str>); 7] = [
+            (&[], None),
+            (&[("session", "a")], None),
+            (&[("X-Session-Id", "a")], Some("a")),
+            (&[("x-session-id", "a"), ("session-id", "b")], Some("b")),
+            (
+                &[("x-claude-code-session-id", ""), ("x-session-id", " a ")],
+                Some("a"),
+            ),
+            (&[("session-id", &long)], None),
+            (&[("session-id", "a b")], None),
+        ];
+        for (headers, expected) in table {
+            let pairs = headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            assert_eq!(session_id(pairs), expected, "{headers:?}");
+        }
+    }
+}

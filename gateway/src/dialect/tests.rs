@@ -1,0 +1,335 @@
+//! Every path that agents use, and those that must not pass.
+
+use super::*;
+use ModelSource::{Body, None as Nowhere, Path};
+use Operation as Op;
+
+type Expected = Option<(Dialect, Op, ModelSource<'static>)>;
+
+fn check(table: &[(&str, &str, Expected)], has_anthropic_version: bool) {
+    for (method, path, expected) in table {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let found = classify(&method, path, has_anthropic_version);
+        assert_eq!(
+            found.map(|c| (c.dialect, c.operation, c.model)),
+            *expected,
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn openai_paths() {
+    let some = |operation, model| Some((Dialect::OpenAi, operation, model));
+    check(
+        &[
+            (
+                "POST",
+                "/v1/chat/completions",
+                some(Op::ChatCompletions, Body),
+            ),
+            ("POST", "/chat/completions", some(Op::ChatCompletions, Body)),
+            (
+                "POST",
+                "/openai/v1/chat/completions",
+                some(Op::ChatCompletions, Body),
+            ),
+            ("GET", "/v1/chat/completions", some(Op::Other, Nowhere)),
+            (
+                "GET",
+                "/v1/chat/completions/c1/messages",
+                some(Op::Other, Nowhere),
+            ),
+            ("POST", "/v1/completions", some(Op::Completions, Body)),
+            ("POST", "/v1/fim/completions", some(Op::Completions, Body)),
+            ("POST", "/v1/responses", some(Op::Responses, Body)),
+            ("POST", "/responses/compact", some(Op::Responses, Body)),
+            (
+                "POST",
+                "/v1/responses/input_tokens",
+                some(Op::ResponsesInputTokens, Body),
+            ),
+            ("GET", "/v1/responses/r1", some(Op::StoredResponse, Nowhere)),
+            (
+                "DELETE",
+                "/v1/responses/r1",
+                some(Op::StoredResponse, Nowhere),
+            ),
+            (
+                "POST",
+                "/v1/responses/r1/cancel",
+                some(Op::StoredResponse, Nowhere),
+            ),
+            (
+                "GET",
+                "/v1/responses/r1/input_items",
+                some(Op::StoredResponse, Nowhere),
+            ),
+            ("POST", "/v1/embeddings", some(Op::Embeddings, Body)),
+            ("GET", "/v1/models", some(Op::ListModels, Nowhere)),
+            (
+                "GET",
+                "/v1/models/gpt-4o",
+                some(Op::GetModel, Path("gpt-4o")),
+            ),
+            (
+                "GET",
+                "/v1/models/openai/gpt-4o",
+                some(Op::GetModel, Path("openai/gpt-4o")),
+            ),
+            (
+                "GET",
+                "/v1/models/openai%2Fgpt-4o",
+                some(Op::GetModel, Path("openai%2Fgpt-4o")),
+            ),
+            (
+                "GET",
+                "/v1/models/llama3:latest",
+                some(Op::GetModel, Path("llama3:latest")),
+            ),
+            ("POST", "/v1/files", some(Op::Other, Nowhere)),
+            ("DELETE", "/v1/files/f1", some(Op::Other, Nowhere)),
+            ("GET", "/v1/files/f1/content", some(Op::Other, Nowhere)),
+            ("POST", "/v1/batches", some(Op::Other, Nowhere)),
+            ("POST", "/v1/batches/b1/cancel", some(Op::Other, Nowhere)),
+            ("GET", "/v1/batch/jobs", some(Op::Other, Nowhere)),
+            ("GET", "/v1/batch/jobs/j1", some(Op::Other, Nowhere)),
+            ("POST", "/v1/uploads/u1/parts", some(Op::Other, Nowhere)),
+            (
+                "POST",
+                "/v1/vector_stores/v1/search",
+                some(Op::Other, Nowhere),
+            ),
+            ("POST", "/v1/audio/transcriptions", some(Op::Other, Nowhere)),
+            ("POST", "/v1/audio/speech", some(Op::Other, Body)),
+            ("POST", "/v1/images/generations", some(Op::Other, Body)),
+            ("POST", "/v1/images/edits", some(Op::Other, Nowhere)),
+            ("POST", "/v1/moderations", some(Op::Other, Nowhere)),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn anthropic_paths() {
+    let some = |operation, model| Some((Dialect::Anthropic, operation, model));
+    check(
+        &[
+            ("POST", "/v1/messages", some(Op::Messages, Body)),
+            ("POST", "/messages", some(Op::Messages, Body)),
+            ("POST", "/anthropic/v1/messages", some(Op::Messages, Body)),
+            (
+                "POST",
+                "/v1/messages/count_tokens",
+                some(Op::CountTokens, Body),
+            ),
+            ("GET", "/v1/messages/batches", some(Op::Other, Nowhere)),
+            (
+                "DELETE",
+                "/v1/messages/batches/b1",
+                some(Op::Other, Nowhere),
+            ),
+            (
+                "GET",
+                "/v1/messages/batches/b1/results",
+                some(Op::Other, Nowhere),
+            ),
+            (
+                "POST",
+                "/v1/messages/batches/b1/cancel",
+                some(Op::Other, Nowhere),
+            ),
+            ("GET", "/v1/models", some(Op::ListModels, Nowhere)),
+            (
+                "GET",
+                "/v1/models/claude-opus-5",
+                some(Op::GetModel, Path("claude-opus-5")),
+            ),
+            ("POST", "/v1/files", some(Op::Other, Nowhere)),
+            ("HEAD", "/api/hello", some(Op::Hello, Nowhere)),
+            ("GET", "/api/hello", some(Op::Hello, Nowhere)),
+        ],
+        true,
+    );
+    check(
+        &[
+            ("POST", "/v1/messages", some(Op::Messages, Body)),
+            ("GET", "/anthropic/v1/models", some(Op::ListModels, Nowhere)),
+            (
+                "GET",
+                "/v1/models",
+                Some((Dialect::OpenAi, Op::ListModels, Nowhere)),
+            ),
+        ],
+        false,
+    );
+    // The path decides where only one vendor has it.
+    check(
+        &[(
+            "POST",
+            "/v1/chat/completions",
+            Some((Dialect::OpenAi, Op::ChatCompletions, Body)),
+        )],
+        true,
+    );
+}
+
+#[test]
+fn paths_of_dialects_to_come() {
+    let bedrock = |model| Some((Dialect::Bedrock, Op::Other, Path(model)));
+    let vertex = |model| Some((Dialect::Vertex, Op::Other, Path(model)));
+    let azure = |model| Some((Dialect::Azure, Op::Other, Path(model)));
+    check(
+        &[
+            (
+                "POST",
+                "/model/amazon.nova-pro-v1%3A0/converse",
+                bedrock("amazon.nova-pro-v1%3A0"),
+            ),
+            (
+                "POST",
+                "/bedrock/model/m/invoke-with-response-stream",
+                bedrock("m"),
+            ),
+            (
+                "POST",
+                "/model/arn%3Aaws%3Abedrock%2Fm/invoke",
+                bedrock("arn%3Aaws%3Abedrock%2Fm"),
+            ),
+            ("POST", "/model/m/delete", None),
+            (
+                "POST",
+                "/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-5@20260101:streamRawPredict",
+                vertex("claude-opus-5"),
+            ),
+            (
+                "POST",
+                "/v1beta1/publishers/google/models/gemini-4-argon:generateContent",
+                vertex("gemini-4-argon"),
+            ),
+            (
+                "POST",
+                "/v1/models/gemini-4-argon:generateContent",
+                vertex("gemini-4-argon"),
+            ),
+            (
+                "POST",
+                "/v1beta/models/gemini-4-argon:streamGenerateContent",
+                vertex("gemini-4-argon"),
+            ),
+            (
+                "POST",
+                "/v1beta1/projects/p/locations/l/endpoints/openapi/chat/completions",
+                Some((Dialect::Vertex, Op::Other, Nowhere)),
+            ),
+            ("POST", "/openai/deployments/d/chat/completions", azure("d")),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn other_paths_and_methods_do_not_pass() {
+    let table = [
+        ("POST", "/v1/complete"),
+        ("GET", "/v1/organizations/users"),
+        ("GET", "/v1/organization/api_keys"),
+        ("GET", "/anthropic/v1/organizations/api_keys"),
+        ("POST", "/v1/files/../organizations/invites"),
+        ("POST", "/v1/files/%2e%2e/organizations/invites"),
+        ("POST", "/v1/files/a%2Fb"),
+        ("POST", "/v1/realtime/client_secrets"),
+        ("POST", "/v1/realtime/sessions"),
+        ("POST", "/anthropic/v1/chat/completions"),
+        ("POST", "/openai/v1/messages"),
+        ("GET", "/v1/responses"),
+        ("GET", "/v1/messages"),
+        ("DELETE", "/v1/models/ft:gpt-4o"),
+        ("PATCH", "/v1/files/f1"),
+        ("OPTIONS", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions/"),
+        ("POST", "/v1/chat//completions"),
+        ("POST", "/V1/chat/completions"),
+        ("POST", "/v1"),
+        ("POST", "/"),
+        ("OPTIONS", "*"),
+    ];
+    for (method, path) in table {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        assert_eq!(classify(&method, path, false), None, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_known_path_says_which_methods_it_has() {
+    let table = [
+        ("/v1/responses", Some("POST")),
+        ("/v1/responses/r1", Some("GET, DELETE")),
+        ("/v1/models", Some("GET")),
+        ("/api/hello", Some("GET, HEAD")),
+        ("/v1/organizations", None),
+    ];
+    for (path, expected) in table {
+        assert_eq!(allowed_methods(path, false).as_deref(), expected, "{path}");
+    }
+}
+
+#[test]
+fn dates_are_cut_from_the_ids_of_vendors_that_date_them() {
+    let table = [
+        ("claude-haiku-4-5-20251001", Some("claude-haiku-4-5")),
+        ("gpt-4o-2024-08-06", Some("gpt-4o")),
+        ("o3-2025-04-16", Some("o3")),
+        (
+            "text-embedding-3-small-2024-01-01",
+            Some("text-embedding-3-small"),
+        ),
+        ("claude-haiku-4-5", None),
+        ("claude-20251001", None),
+        ("gpt-4o", None),
+        ("gpt-4o-2024-8-06", None),
+        ("my-model-20240101", None),
+        ("my-model-2024-01-01", None),
+        ("gpt-é-2024-01-01", Some("gpt-é")),
+        ("gpt-4oé24-01-01", None),
+        ("", None),
+    ];
+    for (id, expected) in table {
+        assert_eq!(undated_model(id), expected, "{id}");
+    }
+}
+
+#[test]
+fn sets_of_dialects() {
+    let set = DialectSet::of(&[Dialect::OpenAi, Dialect::Azure]);
+    for dialect in Dialect::ALL {
+        let expected = matches!(dialect, Dialect::OpenAi | Dialect::Azure);
+        assert_eq!(set.contains(dialect), expected, "{dialect:?}");
+        assert_eq!(Dialect::from_code(dialect.code()), Some(dialect));
+    }
+    assert!(!set.is_any() && DialectSet::ANY.is_any());
+    assert_eq!(Dialect::from_code("gemini"), None);
+}
+
+#[test]
+fn cut_paths_are_no_reason_to_panic() {
+    let paths = [
+        "/v1/chat/completions/c1/messages",
+        "/openai/v1/responses/r1/input_items",
+        "/anthropic/v1/messages/batches/b1/results",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/m@1:streamRawPredict",
+        "/bedrock/model/arn%3Aaws%2Fm/invoke-with-response-stream",
+        "/openai/deployments/d%20\u{e9}/chat/completions",
+    ];
+    for path in paths {
+        for end in (0..=path.len()).filter(|&end| path.is_char_boundary(end)) {
+            for has_anthropic_version in [false, true] {
+                let path = &path[..end];
+                let found = classify(&Method::POST, path, has_anthropic_version);
+                let methods = allowed_methods(path, has_anthropic_version);
+                let posts = methods.is_some_and(|methods| methods.contains("POST"));
+                assert_eq!(found.is_some(), posts, "{path}");
+            }
+        }
+    }
+}
