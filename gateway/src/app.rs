@@ -79,10 +79,19 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         }
     };
     notify::ready("serving");
-    while signals.next().await == Signal::Reload {
-        notify::reloading();
-        reload(&mut node, path);
-        notify::ready("serving");
+    loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            () = node.follow_settings() => continue,
+        };
+        match signal {
+            Signal::Reload => {
+                notify::reloading();
+                reload(&mut node, path);
+                notify::ready("serving");
+            }
+            Signal::Stop => break,
+        }
     }
     notify::stopping();
     tokio::select! {

@@ -1,67 +1,65 @@
-//! The endpoint's certificate from the operator's files.
+//! The endpoint's certificate: issued by the node's own CA, or from the operator's files.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
-use anyhow::Context;
-use rustls::{
-    ServerConfig,
-    client::verify_server_name,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::ParsedCertificate,
-};
+use jiff::Timestamp;
+use rustls::ServerConfig;
 use tracing::{info, warn};
 
-use crate::control_plane::snapshot::CertificateSource;
+use crate::control_plane::{
+    ca::{Ca, ServerCertificate},
+    snapshot::CertificateSource,
+};
 
-/// PEM files, read whenever a configuration is asked for.
-pub(super) struct CertificateFiles {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+/// Asked for a configuration whenever the endpoint's names change, and from time to time.
+pub(super) enum EndpointCertificate {
+    Issued(Arc<Ca>),
+    /// PEM files, read every time.
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
 }
 
-impl CertificateSource for CertificateFiles {
+impl CertificateSource for EndpointCertificate {
     fn server_config(&mut self, names: &[Box<str>]) -> anyhow::Result<Arc<ServerConfig>> {
-        let certificate = &self.certificate;
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .with_context(|| format!("certificate {}", certificate.display()))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .with_context(|| format!("key {}", self.key.display()))?;
-        report_names(&chain, names);
-        let mut config =
-            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("the provider supports TLS 1.2 and 1.3")
-                .with_no_client_auth()
-                .with_single_cert(chain, key)
-                .with_context(|| format!("certificate {}", certificate.display()))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        info!(certificate = %certificate.display(), "endpoint certificate read");
-        Ok(Arc::new(config))
+        let now = Timestamp::now();
+        let certificate = match self {
+            Self::Issued(ca) => issue(ca, names, now)?,
+            Self::Files { certificate, key } => {
+                let read = ServerCertificate::from_files(certificate, key, now)?;
+                report_names(&read, names);
+                read
+            }
+        };
+        info!(
+            expires_at = %certificate.expires_at,
+            "the endpoint has a certificate"
+        );
+        Ok(certificate.server_config()?)
     }
 }
 
-/// Stands where the internal CA belongs.
-pub(super) struct NoCa;
-
-impl CertificateSource for NoCa {
-    fn server_config(&mut self, _names: &[Box<str>]) -> anyhow::Result<Arc<ServerConfig>> {
-        anyhow::bail!("there is no internal CA: set endpoint.tls_certificate and endpoint.tls_key")
+fn issue(ca: &Ca, names: &[Box<str>], now: Timestamp) -> anyhow::Result<ServerCertificate> {
+    let mut hosts = Vec::new();
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for name in names {
+        match name.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => hosts.push(name.as_ref()),
+        }
     }
+    let issued = ca.issue(&hosts, &addresses, now)?;
+    for address in issued.left_out {
+        warn!(%address, "the CA does not vouch for public addresses; agents must use the name");
+    }
+    Ok(issued.certificate)
 }
 
 /// An operator's certificate rarely names addresses, but it should name the endpoint.
-fn report_names(chain: &[CertificateDer<'_>], names: &[Box<str>]) {
-    let Some(Ok(certificate)) = chain.first().map(ParsedCertificate::try_from) else {
-        return;
-    };
+fn report_names(certificate: &ServerCertificate, names: &[Box<str>]) {
     for name in names {
-        let Ok(server_name) = ServerName::try_from(name.as_ref()) else {
-            continue;
-        };
-        let named = verify_server_name(&certificate, &server_name).is_ok();
-        if !named && matches!(server_name, ServerName::DnsName(_)) {
+        if name.parse::<IpAddr>().is_err() && !certificate.covers(name) {
             warn!(name, "the endpoint's certificate does not cover its name");
         }
     }
@@ -72,33 +70,53 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    fn write_pair(files: &CertificateFiles, names: &[&str]) {
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        fs::write(&files.certificate, made.cert.pem()).expect("written");
-        fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
-    }
+    use crate::control_plane::{
+        seal::{Keyring, MasterKey},
+        store::SledStore,
+    };
 
     #[test]
-    fn files_become_a_configuration_and_mixed_up_ones_do_not() {
+    fn files_are_read_every_time_and_mixed_up_ones_are_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut files = CertificateFiles {
-            certificate: directory.path().join("endpoint.pem"),
-            key: directory.path().join("endpoint.key"),
+        let certificate = directory.path().join("endpoint.pem");
+        let key = directory.path().join("endpoint.key");
+        let mut source = EndpointCertificate::Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
         };
-        assert!(files.server_config(&[]).is_err());
+        assert!(source.server_config(&[]).is_err());
 
-        write_pair(&files, &["brave-otter.keyway.internal"]);
-        let config = files.server_config(&["brave-otter.keyway.internal".into()]);
+        let names = vec!["brave-otter.keyway.internal".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        fs::write(&certificate, made.cert.pem()).expect("written");
+        fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+        let config = source.server_config(&["brave-otter.keyway.internal".into()]);
         assert_eq!(
             config.expect("a configuration").alpn_protocols,
             [b"h2".to_vec(), b"http/1.1".to_vec()]
         );
 
         let other = rcgen::KeyPair::generate().expect("a key");
-        fs::write(&files.key, other.serialize_pem()).expect("written");
-        let error = files.server_config(&[]).expect_err("the key is another's");
-        assert!(!format!("{error:#}").contains("PRIVATE"), "{error:#}");
+        fs::write(&key, other.serialize_pem()).expect("written");
+        assert!(source.server_config(&[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_ca_issues_for_the_name_and_the_addresses() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let opened = SledStore::open(&directory.path().join("store"), 0).expect("a store");
+        let keyring = Keyring::of(MasterKey::generate().expect("random numbers"));
+        let ca = Ca::open_or_create(&opened.store, &keyring, "keyway.internal")
+            .await
+            .expect("a CA");
+        let mut source = EndpointCertificate::Issued(Arc::new(ca));
+        let names = [
+            "brave-otter.keyway.internal".into(),
+            "100.64.0.9".into(),
+            "fd00::9".into(),
+        ];
+        assert!(source.server_config(&names).is_ok());
+        let foreign = source.server_config(&["api.openai.com".into()]);
+        assert!(foreign.is_err(), "the CA is constrained to its domain");
     }
 }

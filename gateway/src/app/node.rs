@@ -2,15 +2,15 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval},
 };
 use tracing::{error, info};
@@ -18,7 +18,7 @@ use tracing::{error, info};
 use super::{
     Readiness, admission,
     catalog_view::ShownCatalog,
-    endpoint_tls::{CertificateFiles, NoCa},
+    endpoint_tls::EndpointCertificate,
     file_watch::FileWatch,
     node_view::RunningNode,
     provider_test::UpstreamTester,
@@ -29,15 +29,17 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    config::{AdmissionMode, Config, EndpointTls, StoreConfig},
+    config::{AdmissionMode, Config, EndpointConfig, EndpointTls, StoreConfig},
     control_plane::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
+        ca::{Ca, CaError},
         catalog::Catalog,
         listeners::{self, ListenerStatus, Listeners},
         resolve::{Resolver, system_lookup},
         seal::Keyring,
-        snapshot::{BuilderInputs, CertificateSource, SnapshotBuilder, SnapshotReport},
+        snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         store::{SledStore, Store, keep_exported},
+        usage::UsageLog,
     },
     handoff::{publish::SnapshotPublisher, queue::record_queue, snapshot::Timeouts},
 };
@@ -45,8 +47,14 @@ use crate::{
 /// How often the certificate's files are looked at.
 const FILE_WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often the node's CA issues the endpoint's certificate anew.
+const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Least time between two exports of the store that are kept beside it.
 const EXPORT_INTERVAL_MIN: Duration = Duration::from_secs(60);
+
+/// At shutdown, how long writing the last usage records may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
 /// A node that serves.
 pub struct Node {
@@ -57,6 +65,7 @@ pub struct Node {
     timeouts: watch::Sender<Timeouts>,
     certificate_epoch: Arc<watch::Sender<u64>>,
     workers: Workers,
+    usage: UsageLog,
     admin: Vec<AdminListener>,
     /// End with the node.
     tasks: JoinSet<()>,
@@ -79,14 +88,18 @@ impl Node {
         ));
         let store: Arc<dyn Store> = store;
         let keyring = Keyring::unlock(&config.secrets.master_key, store.as_ref()).await?;
+        let (certificates, ca_pem) =
+            certificates(&config.endpoint, store.as_ref(), &keyring).await?;
         let sealer = Arc::new(UnlockedSealer(keyring));
         let catalog = Arc::new(Catalog::built_in());
 
-        let (senders, _receiver) = record_queue(
+        let (senders, records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
+        let usage = UsageLog::start(&config.usage.path, records)
+            .with_context(|| format!("in {}", config.usage.path.display()))?;
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
@@ -101,7 +114,7 @@ impl Node {
                 catalog: Arc::clone(&catalog),
                 unseal: Arc::new(StoredCredentials(sealer.clone())),
                 resolver: Resolver::start(system_lookup()),
-                certificates: certificates(&config.endpoint.tls),
+                certificates: Box::new(certificates),
                 certificate_epoch: certificate_epoch.subscribe(),
                 addresses: listeners.addresses(),
                 timeouts: timeouts.subscribe(),
@@ -111,10 +124,10 @@ impl Node {
         .await?;
         let reports = builder.reports();
         tasks.spawn(builder.run());
-        if let EndpointTls::Files { certificate, key } = &config.endpoint.tls {
-            let paths = vec![certificate.clone(), key.clone()];
-            tasks.spawn(watch_files(paths, Arc::clone(&certificate_epoch)));
-        }
+        tasks.spawn(renew_certificate(
+            config.endpoint.tls.clone(),
+            Arc::clone(&certificate_epoch),
+        ));
 
         // The kernel program is attached here: after everything that can fail without it, before the
         // first socket that agents can reach.
@@ -122,7 +135,7 @@ impl Node {
         listeners.open_first()?;
         let listening = listeners.status();
         tasks.spawn(listeners.run());
-        let readiness = Readiness::new(listening.clone(), reports.clone());
+        let readiness = Readiness::new(listening.clone(), reports.clone(), usage.status());
 
         let state = AppState {
             store,
@@ -137,17 +150,18 @@ impl Node {
                 readiness: readiness.clone(),
                 listeners: listening.clone(),
                 reports: reports.clone(),
-                ca_pem: None,
+                ca_pem,
             }),
             naming: EndpointNaming {
                 domain: config.endpoint.domain.clone(),
                 name: config.endpoint.name.clone(),
+                port: config.endpoint.port,
             },
             admin_hosts: Arc::new([]),
         };
         let admin = serve_admin(&config, state).await?;
 
-        Ok(Self {
+        let mut node = Self {
             config,
             readiness,
             listeners: listening,
@@ -155,9 +169,32 @@ impl Node {
             timeouts,
             certificate_epoch,
             workers,
+            usage,
             admin,
             tasks,
-        })
+        };
+        node.apply_settings();
+        Ok(node)
+    }
+
+    /// Applies settings to the usage log as operators change them; to be polled while the node runs.
+    pub async fn follow_settings(&mut self) {
+        // The sender ends with the node's tasks; then there is nothing left to follow.
+        if self.reports.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.apply_settings();
+    }
+
+    fn apply_settings(&mut self) {
+        let report = Arc::clone(&self.reports.borrow_and_update());
+        let Some(settings) = &report.settings else {
+            return;
+        };
+        self.usage
+            .set_log_collection(settings.enable_log_collection);
+        let days = u32::try_from(settings.access_log_retention_days.max(0)).unwrap_or(u32::MAX);
+        self.usage.set_retention_days(days);
     }
 
     /// Takes over what can change at run time, and has the certificate read again. Returns the sections
@@ -199,10 +236,15 @@ impl Node {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.readiness.drain();
         let drained = self.workers.drain(self.config.timeouts.drain).await;
+        let deadline = Instant::now() + FLUSH_LIMIT;
+        let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
         drop(self.admin);
         self.tasks.shutdown().await;
         if !drained {
             return Err(anyhow!("some workers did not end in time"));
+        }
+        if flushed.records_lost > 0 {
+            return Err(anyhow!("{} usage records are lost", flushed.records_lost));
         }
         info!("stopped");
         Ok(())
@@ -275,24 +317,45 @@ fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
     Ok(Arc::new(opened.store))
 }
 
-fn certificates(tls: &EndpointTls) -> Box<dyn CertificateSource> {
-    match tls {
-        EndpointTls::Files { certificate, key } => Box::new(CertificateFiles {
-            certificate: certificate.clone(),
-            key: key.clone(),
-        }),
-        EndpointTls::InternalCa => Box::new(NoCa),
+/// Where the endpoint's certificate comes from, and the CA that agents have to trust.
+async fn certificates(
+    config: &EndpointConfig,
+    store: &dyn Store,
+    keyring: &Keyring,
+) -> Result<(EndpointCertificate, Option<String>), CaError> {
+    match &config.tls {
+        EndpointTls::Files { certificate, key } => {
+            let files = EndpointCertificate::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            };
+            Ok((files, None))
+        }
+        EndpointTls::InternalCa => {
+            let domain = config.name.as_ref().unwrap_or(&config.domain);
+            let ca = Ca::open_or_create(store, keyring, domain).await?;
+            let pem = ca.export_pem().to_owned();
+            Ok((EndpointCertificate::Issued(Arc::new(ca)), Some(pem)))
+        }
     }
 }
 
-/// Has the certificate read again whenever a file changes.
-async fn watch_files(paths: Vec<PathBuf>, epoch: Arc<watch::Sender<u64>>) {
-    let mut files = FileWatch::new(paths);
-    let mut look = interval(FILE_WATCH_INTERVAL);
+/// Has the certificate made again now and then: whenever a file of the operator's changes, or every
+/// day, long before one of the CA's expires.
+async fn renew_certificate(tls: EndpointTls, epoch: Arc<watch::Sender<u64>>) {
+    let (files, period) = match tls {
+        EndpointTls::Files { certificate, key } => (vec![certificate, key], FILE_WATCH_INTERVAL),
+        EndpointTls::InternalCa => (Vec::new(), RENEW_INTERVAL),
+    };
+    let issued = files.is_empty();
+    let mut files = FileWatch::new(files);
+    let mut look = interval(period);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once.
+    look.tick().await;
     loop {
         look.tick().await;
-        if files.changed() {
+        if issued || files.changed() {
             epoch.send_modify(|epoch| *epoch += 1);
         }
     }

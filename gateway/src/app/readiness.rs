@@ -7,7 +7,11 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use crate::control_plane::{listeners::ListenerStatus, snapshot::SnapshotReport};
+use crate::control_plane::{
+    listeners::ListenerStatus,
+    snapshot::SnapshotReport,
+    usage::{Health, UsageStatus},
+};
 
 /// Cheap to clone; every answer is made from the newest state of the parts.
 #[derive(Clone)]
@@ -15,17 +19,20 @@ pub struct Readiness {
     draining: Arc<AtomicBool>,
     listeners: watch::Receiver<ListenerStatus>,
     reports: watch::Receiver<Arc<SnapshotReport>>,
+    usage: Arc<UsageStatus>,
 }
 
 impl Readiness {
     pub(super) fn new(
         listeners: watch::Receiver<ListenerStatus>,
         reports: watch::Receiver<Arc<SnapshotReport>>,
+        usage: Arc<UsageStatus>,
     ) -> Self {
         Self {
             draining: Arc::default(),
             listeners,
             reports,
+            usage,
         }
     }
 
@@ -47,6 +54,11 @@ impl Readiness {
             reasons.push(format!(
                 "the endpoint has no certificate: {}",
                 reason.unwrap_or("it has no name and no address yet")
+            ));
+        }
+        if let Health::Behind { since, error } = self.usage.writer() {
+            reasons.push(format!(
+                "the usage log cannot be written since {since}: {error}"
             ));
         }
         reasons

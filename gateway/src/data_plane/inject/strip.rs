@@ -45,11 +45,7 @@ impl<'r, 'h> RequestFilter<'r, 'h> {
 
     /// Whether a header of the agent goes upstream.
     pub(super) fn passes(&self, name: &[u8]) -> Result<bool, Reason> {
-        let is_token = !name.is_empty() && name.iter().copied().all(is_token_byte);
-        if !is_token {
-            return Err(Reason::MalformedRequest);
-        }
-        let folded = Folded::new(name);
+        let folded = Folded::new(name).ok_or(Reason::MalformedRequest)?;
         let dropped = folded.is_refused()
             || self.connection[..self.connection_len]
                 .iter()
@@ -85,95 +81,168 @@ impl Folded {
     /// Longer names are cut; no refused name is longer, and refused beginnings are shorter still.
     const BYTES_LIMIT: usize = 40;
 
-    fn new(name: &[u8]) -> Self {
-        let mut bytes = [0; Self::BYTES_LIMIT];
-        for (folded, &byte) in bytes.iter_mut().zip(name) {
-            *folded = fold(byte);
-        }
-        Self {
-            bytes,
+    /// `None` when `name` is no token (RFC 9110 section 5.6.2).
+    fn new(name: &[u8]) -> Option<Self> {
+        let mut folded = Self {
+            bytes: [0; Self::BYTES_LIMIT],
             len: name.len().min(Self::BYTES_LIMIT),
+        };
+        let (head, tail) = name.split_at(folded.len);
+        let mut is_token = !name.is_empty();
+        for (to, &byte) in folded.bytes.iter_mut().zip(head) {
+            *to = FOLD[usize::from(byte)];
+            is_token &= *to != 0;
         }
+        for &byte in tail {
+            is_token &= FOLD[usize::from(byte)] != 0;
+        }
+        is_token.then_some(folded)
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 
     fn is_refused(&self) -> bool {
-        let name = &self.bytes[..self.len];
-        match name {
-            // Hop-by-hop, and the framing that the node writes itself.
-            b"connection" | b"keep-alive" | b"te" | b"trailer" | b"transfer-encoding"
-            | b"upgrade" | b"http2-settings" | b"host" | b"content-length" | b"expect"
-            | b"max-forwards" | b"via" => true,
-            // What the node can meter, and digests of bodies that it may splice.
-            b"accept-encoding" | b"content-md5" | b"digest" | b"content-digest" => true,
-            // Credentials.
-            b"authorization"
-            | b"cookie"
-            | b"cookie2"
-            | b"api-key"
-            | b"x-api-key"
-            | b"x-goog-api-key"
-            | b"x-goog-user-project"
-            | b"x-goog-iam-authorization-token"
-            | b"x-auth-token" => true,
-            // Who calls, and from where.
-            b"forwarded"
-            | b"x-real-ip"
-            | b"x-client-ip"
-            | b"x-original-forwarded-for"
-            | b"true-client-ip"
-            | b"x-amzn-bedrock-request-metadata" => true,
-            // Another path or method than the one that was judged.
-            b"x-original-url"
-            | b"x-rewrite-url"
-            | b"x-http-method-override"
-            | b"x-http-method"
-            | b"x-method-override" => true,
-            _ => REFUSED_BEGINNINGS
-                .iter()
-                .any(|beginning| name.starts_with(beginning)),
-        }
+        let name = self.name();
+        let start = usize::from(LENGTH_STARTS[name.len()]);
+        let end = usize::from(LENGTH_STARTS[name.len() + 1]);
+        REFUSED_BY_LENGTH[start..end].contains(&name)
+            || refused_beginning(name).is_some_and(|beginning| name.starts_with(beginning))
     }
 }
 
-/// Families of names. Those of gateways hold credentials, identity, cost overrides and other upstreams
-/// to send the operator's key to (`x-portkey-custom-host`, `x-bf-eh-…`, `cf-aig-custom-cost`).
-const REFUSED_BEGINNINGS: [&[u8]; 12] = [
-    b"proxy-",
-    b"sec-websocket-",
-    b"x-amz-",
-    b"x-forwarded-",
-    b"x-netbird-",
-    b"x-portkey-",
-    b"x-litellm-",
-    b"x-bf-",
-    b"cf-",
-    b"ai-reporting-",
-    b"remote-",
-    b"x-remote-",
+/// Names that do not cross to a provider, folded.
+const REFUSED: [&[u8]; 36] = [
+    // Hop-by-hop, and the framing that the node writes itself.
+    b"connection",
+    b"keep-alive",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"http2-settings",
+    b"host",
+    b"content-length",
+    b"expect",
+    b"max-forwards",
+    b"via",
+    // What the node can meter, and digests of bodies that it may splice.
+    b"accept-encoding",
+    b"content-md5",
+    b"digest",
+    b"content-digest",
+    // Credentials.
+    b"authorization",
+    b"cookie",
+    b"cookie2",
+    b"api-key",
+    b"x-api-key",
+    b"x-goog-api-key",
+    b"x-goog-user-project",
+    b"x-goog-iam-authorization-token",
+    b"x-auth-token",
+    // Who calls, and from where.
+    b"forwarded",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"x-original-forwarded-for",
+    b"true-client-ip",
+    b"x-amzn-bedrock-request-metadata",
+    // Another path or method than the one that was judged.
+    b"x-original-url",
+    b"x-rewrite-url",
+    b"x-http-method-override",
+    b"x-http-method",
+    b"x-method-override",
 ];
 
-fn fold(byte: u8) -> u8 {
-    match byte {
-        b'_' => b'-',
-        _ => byte.to_ascii_lowercase(),
+/// Families of names. Those of gateways hold credentials, identity, cost overrides and other upstreams
+/// to send the operator's key to (`x-portkey-custom-host`, `x-bf-eh-…`, `cf-aig-custom-cost`). The one
+/// that `name` can belong to.
+fn refused_beginning(name: &[u8]) -> Option<&'static [u8]> {
+    match name {
+        [b'x', b'-', third, ..] => match third {
+            b'a' => Some(b"x-amz-"),
+            b'b' => Some(b"x-bf-"),
+            b'f' => Some(b"x-forwarded-"),
+            b'l' => Some(b"x-litellm-"),
+            b'n' => Some(b"x-netbird-"),
+            b'p' => Some(b"x-portkey-"),
+            b'r' => Some(b"x-remote-"),
+            _ => None,
+        },
+        [b'a', ..] => Some(b"ai-reporting-"),
+        [b'c', ..] => Some(b"cf-"),
+        [b'p', ..] => Some(b"proxy-"),
+        [b'r', ..] => Some(b"remote-"),
+        [b's', ..] => Some(b"sec-websocket-"),
+        _ => None,
     }
 }
 
-fn reads_alike(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| fold(a) == fold(b))
-}
+/// [`REFUSED`] by length, so that a name is compared with few others.
+const REFUSED_BY_LENGTH: [&[u8]; REFUSED.len()] = {
+    let mut names = REFUSED;
+    let mut sorted = 1;
+    while sorted < names.len() {
+        let mut at = sorted;
+        while at > 0 && names[at - 1].len() > names[at].len() {
+            names.swap(at - 1, at);
+            at -= 1;
+        }
+        sorted += 1;
+    }
+    names
+};
 
-/// RFC 9110 section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Where names of each length begin in [`REFUSED_BY_LENGTH`].
+const LENGTH_STARTS: [u8; Folded::BYTES_LIMIT + 2] = {
+    let mut starts = [0; Folded::BYTES_LIMIT + 2];
+    let mut length = 0;
+    while length < starts.len() {
+        let mut at = 0;
+        while at < REFUSED_BY_LENGTH.len() {
+            assert!(REFUSED_BY_LENGTH[at].len() <= Folded::BYTES_LIMIT);
+            starts[length] += (REFUSED_BY_LENGTH[at].len() < length) as u8;
+            at += 1;
+        }
+        length += 1;
+    }
+    starts
+};
+
+/// Bytes of a token, folded; 0 for all others.
+const FOLD: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        let is_token = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        if is_token {
+            table[byte as usize] = match byte {
+                b'_' => b'-',
+                _ => byte.to_ascii_lowercase(),
+            };
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn reads_alike(a: &[u8], b: &[u8]) -> bool {
+    let fold = |byte: &u8| FOLD[usize::from(*byte)];
+    a.len() == b.len() && a.iter().map(fold).eq(b.iter().map(fold))
 }
 
 /// Whether a header of the provider's response goes to the agent: not those of the connection, those
 /// that bind the agent to a host it does not know, or those that tell about the operator's account.
 /// `content-length` passes here; who writes the response decides on its framing.
 pub fn response_header_passes(name: &[u8]) -> bool {
-    let folded = Folded::new(name);
-    let refused = match &folded.bytes[..folded.len] {
+    let Some(folded) = Folded::new(name) else {
+        return false;
+    };
+    let refused = match folded.name() {
         b"connection" | b"keep-alive" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade"
         | b"via" => true,
         b"set-cookie"
