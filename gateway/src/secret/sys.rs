@@ -134,4 +134,33 @@ mod tests {
         assert!(bytes.iter().all(|byte| *byte == 0));
         bytes.fill(1);
     }
+
+    /// In a child, because it cannot be undone and hides the process from its own tests.
+    #[test]
+    fn a_hardened_process_leaves_no_dump() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "secret::sys::tests::hardened_child", "--ignored"])
+            .env(CHILD, "1")
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    const CHILD: &str = "KEYWAY_TEST_HARDENED_CHILD";
+
+    #[test]
+    #[ignore = "run by another test, as its child"]
+    fn hardened_child() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        assert!(prctl::get_dumpable().unwrap());
+        process_hardening().unwrap();
+        assert!(!prctl::get_dumpable().unwrap());
+        let limits = nix::sys::resource::getrlimit(Resource::RLIMIT_CORE).unwrap();
+        assert_eq!(limits, (0, 0));
+        // Secrets can still be made.
+        assert_eq!(crate::secret::Secret::copy_of(b"s").expose(), b"s");
+    }
 }
