@@ -66,7 +66,9 @@ impl Transaction {
     /// What every engine refuses, so that none accepts what another cannot keep.
     pub(crate) fn validate(&self) -> Result<(), StoreError> {
         if self.operations.len() > OPERATIONS_MAX {
-            return Err(StoreError::Invalid("more than 128 operations in a transaction"));
+            return Err(StoreError::Invalid(
+                "more than 128 operations in a transaction",
+            ));
         }
         let mut keys = std::collections::HashSet::new();
         for operation in &self.operations {
@@ -113,13 +115,9 @@ pub enum Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionOutcome {
     /// The revision after it: a new one if anything changed.
-    Committed {
-        revision: Revision,
-    },
+    Committed { revision: Revision },
     /// A compare did not hold; nothing was written.
-    Conflict {
-        revision: Revision,
-    },
+    Conflict { revision: Revision },
 }
 
 /// One change of one key.

@@ -133,10 +133,7 @@ async fn the_ca_is_worth_nothing_for_other_names() {
     let client = client_config(&ca, &[&rustls::version::TLS13]);
     assert!(stolen.covers("api.openai.com"));
     let error = handshake(&client, &stolen.server_config().unwrap(), "api.openai.com").unwrap_err();
-    assert!(
-        matches!(error, rustls::Error::InvalidCertificate(_)),
-        "{error}"
-    );
+    assert!(error.to_string().contains("NameConstraint"), "{error}");
 }
 
 #[tokio::test]

@@ -264,6 +264,32 @@ async fn the_next_key_must_stay_until_the_end() {
     Keyring::rotate(&source, &store).await.unwrap();
 }
 
+/// API handlers run on any thread.
+#[test]
+fn futures_are_send() {
+    fn is_send(_future: impl Send) {}
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let source = MasterKeySource::File(directory.path().join("key"));
+    let keyring = Keyring::of(MasterKey::generate().unwrap());
+    let mut written = Vec::new();
+    is_send(Keyring::unlock(&source, &store));
+    is_send(Keyring::rotate(&source, &store));
+    is_send(crate::control_plane::ca::Ca::open_or_create(
+        &store, &keyring, "a",
+    ));
+    is_send(crate::control_plane::store::export(
+        &store,
+        "",
+        &mut written,
+    ));
+    is_send(crate::control_plane::store::import(
+        &store,
+        &b""[..],
+        ImportMode::Merge,
+    ));
+}
+
 /// Fails every write after a number of them; the first failing one may be applied nevertheless, like a
 /// process that is killed before it hears of its success.
 struct Stopping {

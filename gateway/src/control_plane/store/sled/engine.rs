@@ -269,7 +269,10 @@ impl From<sled::Error> for EngineError {
                 Self::Closing
             }
             sled::Error::Io(error)
-                if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+                ) =>
             {
                 Self::Damaged(error.to_string())
             }
