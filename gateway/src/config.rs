@@ -25,7 +25,7 @@ use reader::Reader;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A resolved configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub endpoint: EndpointConfig,
     pub overlay: OverlayConfig,
@@ -105,7 +105,7 @@ fn syntax_problem(error: &toml::de::Error) -> Problem {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// The endpoint's generated name is `adjective-noun.<domain>`.
     pub domain: String,
@@ -118,7 +118,7 @@ pub struct EndpointConfig {
     pub plain_port: Option<u16>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointTls {
     /// A CA made at the first start, kept in the store; it issues the endpoint's certificate.
     InternalCa,
@@ -126,7 +126,7 @@ pub enum EndpointTls {
     Files { certificate: PathBuf, key: PathBuf },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverlayConfig {
     /// The overlay's device (`wt0`); listeners are bound to it.
     pub interface: String,
@@ -142,7 +142,7 @@ pub enum AdmissionMode {
     Off,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminConfig {
     /// Unix socket of the management API; root and the service's user need no token there.
     pub socket: PathBuf,
@@ -150,13 +150,13 @@ pub struct AdminConfig {
     pub listen: Option<SocketAddr>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetryConfig {
     /// `/metrics`, `/healthz`, `/readyz`.
     pub listen: Option<SocketAddr>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     /// Directory of the embedded store.
     pub path: PathBuf,
@@ -164,7 +164,7 @@ pub struct StoreConfig {
     pub free_bytes_min: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageConfig {
     /// Directory of the spool and the index.
     pub path: PathBuf,
@@ -174,12 +174,12 @@ pub struct UsageConfig {
     pub queue_batches_limit: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretsConfig {
     pub master_key: MasterKeySource,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MasterKeySource {
     /// A systemd credential of this name, in `$CREDENTIALS_DIRECTORY`.
     SystemdCredential(String),
@@ -189,7 +189,7 @@ pub enum MasterKeySource {
     PassphraseFile(PathBuf),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkersConfig {
     /// One per core by default.
     pub count: usize,
@@ -220,7 +220,7 @@ pub enum Driver {
 }
 
 /// The one table of time limits. Provider-side ones are the defaults a provider may override.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeoutsConfig {
     pub tls_handshake: Duration,
     pub request_head: Duration,

@@ -38,7 +38,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-pub use serve::{serve_tcp, serve_unix};
+pub use serve::{AdminListener, serve_tcp, serve_unix};
 pub use state::AppState;
 
 use error::ApiError;

@@ -27,7 +27,7 @@ use crate::{
     handoff::command::WorkerCommand,
 };
 
-pub use device::Device;
+pub use device::{Device, look};
 pub use socket::OpenFailure;
 
 /// How often the device is looked at.
@@ -98,7 +98,7 @@ impl Listeners {
     /// When a socket cannot be opened for a reason that waiting does not cure, such as a port that
     /// another process has. A missing device is no error: it may come.
     pub fn open_first(&mut self) -> Result<(), OpenFailure> {
-        let observed = device::look(&self.overlay.interface);
+        let observed = look(&self.overlay.interface);
         match self.reconcile(observed) {
             Some(failure) if failure.is_permanent() => Err(failure),
             Some(_) | None => Ok(()),
@@ -107,11 +107,11 @@ impl Listeners {
 
     /// Keeps the listeners in step with the device until the task is dropped.
     pub async fn run(mut self) {
-        let mut look = interval(LOOK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(LOOK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            look.tick().await;
-            let observed = device::look(&self.overlay.interface);
+            ticks.tick().await;
+            let observed = look(&self.overlay.interface);
             self.reconcile(observed);
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use nix::errno::Errno;
 
-use super::sys::{PAGE_BYTES, Pages};
+use super::sys::{Pages, page_bytes};
 use crate::alloc::wipe;
 
 /// One region; with the few slot sizes in use this stays far below the usual 8 MiB `RLIMIT_MEMLOCK`.
@@ -138,7 +138,7 @@ impl Arena {
 
     fn take(&mut self, capacity: usize) -> NonNull<u8> {
         let Some(index) = size_index(capacity) else {
-            let pages = self.map(capacity.next_multiple_of(PAGE_BYTES));
+            let pages = self.map(capacity.next_multiple_of(page_bytes()));
             let start = pages.start();
             self.large.push(pages);
             return start;

@@ -148,8 +148,7 @@ fn check_host(headers: &HeaderMap, local: IpAddr, admin_hosts: &[String]) -> Res
     let own_address = literal
         .parse::<IpAddr>()
         .is_ok_and(|address| address == local || local.is_loopback() && address.is_loopback());
-    let own_name = name == "localhost" && local.is_loopback()
-        || admin_hosts.iter().any(|allowed| *allowed == name);
+    let own_name = name == "localhost" && local.is_loopback() || admin_hosts.contains(&name);
     if own_address || own_name {
         Ok(())
     } else {

@@ -210,6 +210,32 @@ async fn a_provider_lives_and_its_key_is_never_shown() {
 }
 
 #[tokio::test]
+async fn catalog_prices_stay_the_catalogs() {
+    let api = Api::new();
+    let unpriced = with(
+        openai(),
+        "models",
+        json!([{"id": "gpt-4o-mini"}, {"id": "other"}]),
+    );
+    let mut shown = api.post("/providers", unpriced).await.ok();
+    assert_eq!(shown["models"][0]["input_per_1k"], 0.00015);
+    assert_eq!(shown["models"][1]["input_per_1k"], 0);
+    let path = format!("/providers/{}", shown["id"].as_str().unwrap());
+    api.put(&path, shown.clone()).await.ok();
+    let stored = || {
+        let values = api.store.values();
+        values
+            .into_iter()
+            .find(|value| value.contains("gpt-4o-mini"))
+            .unwrap()
+    };
+    assert!(!stored().contains("0.00015"), "{}", stored());
+    shown["models"][0]["input_per_1k"] = json!(0.5);
+    api.put(&path, shown).await.ok();
+    assert!(stored().contains("0.5"), "{}", stored());
+}
+
+#[tokio::test]
 async fn keys_rotate_without_a_moment_without_one() {
     let api = Api::new();
     let path = format!("/providers/{}/keys", api.connect().await);

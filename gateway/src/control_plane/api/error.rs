@@ -113,8 +113,9 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Invalid(_)
             | StoreError::Compacted(_)
-            | StoreError::Damaged { .. }
-            | StoreError::Engine(_) => Self::internal(error),
+            | StoreError::Damaged { .. } | StoreError::Engine(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -289,7 +289,7 @@ fn document(
     Ok(ProviderDoc {
         name: validate::display_name("name", name)?,
         upstream_url: validate::upstream_url("upstream_url", upstream_url)?,
-        models: models(&request.models)?,
+        models: as_stored(entry, models(&request.models)?, &base.models),
         extra_values: extra_values(entry, &request.extra_values)?,
         identity_header_user_id: validate::header_name(
             "identity_header_user_id",
@@ -350,6 +350,30 @@ fn models(models: &[ModelDoc]) -> Result<Vec<ModelDoc>, ApiError> {
         )?;
     }
     Ok(models.to_vec())
+}
+
+/// A client that sends back what it was shown must not turn the catalog's prices into the operator's.
+fn as_stored(
+    entry: &CatalogProvider,
+    mut sent: Vec<ModelDoc>,
+    stored: &[ModelDoc],
+) -> Vec<ModelDoc> {
+    for model in &mut sent {
+        let Some(stored) = stored.iter().find(|stored| stored.id == model.id) else {
+            continue;
+        };
+        let shown = model_view(Some(entry), stored);
+        if stored.input_per_1k.is_none() && model.input_per_1k.as_ref() == Some(&shown.input_per_1k)
+        {
+            model.input_per_1k = None;
+        }
+        if stored.output_per_1k.is_none()
+            && model.output_per_1k.as_ref() == Some(&shown.output_per_1k)
+        {
+            model.output_per_1k = None;
+        }
+    }
+    sent
 }
 
 /// Only headers that the catalog names; empty values drop theirs.

@@ -31,6 +31,9 @@ const RETENTION_DAYS_MAX: i64 = 36_500;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SettingsView {
     pub(crate) endpoint: String,
+    /// Addition: what agents are pointed at, `https://<endpoint>[:port]`; empty without a name.
+    #[serde(default)]
+    pub(crate) base_url: String,
     /// The domain under which the endpoint's label was generated, or the claimed name itself.
     pub(crate) proxy_address: String,
     pub(crate) dedicated: bool,
@@ -66,7 +69,7 @@ pub(super) struct UpdateRequest {
 
 pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiError> {
     Ok(match load(&state).await? {
-        Some(current) => documents::respond(&view(&current.value), current.revision),
+        Some(current) => documents::respond(&view(&state.naming, &current.value), current.revision),
         None => Json(unnamed_view()).into_response(),
     })
 }
@@ -79,10 +82,12 @@ pub(super) async fn create(
         (Some(domain), None) => EndpointNaming {
             domain: validate::host_name("proxy_address", &domain)?,
             name: None,
+            port: state.naming.port,
         },
         (None, Some(name)) => EndpointNaming {
             domain: String::new(),
             name: Some(validate::host_name("endpoint", &name)?),
+            port: state.naming.port,
         },
         (Some(_), Some(_)) | (None, None) => {
             return Err(ApiError::invalid(
@@ -121,7 +126,7 @@ pub(super) async fn update(
         return Err(ApiError::not_found("settings"));
     };
     documents::check_if_match(&headers, current.revision)?;
-    let shown = view(&current.value);
+    let shown = view(&state.naming, &current.value);
     same("endpoint", request.endpoint, &shown.endpoint)?;
     same("proxy_address", request.proxy_address, &shown.proxy_address)?;
     refuse_prompt_collection(required(
@@ -214,10 +219,14 @@ fn initial(naming: &EndpointNaming, now: Timestamp) -> SettingsDoc {
     }
 }
 
-fn view(settings: &SettingsDoc) -> SettingsView {
+fn view(naming: &EndpointNaming, settings: &SettingsDoc) -> SettingsView {
     let parent = settings.endpoint.split_once('.').map(|(_, parent)| parent);
     SettingsView {
         endpoint: settings.endpoint.clone(),
+        base_url: match naming.port {
+            443 => format!("https://{}", settings.endpoint),
+            port => format!("https://{}:{port}", settings.endpoint),
+        },
         proxy_address: match parent {
             Some(parent) if !settings.dedicated => parent.to_owned(),
             Some(_) | None => settings.endpoint.clone(),
@@ -235,6 +244,7 @@ fn view(settings: &SettingsDoc) -> SettingsView {
 fn unnamed_view() -> SettingsView {
     SettingsView {
         endpoint: String::new(),
+        base_url: String::new(),
         proxy_address: String::new(),
         dedicated: false,
         enable_log_collection: true,

@@ -36,6 +36,8 @@ pub struct EndpointNaming {
     pub domain: String,
     /// Claimed instead of generating one.
     pub name: Option<String>,
+    /// TLS port of the endpoint.
+    pub port: u16,
 }
 
 /// Seals and opens key material, bound to the store key of its record.

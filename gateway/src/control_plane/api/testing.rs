@@ -34,6 +34,7 @@ pub(crate) fn state() -> (AppState, Arc<MemoryStore>) {
         naming: EndpointNaming {
             domain: "agents.example".to_owned(),
             name: None,
+            port: 443,
         },
         admin_hosts: Arc::new([]),
     };

@@ -18,7 +18,7 @@ pub struct Device {
 }
 
 /// Looks a device up by name; `None` when there is none.
-pub(super) fn look(interface: &str) -> io::Result<Option<Device>> {
+pub fn look(interface: &str) -> io::Result<Option<Device>> {
     let index = match if_nametoindex(interface) {
         Ok(index) => index,
         Err(Errno::ENODEV) => return Ok(None),

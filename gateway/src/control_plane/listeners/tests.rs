@@ -65,11 +65,11 @@ fn opened(worker: &Receiver<WorkerCommand>) -> (u64, TcpListener) {
 
 #[test]
 fn the_loopback_device_is_seen() {
-    let lo = device::look("lo").unwrap().unwrap();
+    let lo = look("lo").unwrap().unwrap();
     assert!(lo.up);
     assert!(lo.index > 0);
     assert!(lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
-    assert_eq!(device::look("no-such-device").unwrap(), None);
+    assert_eq!(look("no-such-device").unwrap(), None);
 }
 
 #[test]

@@ -19,11 +19,12 @@ use crate::{
     control_plane::{
         catalog::Catalog,
         resolve::{Answers, Resolver},
+        resource::SettingsDoc,
         store::{Revision, Store, StoreError},
     },
     handoff::{
         publish::SnapshotPublisher,
-        snapshot::{Endpoint, Timeouts},
+        snapshot::{Endpoint, Snapshot, Timeouts},
     },
 };
 
@@ -64,11 +65,13 @@ pub struct BuilderInputs {
 }
 
 /// What the newest snapshot looks like from outside.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SnapshotReport {
-    pub snapshot_revision: u64,
+    /// The one that workers serve from.
+    pub snapshot: Arc<Snapshot>,
     pub store_revision: Revision,
-    pub names: Vec<Box<str>>,
+    /// `None` until the endpoint has its name.
+    pub settings: Option<SettingsDoc>,
     /// Every provider, disabled and skipped ones included.
     pub providers: Vec<ProviderStatus>,
     pub skipped: Vec<SkippedDocument>,
@@ -105,12 +108,20 @@ impl SnapshotBuilder {
         inputs: BuilderInputs,
         publisher: SnapshotPublisher,
     ) -> Result<Self, StoreError> {
+        let nothing = SnapshotReport {
+            snapshot: publisher.current(),
+            store_revision: 0,
+            settings: None,
+            providers: Vec::new(),
+            skipped: Vec::new(),
+            certificate_failure: None,
+        };
         let mut builder = Self {
             answers: inputs.resolver.answers(),
             inputs,
             compiler: Compiler::default(),
             publisher,
-            report: watch::Sender::new(Arc::default()),
+            report: watch::Sender::new(Arc::new(nothing)),
             documents: Documents::default(),
             store_revision: 0,
             endpoint: EndpointState::default(),
@@ -201,16 +212,16 @@ impl SnapshotBuilder {
             },
         );
         self.inputs.resolver.want(hosts);
+        self.publisher.publish(snapshot);
         let report = SnapshotReport {
-            snapshot_revision: snapshot.revision,
+            snapshot: self.publisher.current(),
             store_revision: self.store_revision,
-            names: self.endpoint.names.clone(),
+            settings: self.documents.settings.clone(),
             providers,
             skipped,
             certificate_failure: self.endpoint.failure.clone(),
         };
         log_changes(&self.report.borrow(), &report);
-        self.publisher.publish(snapshot);
         self.report.send_replace(Arc::new(report));
     }
 
@@ -287,3 +298,6 @@ fn log_changes(before: &SnapshotReport, after: &SnapshotReport) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

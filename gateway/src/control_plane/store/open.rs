@@ -112,6 +112,10 @@ pub(super) fn open(directory: &Path, free_bytes_min: u64) -> Result<Opened, Open
         Ok((engine, acknowledged)) => {
             let expected = acknowledged.max(exported);
             if engine.revision() >= expected {
+                // sled flushes its files, and not the directories that name them.
+                sync(&database)
+                    .and_then(|()| sync(directory))
+                    .map_err(at(directory))?;
                 return Ok(Opened {
                     store: SledStore::new(engine, directory, lock),
                     damage: None,
@@ -205,9 +209,10 @@ fn replace(
         let (engine, _) = open_engine(&new, free_bytes_min)?;
         engine.load(content.revision + RESTORED_REVISION_GAP, &content.entries)?;
         drop(engine);
+        sync(&new)?;
         let set_aside = set_aside(database)?;
         fs::rename(&new, database)?;
-        File::open(directory)?.sync_all()?;
+        sync(directory)?;
         let (engine, _) = open_engine(database, free_bytes_min)?;
         Ok((engine, set_aside))
     };
@@ -266,6 +271,10 @@ fn set_aside(database: &Path) -> io::Result<Option<PathBuf>> {
     let target = database.with_file_name(name);
     fs::rename(database, &target)?;
     Ok(Some(target))
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 fn remove_if_there(directory: &Path) -> io::Result<()> {

@@ -268,12 +268,15 @@ impl From<sled::Error> for EngineError {
             sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
                 Self::Closing
             }
-            sled::Error::Io(error) => match error.kind() {
-                ErrorKind::UnexpectedEof | ErrorKind::InvalidData => {
-                    Self::Damaged(error.to_string())
-                }
-                _ => Self::Io(error),
-            },
+            sled::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+                ) =>
+            {
+                Self::Damaged(error.to_string())
+            }
+            sled::Error::Io(error) => Self::Io(error),
             damage @ (sled::Error::Corruption { .. }
             | sled::Error::CollectionNotFound(_)
             | sled::Error::ReportableBug(_)

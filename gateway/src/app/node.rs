@@ -1,0 +1,387 @@
+//! A running node: every part, in the order in which they start and stop.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow};
+use tokio::{
+    sync::watch,
+    task::{JoinSet, spawn_blocking},
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{error, info};
+
+use super::{
+    Readiness, admission,
+    catalog_view::ShownCatalog,
+    endpoint_tls::EndpointCertificate,
+    file_watch::FileWatch,
+    node_view::RunningNode,
+    provider_test::UpstreamTester,
+    reload::{provider_timeouts, restart_sections},
+    sealer::UnlockedSealer,
+    unseal::StoredCredentials,
+    usage_queries::NoIndex,
+    workers::Workers,
+};
+use crate::{
+    config::{AdmissionMode, Config, EndpointConfig, EndpointTls, StoreConfig},
+    control_plane::{
+        api::{self, AdminListener, AppState, state::EndpointNaming},
+        ca::{Ca, CaError},
+        catalog::Catalog,
+        listeners::{self, ListenerStatus, Listeners},
+        resolve::{Resolver, system_lookup},
+        seal::Keyring,
+        snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
+        store::{SledStore, Store, keep_exported},
+        usage::UsageLog,
+    },
+    handoff::{publish::SnapshotPublisher, queue::record_queue, snapshot::Timeouts},
+};
+
+/// How often the certificate's files are looked at.
+const FILE_WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the node's CA issues the endpoint's certificate anew.
+const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Least time between two exports of the store that are kept beside it.
+const EXPORT_INTERVAL_MIN: Duration = Duration::from_secs(60);
+
+/// At shutdown, how long writing the last usage records may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+
+/// A node that serves.
+pub struct Node {
+    config: Arc<Config>,
+    readiness: Readiness,
+    listeners: watch::Receiver<ListenerStatus>,
+    reports: watch::Receiver<Arc<SnapshotReport>>,
+    timeouts: watch::Sender<Timeouts>,
+    certificate_epoch: Arc<watch::Sender<u64>>,
+    workers: Workers,
+    usage: UsageLog,
+    admin: Vec<AdminListener>,
+    /// End with the node.
+    tasks: JoinSet<()>,
+}
+
+impl Node {
+    /// Starts every part; when this returns, everything that can be bound is bound.
+    ///
+    /// # Errors
+    /// When a part cannot start. A missing overlay device is no error: the node waits for it, not ready.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let mut tasks = JoinSet::new();
+
+        let store = open_store(&config.store)?;
+        tasks.spawn(keep_exported(
+            Arc::clone(&store) as Arc<dyn Store>,
+            store.exports_directory(),
+            EXPORT_INTERVAL_MIN,
+        ));
+        let store: Arc<dyn Store> = store;
+        let keyring = Keyring::unlock(&config.secrets.master_key, store.as_ref()).await?;
+        let (certificates, ca_pem) =
+            certificates(&config.endpoint, store.as_ref(), &keyring).await?;
+        let sealer = Arc::new(UnlockedSealer(keyring));
+        let catalog = Arc::new(Catalog::built_in());
+
+        let (senders, records) = record_queue(
+            config.workers.count,
+            config.usage.queue_batches_limit,
+            config.usage.flush_interval,
+        );
+        let usage = UsageLog::start(&config.usage.path, records)
+            .with_context(|| format!("in {}", config.usage.path.display()))?;
+
+        // Workers serve an empty snapshot, and nobody, until the first one is compiled.
+        let publisher = SnapshotPublisher::empty();
+        let workers = Workers::start(&config, random_node(), &publisher, senders)?;
+
+        let mut listeners = Listeners::new(&config.endpoint, &config.overlay, workers.commands());
+        let timeouts = watch::Sender::new(provider_timeouts(&config.timeouts));
+        let certificate_epoch = Arc::new(watch::Sender::new(0));
+        let builder = SnapshotBuilder::load(
+            BuilderInputs {
+                store: Arc::clone(&store),
+                catalog: Arc::clone(&catalog),
+                unseal: Arc::new(StoredCredentials(sealer.clone())),
+                resolver: Resolver::start(system_lookup()),
+                certificates: Box::new(certificates),
+                certificate_epoch: certificate_epoch.subscribe(),
+                addresses: listeners.addresses(),
+                timeouts: timeouts.subscribe(),
+            },
+            publisher,
+        )
+        .await?;
+        let reports = builder.reports();
+        tasks.spawn(builder.run());
+        tasks.spawn(renew_certificate(
+            config.endpoint.tls.clone(),
+            Arc::clone(&certificate_epoch),
+        ));
+
+        // The kernel program is attached here: after everything that can fail without it, before the
+        // first socket that agents can reach.
+        admission::stand_in_front(config.admission)?;
+        listeners.open_first()?;
+        let listening = listeners.status();
+        tasks.spawn(listeners.run());
+        let readiness = Readiness::new(listening.clone(), reports.clone(), usage.status());
+
+        let state = AppState {
+            store,
+            sealer,
+            catalog: Arc::new(ShownCatalog::new(&catalog)),
+            usage: Arc::new(NoIndex),
+            tester: Arc::new(UpstreamTester {
+                reports: reports.clone(),
+            }),
+            node: Arc::new(RunningNode {
+                workers: config.workers.clone(),
+                readiness: readiness.clone(),
+                listeners: listening.clone(),
+                reports: reports.clone(),
+                ca_pem,
+            }),
+            naming: EndpointNaming {
+                domain: config.endpoint.domain.clone(),
+                name: config.endpoint.name.clone(),
+                port: config.endpoint.port,
+            },
+            admin_hosts: Arc::new([]),
+        };
+        let admin = serve_admin(&config, state).await?;
+
+        let mut node = Self {
+            config,
+            readiness,
+            listeners: listening,
+            reports,
+            timeouts,
+            certificate_epoch,
+            workers,
+            usage,
+            admin,
+            tasks,
+        };
+        node.apply_settings();
+        Ok(node)
+    }
+
+    /// Applies settings to the usage log as operators change them; to be polled while the node runs.
+    pub async fn follow_settings(&mut self) {
+        // The sender ends with the node's tasks; then there is nothing left to follow.
+        if self.reports.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.apply_settings();
+    }
+
+    fn apply_settings(&mut self) {
+        let report = Arc::clone(&self.reports.borrow_and_update());
+        let Some(settings) = &report.settings else {
+            return;
+        };
+        self.usage
+            .set_log_collection(settings.enable_log_collection);
+        let days = u32::try_from(settings.access_log_retention_days.max(0)).unwrap_or(u32::MAX);
+        self.usage.set_retention_days(days);
+    }
+
+    /// Takes over what can change at run time, and has the certificate read again. Returns the sections
+    /// that need a restart for their changes.
+    pub fn reload(&mut self, config: Arc<Config>) -> Vec<&'static str> {
+        let sections = restart_sections(&self.config, &config);
+        self.timeouts
+            .send_replace(provider_timeouts(&config.timeouts));
+        self.certificate_epoch.send_modify(|epoch| *epoch += 1);
+        let mut kept = (*self.config).clone();
+        kept.timeouts = config.timeouts.clone();
+        self.config = Arc::new(kept);
+        sections
+    }
+
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// The endpoint's open listeners, as they change.
+    pub fn listeners(&self) -> watch::Receiver<ListenerStatus> {
+        self.listeners.clone()
+    }
+
+    /// What the workers serve from, as it changes.
+    pub fn reports(&self) -> watch::Receiver<Arc<SnapshotReport>> {
+        self.reports.clone()
+    }
+
+    /// The management API's TCP address.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.iter().find_map(AdminListener::address)
+    }
+
+    /// Not ready; what runs may finish; everything recorded is made durable.
+    ///
+    /// # Errors
+    /// When a worker did not end in time, or records could not be made durable.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.readiness.drain();
+        let drained = self.workers.drain(self.config.timeouts.drain).await;
+        let deadline = Instant::now() + FLUSH_LIMIT;
+        let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
+        drop(self.admin);
+        self.tasks.shutdown().await;
+        if !drained {
+            return Err(anyhow!("some workers did not end in time"));
+        }
+        if flushed.records_lost > 0 {
+            return Err(anyhow!("{} usage records are lost", flushed.records_lost));
+        }
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// What a start would meet on this machine, for `keyway check`.
+pub(super) fn foresee(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    match listeners::look(&config.overlay.interface) {
+        Ok(Some(device)) => notes.extend(
+            config
+                .overlay
+                .addresses
+                .iter()
+                .filter(|address| !device.addresses.contains(address))
+                .map(|address| {
+                    format!(
+                        "device {} does not have {address}",
+                        config.overlay.interface
+                    )
+                }),
+        ),
+        Ok(None) => notes.push(format!(
+            "there is no device {}; the node waits for it",
+            config.overlay.interface
+        )),
+        Err(error) => notes.push(format!("cannot look at devices: {error}")),
+    }
+    for (key, listen) in [
+        ("admin.listen", config.admin.listen),
+        ("telemetry.listen", config.telemetry.listen),
+    ] {
+        if let Some(Err(error)) = listen.map(TcpListener::bind) {
+            notes.push(format!("{key}: {error}"));
+        }
+    }
+    for (key, path) in [
+        ("store.path", &config.store.path),
+        ("usage.path", &config.usage.path),
+    ] {
+        if !existing_parent(path).is_some_and(is_writable) {
+            notes.push(format!("{key}: {} cannot be written", path.display()));
+        }
+    }
+    if config.admission == AdmissionMode::Required {
+        notes.extend(
+            admission::stand_in_front(config.admission)
+                .err()
+                .map(|error| error.to_string()),
+        );
+    }
+    notes
+}
+
+fn existing_parent(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|ancestor| ancestor.exists())
+}
+
+fn is_writable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
+fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
+    let opened = SledStore::open(&config.path, config.free_bytes_min)
+        .with_context(|| format!("store {}", config.path.display()))?;
+    if let Some(damage) = opened.damage {
+        error!(%damage, "changes may be lost");
+    }
+    Ok(Arc::new(opened.store))
+}
+
+/// Where the endpoint's certificate comes from, and the CA that agents have to trust.
+async fn certificates(
+    config: &EndpointConfig,
+    store: &dyn Store,
+    keyring: &Keyring,
+) -> Result<(EndpointCertificate, Option<String>), CaError> {
+    match &config.tls {
+        EndpointTls::Files { certificate, key } => {
+            let files = EndpointCertificate::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            };
+            Ok((files, None))
+        }
+        EndpointTls::InternalCa => {
+            let domain = config.name.as_ref().unwrap_or(&config.domain);
+            let ca = Ca::open_or_create(store, keyring, domain).await?;
+            let pem = ca.export_pem().to_owned();
+            Ok((EndpointCertificate::Issued(Arc::new(ca)), Some(pem)))
+        }
+    }
+}
+
+/// Has the certificate made again now and then: whenever a file of the operator's changes, or every
+/// day, long before one of the CA's expires.
+async fn renew_certificate(tls: EndpointTls, epoch: Arc<watch::Sender<u64>>) {
+    let (files, period) = match tls {
+        EndpointTls::Files { certificate, key } => (vec![certificate, key], FILE_WATCH_INTERVAL),
+        EndpointTls::InternalCa => (Vec::new(), RENEW_INTERVAL),
+    };
+    let issued = files.is_empty();
+    let mut files = FileWatch::new(files);
+    let mut look = interval(period);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once.
+    look.tick().await;
+    loop {
+        look.tick().await;
+        if issued || files.changed() {
+            epoch.send_modify(|epoch| *epoch += 1);
+        }
+    }
+}
+
+async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<AdminListener>> {
+    let router = api::router(state);
+    let socket = &config.admin.socket;
+    let unix = api::serve_unix(socket, router.clone())
+        .await
+        .with_context(|| format!("management API on {}", socket.display()))?;
+    info!(socket = %socket.display(), "management API");
+    let mut admin = vec![unix];
+    if let Some(address) = config.admin.listen {
+        let tcp = api::serve_tcp(address, router)
+            .await
+            .with_context(|| format!("management API on {address}"))?;
+        info!(%address, "management API and dashboard");
+        admin.push(tcp);
+    }
+    Ok(admin)
+}
+
+/// Tells this process's records from those of the one before.
+fn random_node() -> u16 {
+    let mut bytes = [0; 2];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has random numbers");
+    u16::from_ne_bytes(bytes)
+}

@@ -1,0 +1,73 @@
+//! What a changed configuration means for a node that runs.
+
+use crate::{
+    config::{Config, TimeoutsConfig},
+    handoff::snapshot::Timeouts,
+};
+
+/// The provider side of the table of time limits; it travels in the snapshot, so it can change at run
+/// time.
+pub(super) fn provider_timeouts(timeouts: &TimeoutsConfig) -> Timeouts {
+    Timeouts {
+        connect: timeouts.connect,
+        first_byte: timeouts.first_byte,
+        idle: timeouts.idle,
+        total: timeouts.total,
+    }
+}
+
+/// The sections of `new` that differ from `old` in something that needs a restart.
+pub(super) fn restart_sections(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut old = old.clone();
+    let at_run_time = &new.timeouts;
+    old.timeouts.connect = at_run_time.connect;
+    old.timeouts.first_byte = at_run_time.first_byte;
+    old.timeouts.idle = at_run_time.idle;
+    old.timeouts.total = at_run_time.total;
+    old.timeouts.drain = at_run_time.drain;
+    [
+        ("endpoint", old.endpoint != new.endpoint),
+        ("overlay", old.overlay != new.overlay),
+        ("admission", old.admission != new.admission),
+        ("admin", old.admin != new.admin),
+        ("telemetry", old.telemetry != new.telemetry),
+        ("store", old.store != new.store),
+        ("usage", old.usage != new.usage),
+        ("secrets", old.secrets != new.secrets),
+        ("workers", old.workers != new.workers),
+        ("timeouts", old.timeouts != new.timeouts),
+    ]
+    .into_iter()
+    .filter_map(|(section, differs)| differs.then_some(section))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse(Path::new("keyway.toml"), text, []).expect("the text is valid")
+    }
+
+    #[test]
+    fn what_needs_a_restart() {
+        let old = config("");
+        for (text, sections) in [
+            ("", &[][..]),
+            (
+                "[timeouts]\nconnect = \"4s\"\ntotal = \"1h\"\ndrain = \"5s\"",
+                &[],
+            ),
+            ("[timeouts]\nkeep_alive = \"40s\"", &["timeouts"]),
+            (
+                "[endpoint]\nport = 8443\n[workers]\ncount = 1000",
+                &["endpoint", "workers"],
+            ),
+        ] {
+            assert_eq!(restart_sections(&old, &config(text)), sections, "{text:?}");
+        }
+    }
+}

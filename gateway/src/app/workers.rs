@@ -1,0 +1,113 @@
+//! The workers as the control plane sees them: threads to start, to command and to wait for.
+
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tracing::{error, info};
+
+use crate::{
+    config::Config,
+    data_plane::worker::{self, WorkerStart},
+    handoff::{
+        command::WorkerCommand, counters::WorkerCounters, publish::SnapshotPublisher,
+        queue::RecordSender,
+    },
+};
+
+/// After the drain's deadline, how long a worker may take to cut what is left and end.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a worker that is to end is looked at.
+const JOIN_INTERVAL: Duration = Duration::from_millis(10);
+
+pub(super) struct Workers {
+    commands: Vec<mpsc::Sender<WorkerCommand>>,
+    counters: Vec<Arc<WorkerCounters>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts one worker per sender of records; each returns once its runtime stands.
+    pub(super) fn start(
+        config: &Arc<Config>,
+        node: u16,
+        publisher: &SnapshotPublisher,
+        records: Vec<RecordSender>,
+    ) -> anyhow::Result<Self> {
+        let mut workers = Self {
+            commands: Vec::with_capacity(records.len()),
+            counters: Vec::with_capacity(records.len()),
+            threads: Vec::with_capacity(records.len()),
+        };
+        for (index, records) in records.into_iter().enumerate() {
+            workers
+                .start_one(config, node, index, publisher, records)
+                .with_context(|| format!("worker {index}"))?;
+        }
+        Ok(workers)
+    }
+
+    fn start_one(
+        &mut self,
+        config: &Arc<Config>,
+        node: u16,
+        index: usize,
+        publisher: &SnapshotPublisher,
+        records: RecordSender,
+    ) -> io::Result<()> {
+        let (sender, commands) = mpsc::channel();
+        let counters = Arc::new(WorkerCounters::default());
+        self.threads.push(worker::start(WorkerStart {
+            index,
+            node,
+            config: Arc::clone(config),
+            snapshots: publisher.reader(),
+            counters: Arc::clone(&counters),
+            records,
+            commands,
+        })?);
+        self.commands.push(sender);
+        self.counters.push(counters);
+        Ok(())
+    }
+
+    pub(super) fn commands(&self) -> Vec<mpsc::Sender<WorkerCommand>> {
+        self.commands.clone()
+    }
+
+    pub(super) fn counters(&self) -> Vec<Arc<WorkerCounters>> {
+        self.counters.clone()
+    }
+
+    /// Lets what runs finish within `limit`, then waits until every worker has handed over its last
+    /// record and ended. Returns whether all of them did.
+    pub(super) async fn drain(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        info!(?limit, "draining");
+        for worker in &self.commands {
+            // A worker that is gone has nothing left to drain.
+            let _ = worker.send(WorkerCommand::Drain { deadline });
+        }
+        let given_up = deadline + STOP_GRACE;
+        let mut all = true;
+        for (index, thread) in self.threads.into_iter().enumerate() {
+            while !thread.is_finished() && Instant::now() < given_up {
+                tokio::time::sleep(JOIN_INTERVAL).await;
+            }
+            // Joining a thread that goes on would block this runtime.
+            if !thread.is_finished() {
+                error!(worker = index, "worker did not end in time");
+                all = false;
+            } else if thread.join().is_err() {
+                error!(worker = index, "worker panicked");
+                all = false;
+            }
+        }
+        all
+    }
+}

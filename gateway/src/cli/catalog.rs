@@ -1,0 +1,141 @@
+//! `keyway catalog`: what can be connected.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::{
+    Failure,
+    client::Client,
+    lookup::{self, items, joined, text},
+    output::{Column, Output, grouped},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Every entry
+    List,
+    /// One entry with its models and prices
+    Show {
+        /// Catalog id
+        id: String,
+    },
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        Command::List => list(client, output).await,
+        Command::Show { id } => show(&id, client, output).await,
+    }
+}
+
+/// The entry with this id.
+pub(super) async fn entry(client: &Client, id: &str) -> Result<Value, Failure> {
+    lookup::find(client, "/catalog/providers", id)
+        .await
+        .map_err(|failure| match failure {
+            Failure::Failed(_) => Failure::Failed(format!(
+                "the catalog has no entry {id} (see `keyway catalog list`)"
+            )),
+            Failure::Usage(_) | Failure::Unreachable(_) => failure,
+        })
+}
+
+/// `https://` and the entry's host; empty when only the operator knows it, or must fill in a part.
+pub(super) fn default_url(entry: &Value) -> String {
+    let host = text(entry, "default_host");
+    if host.is_empty() || host.contains(['<', '{']) {
+        String::new()
+    } else if host.contains("://") {
+        host.to_owned()
+    } else {
+        format!("https://{host}")
+    }
+}
+
+async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let entries = client.get("/catalog/providers").await?;
+    let columns = [
+        Column::Left("ID"),
+        Column::Left("NAME"),
+        Column::Left("KIND"),
+        Column::Left("HOST"),
+        Column::Right("MODELS"),
+    ];
+    output.show(&entries, &columns, || {
+        items(&entries)
+            .iter()
+            .map(|entry| {
+                vec![
+                    text(entry, "id").to_owned(),
+                    text(entry, "name").to_owned(),
+                    text(entry, "kind").to_owned(),
+                    match text(entry, "default_host") {
+                        "" => "(yours)".to_owned(),
+                        host => host.to_owned(),
+                    },
+                    items(&entry["models"]).len().to_string(),
+                ]
+            })
+            .collect()
+    })
+}
+
+async fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let entry = entry(client, id).await?;
+    output.show_fields(&entry, || {
+        vec![
+            ("id", text(&entry, "id").to_owned()),
+            ("name", text(&entry, "name").to_owned()),
+            ("kind", text(&entry, "kind").to_owned()),
+            ("description", text(&entry, "description").to_owned()),
+            ("host", text(&entry, "default_host").to_owned()),
+            ("prices", joined(&entry, "pricing_surfaces")),
+            ("extra headers", extra_headers(&entry).join(", ")),
+        ]
+    })?;
+    let models = items(&entry["models"]);
+    if models.is_empty() {
+        return Ok(());
+    }
+    output.note("")?;
+    let columns = [
+        Column::Left("MODEL"),
+        Column::Right("INPUT $/1k"),
+        Column::Right("OUTPUT $/1k"),
+        Column::Right("CACHE READ $/1k"),
+        Column::Right("CONTEXT"),
+    ];
+    let rate = |model: &Value, field: &str| match &model[field] {
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let rows = models
+        .iter()
+        .map(|model| {
+            let cached = rate(model, "cached_input_per_1k");
+            vec![
+                text(model, "id").to_owned(),
+                rate(model, "input_per_1k"),
+                rate(model, "output_per_1k"),
+                if cached.is_empty() {
+                    rate(model, "cache_read_per_1k")
+                } else {
+                    cached
+                },
+                grouped(model["context_window"].as_u64().unwrap_or(0)),
+            ]
+        })
+        .collect();
+    output.table_for_people(&columns, rows)
+}
+
+fn extra_headers(entry: &Value) -> Vec<&str> {
+    items(&entry["extra_headers"])
+        .iter()
+        .map(|header| text(header, "name"))
+        .collect()
+}

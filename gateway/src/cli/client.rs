@@ -1,0 +1,361 @@
+//! The client side of the management API: HTTP/1 over the unix socket, or TCP with a token.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use super::{Failure, Global};
+
+const SOCKET_DEFAULT: &str = "/run/keyway/admin.sock";
+const BASE: &str = "/api/agent-network";
+/// Largest answer; an export is the longest.
+const ANSWER_BYTES_LIMIT: usize = 256 << 20;
+
+/// Speaks to one node.
+#[derive(Debug)]
+pub(super) struct Client {
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    Socket(PathBuf),
+    Server(Server),
+}
+
+struct Server {
+    url: Uri,
+    host: String,
+    port: u16,
+    tls: bool,
+    /// Marked sensitive.
+    authorization: HeaderValue,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({})", self.url)
+    }
+}
+
+impl Client {
+    /// The node that the arguments and the environment name.
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let target = match (&global.server, &global.socket, &global.config) {
+            (Some(url), _, _) => Target::Server(Server::new(url, token()?)?),
+            (None, Some(socket), _) => Target::Socket(socket.clone()),
+            (None, None, Some(config)) => Target::Socket(socket_of(config)?),
+            (None, None, None) => Target::Socket(SOCKET_DEFAULT.into()),
+        };
+        Ok(Self { target })
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_token(url: &str, token: Zeroizing<String>) -> Result<Self, Failure> {
+        let target = Target::Server(Server::new(url, token)?);
+        Ok(Self { target })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// As text, for answers that are no JSON.
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let bytes = self.send(Method::GET, path, None).await?;
+        String::from_utf8(bytes.to_vec())
+            .map_err(|_| Failure::Failed("the node answered something that is no text".to_owned()))
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(encode(body)?)).await
+    }
+
+    /// Sends JSON text as it is.
+    pub(super) async fn post_text(&self, path: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(Zeroizing::new(body)))
+            .await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, Some(encode(body)?)).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<T, Failure> {
+        let bytes = self.send(method, path, body).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::Failed(format!("the node's answer is not understood: {error}"))
+        })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Bytes, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{BASE}{path}"));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        request = match &self.target {
+            Target::Socket(_) => request.header(header::HOST, "localhost"),
+            Target::Server(server) => request
+                .header(header::HOST, server.authority())
+                .header(header::AUTHORIZATION, &server.authorization),
+        };
+        // The body may hold a key: its memory is wiped when hyper is done with it.
+        let body = body.map_or_else(Bytes::new, Bytes::from_owner);
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| Failure::Failed(error.to_string()))?;
+        match &self.target {
+            Target::Socket(path) => {
+                let stream = UnixStream::connect(path)
+                    .await
+                    .map_err(|error| unreachable_socket(path, &error))?;
+                exchange(stream, request).await
+            }
+            Target::Server(server) => {
+                let stream = server.connect().await?;
+                if server.tls {
+                    exchange(server.handshake(stream).await?, request).await
+                } else {
+                    exchange(stream, request).await
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    fn new(url: &str, token: Zeroizing<String>) -> Result<Self, Failure> {
+        let usage = |message: &str| Failure::Usage(format!("--server: {message}"));
+        let url: Uri = url.parse().map_err(|_| usage("is not a URL"))?;
+        let tls = match url.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(usage("must begin with https:// or http://")),
+        };
+        let host = url.host().ok_or_else(|| usage("has no host"))?;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let is_loopback = host == "localhost"
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        if !tls && !is_loopback {
+            return Err(usage(
+                "plain http would show the token to the network; use https, or ssh to the node",
+            ));
+        }
+        let mut authorization = HeaderValue::try_from(format!("Token {}", token.as_str()))
+            .map_err(|_| {
+                Failure::Usage("KEYWAY_TOKEN does not look like a token (kwt_…)".to_owned())
+            })?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            port: url.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            host,
+            tls,
+            authorization,
+            url,
+        })
+    }
+
+    fn authority(&self) -> &str {
+        self.url
+            .authority()
+            .map_or(self.host.as_str(), |authority| authority.as_str())
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Failure> {
+        TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| {
+                Failure::Unreachable(format!("{} cannot be reached: {error}", self.url))
+            })
+    }
+
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Failure> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider's cipher suites cover TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = rustls::pki_types::ServerName::try_from(self.host.clone()).map_err(|_| {
+            Failure::Usage("--server: is no name to check a certificate for".into())
+        })?;
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .map_err(|error| Failure::Unreachable(format!("{}: TLS: {error}", self.url)))
+    }
+}
+
+/// One request on its own connection.
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Bytes, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: hyper::Error| Failure::Unreachable(format!("connection broke: {error}"));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_LIMIT)
+        .collect()
+        .await
+        .map_err(|error| Failure::Unreachable(format!("the answer broke off: {error}")))?
+        .to_bytes();
+    driver.abort();
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(refusal(status, &body))
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = body["message"]
+        .as_str()
+        .unwrap_or("the node gave no reason");
+    let place = body["field"]
+        .as_str()
+        .map(|field| format!("{field}: "))
+        .unwrap_or_default();
+    Failure::Failed(format!("{place}{message} ({})", status.as_u16()))
+}
+
+fn unreachable_socket(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "is the node running? Start it with `keyway serve --config FILE` (or `systemctl start \
+             keyway`), or name its socket with --socket, KEYWAY_SOCKET or --config"
+        }
+        io::ErrorKind::PermissionDenied => "run this as root or as the service's user",
+        _ => "name another socket with --socket, KEYWAY_SOCKET or --config",
+    };
+    Failure::Unreachable(format!("no node answers at {path} ({error}): {hint}"))
+}
+
+fn token() -> Result<Zeroizing<String>, Failure> {
+    std::env::var("KEYWAY_TOKEN")
+        .map(Zeroizing::new)
+        .map_err(|_| {
+            Failure::Usage(
+                "--server needs a token in KEYWAY_TOKEN (make one on the node with \
+                 `keyway token create NAME`)"
+                    .to_owned(),
+            )
+        })
+}
+
+/// `admin.socket` of a configuration file; the node itself checks the rest.
+fn socket_of(config: &Path) -> Result<PathBuf, Failure> {
+    let failed = |reason: String| Failure::Failed(format!("{}: {reason}", config.display()));
+    let text = std::fs::read_to_string(config).map_err(|error| failed(error.to_string()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| failed(error.message().to_owned()))?;
+    let socket = table
+        .get("admin")
+        .and_then(|admin| admin.get("socket"))
+        .and_then(toml::Value::as_str);
+    Ok(socket.unwrap_or(SOCKET_DEFAULT).into())
+}
+
+fn encode(body: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    serde_json::to_vec(body)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::Failed(error.to_string()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_stay_off_the_network() {
+        let token = || Zeroizing::new("kwt_x".to_owned());
+        for (url, ok) in [
+            ("https://node.example:8443", true),
+            ("http://localhost:8081", true),
+            ("http://127.0.0.1:8081", true),
+            ("http://[::1]:8081", true),
+            ("http://node.example", false),
+            ("http://100.64.0.1", false),
+            ("node.example", false),
+            ("ftp://localhost", false),
+        ] {
+            assert_eq!(Server::new(url, token()).is_ok(), ok, "{url}");
+        }
+        let server = Server::new("http://localhost", token()).unwrap();
+        assert!(!format!("{server:?} {:?}", server.authorization).contains("kwt_x"));
+    }
+
+    #[test]
+    fn the_socket_comes_from_the_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyway.toml");
+        std::fs::write(&path, "[admin]\nsocket = \"/x/y.sock\"\n").unwrap();
+        assert_eq!(socket_of(&path).unwrap(), Path::new("/x/y.sock"));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(socket_of(&path).unwrap(), Path::new(SOCKET_DEFAULT));
+        assert!(socket_of(&directory.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn refusals_name_their_field() {
+        let failure = refusal(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            br#"{"message":"must not be empty","code":422,"field":"name"}"#,
+        );
+        assert_eq!(failure.message(), "name: must not be empty (422)");
+        assert!(
+            refusal(StatusCode::BAD_GATEWAY, b"<html>")
+                .message()
+                .contains("502")
+        );
+    }
+}

@@ -1,0 +1,280 @@
+//! What commands print: quiet tables for people, JSON for programs.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets::NOTHING};
+use serde_json::Value;
+
+use super::Failure;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// Where results go.
+pub(super) struct Output {
+    format: Format,
+    writer: Box<dyn Write>,
+    /// Bold headings and the terminal's width.
+    is_styled: bool,
+    is_terminal: bool,
+}
+
+/// A column's heading, and which side its cells lean on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Column {
+    Left(&'static str),
+    /// Numbers.
+    Right(&'static str),
+}
+
+impl Output {
+    pub(super) fn stdout(format: Format) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            format,
+            writer: Box::new(BufWriter::new(io::stdout())),
+            is_styled: is_terminal && !no_colour,
+            is_terminal,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn to_writer(format: Format, writer: impl Write + 'static) -> Self {
+        Self {
+            format,
+            writer: Box::new(writer),
+            is_styled: false,
+            is_terminal: false,
+        }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// `value` as it is, or as a table.
+    pub(super) fn show(
+        &mut self,
+        value: &Value,
+        columns: &[Column],
+        rows: impl FnOnce() -> Vec<Vec<String>>,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.json(value),
+            Format::Table => self.table(columns, rows()),
+        }
+    }
+
+    /// `value` as it is, or as lines of name and value.
+    pub(super) fn show_fields(
+        &mut self,
+        value: &Value,
+        fields: impl FnOnce() -> Vec<(&'static str, String)>,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.json(value),
+            Format::Table => {
+                let fields = fields();
+                let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+                for (name, text) in fields {
+                    writeln!(self.writer, "{name:width$}  {text}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn json(&mut self, value: &Value) -> Result<(), Failure> {
+        writeln!(self.writer, "{value:#}")?;
+        Ok(())
+    }
+
+    /// A line for people; programs get what `show` printed.
+    pub(super) fn note(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => {}
+            Format::Table => writeln!(self.writer, "{text}")?,
+        }
+        Ok(())
+    }
+
+    /// Text that is the result itself, whatever the format.
+    pub(super) fn raw(&mut self, text: &str) -> Result<(), Failure> {
+        self.writer.write_all(text.as_bytes())?;
+        Ok(())
+    }
+
+    /// A second table for people; programs get what `show_fields` printed.
+    pub(super) fn table_for_people(
+        &mut self,
+        columns: &[Column],
+        rows: Vec<Vec<String>>,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => Ok(()),
+            Format::Table => self.table(columns, rows),
+        }
+    }
+
+    fn table(&mut self, columns: &[Column], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        if self.is_terminal {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(columns.iter().map(|column| {
+            let cell = Cell::new(column.heading());
+            if self.is_styled {
+                cell.add_attribute(Attribute::Bold)
+            } else {
+                cell
+            }
+        }));
+        table.add_rows(rows);
+        for (cells, column) in table.column_iter_mut().zip(columns) {
+            cells.set_padding((0, 2));
+            cells.set_cell_alignment(column.alignment());
+        }
+        for line in table.lines() {
+            writeln!(self.writer, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything to the operating system; a reader that went away is no failure.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        match self.writer.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => Ok(flushed?),
+        }
+    }
+}
+
+impl Column {
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Left(heading) | Self::Right(heading) => heading,
+        }
+    }
+
+    fn alignment(self) -> CellAlignment {
+        match self {
+            Self::Left(_) => CellAlignment::Left,
+            Self::Right(_) => CellAlignment::Right,
+        }
+    }
+}
+
+/// A failure, on the error output.
+pub(super) fn complain(message: &str) {
+    // Nothing to do when the error output is closed.
+    let _ = writeln!(io::stderr(), "keyway: {message}");
+}
+
+/// `1234567` as `1 234 567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Dollars with four decimals.
+pub(super) fn dollars(amount: f64) -> String {
+    format!("{amount:.4}")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A writer whose text can be read afterwards.
+    #[derive(Clone, Default)]
+    pub(in crate::cli) struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        pub(in crate::cli) fn text(&self) -> String {
+            let bytes = self.0.lock().expect("no test panics here").clone();
+            String::from_utf8(bytes).expect("we print text")
+        }
+    }
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("no test panics here")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn tables_are_quiet_and_numbers_lean_right() {
+        let page = Page::default();
+        let mut output = Output::to_writer(Format::Table, page.clone());
+        output
+            .table(
+                &[
+                    Column::Left("DAY"),
+                    Column::Right("TOKENS"),
+                    Column::Right("COST"),
+                ],
+                vec![
+                    vec!["2026-11-22".into(), grouped(999), dollars(0.5)],
+                    vec!["2026-11-23".into(), grouped(1_234_567), dollars(12.0)],
+                ],
+            )
+            .expect("a page takes everything");
+        let expected = "\
+DAY            TOKENS     COST
+2026-11-22        999   0.5000
+2026-11-23  1 234 567  12.0000
+";
+        assert_eq!(page.text(), expected);
+    }
+
+    #[test]
+    fn fields_are_aligned_and_json_is_whole() {
+        let value = serde_json::json!({"name": "OpenAI"});
+        let page = Page::default();
+        let fields = || {
+            vec![
+                ("name", "OpenAI".to_owned()),
+                ("upstream", "https://x".to_owned()),
+            ]
+        };
+        Output::to_writer(Format::Table, page.clone())
+            .show_fields(&value, fields)
+            .expect("a page takes everything");
+        assert_eq!(page.text(), "name      OpenAI\nupstream  https://x\n");
+
+        let page = Page::default();
+        let mut output = Output::to_writer(Format::Json, page.clone());
+        output
+            .show_fields(&value, fields)
+            .expect("a page takes everything");
+        output.note("for people").expect("a page takes everything");
+        assert_eq!(page.text(), "{\n  \"name\": \"OpenAI\"\n}\n");
+    }
+}

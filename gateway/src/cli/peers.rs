@@ -1,0 +1,192 @@
+//! `keyway peers`: machines on the overlay, for the `static` identity source.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Failure,
+    client::Client,
+    lookup::{self, find, items, joined, minute, text, yes_no},
+    output::{Column, Output},
+};
+
+const PATH: &str = "/peers";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// All peers
+    List,
+    /// Make a machine known
+    Add(Add),
+    /// Change one; what is not named stays
+    Update(Update),
+    /// Forget one
+    Remove(Which),
+    /// Let one do nothing until it is unblocked
+    Block(Which),
+    /// Let a blocked one work again
+    Unblock(Which),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Id or name
+    peer: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// Display name
+    name: String,
+    /// Overlay address; repeat for more
+    #[arg(long = "address", required = true)]
+    addresses: Vec<IpAddr>,
+    /// Group it belongs to; repeat for more
+    #[arg(long = "group")]
+    groups: Vec<String>,
+    /// Owner; without one the machine stands for itself
+    #[arg(long)]
+    user_id: Option<String>,
+    #[arg(long)]
+    user_email: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// Id or name
+    peer: String,
+    #[arg(long)]
+    name: Option<String>,
+    /// These addresses in place of its addresses
+    #[arg(long = "address")]
+    addresses: Vec<IpAddr>,
+    /// These groups in place of its groups
+    #[arg(long = "group")]
+    groups: Vec<String>,
+    /// Empty for none
+    #[arg(long)]
+    user_id: Option<String>,
+    /// Empty for none
+    #[arg(long)]
+    user_email: Option<String>,
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        Command::List => list(client, output).await,
+        Command::Add(arguments) => add(arguments, client, output).await,
+        Command::Update(arguments) => update(arguments, client, output).await,
+        Command::Remove(which) => {
+            let peer = find(client, PATH, &which.peer).await?;
+            let answer = client.delete(&path_of(&peer)).await?;
+            output.show_fields(&answer, || {
+                vec![("removed", text(&peer, "name").to_owned())]
+            })
+        }
+        Command::Block(which) => block(&which.peer, true, client, output).await,
+        Command::Unblock(which) => block(&which.peer, false, client, output).await,
+    }
+}
+
+async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let peers = client.get(PATH).await?;
+    let columns = [
+        Column::Left("NAME"),
+        Column::Left("ID"),
+        Column::Left("ADDRESSES"),
+        Column::Left("USER"),
+        Column::Left("GROUPS"),
+        Column::Left("BLOCKED"),
+    ];
+    output.show(&peers, &columns, || {
+        items(&peers)
+            .iter()
+            .map(|peer| {
+                vec![
+                    text(peer, "name").to_owned(),
+                    text(peer, "id").to_owned(),
+                    joined(peer, "addresses"),
+                    user(peer).to_owned(),
+                    joined(peer, "groups"),
+                    yes_no(peer, "blocked"),
+                ]
+            })
+            .collect()
+    })
+}
+
+async fn add(arguments: Add, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let body = json!({
+        "name": arguments.name,
+        "addresses": arguments.addresses,
+        "groups": lookup::group_ids(client, &arguments.groups).await?,
+        "user_id": arguments.user_id,
+        "user_email": arguments.user_email,
+    });
+    let peer = client.post(PATH, &body).await?;
+    show(&peer, output)
+}
+
+async fn update(arguments: Update, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let mut body = find(client, PATH, &arguments.peer).await?;
+    if let Some(name) = arguments.name {
+        body["name"] = json!(name);
+    }
+    if !arguments.addresses.is_empty() {
+        body["addresses"] = json!(arguments.addresses);
+    }
+    if !arguments.groups.is_empty() {
+        body["groups"] = json!(lookup::group_ids(client, &arguments.groups).await?);
+    }
+    if let Some(user_id) = arguments.user_id {
+        body["user_id"] = json!(user_id);
+    }
+    if let Some(user_email) = arguments.user_email {
+        body["user_email"] = json!(user_email);
+    }
+    let peer = client.put(&path_of(&body), &body).await?;
+    show(&peer, output)
+}
+
+async fn block(
+    wanted: &str,
+    blocked: bool,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut body = find(client, PATH, wanted).await?;
+    body["blocked"] = json!(blocked);
+    let peer = client.put(&path_of(&body), &body).await?;
+    show(&peer, output)
+}
+
+fn show(peer: &Value, output: &mut Output) -> Result<(), Failure> {
+    output.show_fields(peer, || {
+        vec![
+            ("id", text(peer, "id").to_owned()),
+            ("name", text(peer, "name").to_owned()),
+            ("addresses", joined(peer, "addresses")),
+            ("user", user(peer).to_owned()),
+            ("groups", joined(peer, "groups")),
+            ("blocked", yes_no(peer, "blocked")),
+            ("updated", minute(peer, "updated_at")),
+        ]
+    })
+}
+
+fn path_of(peer: &Value) -> String {
+    format!("{PATH}/{}", text(peer, "id"))
+}
+
+fn user(peer: &Value) -> &str {
+    match text(peer, "user_email") {
+        "" => text(peer, "user_id"),
+        email => email,
+    }
+}

@@ -1,0 +1,290 @@
+//! `keyway providers`: connect, show, change, remove.
+
+mod connect;
+mod model;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Failure,
+    client::Client,
+    lookup::{self, find, items, minute, text, yes_no},
+    output::{Column, Output},
+    secret_input::{KeySource, Need},
+};
+use model::ModelArgument;
+
+const PATH: &str = "/providers";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// All providers and how they are
+    List,
+    /// Connect one; asks for what is missing when it can
+    Connect(connect::Arguments),
+    /// One provider
+    Show(Which),
+    /// Change one; what is not named stays
+    Update(Update),
+    /// Send nothing to it any more
+    Disable(Which),
+    /// Send to it again
+    Enable(Which),
+    /// Remove one, with its keys
+    Remove(Which),
+    /// Try one with its stored key
+    Test(Which),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Id or name
+    provider: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// Id or name
+    provider: String,
+    /// New display name
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    key: KeySource,
+}
+
+/// What can be said about a provider, on connecting and later.
+#[derive(Debug, Args)]
+struct Options {
+    /// Upstream URL; the catalog's by default
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// A model it serves, with its price in dollars per 1000 tokens where the catalog's is not yours;
+    /// repeat for more, none for all models
+    #[arg(long = "model", value_name = "ID[=INPUT,OUTPUT]")]
+    models: Vec<ModelArgument>,
+    /// Value of a header that the catalog entry declares
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = model::header_argument)]
+    headers: Vec<(String, String)>,
+    /// Header that tells the provider who calls
+    #[arg(long, value_name = "NAME")]
+    user_header: Option<String>,
+    /// Header that tells the provider the caller's groups
+    #[arg(long, value_name = "NAME")]
+    groups_header: Option<String>,
+    /// PEM bundle to trust for this provider in place of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Allow loopback and private addresses
+    #[arg(long, value_name = "BOOL")]
+    allow_private: Option<bool>,
+    /// Accept any certificate (self-hosted servers only)
+    #[arg(long, value_name = "BOOL")]
+    skip_tls_verification: Option<bool>,
+    /// Tell the provider nothing about who calls
+    #[arg(long, value_name = "BOOL")]
+    no_metadata: Option<bool>,
+}
+
+impl Options {
+    /// Writes what was said over `body`.
+    fn apply(&self, body: &mut Value) -> Result<(), Failure> {
+        if let Some(url) = &self.url {
+            body["upstream_url"] = json!(url);
+        }
+        if !self.models.is_empty() {
+            body["models"] = json!(self.models);
+        }
+        for (name, value) in &self.headers {
+            body["extra_values"][name] = json!(value);
+        }
+        if let Some(name) = &self.user_header {
+            body["identity_header_user_id"] = json!(name);
+        }
+        if let Some(name) = &self.groups_header {
+            body["identity_header_groups"] = json!(name);
+        }
+        if let Some(path) = &self.ca_file {
+            let pem = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+            body["ca_pem"] = json!(pem);
+        }
+        if let Some(allowed) = self.allow_private {
+            body["allow_private_addresses"] = json!(allowed);
+        }
+        if let Some(skip) = self.skip_tls_verification {
+            body["skip_tls_verification"] = json!(skip);
+        }
+        if let Some(disabled) = self.no_metadata {
+            body["metadata_disabled"] = json!(disabled);
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        Command::List => list(client, output).await,
+        Command::Connect(arguments) => connect::run(arguments, client, output).await,
+        Command::Show(which) => {
+            let provider = find(client, PATH, &which.provider).await?;
+            show(&provider, output)
+        }
+        Command::Update(arguments) => update(arguments, client, output).await,
+        Command::Disable(which) => switch(&which.provider, false, client, output).await,
+        Command::Enable(which) => switch(&which.provider, true, client, output).await,
+        Command::Remove(which) => {
+            let provider = find(client, PATH, &which.provider).await?;
+            let answer = client.delete(&path_of(&provider)).await?;
+            output.show_fields(&answer, || {
+                vec![("removed", text(&provider, "name").to_owned())]
+            })
+        }
+        Command::Test(which) => test(&which.provider, client, output).await,
+    }
+}
+
+async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let providers = client.get(PATH).await?;
+    let status = client.get("/status").await?;
+    let columns = [
+        Column::Left("NAME"),
+        Column::Left("ID"),
+        Column::Left("CATALOG"),
+        Column::Left("UPSTREAM"),
+        Column::Right("MODELS"),
+        Column::Left("STATE"),
+    ];
+    output.show(&providers, &columns, || {
+        items(&providers)
+            .iter()
+            .map(|provider| {
+                vec![
+                    text(provider, "name").to_owned(),
+                    text(provider, "id").to_owned(),
+                    text(provider, "provider_id").to_owned(),
+                    text(provider, "upstream_url").to_owned(),
+                    models(provider),
+                    state(provider, &status),
+                ]
+            })
+            .collect()
+    })
+}
+
+async fn update(arguments: Update, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let key = arguments.key.read("New provider key", Need::IfGiven)?;
+    let mut body = find(client, PATH, &arguments.provider).await?;
+    if let Some(name) = &arguments.name {
+        body["name"] = json!(name);
+    }
+    arguments.options.apply(&mut body)?;
+    let path = path_of(&body);
+    let request = model::WithKey::new(&body, key.as_ref());
+    let provider = client.put(&path, &request).await?;
+    show(&provider, output)
+}
+
+async fn switch(
+    wanted: &str,
+    enabled: bool,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut body = find(client, PATH, wanted).await?;
+    body["enabled"] = json!(enabled);
+    let provider = client.put(&path_of(&body), &body).await?;
+    show(&provider, output)
+}
+
+async fn test(wanted: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let provider = find(client, PATH, wanted).await?;
+    let path = format!("{}/test", path_of(&provider));
+    let report = client.post(&path, &json!({})).await?;
+    output.show_fields(&report, || {
+        vec![
+            ("works", yes_no(&report, "ok")),
+            ("status", report["status"].to_string()),
+            ("took", format!("{} ms", report["duration_ms"])),
+            ("message", text(&report, "message").to_owned()),
+        ]
+    })?;
+    if report["ok"] == true {
+        Ok(())
+    } else {
+        output.finish()?;
+        Err(Failure::Failed(format!(
+            "{} does not work",
+            text(&provider, "name")
+        )))
+    }
+}
+
+fn show(provider: &Value, output: &mut Output) -> Result<(), Failure> {
+    output.show_fields(provider, || {
+        vec![
+            ("id", text(provider, "id").to_owned()),
+            ("name", text(provider, "name").to_owned()),
+            ("catalog", text(provider, "provider_id").to_owned()),
+            ("upstream", text(provider, "upstream_url").to_owned()),
+            ("models", models_in_full(provider)),
+            ("enabled", yes_no(provider, "enabled")),
+            ("any certificate", yes_no(provider, "skip_tls_verification")),
+            (
+                "private addresses",
+                yes_no(provider, "allow_private_addresses"),
+            ),
+            ("created", minute(provider, "created_at")),
+            ("updated", minute(provider, "updated_at")),
+        ]
+    })
+}
+
+fn path_of(provider: &Value) -> String {
+    format!("{PATH}/{}", text(provider, "id"))
+}
+
+fn models(provider: &Value) -> String {
+    match items(&provider["models"]).len() {
+        0 => "all".to_owned(),
+        count => count.to_string(),
+    }
+}
+
+fn models_in_full(provider: &Value) -> String {
+    let ids: Vec<&str> = items(&provider["models"])
+        .iter()
+        .map(|model| text(model, "id"))
+        .collect();
+    if ids.is_empty() {
+        "all".to_owned()
+    } else {
+        ids.join(", ")
+    }
+}
+
+fn state(provider: &Value, status: &Value) -> String {
+    if provider["enabled"] == false {
+        return "disabled".to_owned();
+    }
+    let own = lookup::items(&status["providers"])
+        .iter()
+        .find(|one| one["id"] == provider["id"]);
+    match own {
+        Some(own) if own["ready"] == true => "ready".to_owned(),
+        Some(own) => match text(own, "problem") {
+            "" => "not ready".to_owned(),
+            problem => problem.to_owned(),
+        },
+        None => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,90 @@
+//! `keyway token`: access to the management API over TCP.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    Failure,
+    client::Client,
+    lookup::{find, items, minute, text},
+    output::{Column, Output},
+};
+
+const PATH: &str = "/tokens";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a token; it is shown once
+    Create {
+        /// What it is for
+        name: String,
+        /// Days until it expires; never without this
+        #[arg(long)]
+        days: Option<u16>,
+    },
+    /// All tokens
+    List,
+    /// Make one worthless
+    Revoke {
+        /// Id or name
+        token: String,
+    },
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        Command::Create { name, days } => {
+            let body = json!({"name": name, "expires_in_days": days});
+            let created = client.post(PATH, &body).await?;
+            output.show_fields(&created, || {
+                vec![
+                    ("id", text(&created, "id").to_owned()),
+                    ("expires", minute(&created, "expires_at")),
+                    ("token", text(&created, "token").to_owned()),
+                ]
+            })?;
+            output.note("\nIt is not shown again. Use it as KEYWAY_TOKEN with --server URL.")
+        }
+        Command::List => list(client, output).await,
+        Command::Revoke { token } => {
+            let token = find(client, PATH, &token).await?;
+            let path = format!("{PATH}/{}", text(&token, "id"));
+            let answer = client.delete(&path).await?;
+            output.show_fields(&answer, || {
+                vec![("revoked", text(&token, "name").to_owned())]
+            })
+        }
+    }
+}
+
+async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let tokens = client.get(PATH).await?;
+    let columns = [
+        Column::Left("NAME"),
+        Column::Left("ID"),
+        Column::Left("CREATED"),
+        Column::Left("EXPIRES"),
+    ];
+    output.show(&tokens, &columns, || {
+        items(&tokens)
+            .iter()
+            .map(|token| {
+                let expires = minute(token, "expires_at");
+                vec![
+                    text(token, "name").to_owned(),
+                    text(token, "id").to_owned(),
+                    minute(token, "created_at"),
+                    if expires.is_empty() {
+                        "never".to_owned()
+                    } else {
+                        expires
+                    },
+                ]
+            })
+            .collect()
+    })
+}

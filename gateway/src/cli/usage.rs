@@ -1,0 +1,162 @@
+//! `keyway usage`: tokens and cost by day, provider, model or user.
+
+use clap::{Args, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    Failure,
+    client::Client,
+    lookup::{self, items, text},
+    output::{Column, Output, dollars, grouped},
+};
+
+const HOURS_PER_DAY: i64 = 24;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// What to sum by
+    #[arg(long, value_enum, default_value_t)]
+    by: By,
+    /// The last so many days
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum By {
+    #[default]
+    Day,
+    Provider,
+    Model,
+    User,
+}
+
+/// Which exchanges count.
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// Only this user's (id)
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Only this provider's (id or name); repeat for more
+    #[arg(long = "provider")]
+    pub(super) providers: Vec<String>,
+    /// Only this model's; repeat for more
+    #[arg(long = "model")]
+    pub(super) models: Vec<String>,
+    /// Only this group's (id or name); repeat for more
+    #[arg(long = "group")]
+    pub(super) groups: Vec<String>,
+    /// Only this conversation's
+    #[arg(long)]
+    pub(super) session: Option<String>,
+}
+
+impl Filter {
+    /// As parameters of a query.
+    pub(super) async fn pairs(
+        &self,
+        client: &Client,
+    ) -> Result<Vec<(&'static str, String)>, Failure> {
+        let mut pairs = Vec::new();
+        let mut add = |name, values: Vec<String>| {
+            pairs.extend(values.into_iter().map(|value| (name, value)));
+        };
+        add("user_id", self.user.iter().cloned().collect());
+        add("session_id", self.session.iter().cloned().collect());
+        add("model", self.models.clone());
+        if !self.providers.is_empty() {
+            add(
+                "provider_id",
+                lookup::provider_ids(client, &self.providers).await?,
+            );
+        }
+        if !self.groups.is_empty() {
+            add("group_id", lookup::group_ids(client, &self.groups).await?);
+        }
+        Ok(pairs)
+    }
+}
+
+pub(super) async fn run(
+    arguments: Arguments,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut pairs = arguments.filter.pairs(client).await?;
+    let back = SignedDuration::from_hours(i64::from(arguments.days) * HOURS_PER_DAY);
+    let start = Timestamp::now()
+        .checked_sub(back)
+        .map_err(|error| Failure::Failed(error.to_string()))?;
+    pairs.push(("start_date", start.to_string()));
+    let (path, heading) = match arguments.by {
+        By::Day => ("/usage/overview", "DAY"),
+        By::Provider => ("/usage/breakdown", "PROVIDER"),
+        By::Model => ("/usage/breakdown", "MODEL"),
+        By::User => ("/usage/breakdown", "USER"),
+    };
+    if arguments.by != By::Day {
+        pairs.push(("by", heading.to_ascii_lowercase()));
+    }
+    let rows = client.get(&format!("{path}{}", query(&pairs))).await?;
+    let providers = match arguments.by {
+        By::Provider => client.get("/providers").await?,
+        By::Day | By::Model | By::User => Value::Null,
+    };
+    let columns = [
+        Column::Left(heading),
+        Column::Right("INPUT"),
+        Column::Right("CACHED"),
+        Column::Right("OUTPUT"),
+        Column::Right("TOTAL"),
+        Column::Right("COST $"),
+    ];
+    output.show(&rows, &columns, || table(items(&rows), &providers))
+}
+
+pub(super) fn query(pairs: &[(&'static str, String)]) -> String {
+    let pairs: Vec<(&str, &str)> = pairs
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    lookup::query(&pairs)
+}
+
+/// A line per row, and their sum when there are several.
+fn table(rows: &[Value], providers: &Value) -> Vec<Vec<String>> {
+    const TOKENS: [&str; 4] = [
+        "input_tokens",
+        "cached_input_tokens",
+        "output_tokens",
+        "total_tokens",
+    ];
+    let line = |label: &str, tokens: [u64; 4], cost: f64| {
+        let mut cells = vec![label.to_owned()];
+        cells.extend(tokens.map(grouped));
+        cells.push(dollars(cost));
+        cells
+    };
+    let mut sums = [0; 4];
+    let mut cost_sum = 0.0;
+    let mut lines = Vec::with_capacity(rows.len() + 1);
+    for row in rows {
+        let tokens = TOKENS.map(|field| row[field].as_u64().unwrap_or(0));
+        let cost = row["cost_usd"].as_f64().unwrap_or(0.0);
+        for (sum, tokens) in sums.iter_mut().zip(tokens) {
+            *sum += tokens;
+        }
+        cost_sum += cost;
+        let label = match (text(row, "period_start"), text(row, "key")) {
+            ("", "") => "(none)",
+            ("", key) => lookup::name_of(providers, key),
+            (day, _) => day,
+        };
+        lines.push(line(label, tokens, cost));
+    }
+    if rows.len() > 1 {
+        lines.push(line("total", sums, cost_sum));
+    }
+    lines
+}
