@@ -1,11 +1,28 @@
-//! `Config`: what the operator's TOML file means, resolved. Every default lives here; a value that
-//! exists is in range and every reference exists.
+//! `Config`: what the operator's TOML file means, resolved: a value that exists is in range and every
+//! reference exists. Keys and defaults are in `config/sections.rs`, what must hold between them in
+//! `config/check.rs`.
+
+mod check;
+mod error;
+mod example;
+mod reader;
+mod sections;
+mod value;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
+
+use toml::de::DeTable;
+
+pub use error::{ConfigError, Place, Problem};
+pub use example::example;
+use reader::Reader;
+
+/// Largest configuration file that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A resolved configuration.
 #[derive(Debug, Clone)]
@@ -20,6 +37,72 @@ pub struct Config {
     pub secrets: SecretsConfig,
     pub workers: WorkersConfig,
     pub timeouts: TimeoutsConfig,
+}
+
+impl Config {
+    /// Reads the file, then the environment over it, and checks everything.
+    ///
+    /// # Errors
+    /// All mistakes at once, with their places.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_file(path).map_err(|message| {
+            let problem = Problem {
+                place: Place::File,
+                key: String::new(),
+                message,
+                help: Some("`--config FILE` names the configuration".to_owned()),
+            };
+            ConfigError::new(path, "", vec![problem])
+        })?;
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::parse(path, &text, environment)
+    }
+
+    /// Resolves the text of a file and an environment; `path` is for messages.
+    ///
+    /// # Errors
+    /// All mistakes at once, with their places.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let (document, syntax) = DeTable::parse_recoverable(text);
+        if !syntax.is_empty() {
+            // What a broken document seems to say is not worth judging.
+            let problems = syntax.iter().map(syntax_problem).collect();
+            return Err(ConfigError::new(path, text, problems));
+        }
+        let mut reader = Reader::new(document.get_ref(), environment);
+        let config = sections::read(&mut reader);
+        check::values(&config, &mut reader);
+        check::files(&config, &mut reader);
+        let problems = reader.finish();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::new(path, text, problems))
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot read it: {error}"))?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read it: {error}"))
+}
+
+fn syntax_problem(error: &toml::de::Error) -> Problem {
+    Problem {
+        place: error.span().map_or(Place::File, Place::Span),
+        key: String::new(),
+        message: error.message().to_owned(),
+        help: None,
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -159,3 +242,6 @@ pub struct TimeoutsConfig {
     pub usage_log_wait: Duration,
     pub drain: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What crosses between the planes: `Snapshot` goes down, `ExchangeRecord` and `Counters` come up.
 //! Plain data; blind to both planes.
 
+pub mod batch;
 pub mod command;
 pub mod counters;
 pub mod publish;

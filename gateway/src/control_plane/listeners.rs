@@ -1,1 +1,268 @@
-//! (being written)
+//! Keeps the workers' listening sockets in step with the overlay device. The device may come late,
+//! vanish, or return with another index or address: sockets that are bound to what is gone hear
+//! nothing, so they are closed, and opened again when the device is back.
+//!
+//! Every worker has its own socket per address and port (`SO_REUSEPORT`); the kernel spreads new
+//! connections over them by a hash of the flow.
+
+mod device;
+mod socket;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::mpsc::Sender,
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+
+use crate::{
+    config::{EndpointConfig, OverlayConfig},
+    handoff::command::WorkerCommand,
+};
+
+pub use device::Device;
+pub use socket::OpenFailure;
+
+/// How often the device is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the listeners look like from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListenerStatus {
+    /// Open on every worker.
+    pub listening: Vec<SocketAddr>,
+    /// Why something that should be open is not; readiness waits for it.
+    pub failure: Option<String>,
+}
+
+/// One listener: a socket per worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Listener {
+    address: SocketAddr,
+    device_index: u32,
+    tls: bool,
+}
+
+/// See the module.
+pub struct Listeners {
+    overlay: OverlayConfig,
+    /// Port, and whether TLS is spoken there.
+    ports: Vec<(u16, bool)>,
+    workers: Vec<Sender<WorkerCommand>>,
+    open: BTreeMap<Listener, u64>,
+    next_id: u64,
+    status: watch::Sender<ListenerStatus>,
+    addresses: watch::Sender<Vec<IpAddr>>,
+}
+
+impl Listeners {
+    /// Opens nothing yet.
+    pub fn new(
+        endpoint: &EndpointConfig,
+        overlay: &OverlayConfig,
+        workers: Vec<Sender<WorkerCommand>>,
+    ) -> Self {
+        let tls = (endpoint.port, true);
+        let plain = endpoint.plain_port.map(|port| (port, false));
+        Self {
+            overlay: overlay.clone(),
+            ports: std::iter::once(tls).chain(plain).collect(),
+            workers,
+            open: BTreeMap::new(),
+            next_id: 1,
+            status: watch::Sender::default(),
+            addresses: watch::Sender::default(),
+        }
+    }
+
+    pub fn status(&self) -> watch::Receiver<ListenerStatus> {
+        self.status.subscribe()
+    }
+
+    /// The addresses of the endpoint; the last known ones while the device is away, so that its name
+    /// and certificate do not change with it.
+    pub fn addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.addresses.subscribe()
+    }
+
+    /// Looks at the device once and opens what can be opened.
+    ///
+    /// # Errors
+    /// When a socket cannot be opened for a reason that waiting does not cure, such as a port that
+    /// another process has. A missing device is no error: it may come.
+    pub fn open_first(&mut self) -> Result<(), OpenFailure> {
+        let observed = device::look(&self.overlay.interface);
+        match self.reconcile(observed) {
+            Some(failure) if failure.is_permanent() => Err(failure),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Keeps the listeners in step with the device until the task is dropped.
+    pub async fn run(mut self) {
+        let mut look = interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let observed = device::look(&self.overlay.interface);
+            self.reconcile(observed);
+        }
+    }
+
+    /// Closes what is bound to something gone, opens what is missing; returns the first failure to open.
+    fn reconcile(&mut self, observed: io::Result<Option<Device>>) -> Option<OpenFailure> {
+        let (wanted, mut reason) = match wanted(&self.overlay, &self.ports, observed) {
+            Ok(wanted) => wanted,
+            Err(reason) => (BTreeSet::new(), Some(reason)),
+        };
+        let gone: Vec<_> = self
+            .open
+            .keys()
+            .filter(|listener| !wanted.contains(listener))
+            .copied()
+            .collect();
+        for listener in gone {
+            self.close(&listener);
+        }
+        let mut failure = None;
+        for listener in &wanted {
+            if self.open.contains_key(listener) {
+                continue;
+            }
+            if let Err(error) = self.open(*listener) {
+                reason.get_or_insert_with(|| error.to_string());
+                failure.get_or_insert(error);
+            }
+        }
+        self.report(reason);
+        failure
+    }
+
+    fn open(&mut self, listener: Listener) -> Result<(), OpenFailure> {
+        // All or none: a worker without its socket would serve nobody and never be noticed.
+        let sockets = self
+            .workers
+            .iter()
+            .map(|_| socket::open(listener.address, &self.overlay.interface))
+            .collect::<Result<Vec<_>, _>>()?;
+        let id = self.next_id;
+        self.next_id += 1;
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let command = WorkerCommand::OpenListener {
+                id,
+                socket,
+                tls: listener.tls,
+            };
+            // A worker that ended takes no more connections; its socket closes with the command.
+            let _ = worker.send(command);
+        }
+        self.open.insert(listener, id);
+        info!(address = %listener.address, tls = listener.tls, "listening");
+        Ok(())
+    }
+
+    fn close(&mut self, listener: &Listener) {
+        let Some(id) = self.open.remove(listener) else {
+            return;
+        };
+        for worker in &self.workers {
+            let _ = worker.send(WorkerCommand::CloseListener { id });
+        }
+        info!(address = %listener.address, "stopped listening");
+    }
+
+    fn report(&self, failure: Option<String>) {
+        let status = ListenerStatus {
+            listening: self.open.keys().map(|listener| listener.address).collect(),
+            failure,
+        };
+        self.status.send_if_modified(|current| {
+            let changed = *current != status;
+            if changed && status.failure != current.failure {
+                match &status.failure {
+                    Some(reason) => warn!(reason, "not listening where the node should"),
+                    None => info!("listening everywhere the node should"),
+                }
+            }
+            *current = status;
+            changed
+        });
+        let addresses: BTreeSet<_> = self
+            .open
+            .keys()
+            .map(|listener| listener.address.ip())
+            .collect();
+        if addresses.is_empty() {
+            return;
+        }
+        let addresses: Vec<_> = addresses.into_iter().collect();
+        self.addresses.send_if_modified(|current| {
+            let changed = *current != addresses;
+            *current = addresses;
+            changed
+        });
+    }
+}
+
+/// What should be open, and why that is less than what is configured.
+///
+/// # Errors
+/// Why nothing can be open.
+fn wanted(
+    overlay: &OverlayConfig,
+    ports: &[(u16, bool)],
+    observed: io::Result<Option<Device>>,
+) -> Result<(BTreeSet<Listener>, Option<String>), String> {
+    let interface = &overlay.interface;
+    let device = observed
+        .map_err(|error| format!("cannot look at device {interface}: {error}"))?
+        .ok_or_else(|| format!("there is no device {interface}"))?;
+    if !device.up {
+        return Err(format!("device {interface} is down"));
+    }
+    let mut missing = None;
+    let addresses: Vec<IpAddr> = if overlay.addresses.is_empty() {
+        // Agents cannot name a link-local address without its scope.
+        let local =
+            |address: &&IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        device
+            .addresses
+            .iter()
+            .filter(|address| !local(address))
+            .copied()
+            .collect()
+    } else {
+        let (present, absent): (Vec<_>, Vec<_>) = overlay
+            .addresses
+            .iter()
+            .partition(|address| device.addresses.contains(address));
+        missing = absent
+            .first()
+            .map(|address| format!("device {interface} does not have address {address}"));
+        present
+    };
+    if addresses.is_empty() {
+        return Err(missing.unwrap_or_else(|| format!("device {interface} has no address")));
+    }
+    let listeners = addresses
+        .iter()
+        .flat_map(|address| {
+            ports.iter().map(|(port, tls)| Listener {
+                address: SocketAddr::new(*address, *port),
+                device_index: device.index,
+                tls: *tls,
+            })
+        })
+        .collect();
+    Ok((listeners, missing))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,160 @@
-//! (being written)
+//! Compiles what the store holds into the `Snapshot` that workers serve from. Pure: documents, catalog,
+//! resolved addresses and the endpoint's certificate in, a snapshot and a report out. A document that
+//! makes no sense is left out and reported; the others go on. `snapshot/builder.rs` is the task that
+//! watches for changes and publishes.
+
+mod builder;
+mod documents;
+mod kept;
+mod peers;
+mod price;
+mod problem;
+mod provider;
+mod upstream;
+mod upstream_tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    catalog::Catalog,
+    resolve::Answers,
+    resource::{CredentialDoc, SettingsDoc},
+};
+use crate::{
+    handoff::{
+        counters::PROVIDER_SLOTS,
+        snapshot::{Endpoint, Policy, ProviderSlot, Snapshot, Timeouts},
+    },
+    secret::Secret,
+};
+
+pub use builder::{BuilderInputs, CertificateSource, SnapshotBuilder, SnapshotReport};
+pub use documents::{Documents, SkippedDocument};
+pub use problem::Problem;
+pub use provider::{ProviderState, ProviderStatus};
+
+use peers::Groups;
+use provider::ProviderCompiler;
+
+/// Opens sealed credentials.
+pub trait Unseal: Send + Sync {
+    /// # Errors
+    /// A reason for the operator, without key material.
+    fn unseal(&self, credential: &CredentialDoc) -> Result<Secret, String>;
+}
+
+/// Everything beside the documents that a snapshot is made from.
+pub struct Surroundings<'a> {
+    pub catalog: &'a Catalog,
+    pub unseal: &'a dyn Unseal,
+    pub answers: &'a Answers,
+    pub endpoint: Endpoint,
+    pub timeouts: Timeouts,
+}
+
+/// A snapshot, and what there is to say about it.
+pub struct Compiled {
+    pub snapshot: Snapshot,
+    /// Of every provider, disabled ones included, in the order of their age.
+    pub providers: Vec<ProviderStatus>,
+    /// Documents that were left out, other than providers.
+    pub skipped: Vec<SkippedDocument>,
+    /// Hosts that need addresses.
+    pub hosts: BTreeSet<String>,
+}
+
+/// Compiles snapshots, and remembers between them what must stay the same: slots, target ids, unsealed
+/// credentials and TLS configurations.
+#[derive(Default)]
+pub struct Compiler {
+    revision: u64,
+    provider_slots: HashMap<String, ProviderSlot>,
+    providers: ProviderCompiler,
+    peers: peers::PeerCompiler,
+}
+
+impl Compiler {
+    pub fn compile(&mut self, documents: &Documents, surroundings: Surroundings<'_>) -> Compiled {
+        self.revision += 1;
+        let mut skipped = documents.damaged.clone();
+        let groups = Groups::intern(documents);
+        let peers = self.peers.compile(documents, &groups, &mut skipped);
+        let policies: Vec<_> = documents
+            .policies
+            .iter()
+            .filter(|policy| policy.enabled)
+            .map(|doc| {
+                let policy = Policy {
+                    id: doc.id.as_str().into(),
+                    name: doc.name.as_str().into(),
+                };
+                (Arc::new(policy), doc)
+            })
+            .collect();
+
+        let mut docs: Vec<_> = documents.providers.iter().collect();
+        docs.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        let mut providers = Vec::new();
+        let mut statuses = Vec::new();
+        let mut hosts = BTreeSet::new();
+        let mut turn = self.providers.begin();
+        for doc in docs {
+            let slot = slot(&mut self.provider_slots, &doc.id);
+            let grants = peers::grants(&doc.id, &policies, &groups);
+            let (provider, status) = turn.compile(doc, slot, grants, documents, &surroundings);
+            hosts.extend(status.host.clone());
+            providers.extend(provider.map(Arc::new));
+            statuses.push(status);
+        }
+        turn.end();
+
+        let snapshot = Snapshot {
+            revision: self.revision,
+            endpoint: surroundings.endpoint,
+            peers,
+            providers,
+            policies: policies.into_iter().map(|(policy, _)| policy).collect(),
+        };
+        Compiled {
+            snapshot,
+            providers: statuses,
+            skipped,
+            hosts,
+        }
+    }
+}
+
+/// A provider's counters stay its own for the life of the process; when they run out, the rest share
+/// slot 0.
+fn slot(slots: &mut HashMap<String, ProviderSlot>, id: &str) -> ProviderSlot {
+    if let Some(slot) = slots.get(id) {
+        return *slot;
+    }
+    let next = slots.len() + 1;
+    match u16::try_from(next) {
+        Ok(next) if usize::from(next) < PROVIDER_SLOTS => {
+            slots.insert(id.to_owned(), ProviderSlot(next));
+            ProviderSlot(next)
+        }
+        Ok(_) | Err(_) => ProviderSlot(0),
+    }
+}
+
+/// The names agents may use for this node: the endpoint's own and the addresses it listens on.
+pub fn endpoint_names(settings: Option<&SettingsDoc>, addresses: &[IpAddr]) -> Vec<Box<str>> {
+    let own = settings.map(|settings| settings.endpoint.to_ascii_lowercase());
+    let literal = addresses
+        .iter()
+        .map(|address| address.to_canonical().to_string());
+    own.into_iter()
+        .chain(literal)
+        .map(String::into_boxed_str)
+        .collect()
+}

@@ -120,7 +120,7 @@ impl ProviderCounters {
         self.cache_read_input_tokens
             .add(usage.cache_read_input_tokens);
         self.cache_creation_input_tokens
-            .add(usage.cache_creation_input_tokens + usage.cache_creation_long_input_tokens);
+            .add(usage.cache_creation_tokens());
         self.cost_nano_usd.add(cost.total());
         self.unpriced.add(u64::from(unpriced));
     }

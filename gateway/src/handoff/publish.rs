@@ -1,14 +1,17 @@
-//! How a `Snapshot` reaches the workers: swapped whole; a worker notices by one relaxed load. The
+//! How a `Snapshot` reaches the workers: swapped whole; a worker notices by one load. The
 //! publisher keeps every snapshot until no worker holds it, so that the free runs in the control plane.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Endpoint, Snapshot};
 
 struct Shared {
     current: ArcSwap<Snapshot>,
@@ -22,6 +25,11 @@ pub struct SnapshotPublisher {
 }
 
 impl SnapshotPublisher {
+    /// Begins with a snapshot at revision 0 that lets nobody in.
+    pub fn empty() -> Self {
+        Self::new(empty(0))
+    }
+
     pub fn new(first: Snapshot) -> Self {
         let revision = AtomicU64::new(first.revision);
         let current = ArcSwap::from_pointee(first);
@@ -58,6 +66,16 @@ impl SnapshotPublisher {
     }
 }
 
+fn empty(revision: u64) -> Snapshot {
+    Snapshot {
+        revision,
+        endpoint: Endpoint::default(),
+        peers: HashMap::new(),
+        providers: Vec::new(),
+        policies: Vec::new(),
+    }
+}
+
 /// A worker's end.
 pub struct SnapshotReader {
     shared: Arc<Shared>,
@@ -65,11 +83,46 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// The newest snapshot. One relaxed load when nothing changed.
+    /// The newest snapshot. One load of a shared, rarely written word when nothing changed.
     pub fn get(&mut self) -> &Arc<Snapshot> {
         if self.shared.revision.load(Ordering::Acquire) != self.held.revision {
             self.held = self.shared.current.load_full();
         }
         &self.held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_see_the_newest_and_hold_what_they_took() {
+        let mut publisher = SnapshotPublisher::empty();
+        let mut reader = publisher.reader();
+        assert_eq!(reader.get().revision, 0);
+        let in_use = Arc::clone(reader.get());
+
+        publisher.publish(empty(1));
+        publisher.publish(empty(2));
+        assert_eq!(reader.get().revision, 2);
+        assert_eq!(in_use.revision, 0);
+    }
+
+    #[test]
+    fn what_nobody_holds_is_freed_by_the_publisher() {
+        let mut publisher = SnapshotPublisher::empty();
+        let mut reader = publisher.reader();
+        let exchange = Arc::clone(reader.get());
+        publisher.publish(empty(1));
+        let first = Arc::downgrade(reader.get());
+
+        publisher.publish(empty(2));
+        assert_eq!(publisher.reap(), 2, "the exchange's and the reader's");
+        reader.get();
+        assert_eq!(publisher.reap(), 1, "the exchange's");
+        assert!(first.upgrade().is_none());
+        drop(exchange);
+        assert_eq!(publisher.reap(), 0);
     }
 }

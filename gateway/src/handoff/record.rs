@@ -23,6 +23,12 @@ impl Usage {
         *self == Self::default()
     }
 
+    /// Written to the provider's cache, of either lifetime.
+    pub fn cache_creation_tokens(&self) -> u64 {
+        self.cache_creation_input_tokens
+            .saturating_add(self.cache_creation_long_input_tokens)
+    }
+
     /// Input tokens billed at the full input rate.
     pub fn uncached_input_tokens(&self) -> u64 {
         self.input_tokens
@@ -45,7 +51,10 @@ pub struct CostNanoUsd {
 
 impl CostNanoUsd {
     pub fn total(&self) -> u64 {
-        self.input + self.cache_read + self.cache_creation + self.output
+        self.input
+            .saturating_add(self.cache_read)
+            .saturating_add(self.cache_creation)
+            .saturating_add(self.output)
     }
 }
 
@@ -170,9 +179,196 @@ pub struct ExchangeRecord<'a> {
     pub attempts: Vec<Attempt>,
 }
 
+impl<'a> ExchangeRecord<'a> {
+    /// Appends the record to `out`: its length as a LEB128 varint, then its fields in postcard's
+    /// encoding. `scratch` is only there to be reused from call to call.
+    pub fn encode(&self, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        scratch.clear();
+        *scratch = postcard::to_extend(self, std::mem::take(scratch))
+            .expect("a Vec takes any length, and no field is of unknown length");
+        let mut length = scratch.len();
+        while length >= 0x80 {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend_from_slice(scratch);
+    }
+
+    /// Reads the record at the front of `input`; returns it and what follows it.
+    pub fn decode(input: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
+        let (length, rest) = take_length(input)?;
+        let (bytes, rest) = rest.split_at_checked(length).ok_or(RecordError)?;
+        let (record, left) = postcard::take_from_bytes(bytes).map_err(|_| RecordError)?;
+        if left.is_empty() {
+            Ok((record, rest))
+        } else {
+            Err(RecordError)
+        }
+    }
+}
+
+/// These bytes are no encoded record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("these bytes are no record")]
+pub struct RecordError;
+
+/// At most four bytes of varint: 256 MiB, far beyond any record.
+const LENGTH_BYTES_LIMIT: usize = 4;
+
+fn take_length(input: &[u8]) -> Result<(usize, &[u8]), RecordError> {
+    let mut length = 0;
+    for (i, byte) in input.iter().take(LENGTH_BYTES_LIMIT).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Ok((length, &input[i + 1..]));
+        }
+    }
+    Err(RecordError)
+}
+
+/// `text`, cut to at most `bytes_limit` bytes without breaking a character.
+pub fn cut(text: &str, bytes_limit: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_limit)]
+}
+
 /// Longest path kept in a record, in bytes.
 pub const PATH_BYTES_LIMIT: usize = 256;
 /// Longest model name kept in a record, in bytes; longer ones are refused when parsed.
 pub const MODEL_BYTES_LIMIT: usize = 256;
 /// Longest session id kept in a record, in bytes.
 pub const SESSION_BYTES_LIMIT: usize = 128;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A record with every field set, to vary in tests.
+    pub(crate) fn sample() -> ExchangeRecord<'static> {
+        ExchangeRecord {
+            id: 0x0199_aaaa_bbbb_0001_0200_0000_0000_0001,
+            started_at_us: 1_780_000_000_123_456,
+            duration_us: 850_321,
+            time_to_first_token_us: 210_000,
+            overhead_us: 31,
+            principal_id: "user-1",
+            display_name: "ada@example.com",
+            peer_id: "peer-1",
+            group_ids: vec!["engineers", "everyone"],
+            source_ip: "100.90.0.7".parse().unwrap(),
+            method: "POST",
+            host: "brave-otter.keyway.test",
+            path: "/v1/chat/completions",
+            http_version: 11,
+            status: 200,
+            outcome: Outcome::Answered,
+            reason: "",
+            dialect: "openai",
+            operation: "chat_completions",
+            model: "gpt-4o",
+            session_id: "session-1",
+            provider_id: "provider-1",
+            catalog_id: "openai_api",
+            policy_id: "policy-1",
+            stream: true,
+            usage: Usage {
+                input_tokens: 1200,
+                output_tokens: 640,
+                cache_read_input_tokens: 800,
+                cache_creation_input_tokens: 100,
+                cache_creation_long_input_tokens: 50,
+                reasoning_tokens: 64,
+            },
+            cost: CostNanoUsd {
+                input: 625_000,
+                cache_read: 1_000_000,
+                cache_creation: 375_000,
+                output: 6_400_000,
+            },
+            unpriced: false,
+            request_bytes: 4096,
+            response_bytes: 65_536,
+            attempts: vec![Attempt {
+                target_id: 7,
+                connect_us: 1500,
+                status: 200,
+            }],
+        }
+    }
+
+    fn encoded(record: &ExchangeRecord<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        record.encode(&mut Vec::new(), &mut out);
+        out
+    }
+
+    #[test]
+    fn a_record_survives_encoding() {
+        let path = "/p".repeat(PATH_BYTES_LIMIT / 2);
+        let model = "m".repeat(MODEL_BYTES_LIMIT);
+        let session = "s".repeat(SESSION_BYTES_LIMIT);
+        let groups: Vec<String> = (0..500).map(|i| format!("group-{i}")).collect();
+        let cases = [
+            sample(),
+            ExchangeRecord {
+                id: u128::MAX,
+                started_at_us: i64::MIN,
+                duration_us: u64::MAX,
+                overhead_us: u32::MAX,
+                source_ip: "fd00::7".parse().unwrap(),
+                path: &path,
+                model: &model,
+                session_id: &session,
+                group_ids: groups.iter().map(String::as_str).collect(),
+                attempts: vec![sample().attempts[0]; 40],
+                ..sample()
+            },
+            ExchangeRecord {
+                principal_id: "",
+                display_name: "Zoë 🦦",
+                group_ids: vec![],
+                outcome: Outcome::Denied,
+                reason: "no_authorised_provider",
+                status: 0,
+                attempts: vec![],
+                ..sample()
+            },
+        ];
+        for record in cases {
+            let mut bytes = encoded(&record);
+            bytes.extend_from_slice(b"next");
+            let (decoded, rest) = ExchangeRecord::decode(&bytes).unwrap();
+            assert_eq!(decoded, record);
+            assert_eq!(rest, b"next");
+        }
+    }
+
+    #[test]
+    fn cut_short_or_damaged_bytes_are_an_error() {
+        let bytes = encoded(&sample());
+        for end in 0..bytes.len() {
+            assert_eq!(ExchangeRecord::decode(&bytes[..end]), Err(RecordError));
+        }
+        // A length that promises one byte more than the fields take.
+        let (length, fields) = take_length(&bytes).unwrap();
+        let mut longer = vec![(length + 1) as u8 | 0x80, ((length + 1) >> 7) as u8];
+        longer.extend_from_slice(fields);
+        longer.push(0);
+        assert_eq!(ExchangeRecord::decode(&longer), Err(RecordError));
+        assert_eq!(ExchangeRecord::decode(&[0xff; 64]), Err(RecordError));
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        for (text, limit, expected) in [
+            ("abc", 3, "abc"),
+            ("abc", 2, "ab"),
+            ("aé", 2, "a"),
+            ("🦦🦦", 7, "🦦"),
+            ("🦦", 3, ""),
+        ] {
+            assert_eq!(cut(text, limit), expected);
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! Every section of the file: each key with its default, its range and what it means.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    AdminConfig, AdmissionMode, Config, Driver, EndpointConfig, EndpointTls, MasterKeySource,
+    OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig,
+    WorkersConfig,
+    reader::Reader,
+    value::{Listen, MaybeDuration, Port, Size, StaticSource},
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// More workers than this is a typing mistake.
+const WORKERS_MAX: usize = 1024;
+
+/// Reads all sections, in the order in which the example file shows them.
+pub(super) fn read(reader: &mut Reader<'_>) -> Config {
+    let endpoint = endpoint(reader);
+    let overlay = overlay(reader);
+    reader.get(
+        "identity",
+        "source",
+        StaticSource,
+        "Where peers and groups come from. \"static\": kept by `keyway peers` and the API.",
+    );
+    Config {
+        endpoint,
+        overlay,
+        admission: admission(reader),
+        admin: admin(reader),
+        telemetry: telemetry(reader),
+        store: store(reader),
+        usage: usage(reader),
+        secrets: secrets(reader),
+        workers: workers(reader),
+        timeouts: timeouts(reader),
+    }
+}
+
+fn endpoint(reader: &mut Reader<'_>) -> EndpointConfig {
+    const SECTION: &str = "endpoint";
+    let domain = reader.get(
+        SECTION,
+        "domain",
+        "keyway.internal".to_owned(),
+        "The endpoint's generated name is `adjective-noun.<domain>`.",
+    );
+    let name = reader.get_optional(
+        SECTION,
+        "name",
+        "llm.example.com".to_owned(),
+        "Claims this host name; otherwise one is generated with the first provider.",
+    );
+    let Port(port) = reader.get(SECTION, "port", Port(443), "Agents connect here with TLS.");
+    let plain_port = reader.get_optional(
+        SECTION,
+        "plain_port",
+        Port(80),
+        "Also serve plain HTTP inside the tunnel on this port.",
+    );
+    let certificate = reader.get_optional(
+        SECTION,
+        "tls_certificate",
+        PathBuf::from("/etc/keyway/endpoint.pem"),
+        "PEM chain and key of the endpoint, read again when they change.\nLeft out, the node's own CA issues the certificate.",
+    );
+    let key = reader.get_optional(
+        SECTION,
+        "tls_key",
+        PathBuf::from("/etc/keyway/endpoint.key"),
+        "",
+    );
+    let tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => EndpointTls::Files { certificate, key },
+        (None, None) => EndpointTls::InternalCa,
+        (Some(_), None) => {
+            half_given(reader, "tls_certificate", "tls_key");
+            EndpointTls::InternalCa
+        }
+        (None, Some(_)) => {
+            half_given(reader, "tls_key", "tls_certificate");
+            EndpointTls::InternalCa
+        }
+    };
+    EndpointConfig {
+        domain,
+        name,
+        tls,
+        port,
+        plain_port: plain_port.map(|Port(port)| port),
+    }
+}
+
+fn half_given(reader: &mut Reader<'_>, given: &str, missing: &str) {
+    // A file that was given and refused has its own mistake already.
+    if !reader.is_given("endpoint", missing) {
+        reader.refuse(
+            "endpoint",
+            given,
+            format!("goes together with `{missing}`"),
+            "give both, or neither for a certificate of the node's own CA",
+        );
+    }
+}
+
+fn overlay(reader: &mut Reader<'_>) -> OverlayConfig {
+    const SECTION: &str = "overlay";
+    OverlayConfig {
+        interface: reader.get(
+            SECTION,
+            "interface",
+            "wt0".to_owned(),
+            "The overlay's device: listeners are bound to it.",
+        ),
+        addresses: reader.get(
+            SECTION,
+            "addresses",
+            Vec::new(),
+            "Addresses to listen on; empty means every address of the device.",
+        ),
+    }
+}
+
+fn admission(reader: &mut Reader<'_>) -> AdmissionMode {
+    reader.get(
+        "admission",
+        "mode",
+        AdmissionMode::Preferred,
+        "The kernel program in front: \"required\" (no start without it), \"preferred\" or \"off\".",
+    )
+}
+
+fn admin(reader: &mut Reader<'_>) -> AdminConfig {
+    const SECTION: &str = "admin";
+    let Listen(listen) = reader.get(
+        SECTION,
+        "listen",
+        Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9470)))),
+        "TCP address of API and dashboard, or \"off\"; callers need a token.",
+    );
+    AdminConfig {
+        socket: reader.get(
+            SECTION,
+            "socket",
+            PathBuf::from("/run/keyway/admin.sock"),
+            "Unix socket of the management API; root and the service's user need no token there.",
+        ),
+        listen,
+    }
+}
+
+fn telemetry(reader: &mut Reader<'_>) -> TelemetryConfig {
+    let Listen(listen) = reader.get(
+        "telemetry",
+        "listen",
+        Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9471)))),
+        "/metrics, /healthz and /readyz; or \"off\".",
+    );
+    TelemetryConfig { listen }
+}
+
+fn store(reader: &mut Reader<'_>) -> StoreConfig {
+    const SECTION: &str = "store";
+    let path = reader.get(
+        SECTION,
+        "path",
+        PathBuf::from("/var/lib/keyway/store"),
+        "Directory of providers, policies, peers and settings.",
+    );
+    let Size(free_bytes_min) = reader.get_in(
+        SECTION,
+        "free_bytes_min",
+        Size(64 * MIB),
+        Size(MIB)..=Size(1024 * GIB),
+        "Changes are refused below this much free space.",
+    );
+    StoreConfig {
+        path,
+        free_bytes_min,
+    }
+}
+
+fn usage(reader: &mut Reader<'_>) -> UsageConfig {
+    const SECTION: &str = "usage";
+    UsageConfig {
+        path: reader.get(
+            SECTION,
+            "path",
+            PathBuf::from("/var/lib/keyway/usage"),
+            "Directory of the usage and access log.",
+        ),
+        flush_interval: reader.get_in(
+            SECTION,
+            "flush_interval",
+            Duration::from_millis(50),
+            Duration::from_millis(1)..=Duration::from_secs(10),
+            "A record is on disk at most this long after its exchange ended.",
+        ),
+        queue_batches_limit: reader.get_in(
+            SECTION,
+            "queue_batches_limit",
+            256,
+            1..=65_536,
+            "Batches of records that may wait for the disk, per worker.",
+        ),
+    }
+}
+
+fn secrets(reader: &mut Reader<'_>) -> SecretsConfig {
+    const SECTION: &str = "secrets";
+    let file = reader.get_optional(
+        SECTION,
+        "master_key_file",
+        PathBuf::from(MASTER_KEY_FILE),
+        "Provider keys are sealed under a master key: one of these three.\nA file with 32 bytes in base64, mode 0600, made at the first start (the default):",
+    );
+    let credential = reader.get_optional(
+        SECTION,
+        "master_key_credential",
+        "keyway-master-key".to_owned(),
+        "A systemd credential of this name (LoadCredentialEncrypted=):",
+    );
+    let passphrase = reader.get_optional(
+        SECTION,
+        "master_key_passphrase_file",
+        PathBuf::from("/etc/keyway/passphrase"),
+        "A file with a passphrase:",
+    );
+    let given: Vec<_> = [
+        "master_key_file",
+        "master_key_credential",
+        "master_key_passphrase_file",
+    ]
+    .into_iter()
+    .filter(|key| reader.is_given(SECTION, key))
+    .collect();
+    for key in given.iter().skip(1) {
+        reader.refuse(
+            SECTION,
+            key,
+            format!("`{}` is given too", given[0]),
+            "keep one source of the master key",
+        );
+    }
+    let master_key = match (file, credential, passphrase) {
+        (_, Some(name), _) => MasterKeySource::SystemdCredential(name),
+        (_, None, Some(path)) => MasterKeySource::PassphraseFile(path),
+        (Some(path), None, None) => MasterKeySource::File(path),
+        (None, None, None) => MasterKeySource::File(PathBuf::from(MASTER_KEY_FILE)),
+    };
+    SecretsConfig { master_key }
+}
+
+const MASTER_KEY_FILE: &str = "/var/lib/keyway/master.key";
+
+fn workers(reader: &mut Reader<'_>) -> WorkersConfig {
+    const SECTION: &str = "workers";
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Optional, so that the example file does not depend on the machine that made it.
+    let count = reader.get_optional(SECTION, "count", 4, "One per core when left out.");
+    if count.is_some_and(|count| !(1..=WORKERS_MAX).contains(&count)) {
+        reader.refuse(
+            SECTION,
+            "count",
+            "is out of range",
+            format!("use a number from 1 to {WORKERS_MAX}, or leave it out for one per core"),
+        );
+    }
+    WorkersConfig {
+        count: count.unwrap_or(cores),
+        driver: reader.get(
+            SECTION,
+            "driver",
+            Driver::Auto,
+            "\"io_uring\", \"epoll\", or \"auto\": io_uring where it works.",
+        ),
+        pin: reader.get(SECTION, "pin", true, "Pin each worker to its core."),
+        connections_limit: reader.get_in(
+            SECTION,
+            "connections_limit",
+            16_384,
+            1..=1_048_576,
+            "Open agent connections per worker.",
+        ),
+        connections_per_peer_limit: reader.get_in(
+            SECTION,
+            "connections_per_peer_limit",
+            1_024,
+            1..=1_048_576,
+            "Open connections of one peer per worker.",
+        ),
+        exchanges_limit: reader.get_in(
+            SECTION,
+            "exchanges_limit",
+            8_192,
+            1..=1_048_576,
+            "Exchanges in flight per worker.",
+        ),
+        head_bytes_limit: size(
+            reader,
+            "head_bytes_limit",
+            Size(64 * KIB),
+            Size(4 * KIB)..=Size(MIB),
+            "Largest head of a request or a response.",
+        ),
+        body_bytes_limit: size(
+            reader,
+            "body_bytes_limit",
+            Size(32 * MIB),
+            Size(64 * KIB)..=Size(GIB),
+            "Largest JSON request body.",
+        ),
+        held_body_bytes_limit: size(
+            reader,
+            "held_body_bytes_limit",
+            Size(256 * MIB),
+            Size(64 * KIB)..=Size(64 * GIB),
+            "All request bodies that a worker holds.",
+        ),
+    }
+}
+
+fn size(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    default: Size,
+    range: std::ops::RangeInclusive<Size>,
+    doc: &'static str,
+) -> usize {
+    let Size(bytes) = reader.get_in("workers", key, default, range, doc);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn timeouts(reader: &mut Reader<'_>) -> TimeoutsConfig {
+    let mut get =
+        |key, seconds, doc| reader.get("timeouts", key, Duration::from_secs(seconds), doc);
+    let tls_handshake = get("tls_handshake", 5, "Handshake of an agent.");
+    let request_head = get(
+        "request_head",
+        10,
+        "From a request's first byte to the end of its head.",
+    );
+    let request_body_idle = get(
+        "request_body_idle",
+        30,
+        "Between two reads of a request body.",
+    );
+    let keep_alive = get("keep_alive", 90, "An agent's connection without a request.");
+    let response_write_idle = get(
+        "response_write_idle",
+        60,
+        "An agent that takes nothing of its answer.",
+    );
+    let connect = get("connect", 3, "TCP and TLS handshake with a provider.");
+    let first_byte = get(
+        "first_byte",
+        300,
+        "From the request's last byte to the head of the answer.",
+    );
+    let idle = get("idle", 120, "Between two reads of an answer.");
+    let upstream_keep_alive = get(
+        "upstream_keep_alive",
+        60,
+        "An unused connection to a provider.",
+    );
+    let upstream_age_max = get(
+        "upstream_age_max",
+        600,
+        "A connection to a provider takes no new request beyond this age.",
+    );
+    let usage_log_wait = get(
+        "usage_log_wait",
+        2,
+        "A new exchange waits at most this long for the usage log.",
+    );
+    let drain = get(
+        "drain",
+        30,
+        "At shutdown, what runs may finish within this time.",
+    );
+    let MaybeDuration(total) = reader.get(
+        "timeouts",
+        "total",
+        MaybeDuration(None),
+        "The whole exchange, or \"none\": a stream that moves is left alone.",
+    );
+    TimeoutsConfig {
+        tls_handshake,
+        request_head,
+        request_body_idle,
+        keep_alive,
+        response_write_idle,
+        connect,
+        first_byte,
+        idle,
+        total,
+        upstream_keep_alive,
+        upstream_age_max,
+        usage_log_wait,
+        drain,
+    }
+}

@@ -1,0 +1,289 @@
+//! The task that keeps the workers' snapshot current: it watches everything a snapshot is made from,
+//! waits a moment for changes to settle, compiles and publishes. It also frees snapshots that no worker
+//! holds any more, and with them keys that were removed.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::{
+    Compiled, Compiler, Documents, ProviderState, ProviderStatus, SkippedDocument, Surroundings,
+    Unseal, endpoint_names,
+};
+use crate::{
+    control_plane::{
+        catalog::Catalog,
+        resolve::{Answers, Resolver},
+        store::{Revision, Store, StoreError},
+    },
+    handoff::{
+        publish::SnapshotPublisher,
+        snapshot::{Endpoint, Timeouts},
+    },
+};
+
+/// Changes that come together become one snapshot.
+const SETTLE_TIME: Duration = Duration::from_millis(10);
+
+/// How often retired snapshots are looked at.
+const REAP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Pause after the store failed.
+const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// At start, how long the first snapshot may wait for the addresses of providers.
+const FIRST_ANSWERS_WAIT: Duration = Duration::from_secs(2);
+
+/// Makes the endpoint's side of TLS.
+pub trait CertificateSource: Send {
+    /// A configuration whose certificate is good for `names`; ALPN offers `h2` and `http/1.1`.
+    ///
+    /// # Errors
+    /// The previous configuration stays in use; the error is for the operator.
+    fn server_config(&mut self, names: &[Box<str>]) -> anyhow::Result<Arc<ServerConfig>>;
+}
+
+/// Everything a snapshot is made from, and where it comes from. When a sender of one of the watches goes
+/// away, the task ends.
+pub struct BuilderInputs {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<Catalog>,
+    pub unseal: Arc<dyn Unseal>,
+    pub resolver: Resolver,
+    pub certificates: Box<dyn CertificateSource>,
+    /// A change means: ask `certificates` again, though the names are the same.
+    pub certificate_epoch: watch::Receiver<u64>,
+    /// Addresses the endpoint listens on.
+    pub addresses: watch::Receiver<Vec<IpAddr>>,
+    pub timeouts: watch::Receiver<Timeouts>,
+}
+
+/// What the newest snapshot looks like from outside.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotReport {
+    pub snapshot_revision: u64,
+    pub store_revision: Revision,
+    pub names: Vec<Box<str>>,
+    /// Every provider, disabled and skipped ones included.
+    pub providers: Vec<ProviderStatus>,
+    pub skipped: Vec<SkippedDocument>,
+    /// Why the endpoint has no certificate, or an old one.
+    pub certificate_failure: Option<String>,
+}
+
+/// See the module.
+pub struct SnapshotBuilder {
+    inputs: BuilderInputs,
+    answers: watch::Receiver<Arc<Answers>>,
+    compiler: Compiler,
+    publisher: SnapshotPublisher,
+    report: watch::Sender<Arc<SnapshotReport>>,
+    documents: Documents,
+    store_revision: Revision,
+    endpoint: EndpointState,
+}
+
+#[derive(Default)]
+struct EndpointState {
+    names: Vec<Box<str>>,
+    epoch: Option<u64>,
+    tls: Option<Arc<ServerConfig>>,
+    failure: Option<String>,
+}
+
+impl SnapshotBuilder {
+    /// Reads the store and publishes the first snapshot; [`run`](Self::run) keeps it current.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn load(
+        inputs: BuilderInputs,
+        publisher: SnapshotPublisher,
+    ) -> Result<Self, StoreError> {
+        let mut builder = Self {
+            answers: inputs.resolver.answers(),
+            inputs,
+            compiler: Compiler::default(),
+            publisher,
+            report: watch::Sender::new(Arc::default()),
+            documents: Documents::default(),
+            store_revision: 0,
+            endpoint: EndpointState::default(),
+        };
+        builder.read_store().await?;
+        builder.rebuild();
+        if builder.wait_for_answers().await {
+            builder.rebuild();
+        }
+        Ok(builder)
+    }
+
+    pub fn reports(&self) -> watch::Receiver<Arc<SnapshotReport>> {
+        self.report.subscribe()
+    }
+
+    /// Runs until a sender of the inputs goes away.
+    pub async fn run(mut self) {
+        let mut reap = interval(REAP_INTERVAL);
+        reap.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let store = Arc::clone(&self.inputs.store);
+        loop {
+            let watched = tokio::select! {
+                changes = store.changes("", self.store_revision) => match changes {
+                    Ok(_) | Err(StoreError::Compacted(_)) => Ok(()),
+                    Err(error) => {
+                        warn!(%error, "cannot follow the store; the workers keep what they have");
+                        sleep(STORE_RETRY_INTERVAL).await;
+                        continue;
+                    }
+                },
+                changed = self.answers.changed() => changed,
+                changed = self.inputs.addresses.changed() => changed,
+                changed = self.inputs.timeouts.changed() => changed,
+                changed = self.inputs.certificate_epoch.changed() => changed,
+                _ = reap.tick() => {
+                    self.publisher.reap();
+                    continue;
+                }
+            };
+            if watched.is_err() {
+                return;
+            }
+            sleep(SETTLE_TIME).await;
+            if let Err(error) = self.read_store().await {
+                warn!(%error, "cannot read the store; the workers keep what they have");
+                sleep(STORE_RETRY_INTERVAL).await;
+                continue;
+            }
+            self.rebuild();
+        }
+    }
+
+    /// One consistent read of everything: thousands of small documents at most.
+    async fn read_store(&mut self) -> Result<(), StoreError> {
+        let range = self.inputs.store.range("").await?;
+        if range.revision != self.store_revision || self.store_revision == 0 {
+            self.documents = Documents::from_entries(&range.entries);
+            self.store_revision = range.revision;
+        }
+        Ok(())
+    }
+
+    fn rebuild(&mut self) {
+        let addresses = self.inputs.addresses.borrow_and_update().clone();
+        self.endpoint.refresh(
+            endpoint_names(self.documents.settings.as_ref(), &addresses),
+            *self.inputs.certificate_epoch.borrow_and_update(),
+            self.inputs.certificates.as_mut(),
+        );
+        let answers = Arc::clone(&self.answers.borrow_and_update());
+        let Compiled {
+            snapshot,
+            providers,
+            skipped,
+            hosts,
+        } = self.compiler.compile(
+            &self.documents,
+            Surroundings {
+                catalog: &self.inputs.catalog,
+                unseal: self.inputs.unseal.as_ref(),
+                answers: &answers,
+                endpoint: Endpoint {
+                    names: self.endpoint.names.clone(),
+                    tls: self.endpoint.tls.clone(),
+                },
+                timeouts: *self.inputs.timeouts.borrow_and_update(),
+            },
+        );
+        self.inputs.resolver.want(hosts);
+        let report = SnapshotReport {
+            snapshot_revision: snapshot.revision,
+            store_revision: self.store_revision,
+            names: self.endpoint.names.clone(),
+            providers,
+            skipped,
+            certificate_failure: self.endpoint.failure.clone(),
+        };
+        log_changes(&self.report.borrow(), &report);
+        self.publisher.publish(snapshot);
+        self.report.send_replace(Arc::new(report));
+    }
+
+    /// Waits for the hosts that the first compilation found; returns whether any answer came.
+    async fn wait_for_answers(&mut self) -> bool {
+        let hosts: Vec<String> = self
+            .report
+            .borrow()
+            .providers
+            .iter()
+            .filter_map(|provider| provider.host.clone())
+            .collect();
+        if hosts.is_empty() {
+            return false;
+        }
+        let all = |answers: &Arc<Answers>| hosts.iter().all(|host| answers.contains_key(host));
+        // Late answers come through `run`.
+        let _ = timeout(FIRST_ANSWERS_WAIT, self.answers.wait_for(all)).await;
+        !self.answers.borrow().is_empty()
+    }
+}
+
+impl EndpointState {
+    fn refresh(
+        &mut self,
+        names: Vec<Box<str>>,
+        epoch: u64,
+        certificates: &mut dyn CertificateSource,
+    ) {
+        if names.is_empty() || (self.names == names && self.epoch == Some(epoch)) {
+            self.names = names;
+            return;
+        }
+        self.names = names;
+        self.epoch = Some(epoch);
+        match certificates.server_config(&self.names) {
+            Ok(tls) => {
+                self.tls = Some(tls);
+                self.failure = None;
+            }
+            Err(error) => {
+                let failure = format!("{error:#}");
+                warn!(failure, "cannot renew the endpoint's certificate");
+                self.failure = Some(failure);
+            }
+        }
+    }
+}
+
+/// Says what an operator should know, once: when it changes.
+fn log_changes(before: &SnapshotReport, after: &SnapshotReport) {
+    for status in &after.providers {
+        let old = before.providers.iter().find(|old| old.id == status.id);
+        if old.is_some_and(|old| old.state == status.state) {
+            continue;
+        }
+        let (id, name) = (&status.id, &status.name);
+        match &status.state {
+            ProviderState::Ready { addresses } => info!(id, name, ?addresses, "provider is ready"),
+            ProviderState::Disabled => info!(id, name, "provider is disabled"),
+            ProviderState::Unreachable(problem) => {
+                warn!(id, name, %problem, "provider cannot be reached");
+            }
+            ProviderState::Skipped(problem) => warn!(id, name, %problem, "provider is left out"),
+        }
+    }
+    for document in &after.skipped {
+        if !before.skipped.contains(document) {
+            warn!(
+                key = document.key,
+                reason = document.reason,
+                "a document is left out"
+            );
+        }
+    }
+}

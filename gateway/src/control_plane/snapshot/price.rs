@@ -1,0 +1,58 @@
+//! An operator's prices over the catalog's: each rate that is given replaces the list price's.
+
+use std::collections::HashMap;
+
+use super::Problem;
+use crate::{
+    control_plane::{
+        catalog::{CatalogEntry, rate},
+        resource::ModelDoc,
+    },
+    handoff::snapshot::{Models, NanoUsdPerMillion, Price},
+};
+
+/// The models of a provider with their prices. A model without any known price has all rates at zero.
+pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, Problem> {
+    let mut listed = HashMap::with_capacity(docs.len());
+    for doc in docs {
+        let price = price(doc, entry.price(&doc.id)).map_err(|error| Problem::Price {
+            model: doc.id.clone(),
+            reason: error.to_string(),
+        })?;
+        listed.insert(doc.id.as_str().into(), price);
+    }
+    Ok(Models {
+        listed,
+        defaults: entry.prices(),
+    })
+}
+
+fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Price, rate::RateError> {
+    let read = |rate: &Option<serde_json::Number>| rate.as_ref().map(rate::from_per_1k).transpose();
+    let input = read(&doc.input_per_1k)?;
+    let output = read(&doc.output_per_1k)?;
+    // Two names for one rate: OpenAI's shape and Anthropic's.
+    let cache_read = read(&doc.cached_input_per_1k)?.or(read(&doc.cache_read_per_1k)?);
+    let cache_write = read(&doc.cache_creation_per_1k)?;
+
+    let mut price = list_price.cloned().unwrap_or_default();
+    if input.is_some() || output.is_some() {
+        // The operator's price is for every length.
+        price.long_context = None;
+    }
+    price.input = input.unwrap_or(price.input);
+    price.output = output.unwrap_or(price.output);
+    if let Some(rate) = cache_read {
+        price.cache_read = discount(rate);
+    }
+    if let Some(rate) = cache_write {
+        price.cache_write = discount(rate);
+        price.cache_write_long = discount(rate);
+    }
+    Ok(price)
+}
+
+/// A cache rate of 0 means no discount: billed like input (NetBird's rule).
+fn discount(rate: NanoUsdPerMillion) -> Option<NanoUsdPerMillion> {
+    (rate.0 > 0).then_some(rate)
+}
