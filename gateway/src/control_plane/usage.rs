@@ -1,1 +1,183 @@
-//! (being written)
+//! Usage and access log: what the workers recorded, made durable, indexed and queried.
+//!
+//! `writer` puts batches into the spool (one durable row each), `indexer` turns them into the rows and
+//! sums of the index, readers ask the index. Both are threads of their own; neither is ever waited for
+//! by a worker. Each SQLite file has one thread that writes it.
+
+mod index;
+mod indexer;
+mod pool;
+mod rollup;
+mod schema;
+mod spool;
+mod status;
+mod sweep;
+mod writer;
+
+mod access_log;
+mod filter;
+mod money;
+mod overview;
+mod sessions;
+
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use crate::handoff::queue::RecordReceiver;
+
+pub use access_log::{AccessLogEntry, AttemptEntry, Page};
+pub use filter::{
+    AccessLogQuery, Decision, Granularity, LogFilter, LogSort, OverviewQuery, QueryError,
+    SessionQuery, SessionSort, SortOrder,
+};
+pub use money::NanoUsd;
+pub use overview::{Sums, TotalBy, UsageBucket, UsageTotal};
+pub use pool::UsageReader;
+pub use sessions::SessionEntry;
+pub use status::{Health, UsageStatus};
+
+use self::{indexer::Indexer, pool::ReadPool, schema::Index, spool::Spool, writer::Writer};
+
+const SPOOL_FILE: &str = "spool.db";
+const INDEX_FILE: &str = "usage.db";
+
+/// What the spool may take on disk. When indexing cannot go on for so long that this fills, the writer
+/// waits, the queue fills and new exchanges are refused.
+const SPOOL_BYTES_LIMIT: u64 = 16 << 30;
+
+/// The running usage log.
+pub struct UsageLog {
+    status: Arc<UsageStatus>,
+    settings: Arc<LogSettings>,
+    reader: UsageReader,
+    writer: writer::WriterHandle,
+    indexer: JoinHandle<()>,
+}
+
+/// What an operator may change while the log runs.
+struct LogSettings {
+    /// Whether rows are kept per exchange; sums are always kept.
+    collect: AtomicBool,
+    /// 0 keeps rows for ever.
+    retention_days: AtomicU32,
+    stop: AtomicBool,
+}
+
+/// Days rows are kept for unless [`UsageLog::set_retention_days`] says otherwise.
+pub const RETENTION_DAYS_DEFAULT: u32 = 30;
+
+/// What was left when the log stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopReport {
+    /// Records taken from the workers that could not be made durable before the deadline.
+    pub records_lost: u64,
+}
+
+impl UsageLog {
+    /// Opens or makes both files in `directory` and starts the threads. Batches that an earlier process
+    /// left in the spool are indexed first.
+    pub fn start(directory: &Path, receiver: RecordReceiver) -> Result<Self, UsageError> {
+        Self::start_limited(directory, receiver, SPOOL_BYTES_LIMIT)
+    }
+
+    fn start_limited(
+        directory: &Path,
+        receiver: RecordReceiver,
+        spool_bytes_limit: u64,
+    ) -> Result<Self, UsageError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        let spool = Spool::open(&directory.join(SPOOL_FILE), spool_bytes_limit)?;
+        let index = Index::open(&directory.join(INDEX_FILE))?;
+        let status = Arc::new(UsageStatus::default());
+        let settings = Arc::new(LogSettings {
+            collect: AtomicBool::new(true),
+            retention_days: AtomicU32::new(RETENTION_DAYS_DEFAULT),
+            stop: AtomicBool::new(false),
+        });
+        let reader = UsageReader::new(ReadPool::new(directory.join(INDEX_FILE)));
+        let indexer = Indexer::new(
+            spool.reader()?,
+            index,
+            Arc::clone(&settings),
+            Arc::clone(&status),
+        )
+        .spawn()?;
+        let writer = Writer::new(
+            spool,
+            receiver,
+            indexer.thread().clone(),
+            Arc::clone(&status),
+        )
+        .spawn()?;
+        Ok(Self {
+            status,
+            settings,
+            reader,
+            writer,
+            indexer,
+        })
+    }
+
+    pub fn status(&self) -> Arc<UsageStatus> {
+        Arc::clone(&self.status)
+    }
+
+    /// Queries; cheap to clone. Its functions block on the disk: call them in `spawn_blocking`.
+    pub fn reader(&self) -> UsageReader {
+        self.reader.clone()
+    }
+
+    /// Whether a row is kept per exchange from the next batch on. Sums are kept either way.
+    pub fn set_log_collection(&self, collect: bool) {
+        self.settings.collect.store(collect, Ordering::Relaxed);
+    }
+
+    /// Rows older than this are deleted within the hour; 0 keeps them. Sums are never deleted.
+    pub fn set_retention_days(&self, days: u32) {
+        self.settings.retention_days.store(days, Ordering::Relaxed);
+        self.indexer.thread().unpark();
+    }
+
+    /// Makes everything durable that the workers handed over, then stops both threads. To be called
+    /// after the workers ended (their senders hand over the rest when they are dropped). Blocks until
+    /// `deadline` at most, but for one transaction. What is not indexed yet is indexed at the next start.
+    pub fn flush_and_stop(self, deadline: Instant) -> StopReport {
+        let report = self.writer.stop(deadline);
+        self.settings.stop.store(true, Ordering::Relaxed);
+        self.indexer.thread().unpark();
+        self.indexer
+            .join()
+            .expect("the indexer turns errors into its status");
+        report
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    #[error("usage log: {0}")]
+    Io(#[from] io::Error),
+    #[error("usage log: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("usage log: {file} was written by a newer version (schema {found}, known {known})")]
+    NewerSchema {
+        file: &'static str,
+        found: i64,
+        known: i64,
+    },
+}
+
+#[cfg(test)]
+mod tests;

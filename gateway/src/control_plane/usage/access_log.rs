@@ -1,0 +1,309 @@
+//! Single rows: one page of the access log, and the rows that came after a given one.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params_from_iter, types::Value};
+use serde::Serialize;
+
+use super::{
+    UsageError, UsageReader,
+    filter::{AccessLogQuery, Condition, LogFilter, LogSort, SortOrder},
+    money::NanoUsd,
+};
+use crate::handoff::record::Outcome;
+
+/// What `service_id` says: the node is one service.
+const SERVICE_ID: &str = "keyway";
+/// Rows of one call of [`UsageReader::follow`].
+const FOLLOWED_MAX: usize = 1000;
+
+/// A page of a list in NetBird's envelope.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page<T> {
+    pub data: Vec<T>,
+    /// From 1 on.
+    pub page: u32,
+    pub page_size: u32,
+    /// All that match, not only on this page.
+    pub total_records: u64,
+    pub total_pages: u64,
+}
+
+impl<T> Page<T> {
+    pub(super) fn new(data: Vec<T>, page: u32, page_size: u32, total_records: u64) -> Self {
+        Self {
+            data,
+            page,
+            page_size,
+            total_records,
+            total_pages: total_records.div_ceil(u64::from(page_size.max(1))),
+        }
+    }
+}
+
+/// One exchange: NetBird's fields first, then what this node adds.
+///
+/// Token counts follow OpenTelemetry for every provider: `input_tokens` includes the cached ones
+/// (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and
+/// `cache_creation_tokens` are parts of it and `total_tokens` is input plus output.
+/// `input_cost_usd` is the cost of the uncached part; the four parts add up to `cost_usd`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AccessLogEntry {
+    pub id: String,
+    pub service_id: &'static str,
+    /// Start of the exchange, RFC 3339 with microseconds.
+    pub timestamp: String,
+    /// Sent to the agent; 0 when it was gone before.
+    pub status_code: u16,
+    pub duration_ms: u64,
+    pub user_id: String,
+    pub source_ip: String,
+    pub method: String,
+    /// As the agent addressed the endpoint.
+    pub host: String,
+    pub path: String,
+    /// The vendor dialect of the request.
+    pub provider: String,
+    pub model: String,
+    pub session_id: String,
+    pub resolved_provider_id: String,
+    pub selected_policy_id: String,
+    /// `deny` when policy refused, else `allow`.
+    pub decision: &'static str,
+    /// NetBird's code when `decision` is `deny`, else empty.
+    pub deny_reason: String,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+    pub cached_input_tokens: u64,
+    pub cache_creation_tokens: u64,
+    pub input_cost_usd: NanoUsd,
+    pub cached_input_cost_usd: NanoUsd,
+    pub cache_creation_cost_usd: NanoUsd,
+    pub output_cost_usd: NanoUsd,
+    pub cost_usd: NanoUsd,
+    pub cache_cost_usd: NanoUsd,
+    pub stream: bool,
+    /// All groups of the caller at that time.
+    pub group_ids: Vec<String>,
+
+    /// Order in which rows became visible; what [`UsageReader::follow`] goes by.
+    pub sequence: i64,
+    pub display_name: String,
+    pub peer_id: String,
+    pub catalog_id: String,
+    pub dialect: String,
+    pub operation: String,
+    /// How the exchange ended; see [`Outcome`].
+    pub outcome: &'static str,
+    /// Why it did not end well; empty when it did.
+    pub reason: String,
+    /// 10, 11 or 20.
+    pub http_version: u8,
+    /// `null` when no content came.
+    pub time_to_first_token_ms: Option<f64>,
+    /// The node's own share of the time before the first byte went upstream.
+    pub overhead_us: u64,
+    /// Part of `output_tokens`.
+    pub reasoning_tokens: u64,
+    /// No price was known for the model; the cost is zero for that reason.
+    pub unpriced: bool,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub attempts: Vec<AttemptEntry>,
+}
+
+/// One try on one target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptEntry {
+    pub target_id: u64,
+    /// 0 when a pooled connection was used.
+    pub connect_us: u64,
+    /// 0 when no answer came.
+    pub status_code: u16,
+}
+
+impl UsageReader {
+    /// One page of the access log. Counting all matches costs a scan of what the filter leaves.
+    pub fn access_log(&self, query: &AccessLogQuery) -> Result<Page<AccessLogEntry>, UsageError> {
+        let connection = self.connection()?;
+        let condition = query.filter.on_rows();
+        let total = connection
+            .prepare_cached(&format!(
+                "SELECT count(*) FROM access_log WHERE {}",
+                condition.sql()
+            ))?
+            .query_row(params_from_iter(&condition.values), |row| row.get(0))?;
+        let key = match query.sort {
+            LogSort::Timestamp => "started_at_us",
+            LogSort::Model => "model",
+            LogSort::Provider => "dialect",
+            LogSort::StatusCode => "status",
+            LogSort::Duration => "duration_us",
+            LogSort::CostUsd => "input_cost + cache_read_cost + cache_creation_cost + output_cost",
+            LogSort::TotalTokens => "input_tokens + output_tokens",
+            LogSort::UserId => "user_id",
+            LogSort::Decision => "outcome = 1",
+        };
+        let order = direction(query.order);
+        let entries = select_entries(
+            &connection,
+            "access_log",
+            &condition,
+            &format!("ORDER BY {key} {order}, sequence {order} LIMIT ? OFFSET ?"),
+            [
+                Value::Integer(i64::from(query.page_size)),
+                Value::Integer(i64::from(query.page_size) * (i64::from(query.page) - 1)),
+            ],
+        )?;
+        Ok(Page::new(entries, query.page, query.page_size, total))
+    }
+
+    /// Rows that became visible after `sequence`, oldest first, a bounded number of them: for a live
+    /// tail, called again with the last row's `sequence`.
+    pub fn follow(
+        &self,
+        sequence: i64,
+        filter: &LogFilter,
+    ) -> Result<Vec<AccessLogEntry>, UsageError> {
+        let connection = self.connection()?;
+        let mut condition = filter.on_rows();
+        condition.and("sequence > ?", [Value::Integer(sequence)]);
+        select_entries(
+            &connection,
+            // By primary key: the tail is short, what the filter's own indexes lead to is not.
+            "access_log NOT INDEXED",
+            &condition,
+            "ORDER BY sequence LIMIT ?",
+            [Value::Integer(FOLLOWED_MAX as i64)],
+        )
+    }
+
+    /// Where a live tail of what is yet to come begins.
+    pub fn last_sequence(&self) -> Result<i64, UsageError> {
+        let connection = self.connection()?;
+        let last = connection
+            .prepare_cached("SELECT coalesce(max(sequence), 0) FROM access_log")?
+            .query_row([], |row| row.get(0))?;
+        Ok(last)
+    }
+}
+
+pub(super) fn direction(order: SortOrder) -> &'static str {
+    match order {
+        SortOrder::Ascending => "ASC",
+        SortOrder::Descending => "DESC",
+    }
+}
+
+const COLUMNS: &str =
+    "id, started_at_us, status, duration_us, user_id, source_ip, method, host, path,
+     dialect, model, session_id, provider_id, policy_id, outcome, reason, input_tokens,
+     output_tokens, cache_read_tokens, cache_creation_tokens + cache_creation_long_tokens,
+     input_cost, cache_read_cost, cache_creation_cost, output_cost, stream,
+     (SELECT group_ids FROM group_set WHERE group_set.id = access_log.group_set), sequence,
+     display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
+     overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts";
+
+/// Rows of `table` that meet `condition`; `table` and `tail` are our own text, `values` the parameters
+/// of the latter.
+pub(super) fn select_entries<const N: usize>(
+    connection: &Connection,
+    table: &str,
+    condition: &Condition,
+    tail: &str,
+    values: [Value; N],
+) -> Result<Vec<AccessLogEntry>, UsageError> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM {table} WHERE {} {tail}",
+        condition.sql()
+    ))?;
+    let values = params_from_iter(condition.values.iter().chain(&values));
+    let entries = select.query_map(values, entry)?;
+    Ok(entries.collect::<Result<_, _>>()?)
+}
+
+/// Reads one row of [`COLUMNS`].
+fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
+    let outcome: usize = row.get(14)?;
+    let denied = outcome == Outcome::Denied as usize;
+    let reason: String = row.get(15)?;
+    let dialect: String = row.get(9)?;
+    let (input_tokens, output_tokens): (u64, u64) = (row.get(16)?, row.get(17)?);
+    let [input, cache_read, cache_creation, output] =
+        [row.get(20)?, row.get(21)?, row.get(22)?, row.get(23)?];
+    let time_to_first_token_us: u32 = row.get::<_, i64>(32)?.try_into().unwrap_or(u32::MAX);
+    Ok(AccessLogEntry {
+        id: row.get(0)?,
+        service_id: SERVICE_ID,
+        timestamp: timestamp(row.get(1)?),
+        status_code: row.get(2)?,
+        duration_ms: row.get::<_, u64>(3)? / 1000,
+        user_id: row.get(4)?,
+        source_ip: row.get(5)?,
+        method: row.get(6)?,
+        host: row.get(7)?,
+        path: row.get(8)?,
+        provider: dialect.clone(),
+        model: row.get(10)?,
+        session_id: row.get(11)?,
+        resolved_provider_id: row.get(12)?,
+        selected_policy_id: row.get(13)?,
+        decision: if denied { "deny" } else { "allow" },
+        deny_reason: if denied {
+            format!("llm_policy.{reason}")
+        } else {
+            String::new()
+        },
+        input_tokens,
+        output_tokens,
+        total_tokens: input_tokens + output_tokens,
+        cached_input_tokens: row.get(18)?,
+        cache_creation_tokens: row.get(19)?,
+        input_cost_usd: NanoUsd(input),
+        cached_input_cost_usd: NanoUsd(cache_read),
+        cache_creation_cost_usd: NanoUsd(cache_creation),
+        output_cost_usd: NanoUsd(output),
+        cost_usd: NanoUsd(input + cache_read + cache_creation + output),
+        cache_cost_usd: NanoUsd(cache_read + cache_creation),
+        stream: row.get(24)?,
+        group_ids: from_json(row.get(25)?),
+        sequence: row.get(26)?,
+        display_name: row.get(27)?,
+        peer_id: row.get(28)?,
+        catalog_id: row.get(29)?,
+        dialect,
+        operation: row.get(30)?,
+        outcome: Outcome::ALL
+            .get(outcome)
+            .map_or("", |outcome| outcome.code()),
+        reason,
+        http_version: row.get(31)?,
+        time_to_first_token_ms: (time_to_first_token_us > 0)
+            .then(|| f64::from(time_to_first_token_us) / 1000.0),
+        overhead_us: row.get(33)?,
+        reasoning_tokens: row.get(34)?,
+        unpriced: row.get(35)?,
+        request_bytes: row.get(36)?,
+        response_bytes: row.get(37)?,
+        attempts: from_json::<(u64, u64, u16)>(row.get(38)?)
+            .into_iter()
+            .map(|(target_id, connect_us, status_code)| AttemptEntry {
+                target_id,
+                connect_us,
+                status_code,
+            })
+            .collect(),
+    })
+}
+
+pub(super) fn timestamp(us: i64) -> String {
+    Timestamp::from_microsecond(us)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
+}
+
+/// A JSON array that the indexer wrote; what cannot be read is left out.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(json: Option<String>) -> Vec<T> {
+    json.and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_default()
+}

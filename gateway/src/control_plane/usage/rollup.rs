@@ -1,0 +1,135 @@
+//! Sums per hour and day × (user, group set, provider, model): added up in memory for one transaction,
+//! then added to the tables.
+
+use std::collections::HashMap;
+
+use rusqlite::{Transaction, params};
+
+use super::{UsageError, index::clamp};
+use crate::handoff::record::{ExchangeRecord, Outcome};
+
+pub(super) const SECONDS_PER_HOUR: i64 = 3600;
+pub(super) const SECONDS_PER_DAY: i64 = 24 * SECONDS_PER_HOUR;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// Unix time in whole units of `seconds`, rounded down.
+pub(super) fn period(us: i64, seconds: i64) -> i64 {
+    us.div_euclid(seconds * MICROS_PER_SECOND)
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key<'a> {
+    hour: i64,
+    user_id: &'a str,
+    group_set: i64,
+    provider_id: &'a str,
+    model: &'a str,
+}
+
+/// Columns in the order of the tables.
+const SUMS: usize = 12;
+
+/// The sums of one transaction.
+#[derive(Default)]
+pub(super) struct Rollup<'a> {
+    hours: HashMap<Key<'a>, [i64; SUMS]>,
+}
+
+impl<'a> Rollup<'a> {
+    pub(super) fn add(&mut self, record: &ExchangeRecord<'a>, group_set: i64) {
+        let nothing_used = record.usage.is_zero() && record.cost.total() == 0;
+        let key = Key {
+            hour: period(record.started_at_us, SECONDS_PER_HOUR),
+            user_id: record.principal_id,
+            group_set,
+            provider_id: record.provider_id,
+            model: if nothing_used { "" } else { record.model },
+        };
+        let (usage, cost) = (&record.usage, &record.cost);
+        let values = [
+            1,
+            i64::from(record.outcome == Outcome::Denied),
+            i64::from(!matches!(
+                record.outcome,
+                Outcome::Answered | Outcome::Denied
+            )),
+            i64::from(record.unpriced),
+            clamp(usage.input_tokens),
+            clamp(usage.output_tokens),
+            clamp(usage.cache_read_input_tokens),
+            clamp(usage.cache_creation_input_tokens)
+                + clamp(usage.cache_creation_long_input_tokens),
+            clamp(cost.input),
+            clamp(cost.cache_read),
+            clamp(cost.cache_creation),
+            clamp(cost.output),
+        ];
+        let sums = self.hours.entry(key).or_insert([0; SUMS]);
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+
+    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), UsageError> {
+        let mut hour = transaction.prepare_cached(&upsert("usage_hour"))?;
+        let mut day = transaction.prepare_cached(&upsert("usage_day"))?;
+        for (key, s) in &self.hours {
+            for (statement, period) in [(&mut hour, key.hour), (&mut day, key.hour.div_euclid(24))]
+            {
+                statement.execute(params![
+                    period,
+                    key.user_id,
+                    key.group_set,
+                    key.provider_id,
+                    key.model,
+                    s[0],
+                    s[1],
+                    s[2],
+                    s[3],
+                    s[4],
+                    s[5],
+                    s[6],
+                    s[7],
+                    s[8],
+                    s[9],
+                    s[10],
+                    s[11],
+                ])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `table` is one of our own two names.
+fn upsert(table: &str) -> String {
+    format!(
+        "INSERT INTO {table} VALUES
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+         ON CONFLICT DO UPDATE SET
+             requests = requests + excluded.requests,
+             denied = denied + excluded.denied,
+             failed = failed + excluded.failed,
+             unpriced = unpriced + excluded.unpriced,
+             input_tokens = input_tokens + excluded.input_tokens,
+             output_tokens = output_tokens + excluded.output_tokens,
+             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+             cache_creation_tokens = cache_creation_tokens + excluded.cache_creation_tokens,
+             input_cost = input_cost + excluded.input_cost,
+             cache_read_cost = cache_read_cost + excluded.cache_read_cost,
+             cache_creation_cost = cache_creation_cost + excluded.cache_creation_cost,
+             output_cost = output_cost + excluded.output_cost"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_round_down_also_before_1970() {
+        for (us, expected) in [(0, 0), (-1, -1), (3_600_000_000, 1), (3_599_999_999, 0)] {
+            assert_eq!(period(us, SECONDS_PER_HOUR), expected);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Opening SQLite files, their migrations, and the tables of the index.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, params};
+
+use super::UsageError;
+
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a write-ahead log is cut back to after a checkpoint.
+const WAL_BYTES_KEPT: i64 = 64 << 20;
+/// Page cache of a writing connection in KiB: the hot leaves of all secondary indexes.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// `access_log.sequence` orders rows by the time they were indexed; `id` is the record's own.
+/// Groups are kept as sets: a set is stored once, rows and sums name it by number, and "member of any
+/// of these groups" is one look-up that cannot count an exchange twice.
+/// Sums have the key (period, user, group set, provider, model); an exchange without usage is summed
+/// under the empty model, so that invented model names make no rows.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE access_log (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        started_at_us INTEGER NOT NULL,
+        duration_us INTEGER NOT NULL,
+        time_to_first_token_us INTEGER NOT NULL,
+        overhead_us INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        display_name TEXT NOT NULL,
+        peer_id TEXT NOT NULL,
+        group_set INTEGER NOT NULL,
+        source_ip TEXT NOT NULL,
+        method TEXT NOT NULL,
+        host TEXT NOT NULL,
+        path TEXT NOT NULL,
+        http_version INTEGER NOT NULL,
+        status INTEGER NOT NULL,
+        outcome INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        dialect TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        model TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        provider_id TEXT NOT NULL,
+        catalog_id TEXT NOT NULL,
+        policy_id TEXT NOT NULL,
+        stream INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_creation_tokens INTEGER NOT NULL,
+        cache_creation_long_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        input_cost INTEGER NOT NULL,
+        cache_read_cost INTEGER NOT NULL,
+        cache_creation_cost INTEGER NOT NULL,
+        output_cost INTEGER NOT NULL,
+        unpriced INTEGER NOT NULL,
+        request_bytes INTEGER NOT NULL,
+        response_bytes INTEGER NOT NULL,
+        attempts TEXT NOT NULL
+    );
+    CREATE INDEX access_log_started ON access_log (started_at_us);
+    CREATE INDEX access_log_user ON access_log (user_id, started_at_us);
+    CREATE INDEX access_log_provider ON access_log (provider_id, started_at_us);
+    CREATE INDEX access_log_model ON access_log (model, started_at_us);
+    CREATE INDEX access_log_session ON access_log (session_id, started_at_us)
+        WHERE session_id <> '';
+    CREATE INDEX access_log_denied ON access_log (started_at_us) WHERE outcome = 1;
+
+    CREATE TABLE group_set (id INTEGER PRIMARY KEY, group_ids TEXT NOT NULL UNIQUE);
+    CREATE TABLE group_set_member (
+        group_id TEXT NOT NULL,
+        group_set INTEGER NOT NULL,
+        PRIMARY KEY (group_id, group_set)
+    ) WITHOUT ROWID;
+    CREATE TABLE principal (user_id TEXT PRIMARY KEY, display_name TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE usage_hour (
+        period INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        group_set INTEGER NOT NULL,
+        provider_id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        denied INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        unpriced INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_creation_tokens INTEGER NOT NULL,
+        input_cost INTEGER NOT NULL,
+        cache_read_cost INTEGER NOT NULL,
+        cache_creation_cost INTEGER NOT NULL,
+        output_cost INTEGER NOT NULL,
+        PRIMARY KEY (period, user_id, group_set, provider_id, model)
+    ) WITHOUT ROWID;
+    CREATE TABLE usage_day (
+        period INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        group_set INTEGER NOT NULL,
+        provider_id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        denied INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        unpriced INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_creation_tokens INTEGER NOT NULL,
+        input_cost INTEGER NOT NULL,
+        cache_read_cost INTEGER NOT NULL,
+        cache_creation_cost INTEGER NOT NULL,
+        output_cost INTEGER NOT NULL,
+        PRIMARY KEY (period, user_id, group_set, provider_id, model)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE indexed (spool TEXT PRIMARY KEY, batch_id INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE damaged_batch (
+        spool TEXT NOT NULL,
+        batch_id INTEGER NOT NULL,
+        noticed_at TEXT NOT NULL,
+        problem TEXT NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (spool, batch_id)
+    );
+"];
+
+/// The index, open for its one writer.
+pub(super) struct Index {
+    pub(super) connection: Connection,
+    path: std::path::PathBuf,
+}
+
+impl Index {
+    pub(super) fn open(path: &Path) -> Result<Self, UsageError> {
+        let mut connection = open_for_writing(path)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        migrate(&mut connection, "the index", MIGRATIONS)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(super) fn reopen(&mut self) -> Result<(), UsageError> {
+        *self = Self::open(&self.path)?;
+        Ok(())
+    }
+}
+
+/// WAL with a sync at every commit; pages that get free can be given back.
+pub(super) fn open_for_writing(path: &Path) -> Result<Connection, UsageError> {
+    use rusqlite::OpenFlags;
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Takes effect only while the file is empty, so it comes before WAL, which writes a header.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    Ok(connection)
+}
+
+/// Brings a file to the latest schema; `user_version` counts the migrations it has seen.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    file: &'static str,
+    migrations: &[&str],
+) -> Result<(), UsageError> {
+    let known = migrations.len() as i64;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(UsageError::NewerSchema { file, found, known });
+    }
+    for (version, migration) in (1_i64..).zip(migrations).skip(found as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Gives up to `pages_limit` free pages beyond `kept` back to the file system.
+pub(super) fn give_space_back(
+    connection: &Connection,
+    kept: i64,
+    pages_limit: i64,
+) -> Result<(), UsageError> {
+    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let pages = (free - kept).min(pages_limit);
+    if pages > 0 {
+        // The pragma frees one page per step.
+        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut rows = statement.query(params![])?;
+        while rows.next()?.is_some() {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("usage.db");
+        let index = Index::open(&path).unwrap();
+        index
+            .connection
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        assert!(matches!(
+            Index::open(&path),
+            Err(UsageError::NewerSchema { found: 99, .. })
+        ));
+    }
+
+    #[test]
+    fn files_are_durable_and_shrinkable() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = Index::open(&directory.path().join("usage.db"))
+            .unwrap()
+            .connection;
+        for (pragma, expected) in [
+            ("synchronous", "2"),
+            ("auto_vacuum", "2"),
+            ("journal_mode", "wal"),
+        ] {
+            let value: rusqlite::types::Value = connection
+                .pragma_query_value(None, pragma, |row| row.get(0))
+                .unwrap();
+            let text = match value {
+                rusqlite::types::Value::Integer(n) => n.to_string(),
+                rusqlite::types::Value::Text(text) => text,
+                other => panic!("{pragma}: {other:?}"),
+            };
+            assert_eq!(text, expected, "{pragma}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Retention: deletes rows of the access log that are too old, a chunk at a time, and gives their space
+//! back to the file system. Sums are kept.
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::{UsageError, schema};
+
+const ROWS_PER_CHUNK: i64 = 2000;
+/// Free pages kept for new rows (16 MiB).
+const FREE_PAGES_KEPT: i64 = 4096;
+const PAGES_PER_CHUNK: i64 = 2048;
+
+/// Rows that started before this Unix time in microseconds go; `None` with 0 days, which keeps all.
+pub(super) fn oldest_kept_us(now: Timestamp, retention_days: u32) -> Option<i64> {
+    if retention_days == 0 {
+        return None;
+    }
+    let kept = SignedDuration::from_hours(24 * i64::from(retention_days));
+    Some(
+        now.checked_sub(kept)
+            .map_or(i64::MIN, |oldest| oldest.as_microsecond()),
+    )
+}
+
+/// Deletes one chunk of rows that started before `before_us`; returns how many.
+pub(super) fn delete_some(connection: &mut Connection, before_us: i64) -> Result<u64, UsageError> {
+    let deleted = connection.execute(
+        "DELETE FROM access_log WHERE sequence IN (
+             SELECT sequence FROM access_log WHERE started_at_us < ?1
+             ORDER BY started_at_us LIMIT ?2)",
+        params![before_us, ROWS_PER_CHUNK],
+    )?;
+    Ok(deleted as u64)
+}
+
+/// Frees one chunk of unused pages; returns whether there may be more.
+pub(super) fn give_some_space_back(connection: &Connection) -> Result<bool, UsageError> {
+    let free = |connection: &Connection| -> Result<i64, UsageError> {
+        Ok(connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
+    };
+    let before = free(connection)?;
+    schema::give_space_back(connection, FREE_PAGES_KEPT, PAGES_PER_CHUNK)?;
+    let after = free(connection)?;
+    Ok(after < before && after > FREE_PAGES_KEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn retention_is_counted_in_days_of_24_hours() {
+        let now: Timestamp = "2026-05-31T12:00:00Z".parse().unwrap();
+        let oldest: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
+        assert_eq!(oldest_kept_us(now, 30), Some(oldest.as_microsecond()));
+        assert_eq!(oldest_kept_us(now, 0), None);
+        assert_eq!(oldest_kept_us(now, u32::MAX), Some(i64::MIN));
+    }
+}

@@ -1,0 +1,140 @@
+//! `kill -9` in the middle of writing and indexing: what was durable is there, once.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use super::*;
+
+const DIRECTORY_VARIABLE: &str = "KEYWAY_TEST_CRASH_DIRECTORY";
+const RUN_VARIABLE: &str = "KEYWAY_TEST_CRASH_RUN";
+const RUNS: u64 = 12;
+
+/// Ids of run `run` begin here; within a run they are consecutive.
+fn first_id(run: u64) -> u128 {
+    u128::from(run + 1) << 64
+}
+
+fn record(run: u64, number: u64) -> ExchangeRecord<'static> {
+    ExchangeRecord {
+        id: first_id(run) + u128::from(number),
+        usage: Usage {
+            input_tokens: number + 1,
+            output_tokens: 1,
+            ..Usage::default()
+        },
+        cost: CostNanoUsd {
+            output: 7 * (number + 1),
+            ..CostNanoUsd::default()
+        },
+        ..sample()
+    }
+}
+
+/// Not a test of its own: what the parent kills. Writes records for ever and says how many are durable.
+#[test]
+#[ignore = "runs as a child of a_killed_process_loses_nothing_durable"]
+fn child() {
+    let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) else {
+        return;
+    };
+    let run: u64 = std::env::var(RUN_VARIABLE).unwrap().parse().unwrap();
+    let (log, mut sender) = start(Path::new(&directory));
+    let status = log.status();
+    let mut said = 0;
+    for number in 0.. {
+        wait_for("room", || sender.has_room());
+        sender.append(&record(run, number));
+        sender.tick();
+        let written = status.records_written.load(Ordering::Relaxed);
+        if written > said {
+            said = written;
+            writeln!(std::io::stdout(), "durable {written}").unwrap();
+        }
+    }
+}
+
+fn spawn_child(directory: &Path, run: u64) -> (Child, BufReader<ChildStdout>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "control_plane::usage::tests::crash::child"])
+        .args(["--ignored", "--nocapture", "--test-threads=1"])
+        .env(DIRECTORY_VARIABLE, directory)
+        .env(RUN_VARIABLE, run.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    (child, output)
+}
+
+#[test]
+fn a_killed_process_loses_nothing_durable() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lcg = Lcg::from_clock();
+    let durable: Vec<u64> = (0..RUNS)
+        .map(|run| {
+            let (mut child, output) = spawn_child(directory.path(), run);
+            let lines_before_the_kill = 1 + lcg.below(60) as usize;
+            let mut durable = 0;
+            let mut lines = output.lines().map(Result::unwrap);
+            for line in lines
+                .by_ref()
+                .filter(|line| line.contains("durable "))
+                .take(lines_before_the_kill)
+            {
+                durable = line.rsplit(' ').next().unwrap().parse().unwrap();
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            durable
+        })
+        .collect();
+
+    let (log, mut sender) = start(directory.path());
+    // One more record, behind everything that is left in the spool.
+    sender.append(&record(RUNS, 0));
+    drop(sender);
+    let status = log.status();
+    wait_for("the last record", || {
+        status.records_written.load(Ordering::Relaxed) == 1 && status.batches_to_index() == 0
+    });
+    let connection = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
+    let mut sums = (0_u64, 0_u64, 0_u64);
+    for (run, durable) in (0..=RUNS).zip(durable.iter().chain([&1])) {
+        let ids: Vec<String> = connection
+            .prepare("SELECT id FROM access_log WHERE id >= ?1 AND id < ?2 ORDER BY id")
+            .unwrap()
+            .query_map(
+                [first_id(run), first_id(run + 1)].map(|id| format!("{id:032x}")),
+                |row| row.get(0),
+            )
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(
+            ids.len() as u64 >= *durable,
+            "run {run}: {} of {durable}",
+            ids.len()
+        );
+        for (number, id) in (0..).zip(&ids) {
+            assert_eq!(*id, format!("{:032x}", first_id(run) + number), "run {run}");
+        }
+        let count = ids.len() as u64;
+        sums.0 += count;
+        sums.1 += count * (count + 1) / 2;
+        sums.2 += 7 * (count * (count + 1) / 2);
+    }
+    assert!(sums.0 > RUNS);
+    for table in ["usage_hour", "usage_day"] {
+        let found: (u64, u64, u64) = connection
+            .query_row(
+                &format!("SELECT sum(requests), sum(input_tokens), sum(output_cost) FROM {table}"),
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert_eq!(found, sums, "{table}");
+    }
+    assert_eq!(status.batches_damaged.load(Ordering::Relaxed), 0);
+}
