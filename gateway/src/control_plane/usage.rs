@@ -115,8 +115,13 @@ impl UsageLog {
             Arc::clone(&status),
         )
         .spawn()?;
-        let writer =
-            Writer::new(spool, receiver, indexer.thread().clone(), Arc::clone(&status)).spawn()?;
+        let writer = Writer::new(
+            spool,
+            receiver,
+            indexer.thread().clone(),
+            Arc::clone(&status),
+        )
+        .spawn()?;
         Ok(Self {
             status,
             settings,

@@ -428,7 +428,10 @@ fn paging(pairs: &[(String, String)]) -> Result<(u32, u32), QueryError> {
         },
     };
     let page = number("page", 1)?;
-    Ok((page, number("page_size", PAGE_SIZE_DEFAULT)?.min(PAGE_SIZE_MAX)))
+    Ok((
+        page,
+        number("page_size", PAGE_SIZE_DEFAULT)?.min(PAGE_SIZE_MAX),
+    ))
 }
 
 fn instant(pairs: &[(String, String)], name: &str) -> Result<Option<i64>, QueryError> {

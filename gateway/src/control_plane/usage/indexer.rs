@@ -135,9 +135,7 @@ impl Indexer {
             Some(before_us) => sweep::delete_some(&mut self.index.connection, before_us)?,
             None => 0,
         };
-        self.status
-            .rows_swept
-            .fetch_add(deleted, Ordering::Relaxed);
+        self.status.rows_swept.fetch_add(deleted, Ordering::Relaxed);
         let more = deleted > 0 || sweep::give_some_space_back(&self.index.connection)?;
         if !more {
             self.sweep = SweepPlan {

@@ -233,8 +233,11 @@ mod tests {
         let connection = Index::open(&directory.path().join("usage.db"))
             .unwrap()
             .connection;
-        for (pragma, expected) in [("synchronous", "2"), ("auto_vacuum", "2"), ("journal_mode", "wal")]
-        {
+        for (pragma, expected) in [
+            ("synchronous", "2"),
+            ("auto_vacuum", "2"),
+            ("journal_mode", "wal"),
+        ] {
             let value: rusqlite::types::Value = connection
                 .pragma_query_value(None, pragma, |row| row.get(0))
                 .unwrap();

@@ -48,7 +48,7 @@ fn what_cannot_be_written_before_the_deadline_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
     // No room for a single batch beyond the empty tables.
-    let log = UsageLog::start_limited(directory.path(), receiver, 0).unwrap();
+    let log = UsageLog::start_limited(directory.path(), receiver, 1 << 12).unwrap();
     for _ in 0..1000 {
         senders[0].append(&sample());
     }
