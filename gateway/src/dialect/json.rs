@@ -106,7 +106,7 @@ impl BodyScanner {
         }
         self.lexer
             .feed(segment, &mut self.finder)
-            .inspect_err(|error| self.error = Some(error.clone()))
+            .map_err(|error| self.error.insert(*error).clone())
     }
 
     /// The body is complete: exactly one JSON object, or an error.

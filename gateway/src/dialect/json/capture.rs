@@ -1,9 +1,8 @@
 //! Keeps the bytes of one value of a JSON object while the object passes, however long the rest is.
 
 use super::{
-    ScanError,
     fields::KeyText,
-    lexer::{Lexer, Visitor},
+    lexer::{Lexer, Scan, Visitor},
 };
 
 /// Most bytes kept of the value. A usage object has a few hundred.
@@ -139,7 +138,7 @@ impl Path {
 }
 
 impl Visitor for Path {
-    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Result<bool, ScanError> {
+    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Scan<bool> {
         if !is_key {
             self.begin(depth, at);
             return Ok(false);
@@ -148,7 +147,7 @@ impl Visitor for Path {
         Ok(self.expects(depth))
     }
 
-    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Result<(), ScanError> {
+    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Scan<()> {
         if !is_key {
             self.end(depth, end);
         } else if self.expects(depth)
@@ -162,27 +161,27 @@ impl Visitor for Path {
         Ok(())
     }
 
-    fn container_begin(&mut self, depth: usize, _: bool, at: usize) -> Result<(), ScanError> {
+    fn container_begin(&mut self, depth: usize, _: bool, at: usize) -> Scan<()> {
         self.begin(depth, at);
         Ok(())
     }
 
-    fn container_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn container_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         self.end(depth, end);
         Ok(())
     }
 
-    fn scalar_begin(&mut self, depth: usize, at: usize) -> Result<bool, ScanError> {
+    fn scalar_begin(&mut self, depth: usize, at: usize) -> Scan<bool> {
         self.begin(depth, at);
         Ok(false)
     }
 
-    fn scalar_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn scalar_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         self.end(depth, end);
         Ok(())
     }
 
-    fn text(&mut self, piece: &[u8]) -> Result<(), ScanError> {
+    fn text(&mut self, piece: &[u8]) -> Scan<()> {
         self.key.push(piece);
         Ok(())
     }
