@@ -49,14 +49,14 @@ impl Capture {
             return;
         }
         let from = self.lexer.offset();
-        if self.lexer.feed(segment, &mut self.path).is_err() {
+        let fed = self.lexer.feed(segment, &mut self.path);
+        if self.lexer.is_done() {
+            // Text after the object is an error that changes nothing.
+            self.state = State::Ended;
+        } else if fed.is_err() {
             self.state = State::Failed;
-            return;
         }
         self.keep(segment, from);
-        if self.lexer.is_done() {
-            self.state = State::Ended;
-        }
     }
 
     /// The object's closing brace was read.
@@ -69,10 +69,11 @@ impl Capture {
         self.state == State::Failed
     }
 
-    /// The value's text once it is complete; `None` when there is none or it is over the limit.
+    /// The value's text once it is complete; `None` when there is none, it is over the limit, or all of
+    /// this is no JSON.
     pub fn value(&self) -> Option<&[u8]> {
-        (self.path.end.is_some() && self.value.len() <= VALUE_BYTES_LIMIT)
-            .then_some(self.value.as_slice())
+        let is_whole = self.path.end.is_some() && self.value.len() <= VALUE_BYTES_LIMIT;
+        (is_whole && !self.failed()).then_some(self.value.as_slice())
     }
 
     /// Copies the part of the value that lies in `segment`, which starts at offset `from`.
