@@ -11,6 +11,9 @@ mod json_body;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod replay;
 
 use super::{Dialect, Operation};
 use crate::handoff::record::Usage;

@@ -16,8 +16,8 @@ const BUFFER_BYTES_KEPT: usize = 4 * 1024;
 pub enum Frame<'a> {
     /// A whole event with the blank line that ends it.
     Event(&'a [u8]),
-    /// A piece of an event over the limit. The first piece has at least [`EVENT_BYTES_LIMIT`] bytes
-    /// unless it is also the last.
+    /// A piece of an event over the limit. The first piece has exactly [`EVENT_BYTES_LIMIT`] bytes, so
+    /// that what is read from it does not depend on the chunks; the last one may be empty.
     Part {
         bytes: &'a [u8],
         first: bool,
@@ -107,12 +107,6 @@ impl Framer {
             });
         } else if self.held.is_empty() && tail.len() <= EVENT_BYTES_LIMIT {
             sink(Frame::Event(tail));
-        } else if self.held.is_empty() {
-            sink(Frame::Part {
-                bytes: tail,
-                first: true,
-                last: true,
-            });
         } else if self.held.len() + tail.len() <= EVENT_BYTES_LIMIT {
             self.held.extend_from_slice(tail);
             sink(Frame::Event(&self.held));
@@ -256,10 +250,7 @@ mod tests {
                 vec!["data: a\r\n\r\n", "data: b\r\n\r\n"],
             ),
             ("data: a\r\rdata: b\r\r", vec!["data: a\r\r", "data: b\r\r"]),
-            (
-                "data: a\n\r\ndata: b\r\n\n",
-                vec!["data: a\n\r\n", "data: b\r\n\n"],
-            ),
+            ("data: a\n\r\ndata: b\r\n\n", vec!["data: a\n\r\n", "data: b\r\n\n"]),
             (": ping\n\ndata: b", vec![": ping\n\n", "data: b"]),
             ("data: a\ndata: b\n\n", vec!["data: a\ndata: b\n\n"]),
         ] {

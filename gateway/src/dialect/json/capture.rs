@@ -1,9 +1,8 @@
 //! Keeps the bytes of one value of a JSON object while the object passes, however long the rest is.
 
 use super::{
-    ScanError,
     fields::KeyText,
-    lexer::{Lexer, Visitor},
+    lexer::{Lexer, Scan, Visitor},
 };
 
 /// Most bytes kept of the value. A usage object has a few hundred.
@@ -50,14 +49,14 @@ impl Capture {
             return;
         }
         let from = self.lexer.offset();
-        if self.lexer.feed(segment, &mut self.path).is_err() {
+        let fed = self.lexer.feed(segment, &mut self.path);
+        if self.lexer.is_done() {
+            // Text after the object is an error that changes nothing.
+            self.state = State::Ended;
+        } else if fed.is_err() {
             self.state = State::Failed;
-            return;
         }
         self.keep(segment, from);
-        if self.lexer.is_done() {
-            self.state = State::Ended;
-        }
     }
 
     /// The object's closing brace was read.
@@ -70,10 +69,11 @@ impl Capture {
         self.state == State::Failed
     }
 
-    /// The value's text once it is complete; `None` when there is none or it is over the limit.
+    /// The value's text once it is complete; `None` when there is none, it is over the limit, or all of
+    /// this is no JSON.
     pub fn value(&self) -> Option<&[u8]> {
-        (self.path.end.is_some() && self.value.len() <= VALUE_BYTES_LIMIT)
-            .then_some(self.value.as_slice())
+        let is_whole = self.path.end.is_some() && self.value.len() <= VALUE_BYTES_LIMIT;
+        (is_whole && !self.failed()).then_some(self.value.as_slice())
     }
 
     /// Copies the part of the value that lies in `segment`, which starts at offset `from`.
@@ -85,7 +85,7 @@ impl Capture {
             self.value.clear();
         }
         let begin = start.saturating_sub(from);
-        let end = self.path.end.map_or(from + segment.len(), |end| end);
+        let end = self.path.end.map_or(from + segment.len(), |end| end) ;
         let Some(here) = end
             .checked_sub(from)
             .and_then(|end| segment.get(begin..end))
@@ -139,7 +139,7 @@ impl Path {
 }
 
 impl Visitor for Path {
-    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Result<bool, ScanError> {
+    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Scan<bool> {
         if !is_key {
             self.begin(depth, at);
             return Ok(false);
@@ -148,7 +148,7 @@ impl Visitor for Path {
         Ok(self.expects(depth))
     }
 
-    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Result<(), ScanError> {
+    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Scan<()> {
         if !is_key {
             self.end(depth, end);
         } else if self.expects(depth)
@@ -162,27 +162,27 @@ impl Visitor for Path {
         Ok(())
     }
 
-    fn container_begin(&mut self, depth: usize, _: bool, at: usize) -> Result<(), ScanError> {
+    fn container_begin(&mut self, depth: usize, _: bool, at: usize) -> Scan<()> {
         self.begin(depth, at);
         Ok(())
     }
 
-    fn container_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn container_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         self.end(depth, end);
         Ok(())
     }
 
-    fn scalar_begin(&mut self, depth: usize, at: usize) -> Result<bool, ScanError> {
+    fn scalar_begin(&mut self, depth: usize, at: usize) -> Scan<bool> {
         self.begin(depth, at);
         Ok(false)
     }
 
-    fn scalar_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn scalar_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         self.end(depth, end);
         Ok(())
     }
 
-    fn text(&mut self, piece: &[u8]) -> Result<(), ScanError> {
+    fn text(&mut self, piece: &[u8]) -> Scan<()> {
         self.key.push(piece);
         Ok(())
     }
@@ -216,10 +216,7 @@ mod tests {
     fn the_value_at_the_path_is_kept() {
         for (json, expected) in [
             (r#"{"usage":{"a":1}}"#, Some(r#"{"a":1}"#)),
-            (
-                r#"{"a":[{"usage":1}],"b":{"usage":2},"usage": null }"#,
-                Some("null"),
-            ),
+            (r#"{"a":[{"usage":1}],"b":{"usage":2},"usage": null }"#, Some("null")),
             (r#"{"usage":12}"#, Some("12")),
             (r#"{"usage":"x\"y"}"#, Some(r#""x\"y""#)),
             (r#"{"us\u0061ge":[1]}"#, Some("[1]")),
@@ -233,28 +230,18 @@ mod tests {
             assert_eq!(captured(&["usage"], json).as_deref(), expected, "{json}");
         }
         for (json, expected) in [
-            (
-                r#"{"x":{"usage":0},"response":{"o":[{"usage":1}],"usage":{"a":1}},"usage":2}"#,
-                Some(r#"{"a":1}"#),
-            ),
+            (r#"{"x":{"usage":0},"response":{"o":[{"usage":1}],"usage":{"a":1}},"usage":2}"#, Some(r#"{"a":1}"#)),
             (r#"{"response":[{"usage":1}],"usage":2}"#, None),
             (r#"{"response":{"x":{"usage":1}}}"#, None),
             (r#"{"response":1,"usage":1}"#, None),
         ] {
-            assert_eq!(
-                captured(&["response", "usage"], json).as_deref(),
-                expected,
-                "{json}"
-            );
+            assert_eq!(captured(&["response", "usage"], json).as_deref(), expected, "{json}");
         }
     }
 
     #[test]
     fn a_value_over_the_limit_is_dropped() {
-        for (length, expected) in [
-            (VALUE_BYTES_LIMIT - 2, true),
-            (VALUE_BYTES_LIMIT - 1, false),
-        ] {
+        for (length, expected) in [(VALUE_BYTES_LIMIT - 2, true), (VALUE_BYTES_LIMIT - 1, false)] {
             let json = format!(r#"{{"usage":"{}"}}"#, "x".repeat(length));
             let mut capture = Capture::new(&["usage"]);
             for piece in json.as_bytes().chunks(1000) {

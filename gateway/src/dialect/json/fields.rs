@@ -1,6 +1,6 @@
 //! Which keys of a request body decide something, and what their values may be.
 
-use super::{ObjectSpan, ScanError, ScannedBody, Shape, decode, lexer::Visitor};
+use super::{ObjectSpan, ScanError, ScannedBody, Shape, decode, lexer::{Scan, Visitor}};
 use crate::handoff::record::{MODEL_BYTES_LIMIT, SESSION_BYTES_LIMIT};
 
 /// Raw bytes kept of a key: the longest known one with every letter written as `\uXXXX`.
@@ -125,7 +125,7 @@ impl Finder {
     }
 
     /// A key ended: known, known and seen before, or nothing to us.
-    fn key_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn key_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         let parent = match depth {
             1 => None,
             _ => self.outer.map(|outer| outer.field),
@@ -138,10 +138,10 @@ impl Finder {
                 }
                 let bit = 1 << field as u16;
                 if self.seen & bit != 0 {
-                    return Err(ScanError::DuplicateKey {
+                    return Err(Box::new(ScanError::DuplicateKey {
                         offset: end,
                         key: name,
-                    });
+                    }));
                 }
                 self.seen |= bit;
                 if *key == *name.as_bytes() {
@@ -161,7 +161,7 @@ impl Finder {
     }
 
     /// A value starts. True: its text is wanted.
-    fn value_begin(&mut self, depth: usize, kind: Kind, at: usize) -> Result<bool, ScanError> {
+    fn value_begin(&mut self, depth: usize, kind: Kind, at: usize) -> Scan<bool> {
         let Some(open) = self.at(depth) else {
             return Ok(false);
         };
@@ -170,7 +170,7 @@ impl Finder {
             // Until a key comes.
             open.shape = Shape::EmptyObject;
         }
-        let refuse = |what| Err(ScanError::Malformed { offset: at, what });
+        let refuse = |what| Err(Box::new(ScanError::Malformed { offset: at, what }));
         let wanted = match (open.field, kind) {
             (Field::Model, Kind::Text) => true,
             (Field::Model, _) => return refuse("model is not a string"),
@@ -193,7 +193,7 @@ impl Finder {
     }
 
     /// A value ended.
-    fn value_end(&mut self, depth: usize, kind: Kind, end: usize) -> Result<(), ScanError> {
+    fn value_end(&mut self, depth: usize, kind: Kind, end: usize) -> Scan<()> {
         let taken = match depth {
             1 => self.outer.take(),
             2 => self.inner.take(),
@@ -208,17 +208,19 @@ impl Finder {
             return Ok(());
         };
         let range = start..end;
-        let malformed = |what| ScanError::Malformed {
-            offset: start,
-            what,
+        let malformed = |what| {
+            Box::new(ScanError::Malformed {
+                offset: start,
+                what,
+            })
         };
         if kind == Kind::Scalar && self.text == b"null" {
             shape = Shape::Null;
         }
         match field {
             Field::Model => {
-                let model = self.whole_text().ok_or(malformed("model is too long"))?;
-                let model = decode(model).ok_or(malformed("model is not Unicode text"))?;
+                let model = self.whole_text().ok_or_else(|| malformed("model is too long"))?;
+                let model = decode(model).ok_or_else(|| malformed("model is not Unicode text"))?;
                 if model.len() > MODEL_BYTES_LIMIT {
                     return Err(malformed("model is too long"));
                 }
@@ -257,8 +259,7 @@ impl Finder {
                     .whole_text()
                     .and_then(|text| std::str::from_utf8(text).ok())
                     .and_then(|text| text.parse().ok());
-                self.body.output_tokens_max =
-                    self.body.output_tokens_max.into_iter().chain(bound).min();
+                self.body.output_tokens_max = self.body.output_tokens_max.into_iter().chain(bound).min();
             }
             // Values of the wrong type are the provider's to refuse.
             Field::MetadataUserId
@@ -286,7 +287,7 @@ impl Finder {
 }
 
 impl Visitor for Finder {
-    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Result<bool, ScanError> {
+    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Scan<bool> {
         if !is_key {
             return self.value_begin(depth, Kind::Text, at);
         }
@@ -306,7 +307,7 @@ impl Visitor for Finder {
         Ok(true)
     }
 
-    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Result<(), ScanError> {
+    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Scan<()> {
         match is_key {
             true if self.has_known_keys(depth) => self.key_end(depth, end),
             true => Ok(()),
@@ -319,7 +320,7 @@ impl Visitor for Finder {
         depth: usize,
         is_object: bool,
         at: usize,
-    ) -> Result<(), ScanError> {
+    ) -> Scan<()> {
         if depth == 0 {
             self.body.spans.object_start = at + 1;
             self.body.spans.object_is_empty = true;
@@ -330,20 +331,20 @@ impl Visitor for Finder {
         Ok(())
     }
 
-    fn container_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn container_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         // Object or array makes no difference once it ended.
         self.value_end(depth, Kind::Object, end)
     }
 
-    fn scalar_begin(&mut self, depth: usize, at: usize) -> Result<bool, ScanError> {
+    fn scalar_begin(&mut self, depth: usize, at: usize) -> Scan<bool> {
         self.value_begin(depth, Kind::Scalar, at)
     }
 
-    fn scalar_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError> {
+    fn scalar_end(&mut self, depth: usize, end: usize) -> Scan<()> {
         self.value_end(depth, Kind::Scalar, end)
     }
 
-    fn text(&mut self, piece: &[u8]) -> Result<(), ScanError> {
+    fn text(&mut self, piece: &[u8]) -> Scan<()> {
         if self.reading_key {
             self.key.push(piece);
         } else if self.text.len() + piece.len() > TEXT_BYTES_LIMIT {

@@ -10,25 +10,28 @@ use super::ScanError;
 /// Deepest nesting accepted. Vendors' own parsers stop between 100 and 1000.
 pub const NESTING_LIMIT: usize = 256;
 
+/// What the inner steps return: boxed, so that the good case travels in registers.
+pub(super) type Scan<T> = Result<T, Box<ScanError>>;
+
 /// Receives what the lexer meets. `depth` counts the containers around the thing; `at` and `end` are
 /// offsets into the whole text, `end` exclusive.
 pub(super) trait Visitor {
     /// A string (a key or a value) starts at its opening quote. True: send its raw bytes.
-    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Result<bool, ScanError>;
-    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Result<(), ScanError>;
+    fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Scan<bool>;
+    fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Scan<()>;
     /// An object or array starts at its bracket.
     fn container_begin(
         &mut self,
         depth: usize,
         is_object: bool,
         at: usize,
-    ) -> Result<(), ScanError>;
-    fn container_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError>;
+    ) -> Scan<()>;
+    fn container_end(&mut self, depth: usize, end: usize) -> Scan<()>;
     /// A number, `true`, `false` or `null` starts. True: send its bytes.
-    fn scalar_begin(&mut self, depth: usize, at: usize) -> Result<bool, ScanError>;
-    fn scalar_end(&mut self, depth: usize, end: usize) -> Result<(), ScanError>;
+    fn scalar_begin(&mut self, depth: usize, at: usize) -> Scan<bool>;
+    fn scalar_end(&mut self, depth: usize, end: usize) -> Scan<()>;
     /// Raw bytes of a wanted scalar, or of a wanted string between its quotes, escapes as written.
-    fn text(&mut self, piece: &[u8]) -> Result<(), ScanError>;
+    fn text(&mut self, piece: &[u8]) -> Scan<()>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +44,8 @@ enum State {
     /// Inside `\uXXXX`; this many digits are missing.
     Unicode(Text, u8),
     Number(Number, Text),
-    /// Inside `true`, `false` or `null`: what is missing of it.
-    Literal(&'static [u8], Text),
+    /// Inside `true`, `false` or `null`, which this index names; this many bytes of it were read.
+    Literal(u8, u8, Text),
 }
 
 /// What may come next, white space aside.
@@ -63,6 +66,9 @@ enum Place {
     /// After the object: nothing.
     Done,
 }
+
+/// What [`State::Literal`] counts in.
+const LITERALS: [&[u8]; 3] = [b"true", b"false", b"null"];
 
 /// How the scalar or string at hand is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,19 +151,24 @@ impl Lexer {
         &mut self,
         segment: &[u8],
         visitor: &mut impl Visitor,
-    ) -> Result<(), ScanError> {
+    ) -> Scan<()> {
         let mut at = 0;
         while at < segment.len() {
             at = match self.state {
-                State::Between(place) => self.structure(place, segment[at], at, visitor)?,
-                State::String(text) => self.string(text, segment, at, visitor)?,
+                State::Between(place) => self.structure(place, segment, at, visitor)?,
+                State::String(text) if text.is_key => {
+                    self.string::<true>(text.wanted, segment, at, visitor)?
+                }
+                State::String(text) => {
+                    self.string::<false>(text.wanted, segment, at, visitor)?
+                }
                 State::Escape(text) => {
                     self.state = match segment[at] {
                         b'u' => State::Unicode(text, 4),
                         byte if is_escape(byte) => State::String(text),
                         _ => return self.malformed(at, "unknown escape"),
                     };
-                    send(text, &segment[at..=at], visitor)?;
+                    send(text.wanted, &segment[at..=at], visitor)?;
                     at + 1
                 }
                 State::Unicode(text, missing) => {
@@ -168,12 +179,12 @@ impl Lexer {
                         1 => State::String(text),
                         more => State::Unicode(text, more - 1),
                     };
-                    send(text, &segment[at..=at], visitor)?;
+                    send(text.wanted, &segment[at..=at], visitor)?;
                     at + 1
                 }
                 State::Number(number, text) => self.number(number, text, segment, at, visitor)?,
-                State::Literal(missing, text) => {
-                    self.literal(missing, text, segment, at, visitor)?
+                State::Literal(index, read, text) => {
+                    self.literal(index, read, text, segment, at, visitor)?
                 }
             };
         }
@@ -181,14 +192,16 @@ impl Lexer {
         Ok(())
     }
 
+    #[inline]
     fn structure(
         &mut self,
         place: Place,
-        byte: u8,
+        segment: &[u8],
         at: usize,
         visitor: &mut impl Visitor,
-    ) -> Result<usize, ScanError> {
-        if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+    ) -> Scan<usize> {
+        let byte = segment[at];
+        if is_white_space(byte) {
             return Ok(at + 1);
         }
         match (place, byte) {
@@ -196,16 +209,13 @@ impl Lexer {
             (Place::Start, _) => return self.malformed(at, "not a JSON object"),
             (Place::FirstKey | Place::Key, b'"') => {
                 let wanted = visitor.string_begin(self.depth, true, self.offset + at)?;
-                self.state = State::String(Text {
-                    is_key: true,
-                    wanted,
-                });
+                return self.string::<true>(wanted, segment, at + 1, visitor);
             }
             (Place::FirstKey, b'}') | (Place::FirstElement, b']') => self.close(at, visitor)?,
             (Place::FirstKey | Place::Key, _) => return self.malformed(at, "expected a key"),
             (Place::Colon, b':') => self.state = State::Between(Place::Value),
             (Place::Colon, _) => return self.malformed(at, "expected a colon"),
-            (Place::FirstElement | Place::Value, _) => self.value(byte, at, visitor)?,
+            (Place::FirstElement | Place::Value, _) => return self.value(segment, at, visitor),
             (Place::CommaOrEnd, b',') if self.in_object() => {
                 self.state = State::Between(Place::Key);
             }
@@ -218,75 +228,68 @@ impl Lexer {
         Ok(at + 1)
     }
 
-    fn value(&mut self, byte: u8, at: usize, visitor: &mut impl Visitor) -> Result<(), ScanError> {
+    /// At the first byte of a value.
+    #[inline]
+    fn value(&mut self, segment: &[u8], at: usize, visitor: &mut impl Visitor) -> Scan<usize> {
+        let byte = segment[at];
         let start = self.offset + at;
         match byte {
-            b'{' => return self.open(true, at, visitor),
-            b'[' => return self.open(false, at, visitor),
             b'"' => {
                 let wanted = visitor.string_begin(self.depth, false, start)?;
-                self.state = State::String(Text {
-                    is_key: false,
-                    wanted,
-                });
-                return Ok(());
+                return self.string::<false>(wanted, segment, at + 1, visitor);
             }
-            _ => {}
-        }
-        let number = match byte {
-            b'-' => Some(Number::Minus),
-            b'0' => Some(Number::Zero),
-            b'1'..=b'9' => Some(Number::Integer),
-            _ => None,
-        };
-        let missing: &'static [u8] = match byte {
-            b't' => b"rue",
-            b'f' => b"alse",
-            b'n' => b"ull",
-            _ if number.is_some() => b"",
+            b'{' => self.open(true, at, visitor)?,
+            b'[' => self.open(false, at, visitor)?,
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                let text = Text {
+                    is_key: false,
+                    wanted: visitor.scalar_begin(self.depth, start)?,
+                };
+                send(text.wanted, &[byte], visitor)?;
+                self.state = match byte {
+                    b'-' => State::Number(Number::Minus, text),
+                    b'0' => State::Number(Number::Zero, text),
+                    b't' => State::Literal(0, 1, text),
+                    b'f' => State::Literal(1, 1, text),
+                    b'n' => State::Literal(2, 1, text),
+                    _ => State::Number(Number::Integer, text),
+                };
+            }
             _ => return self.malformed(at, "expected a value"),
-        };
-        let text = Text {
-            is_key: false,
-            wanted: visitor.scalar_begin(self.depth, start)?,
-        };
-        send(text, &[byte], visitor)?;
-        self.state = number.map_or(State::Literal(missing, text), |number| {
-            State::Number(number, text)
-        });
-        Ok(())
+        }
+        Ok(at + 1)
     }
 
-    /// From inside a string to its end, a `\\u` escape, or the segment's end. Both passes over the
-    /// text, `memchr2` and the comparison for control characters, are vector code.
+    /// From inside a string to its end, a `\u` escape, or the segment's end. After a key it goes on
+    /// to the value where that follows at once, which saves most of the dispatching on `state`.
     #[inline]
-    fn string(
+    fn string<const KEY: bool>(
         &mut self,
-        text: Text,
+        wanted: bool,
         segment: &[u8],
         at: usize,
         visitor: &mut impl Visitor,
-    ) -> Result<usize, ScanError> {
+    ) -> Scan<usize> {
+        let text = Text {
+            is_key: KEY,
+            wanted,
+        };
         let mut scan = at;
         let (end, state) = loop {
-            let found = memchr2(b'"', b'\\', &segment[scan..]);
-            let stop = found.map_or(segment.len(), |n| scan + n);
-            if has_control(&segment[scan..stop]) {
-                let plain = segment[scan..].iter().take_while(|byte| **byte >= 0x20);
-                return self.malformed(scan + plain.count(), "control character in a string");
-            }
-            if stop == segment.len() {
-                break (stop, State::String(text));
-            }
-            if segment[stop] == b'"' {
-                send(text, &segment[at..stop], visitor)?;
-                visitor.string_end(self.depth, text.is_key, self.offset + stop + 1)?;
-                self.state = State::Between(if text.is_key {
-                    Place::Colon
-                } else {
-                    Place::CommaOrEnd
-                });
-                return Ok(stop + 1);
+            let stop = scan + plain_len(&segment[scan..]);
+            match segment.get(stop) {
+                None => break (stop, State::String(text)),
+                Some(b'"') => {
+                    send(wanted, &segment[at..stop], visitor)?;
+                    visitor.string_end(self.depth, KEY, self.offset + stop + 1)?;
+                    if KEY {
+                        return self.after_key(segment, stop + 1, visitor);
+                    }
+                    self.state = State::Between(Place::CommaOrEnd);
+                    return Ok(stop + 1);
+                }
+                Some(b'\\') => {}
+                Some(_) => return self.malformed(stop, "control character in a string"),
             }
             match segment.get(stop + 1) {
                 Some(byte) if is_escape(*byte) => scan = stop + 2,
@@ -294,9 +297,28 @@ impl Lexer {
                 _ => break (stop + 1, State::Escape(text)),
             }
         };
-        send(text, &segment[at..end], visitor)?;
+        send(wanted, &segment[at..end], visitor)?;
         self.state = state;
         Ok(end)
+    }
+
+    #[inline]
+    fn after_key(&mut self, segment: &[u8], at: usize, visitor: &mut impl Visitor) -> Scan<usize> {
+        let value_at = match segment.get(at..) {
+            Some([b':', b' ', ..]) => at + 2,
+            Some([b':', ..]) => at + 1,
+            _ => {
+                self.state = State::Between(Place::Colon);
+                return Ok(at);
+            }
+        };
+        match segment.get(value_at) {
+            Some(byte) if !is_white_space(*byte) => self.value(segment, value_at, visitor),
+            _ => {
+                self.state = State::Between(Place::Value);
+                Ok(value_at)
+            }
+        }
     }
 
     fn number(
@@ -306,13 +328,13 @@ impl Lexer {
         segment: &[u8],
         at: usize,
         visitor: &mut impl Visitor,
-    ) -> Result<usize, ScanError> {
+    ) -> Scan<usize> {
         let mut end = at;
         while let Some(next) = segment.get(end).and_then(|byte| number.next(*byte)) {
             number = next;
             end += 1;
         }
-        send(text, &segment[at..end], visitor)?;
+        send(text.wanted, &segment[at..end], visitor)?;
         self.state = State::Number(number, text);
         if end < segment.len() {
             if !number.may_end() {
@@ -326,37 +348,40 @@ impl Lexer {
 
     fn literal(
         &mut self,
-        missing: &'static [u8],
+        index: u8,
+        read: u8,
         text: Text,
         segment: &[u8],
         at: usize,
         visitor: &mut impl Visitor,
-    ) -> Result<usize, ScanError> {
+    ) -> Scan<usize> {
+        let missing = &LITERALS[usize::from(index)][usize::from(read)..];
         let pairs = segment[at..].iter().zip(missing);
         let here = pairs.take_while(|(byte, wanted)| byte == wanted).count();
         if here < missing.len() && at + here < segment.len() {
             return self.malformed(at + here, "unknown literal");
         }
-        send(text, &segment[at..at + here], visitor)?;
+        send(text.wanted, &segment[at..at + here], visitor)?;
         if here == missing.len() {
             visitor.scalar_end(self.depth, self.offset + at + here)?;
             self.state = State::Between(Place::CommaOrEnd);
         } else {
-            self.state = State::Literal(&missing[here..], text);
+            self.state = State::Literal(index, read + here as u8, text);
         }
         Ok(at + here)
     }
 
+    #[inline]
     fn open(
         &mut self,
         is_object: bool,
         at: usize,
         visitor: &mut impl Visitor,
-    ) -> Result<(), ScanError> {
+    ) -> Scan<()> {
         if self.depth == NESTING_LIMIT {
-            return Err(ScanError::TooDeep {
+            return Err(Box::new(ScanError::TooDeep {
                 offset: self.offset + at,
-            });
+            }));
         }
         visitor.container_begin(self.depth, is_object, self.offset + at)?;
         let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));
@@ -371,7 +396,8 @@ impl Lexer {
         Ok(())
     }
 
-    fn close(&mut self, at: usize, visitor: &mut impl Visitor) -> Result<(), ScanError> {
+    #[inline]
+    fn close(&mut self, at: usize, visitor: &mut impl Visitor) -> Scan<()> {
         self.depth -= 1;
         self.state = if self.depth == 0 {
             State::Between(Place::Done)
@@ -381,16 +407,18 @@ impl Lexer {
         visitor.container_end(self.depth, self.offset + at + 1)
     }
 
+    #[inline]
     fn in_object(&self) -> bool {
         let innermost = self.depth - 1;
         self.objects[innermost / 64] & 1 << (innermost % 64) != 0
     }
 
-    fn malformed<T>(&self, at: usize, what: &'static str) -> Result<T, ScanError> {
-        Err(ScanError::Malformed {
+    #[cold]
+    fn malformed<T>(&self, at: usize, what: &'static str) -> Scan<T> {
+        Err(Box::new(ScanError::Malformed {
             offset: self.offset + at,
             what,
-        })
+        }))
     }
 }
 
@@ -399,16 +427,59 @@ fn is_escape(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
 }
 
-fn send(text: Text, piece: &[u8], visitor: &mut impl Visitor) -> Result<(), ScanError> {
-    if text.wanted && !piece.is_empty() {
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+fn send(wanted: bool, piece: &[u8], visitor: &mut impl Visitor) -> Scan<()> {
+    if wanted && !piece.is_empty() {
         visitor.text(piece)?;
     }
     Ok(())
 }
 
+/// Length of the run of bytes that end no string, begin no escape and are no control character. Short
+/// runs (keys, code with an escape every few words) are found by word arithmetic, long ones by vector code.
+#[inline]
+fn plain_len(bytes: &[u8]) -> usize {
+    const WORDS: usize = 6;
+    let mut at = 0;
+    for _ in 0..WORDS {
+        let Some(word) = bytes[at..].first_chunk() else {
+            return at + bytewise_len(&bytes[at..]);
+        };
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = &bytes[at..];
+    let stop = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    if has_control(&rest[..stop]) {
+        return at + bytewise_len(rest);
+    }
+    at + stop
+}
+
+/// Marks by its top bit each byte that is a quote, a backslash or below space. Bytes above a marked one
+/// may be marked wrongly, the lowest mark is right.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
+    let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+    (quote | backslash | below(word, 0x20)) & TOPS
+}
+
+fn bytewise_len(bytes: &[u8]) -> usize {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
+    bytes.iter().position(special).unwrap_or(bytes.len())
+}
+
 /// Written without an early exit, so that it becomes vector code.
 fn has_control(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(false, |found, byte| found | (*byte < 0x20))
+    bytes.iter().fold(false, |found, byte| found | (*byte < 0x20))
 }

@@ -31,7 +31,6 @@ impl Events {
             | Operation::CountTokens
             | Operation::ListModels
             | Operation::GetModel
-            | Operation::Hello
             | Operation::Other => None,
         }
     }
@@ -93,14 +92,7 @@ impl EventBody {
             hid_last,
         } = self;
         framer.feed(input, &mut |frame| {
-            *hid_last = read(
-                events,
-                frame,
-                metered,
-                *hide_usage_chunk,
-                *hid_last,
-                forward,
-            );
+            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
         });
     }
 
@@ -117,14 +109,7 @@ impl EventBody {
             hid_last,
         } = self;
         framer.finish(&mut |frame| {
-            *hid_last = read(
-                events,
-                frame,
-                metered,
-                *hide_usage_chunk,
-                *hid_last,
-                forward,
-            );
+            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
         });
     }
 }
@@ -170,5 +155,6 @@ pub(super) fn event_type<'a>(event: &'a Event<'_>) -> &'a [u8] {
     struct Typed<'a> {
         r#type: &'a str,
     }
-    serde_json::from_slice::<Typed<'_>>(&event.data).map_or(b"", |typed| typed.r#type.as_bytes())
+    serde_json::from_slice::<Typed<'_>>(&event.data)
+        .map_or(b"", |typed| typed.r#type.as_bytes())
 }

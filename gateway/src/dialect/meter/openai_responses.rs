@@ -21,9 +21,7 @@ pub(super) struct ResponsesEvents {
 enum Meaning {
     Content,
     /// The response is over, well or not.
-    Terminal {
-        failed: bool,
-    },
+    Terminal { failed: bool },
     Error,
     Other,
 }

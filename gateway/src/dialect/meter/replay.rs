@@ -1,0 +1,230 @@
+//! Replays the recorded bodies of `tests/corpus`: whole, cut in two at every byte, byte by byte, with
+//! each kind of line end and compressed. What is passed on and what is metered must always agree.
+
+use std::{fs, io::Write, path::PathBuf};
+
+use flate2::{Compression, write};
+use serde::Deserialize;
+
+use super::{Dialect, Meter, Metered, Operation};
+use crate::{dialect::sse::EVENT_BYTES_LIMIT, handoff::record::Usage};
+
+/// `<name>.expected.json` beside `<name>.sse` or `<name>.json`.
+#[derive(Debug, Deserialize)]
+struct Expected {
+    dialect: String,
+    operation: String,
+    status: u16,
+    usage: Option<Usage>,
+    complete: bool,
+    error_event: bool,
+    content_started: bool,
+    /// The chunk that is not passed on when usage chunks are hidden.
+    hidden: Option<String>,
+}
+
+struct Recorded {
+    name: String,
+    is_stream: bool,
+    body: Vec<u8>,
+    expected: Expected,
+}
+
+fn corpus() -> Vec<Recorded> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let Some(name) = file.strip_suffix(".expected.json") else {
+            continue;
+        };
+        let stream = path.with_file_name(format!("{name}.sse"));
+        let is_stream = stream.exists();
+        let body = if is_stream {
+            stream
+        } else {
+            path.with_file_name(format!("{name}.json"))
+        };
+        all.push(Recorded {
+            name: name.to_owned(),
+            is_stream,
+            body: fs::read(body).unwrap(),
+            expected: serde_json::from_slice(&fs::read(&path).unwrap()).unwrap(),
+        });
+    }
+    assert!(all.len() > 30, "the corpus is gone");
+    all
+}
+
+impl Recorded {
+    fn meter(&self, encoding: &str, hide: bool) -> Meter {
+        let dialect = [Dialect::OpenAi, Dialect::Anthropic]
+            .into_iter()
+            .find(|dialect| dialect.code() == self.expected.dialect)
+            .unwrap();
+        let operation = [
+            Operation::ChatCompletions,
+            Operation::Completions,
+            Operation::Responses,
+            Operation::StoredResponse,
+            Operation::Embeddings,
+            Operation::Messages,
+            Operation::CountTokens,
+            Operation::ListModels,
+        ]
+        .into_iter()
+        .find(|operation| operation.code() == self.expected.operation)
+        .unwrap();
+        let content_type: &[u8] = if self.is_stream {
+            b"text/event-stream; charset=utf-8"
+        } else {
+            b"application/json"
+        };
+        let status = self.expected.status;
+        Meter::new(dialect, operation, status, content_type, encoding.as_bytes(), hide)
+    }
+
+    fn metered(&self) -> Metered {
+        Metered {
+            usage: self.expected.usage,
+            complete: self.expected.complete,
+            error_event: self.expected.error_event,
+            content_started: self.expected.content_started,
+        }
+    }
+
+    /// Feeds `body` in every way of cutting it and expects `forwarded` each time.
+    fn replay(&self, body: &[u8], forwarded: &[u8], encoding: &str, hide: bool) {
+        let run = |pieces: &mut dyn Iterator<Item = &[u8]>, how: &dyn std::fmt::Display| {
+            let mut meter = self.meter(encoding, hide);
+            let mut out = Vec::with_capacity(body.len());
+            for piece in pieces {
+                meter.feed(piece, &mut |bytes| out.extend_from_slice(bytes));
+            }
+            meter.finish(&mut |bytes| out.extend_from_slice(bytes));
+            let what = format!("{} {encoding} hide={hide} {how}", self.name);
+            assert_eq!(meter.metered(), self.metered(), "{what}");
+            assert!(out == forwarded, "{what}: {}", String::from_utf8_lossy(&out));
+        };
+        for at in 0..=body.len() {
+            let (left, right) = body.split_at(at);
+            run(&mut [left, right].into_iter(), &format_args!("split at {at}"));
+        }
+        run(&mut body.chunks(1), &"byte by byte");
+        run(&mut body.chunks(7), &"by sevens");
+    }
+}
+
+fn with_line_ends(body: &[u8], end: &str) -> Vec<u8> {
+    String::from_utf8(body.to_vec()).unwrap().replace('\n', end).into_bytes()
+}
+
+#[test]
+fn recorded_bodies_meter_the_same_however_they_are_cut() {
+    for recorded in corpus() {
+        recorded.replay(&recorded.body, &recorded.body, "", false);
+        if recorded.is_stream {
+            for end in ["\r\n", "\r"] {
+                let body = with_line_ends(&recorded.body, end);
+                recorded.replay(&body, &body, "identity", false);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_usage_chunk_is_hidden() {
+    let mut hidden = 0;
+    for recorded in corpus() {
+        let without = match &recorded.expected.hidden {
+            Some(chunk) => {
+                hidden += 1;
+                let body = String::from_utf8(recorded.body.clone()).unwrap();
+                body.replacen(chunk, "", 1).into_bytes()
+            }
+            None => recorded.body.clone(),
+        };
+        for end in ["\n", "\r\n", "\r"] {
+            let body = with_line_ends(&recorded.body, end);
+            recorded.replay(&body, &with_line_ends(&without, end), "", true);
+        }
+    }
+    assert!(hidden >= 5, "{hidden}");
+}
+
+#[test]
+fn compressed_bodies_are_metered_and_pass_as_they_are() {
+    for recorded in corpus() {
+        let mut gzip = write::GzEncoder::new(Vec::new(), Compression::default());
+        // A provider flushes after each event.
+        for line in recorded.body.split_inclusive(|byte| *byte == b'\n') {
+            gzip.write_all(line).unwrap();
+            gzip.flush().unwrap();
+        }
+        let gzip = gzip.finish().unwrap();
+        recorded.replay(&gzip, &gzip, "gzip", false);
+        recorded.replay(&gzip, &gzip, "gzip", true);
+        let mut zlib = write::ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(&recorded.body).unwrap();
+        let zlib = zlib.finish().unwrap();
+        recorded.replay(&zlib, &zlib, "deflate", false);
+    }
+}
+
+#[test]
+fn a_terminal_event_over_the_limit_is_metered() {
+    let filler = "x".repeat(3 * EVENT_BYTES_LIMIT);
+    let stream = format!(
+        "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{{\"instructions\":\"{filler}\",\
+         \"usage\":{{\"input_tokens\":12,\"output_tokens\":3}}}}}}\n\ndata: x\n\n"
+    );
+    for size in [1, 1000, EVENT_BYTES_LIMIT + 1, stream.len()] {
+        let mut meter = Meter::new(
+            Dialect::OpenAi,
+            Operation::Responses,
+            200,
+            b"text/event-stream",
+            b"",
+            true,
+        );
+        let mut forwarded = 0;
+        for piece in stream.as_bytes().chunks(size) {
+            meter.feed(piece, &mut |bytes| forwarded += bytes.len());
+        }
+        let metered = meter.metered();
+        assert!(metered.complete);
+        let usage = metered.usage.map(|usage| (usage.input_tokens, usage.output_tokens));
+        assert_eq!(usage, Some((12, 3)), "chunks of {size}");
+        assert_eq!(forwarded, stream.len());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_passes() {
+    for (content_type, encoding) in [
+        ("text/event-stream", "br"),
+        ("application/json", "zstd"),
+        ("application/json", "gzip"),
+        ("application/octet-stream", ""),
+        ("application/json", ""),
+    ] {
+        let mut meter = Meter::new(
+            Dialect::OpenAi,
+            Operation::ChatCompletions,
+            200,
+            content_type.as_bytes(),
+            encoding.as_bytes(),
+            true,
+        );
+        let mut out = Vec::new();
+        meter.feed(b"no JSON, ", &mut |bytes| out.extend_from_slice(bytes));
+        meter.feed(b"no gzip", &mut |bytes| out.extend_from_slice(bytes));
+        assert!(!meter.metered().complete, "{content_type} {encoding}");
+        meter.finish(&mut |bytes| out.extend_from_slice(bytes));
+        assert_eq!(out, b"no JSON, no gzip");
+        let metered = meter.metered();
+        assert!(metered.complete, "{content_type} {encoding}");
+        assert_eq!(metered.usage, None);
+    }
+}

@@ -1,0 +1,49 @@
+//! Replays the fuzz corpora, so that every input once found stays checked without nightly.
+
+#[path = "../../tests/fuzz/src/checks.rs"]
+mod checks;
+
+use std::{fs, path::PathBuf};
+
+/// Calls `check` with each file of a target's corpus.
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
+    let mut files = 0;
+    for entry in fs::read_dir(&folder).expect("the corpus is in the tree") {
+        let path = entry.expect("a readable folder").path();
+        println!("{}", path.display());
+        check(&fs::read(&path).expect("a readable file"));
+        files += 1;
+    }
+    assert!(files > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn body_scanner() {
+    replay("body_scanner", checks::body_scanner);
+}
+
+#[test]
+fn sse() {
+    replay("sse", checks::sse);
+}
+
+#[test]
+fn meter_openai_chat() {
+    replay("meter_openai_chat", checks::meter_openai_chat);
+}
+
+#[test]
+fn meter_openai_responses() {
+    replay("meter_openai_responses", checks::meter_openai_responses);
+}
+
+#[test]
+fn meter_anthropic() {
+    replay("meter_anthropic", checks::meter_anthropic);
+}
+
+#[test]
+fn meter_compressed() {
+    replay("meter_compressed", checks::meter_compressed);
+}
