@@ -52,7 +52,6 @@ impl Indexer {
         settings: Arc<LogSettings>,
         status: Arc<UsageStatus>,
     ) -> Self {
-        let retention_days = settings.retention_days.load(Ordering::Relaxed);
         Self {
             indexing: Indexing::new(spool.identity.clone()),
             spool,
@@ -60,8 +59,8 @@ impl Indexer {
             settings,
             status,
             sweep: SweepPlan {
-                due: Instant::now() + SWEEP_INTERVAL,
-                retention_days,
+                due: Instant::now(),
+                retention_days: 0,
             },
         }
     }

@@ -125,11 +125,11 @@ impl Writer {
             Ok(()) => (self.batches_per_commit * 2).min(BATCHES_PER_COMMIT_MAX),
             Err(_) => (self.batches_per_commit / 2).max(1),
         };
-        if written.is_err() || self.is_purge_due() {
-            written.and(self.purge())
-        } else {
-            written
+        if written.is_ok() && !self.is_purge_due() {
+            return Ok(());
         }
+        let purged = self.purge();
+        written.and(purged)
     }
 
     fn write(&mut self) -> Result<(), UsageError> {
