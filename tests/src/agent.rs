@@ -70,7 +70,10 @@ impl Reply {
     /// When it is none; the message holds the body.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| {
-            format!("{} with a body that is no JSON: {:?}", self.status, self.body)
+            format!(
+                "{} with a body that is no JSON: {:?}",
+                self.status, self.body
+            )
         })
     }
 

@@ -55,11 +55,28 @@ impl Node {
     /// # Errors
     /// When it does not come up; the message holds the end of its log.
     pub async fn start(options: Options) -> Result<Self> {
+        Self::start_at(options, setup::free_ports()?).await
+    }
+
+    /// Starts a node whose endpoint has this port.
+    ///
+    /// # Errors
+    /// When it does not come up, for one because the port is taken.
+    pub async fn start_with_endpoint_port(port: u16) -> Result<Self> {
+        let mut ports = setup::free_ports()?;
+        ports.endpoint = port;
+        let node = Self::start_at(Options::default(), ports).await?;
+        // Listeners open once there is an endpoint.
+        node.wait_ready().await?;
+        Ok(node)
+    }
+
+    async fn start_at(options: Options, ports: setup::Ports) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("keyway-test-").tempdir()?;
-        let ports = setup::free_ports()?;
         let config = setup::config(directory.path(), &options, &ports);
+        std::fs::write(directory.path().join("keyway.toml"), config)?;
         let mut node = Self {
-            child: setup::spawn(directory.path(), &config)?,
+            child: setup::spawn(directory.path())?,
             endpoint: SocketAddr::from(([127, 0, 0, 1], ports.endpoint)),
             plain: options
                 .plain
@@ -77,8 +94,13 @@ impl Node {
     ///
     /// # Errors
     /// When any step fails.
-    pub async fn with(standin: &StandIn, vendor: Vendor, key: &str) -> Result<Self> {
-        let node = Self::start(Options::default()).await?;
+    pub async fn with(
+        options: Options,
+        standin: &StandIn,
+        vendor: Vendor,
+        key: &str,
+    ) -> Result<Self> {
+        let node = Self::start(options).await?;
         let provider = node.connect(standin, vendor, key).await?;
         node.add_peer("alice", ALICE, "agents").await?;
         node.add_policy("agents-may", "agents", &provider).await?;
@@ -240,7 +262,15 @@ impl Node {
     pub async fn add_peer(&self, name: &str, address: IpAddr, group: &str) -> Result<()> {
         let (address, email) = (address.to_string(), format!("{name}@example.com"));
         let arguments = [
-            "peers", "add", name, "--address", &address, "--group", group, "--user-email", &email,
+            "peers",
+            "add",
+            name,
+            "--address",
+            &address,
+            "--group",
+            group,
+            "--user-email",
+            &email,
         ];
         self.cli(&arguments, "").await.map(drop)
     }
@@ -250,7 +280,15 @@ impl Node {
     /// # Errors
     /// When it is refused.
     pub async fn add_policy(&self, name: &str, group: &str, provider: &str) -> Result<()> {
-        let arguments = ["policies", "add", name, "--group", group, "--provider", provider];
+        let arguments = [
+            "policies",
+            "add",
+            name,
+            "--group",
+            group,
+            "--provider",
+            provider,
+        ];
         self.cli(&arguments, "").await.map(drop)
     }
 
@@ -268,7 +306,11 @@ impl Node {
             if rows.len() >= count {
                 return Ok(rows.clone());
             }
-            ensure!(Instant::now() < deadline, "{} of {count} records: {page}", rows.len());
+            ensure!(
+                Instant::now() < deadline,
+                "{} of {count} records: {page}",
+                rows.len()
+            );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
@@ -279,7 +321,11 @@ impl Node {
     /// When there is none in time, or more than one.
     pub async fn only_record(&self) -> Result<Value> {
         let mut rows = self.records(1).await?;
-        ensure!(rows.len() == 1, "one exchange left {} records: {rows:?}", rows.len());
+        ensure!(
+            rows.len() == 1,
+            "one exchange left {} records: {rows:?}",
+            rows.len()
+        );
         rows.pop().context("one row")
     }
 
@@ -346,8 +392,42 @@ impl Node {
     pub async fn stop(mut self) -> Result<()> {
         self.signal(libc::SIGTERM)?;
         let status = self.wait_exit().await?;
-        ensure!(status.success(), "the node ended with {status}\n{}", self.log_tail());
+        ensure!(
+            status.success(),
+            "the node ended with {status}\n{}",
+            self.log_tail()
+        );
         Ok(())
+    }
+
+    /// Ends it cleanly and starts it again on the same directories.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub async fn restart(mut self) -> Result<Self> {
+        self.signal(libc::SIGTERM)?;
+        let status = self.wait_exit().await?;
+        ensure!(
+            status.success(),
+            "the node ended with {status}\n{}",
+            self.log_tail()
+        );
+        self.again().await
+    }
+
+    /// Kills it and starts it again on the same directories.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn kill_and_restart(mut self) -> Result<Self> {
+        self.child.kill().await?;
+        self.again().await
+    }
+
+    async fn again(mut self) -> Result<Self> {
+        self.child = setup::spawn(self.directory.path())?;
+        self.wait_live().await?;
+        Ok(self)
     }
 
     /// What the node logged so far.
@@ -375,7 +455,11 @@ impl Node {
             if live.is_ok_and(|(status, _)| status == StatusCode::OK) && self.socket().exists() {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the node is not live\n{}", self.log_tail());
+            ensure!(
+                Instant::now() < deadline,
+                "the node is not live\n{}",
+                self.log_tail()
+            );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }

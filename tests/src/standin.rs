@@ -190,7 +190,11 @@ impl StandIn {
     ///
     /// # Errors
     /// When it does not hold within `limit`.
-    pub async fn wait_stats(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> Result<Stats> {
+    pub async fn wait_stats(
+        &self,
+        limit: Duration,
+        wanted: impl Fn(&Stats) -> bool,
+    ) -> Result<Stats> {
         self.shared.stats.wait(limit, wanted).await
     }
 }
@@ -240,15 +244,21 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Ar
 async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
     if seen.path() == "/standin/stats" {
         let body = serde_json::to_vec(&shared.stats.snapshot()).unwrap_or_default();
-        return out.whole(200, &[("content-type", "application/json")], &body).await;
+        return out
+            .whole(200, &[("content-type", "application/json")], &body)
+            .await;
     }
     let refusal = check::judge(&seen, &shared.options);
     shared.stats.request(seen.clone(), refusal.as_ref());
     let outcome = match refusal {
         Some(refusal) => {
             let body = refusal.body(shared.options.vendor);
-            out.whole(refusal.status, &[("content-type", "application/json")], &body)
-                .await
+            out.whole(
+                refusal.status,
+                &[("content-type", "application/json")],
+                &body,
+            )
+            .await
         }
         None => match shared.options.vendor {
             Vendor::OpenAi => openai::answer(&seen, out, shared).await,

@@ -27,15 +27,17 @@ pub(crate) async fn call_unix(
     let (status, bytes) = call(io, method, path, body).await?;
     let value = match bytes.is_empty() {
         true => Value::Null,
-        false => serde_json::from_slice(&bytes).with_context(|| {
-            format!("JSON from {path}: {}", String::from_utf8_lossy(&bytes))
-        })?,
+        false => serde_json::from_slice(&bytes)
+            .with_context(|| format!("JSON from {path}: {}", String::from_utf8_lossy(&bytes)))?,
     };
     Ok((status, value))
 }
 
 /// One `GET` over TCP.
-pub(crate) async fn get_tcp(address: std::net::SocketAddr, path: &str) -> Result<(StatusCode, Bytes)> {
+pub(crate) async fn get_tcp(
+    address: std::net::SocketAddr,
+    path: &str,
+) -> Result<(StatusCode, Bytes)> {
     let io = TcpStream::connect(address).await?;
     call(io, Method::GET, path, None).await
 }
@@ -46,8 +48,7 @@ async fn call(
     path: &str,
     body: Option<&Value>,
 ) -> Result<(StatusCode, Bytes)> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
     let connection = tokio::spawn(connection);
     let request = Request::builder()
         .method(method)

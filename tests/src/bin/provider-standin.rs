@@ -146,7 +146,10 @@ async fn ask(agent: &Agent, model: &str, prompt: &str) -> Result<()> {
         "messages": [{"role": "user", "content": prompt}],
     });
     let mut session = agent.session(Version::Http2).await?;
-    let headers = [("content-type", "application/json"), ("user-agent", "keyway-demo-agent")];
+    let headers = [
+        ("content-type", "application/json"),
+        ("user-agent", "keyway-demo-agent"),
+    ];
     let body = Bytes::from(body.to_string());
     let mut response = session
         .begin(Method::POST, "/v1/chat/completions", &headers, body)
@@ -174,7 +177,10 @@ fn print_events(pending: &mut Vec<u8>) -> Result<()> {
             continue;
         };
         let chunk: Value = serde_json::from_str(data).unwrap_or_default();
-        if let Some(text) = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str) {
+        if let Some(text) = chunk
+            .pointer("/choices/0/delta/content")
+            .and_then(Value::as_str)
+        {
             print!("{text}");
             std::io::stdout().flush()?;
         }

@@ -52,11 +52,26 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         false => String::new(),
     };
     let sections = [
-        ("endpoint", format!("domain = \"keyway.test\"\nname = \"{ENDPOINT_NAME}\"\nport = {}\n{plain}", ports.endpoint)),
-        ("overlay", "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned()),
+        (
+            "endpoint",
+            format!(
+                "domain = \"keyway.test\"\nname = \"{ENDPOINT_NAME}\"\nport = {}\n{plain}",
+                ports.endpoint
+            ),
+        ),
+        (
+            "overlay",
+            "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+        ),
         ("admission", "mode = \"off\"".to_owned()),
-        ("admin", format!("listen = \"off\"\nsocket = {}", at("admin.sock"))),
-        ("telemetry", format!("listen = \"127.0.0.1:{}\"", ports.telemetry)),
+        (
+            "admin",
+            format!("listen = \"off\"\nsocket = {}", at("admin.sock")),
+        ),
+        (
+            "telemetry",
+            format!("listen = \"127.0.0.1:{}\"", ports.telemetry),
+        ),
         ("store", format!("path = {}", at("store"))),
         ("usage", format!("path = {}", at("usage"))),
         ("secrets", format!("master_key_file = {}", at("master.key"))),
@@ -73,10 +88,13 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
     toml
 }
 
-pub(super) fn spawn(directory: &Path, config: &str) -> Result<Child> {
+/// Starts the node on `keyway.toml` in its directory; its log goes on in `node.log`.
+pub(super) fn spawn(directory: &Path) -> Result<Child> {
     let file = directory.join("keyway.toml");
-    std::fs::write(&file, config)?;
-    let log = File::create(directory.join("node.log"))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("node.log"))?;
     Command::new(keyway()?)
         .args(["serve", "--config"])
         .arg(&file)
@@ -106,12 +124,23 @@ pub fn keyway() -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = std::process::Command::new(cargo)
-        .args(["build", "--quiet", "--package", "gateway", "--bin", "keyway"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "gateway",
+            "--bin",
+            "keyway",
+        ])
         .args(["--message-format", "json"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()?;
-    ensure!(output.status.success(), "building keyway: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "building keyway: {}",
+        output.status
+    );
     let messages = String::from_utf8(output.stdout)?;
     let executable = messages.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

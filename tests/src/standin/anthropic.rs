@@ -25,7 +25,9 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             reply::json(out, 200, &body).await
         }
         ["v1", "models", id] if !post => reply::json(out, 200, &model(id)).await,
-        ["v1", "messages", "batches"] if post => reply::json(out, 200, &batch("msgbatch_standin")).await,
+        ["v1", "messages", "batches"] if post => {
+            reply::json(out, 200, &batch("msgbatch_standin")).await
+        }
         ["v1", "messages", "batches", id] if !post => reply::json(out, 200, &batch(id)).await,
         ["v1", "messages", "batches", id, "cancel"] if post => {
             reply::json(out, 200, &batch(id)).await
@@ -51,7 +53,11 @@ fn parse(seen: &Seen) -> Result<Value, Refusal> {
         .map_err(|_| Refusal::new(400, "invalid_json", "the body is no JSON"))?;
     match body.get("model").and_then(Value::as_str) {
         Some(_) => Ok(body),
-        None => Err(Refusal::new(400, "invalid_request_error", "model: Field required")),
+        None => Err(Refusal::new(
+            400,
+            "invalid_request_error",
+            "model: Field required",
+        )),
     }
 }
 
@@ -108,12 +114,13 @@ async fn message_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Resu
         body["type"] = json!(name);
         format!("event: {name}\ndata: {body}\n\n")
     };
-    let before = event("message_start", json!({"message": message(plan, json!([]), Value::Null, 1)}))
-        + &event(
-            "content_block_start",
-            json!({"index": 0, "content_block": {"type": "text", "text": ""}}),
-        )
-        + &event("ping", json!({}));
+    let before = event(
+        "message_start",
+        json!({"message": message(plan, json!([]), Value::Null, 1)}),
+    ) + &event(
+        "content_block_start",
+        json!({"index": 0, "content_block": {"type": "text", "text": ""}}),
+    ) + &event("ping", json!({}));
     let word = |text: &str| {
         let delta = json!({"index": 0, "delta": {"type": "text_delta", "text": text}});
         event("content_block_delta", delta)

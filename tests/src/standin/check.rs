@@ -150,8 +150,16 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         ([sent], Some(wanted)) if *sent == wanted => None,
         ([], Some(_)) => Some(Refusal::new(401, "missing_api_key", "no credential")),
         ([_], Some(_)) => Some(Refusal::new(401, "invalid_api_key", "wrong credential")),
-        ([_], None) => Some(Refusal::new(401, "unwanted_api_key", "no credential is wanted")),
-        (_, _) => Some(Refusal::new(401, "doubled_api_key", "more than one credential")),
+        ([_], None) => Some(Refusal::new(
+            401,
+            "unwanted_api_key",
+            "no credential is wanted",
+        )),
+        (_, _) => Some(Refusal::new(
+            401,
+            "doubled_api_key",
+            "more than one credential",
+        )),
     }
 }
 
@@ -176,9 +184,20 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
 }
 
 fn framing(seen: &Seen) -> Option<Refusal> {
-    let mut once = ["host", "content-type", "content-length", "anthropic-version"].into_iter();
-    if let Some(name) = once.find(|name| seen.headers.iter().filter(|(h, _)| h == name).count() > 1) {
-        return Some(Refusal::new(400, "doubled_header", format!("{name} more than once")));
+    let mut once = [
+        "host",
+        "content-type",
+        "content-length",
+        "anthropic-version",
+    ]
+    .into_iter();
+    if let Some(name) = once.find(|name| seen.headers.iter().filter(|(h, _)| h == name).count() > 1)
+    {
+        return Some(Refusal::new(
+            400,
+            "doubled_header",
+            format!("{name} more than once"),
+        ));
     }
     let doubled = seen.path().starts_with("/v1/v1");
     doubled.then(|| Refusal::new(404, "doubled_version", "the path has its version twice"))
@@ -189,8 +208,13 @@ fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         Vendor::OpenAi => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
-    (needed && seen.header("anthropic-version").is_none())
-        .then(|| Refusal::new(400, "invalid_request_error", "anthropic-version: header is required"))
+    (needed && seen.header("anthropic-version").is_none()).then(|| {
+        Refusal::new(
+            400,
+            "invalid_request_error",
+            "anthropic-version: header is required",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -224,21 +248,85 @@ mod tests {
         for (vendor, target, headers, expected) in [
             (Vendor::OpenAi, path, vec![own], None),
             (Vendor::OpenAi, path, vec![], Some("missing_api_key")),
-            (Vendor::OpenAi, path, vec![("authorization", "Bearer -")], Some("invalid_api_key")),
-            (Vendor::OpenAi, path, vec![own, own], Some("doubled_api_key")),
-            (Vendor::OpenAi, path, vec![own, key], Some("foreign_credential")),
-            (Vendor::OpenAi, path, vec![own, ("cookie", "a=b")], Some("foreign_credential")),
-            (Vendor::OpenAi, "/v1/models?key=1", vec![own], Some("foreign_credential")),
-            (Vendor::OpenAi, path, vec![own, ("x-forwarded-for", "1")], Some("unexpected_header")),
-            (Vendor::OpenAi, path, vec![own, ("x-netbird-user", "1")], Some("unexpected_header")),
-            (Vendor::OpenAi, path, vec![own, ("te", "trailers")], Some("unexpected_header")),
-            (Vendor::OpenAi, path, vec![own, ("host", "a"), ("host", "b")], Some("doubled_header")),
-            (Vendor::OpenAi, "/v1/v1/models", vec![own], Some("doubled_version")),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![("authorization", "Bearer -")],
+                Some("invalid_api_key"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, own],
+                Some("doubled_api_key"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, key],
+                Some("foreign_credential"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, ("cookie", "a=b")],
+                Some("foreign_credential"),
+            ),
+            (
+                Vendor::OpenAi,
+                "/v1/models?key=1",
+                vec![own],
+                Some("foreign_credential"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, ("x-forwarded-for", "1")],
+                Some("unexpected_header"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, ("x-netbird-user", "1")],
+                Some("unexpected_header"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, ("te", "trailers")],
+                Some("unexpected_header"),
+            ),
+            (
+                Vendor::OpenAi,
+                path,
+                vec![own, ("host", "a"), ("host", "b")],
+                Some("doubled_header"),
+            ),
+            (
+                Vendor::OpenAi,
+                "/v1/v1/models",
+                vec![own],
+                Some("doubled_version"),
+            ),
             (Vendor::Anthropic, "/v1/messages", vec![key, version], None),
-            (Vendor::Anthropic, "/v1/messages", vec![key], Some("invalid_request_error")),
-            (Vendor::Anthropic, "/v1/messages", vec![own, version], Some("foreign_credential")),
+            (
+                Vendor::Anthropic,
+                "/v1/messages",
+                vec![key],
+                Some("invalid_request_error"),
+            ),
+            (
+                Vendor::Anthropic,
+                "/v1/messages",
+                vec![own, version],
+                Some("foreign_credential"),
+            ),
         ] {
-            assert_eq!(code(vendor, target, &headers), expected, "{target} {headers:?}");
+            assert_eq!(
+                code(vendor, target, &headers),
+                expected,
+                "{target} {headers:?}"
+            );
         }
     }
 }

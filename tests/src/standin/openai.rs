@@ -29,7 +29,12 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             reply::json(out, 200, &body).await
         }
         ["v1", "responses", _, "input_items"] if !post => {
-            reply::json(out, 200, &json!({"object": "list", "data": [], "has_more": false})).await
+            reply::json(
+                out,
+                200,
+                &json!({"object": "list", "data": [], "has_more": false}),
+            )
+            .await
         }
         ["v1", operation @ ..] if post => model_call(&operation.join("/"), seen, out, shared).await,
         _ => unknown(seen, out, shared).await,
@@ -72,12 +77,17 @@ async fn model_call(
         }
         ("responses", true) => response_stream(out, shared, &plan).await,
         ("responses/input_tokens", _) => {
-            let body = json!({"object": "response.input_tokens", "input_tokens": plan.sums.input_tokens});
+            let body =
+                json!({"object": "response.input_tokens", "input_tokens": plan.sums.input_tokens});
             reply::json(out, 200, &body).await
         }
         ("embeddings", _) => {
             let plan = Plan {
-                sums: super::Sums { output_tokens: 0, reasoning_tokens: 0, ..plan.sums },
+                sums: super::Sums {
+                    output_tokens: 0,
+                    reasoning_tokens: 0,
+                    ..plan.sums
+                },
                 ..plan
             };
             reply::whole(out, shared, &plan, &embeddings(&plan)).await
@@ -141,9 +151,7 @@ async fn chat_stream(
         }
         format!("data: {body}\n\n")
     };
-    let choice = |delta: Value, finish: Value| {
-        json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}])
-    };
+    let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
     let before = chunk(
         choice(json!({"role": "assistant", "content": ""}), Value::Null),
         Value::Null,
@@ -274,15 +282,27 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
     let started = json!({"response": response(plan, "in_progress")});
     let before = event("response.created", started.clone())
         + &event("response.in_progress", started)
-        + &event("response.output_item.added", json!({"output_index": 0, "item": item}))
+        + &event(
+            "response.output_item.added",
+            json!({"output_index": 0, "item": item}),
+        )
         + &event("response.content_part.added", place(json!({"part": part})));
     let word = |text: &str| {
-        event("response.output_text.delta", place(json!({"delta": text, "logprobs": []})))
+        event(
+            "response.output_text.delta",
+            place(json!({"delta": text, "logprobs": []})),
+        )
     };
     let done = json!({"text": plan.text(), "logprobs": []});
     let after = event("response.output_text.done", place(done))
-        + &event("response.output_item.done", json!({"output_index": 0, "item": message(plan)}))
-        + &event("response.completed", json!({"response": response(plan, "completed")}));
+        + &event(
+            "response.output_item.done",
+            json!({"output_index": 0, "item": message(plan)}),
+        )
+        + &event(
+            "response.completed",
+            json!({"response": response(plan, "completed")}),
+        );
     reply::stream(out, shared, plan, before, word, after).await
 }
 

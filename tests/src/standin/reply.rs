@@ -68,7 +68,12 @@ impl Plan {
 
 fn test_words(script: &Script) -> Vec<String> {
     (1..=script.events)
-        .map(|number| format!("word{number:.<width$}", width = script.word_bytes.saturating_sub(4)))
+        .map(|number| {
+            format!(
+                "word{number:.<width$}",
+                width = script.word_bytes.saturating_sub(4)
+            )
+        })
         .collect()
 }
 
@@ -115,10 +120,15 @@ pub(super) async fn stream(
         true => Framing::Close,
         false => Framing::Stream,
     };
-    out.head(200, &headers("text/event-stream", plan), framing).await?;
+    out.head(200, &headers("text/event-stream", plan), framing)
+        .await?;
     if plan.script.gzip {
         // One member holds the whole stream; pacing compressed bytes would prove nothing more.
-        let events: String = plan.words.iter().map(|text| word(&format!("{text} "))).collect();
+        let events: String = plan
+            .words
+            .iter()
+            .map(|text| word(&format!("{text} ")))
+            .collect();
         let body = encode(plan, format!("{before}{events}{after}").into_bytes());
         out.data(&body).await?;
         shared.stats.sent(plan.words.len() as u64, body.len());
@@ -174,8 +184,12 @@ pub(super) fn scripted_error(plan: &Plan) -> Option<Refusal> {
 /// A plain JSON answer that counts nothing.
 pub(super) async fn json(out: &mut Out<'_>, status: u16, body: &Value) -> Result<(), Gone> {
     let body = body.to_string();
-    out.whole(status, &[("content-type", "application/json")], body.as_bytes())
-        .await
+    out.whole(
+        status,
+        &[("content-type", "application/json")],
+        body.as_bytes(),
+    )
+    .await
 }
 
 async fn begin(out: &mut Out<'_>, plan: &Plan) -> Result<(), Gone> {

@@ -122,7 +122,10 @@ impl Ledger {
         self.change(|stats| {
             stats.requests += 1;
             if let Some(refusal) = refusal {
-                keep(&mut stats.refused, format!("{}: {}", refusal.code, refusal.message));
+                keep(
+                    &mut stats.refused,
+                    format!("{}: {}", refusal.code, refusal.message),
+                );
             }
         });
     }

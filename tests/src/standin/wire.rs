@@ -108,7 +108,8 @@ impl Out<'_> {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<(), Gone> {
-        self.head(status, headers, Framing::Length(body.len())).await?;
+        self.head(status, headers, Framing::Length(body.len()))
+            .await?;
         self.data(body).await?;
         self.end().await
     }

@@ -103,7 +103,10 @@ impl Input {
     }
 
     async fn body(&mut self, seen: &Seen) -> Result<Bytes> {
-        match (seen.header("transfer-encoding"), seen.header("content-length")) {
+        match (
+            seen.header("transfer-encoding"),
+            seen.header("content-length"),
+        ) {
             (Some(_), Some(_)) => bail!("both a length and chunks"),
             (Some(_), None) => self.chunked().await,
             (None, Some(length)) => {
@@ -126,7 +129,10 @@ impl Input {
                 while !self.line().await?.is_empty() {}
                 return Ok(body.freeze());
             }
-            ensure!(body.len() + size <= BODY_BYTES_LIMIT, "a body beyond the limit");
+            ensure!(
+                body.len() + size <= BODY_BYTES_LIMIT,
+                "a body beyond the limit"
+            );
             self.fill(size + 2).await?;
             body.extend_from_slice(&self.buffer[..size]);
             ensure!(&self.buffer[size..size + 2] == b"\r\n", "a chunk's end");

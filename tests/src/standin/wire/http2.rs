@@ -56,7 +56,10 @@ async fn exchange(
     let mut body = BytesMut::new();
     while let Some(data) = stream.data().await {
         let data = data?;
-        ensure!(body.len() + data.len() <= BODY_BYTES_LIMIT, "a body beyond the limit");
+        ensure!(
+            body.len() + data.len() <= BODY_BYTES_LIMIT,
+            "a body beyond the limit"
+        );
         stream.flow_control().release_capacity(data.len())?;
         body.extend_from_slice(&data);
     }
@@ -65,7 +68,10 @@ async fn exchange(
         .path_and_query()
         .map_or("/", |target| target.as_str())
         .to_owned();
-    let authority = head.uri.authority().map(|a| ("host".to_owned(), a.to_string()));
+    let authority = head
+        .uri
+        .authority()
+        .map(|a| ("host".to_owned(), a.to_string()));
     let headers = head.headers.iter().map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
         (name.as_str().to_owned(), value)
@@ -97,7 +103,9 @@ impl Answer {
     pub(super) fn interim(&mut self) -> Result<(), Gone> {
         let mut hints = http::Response::new(());
         *hints.status_mut() = http::StatusCode::EARLY_HINTS;
-        self.respond.send_informational(hints).map_err(|_| Gone::Peer)
+        self.respond
+            .send_informational(hints)
+            .map_err(|_| Gone::Peer)
     }
 
     pub(super) fn head(
@@ -113,7 +121,9 @@ impl Answer {
         if let Framing::Length(length) = framing {
             response = response.header("content-length", length);
         }
-        let response = response.body(()).expect("headers are constants of this program");
+        let response = response
+            .body(())
+            .expect("headers are constants of this program");
         let stream = self.respond.send_response(response, false);
         self.stream = Some(stream.map_err(|_| Gone::Peer)?);
         Ok(())
