@@ -1,0 +1,150 @@
+//! The binary, its configuration, and ports that nobody uses.
+
+use std::{
+    fmt::Write as _,
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::process::{Child, Command};
+
+/// Name that the endpoint claims, so that tests need not ask for it.
+pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
+
+/// What differs between test nodes.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Also listen without TLS.
+    pub plain: bool,
+    /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
+    pub extra: Vec<(&'static str, String)>,
+}
+
+pub(super) struct Ports {
+    pub(super) endpoint: u16,
+    pub(super) plain: u16,
+    pub(super) telemetry: u16,
+}
+
+/// Three free ports. Another process could take one before the node does; the start then fails.
+pub(super) fn free_ports() -> Result<Ports> {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0"));
+    let mut ports = Vec::new();
+    for listener in listeners {
+        ports.push(listener?.local_addr()?.port());
+    }
+    Ok(Ports {
+        endpoint: ports[0],
+        plain: ports[1],
+        telemetry: ports[2],
+    })
+}
+
+/// The configuration of a node whose overlay is the loopback device.
+pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> String {
+    let at = |name: &str| format!("{:?}", directory.join(name).display().to_string());
+    let plain = match options.plain {
+        true => format!("plain_port = {}", ports.plain),
+        false => String::new(),
+    };
+    let sections = [
+        (
+            "endpoint",
+            format!(
+                "domain = \"keyway.test\"\nname = \"{ENDPOINT_NAME}\"\nport = {}\n{plain}",
+                ports.endpoint
+            ),
+        ),
+        (
+            "overlay",
+            "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+        ),
+        ("admission", "mode = \"off\"".to_owned()),
+        (
+            "admin",
+            format!("listen = \"off\"\nsocket = {}", at("admin.sock")),
+        ),
+        (
+            "telemetry",
+            format!("listen = \"127.0.0.1:{}\"", ports.telemetry),
+        ),
+        ("store", format!("path = {}", at("store"))),
+        ("usage", format!("path = {}", at("usage"))),
+        ("secrets", format!("master_key_file = {}", at("master.key"))),
+        ("workers", "count = 2\npin = false".to_owned()),
+        ("timeouts", String::new()),
+    ];
+    let mut toml = String::new();
+    for (section, mut body) in sections {
+        for (_, extra) in options.extra.iter().filter(|(to, _)| *to == section) {
+            let _ = write!(body, "\n{extra}");
+        }
+        let _ = writeln!(toml, "[{section}]\n{body}");
+    }
+    toml
+}
+
+/// Starts the node on `keyway.toml` in its directory; its log goes on in `node.log`.
+pub(super) fn spawn(directory: &Path) -> Result<Child> {
+    let file = directory.join("keyway.toml");
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("node.log"))?;
+    Command::new(keyway()?)
+        .args(["serve", "--config"])
+        .arg(&file)
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .context("start keyway")
+}
+
+/// The `keyway` binary: `KEYWAY_BIN`, or the one built from this workspace.
+///
+/// # Errors
+/// When the build fails.
+pub fn keyway() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    if let Some(path) = std::env::var_os("KEYWAY_BIN") {
+        return Ok(path.into());
+    }
+    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
+/// A test package cannot name another package's binary as a dependency, so it asks cargo.
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "gateway",
+            "--bin",
+            "keyway",
+        ])
+        .args(["--message-format", "json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "building keyway: {}",
+        output.status
+    );
+    let messages = String::from_utf8(output.stdout)?;
+    let executable = messages.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(message.get("executable")?.as_str()?.to_owned())
+    });
+    Ok(executable.context("cargo names no executable")?.into())
+}

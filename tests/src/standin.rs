@@ -1,0 +1,274 @@
+//! A stand-in for a provider: strict about what it is sent, scripted in what it answers, exact in
+//! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
+//!
+//! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
+//! vendors' endpoints look like: [`openai`] and [`anthropic`]. Bytes on the wire: [`wire`].
+
+mod anthropic;
+mod check;
+mod openai;
+mod reply;
+mod script;
+mod stats;
+mod wire;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http::Method;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::Authority;
+pub use stats::{Stats, Sums};
+use wire::{Gone, Out};
+
+/// Largest request body that is read.
+const BODY_BYTES_LIMIT: usize = 64 << 20;
+/// Requests kept for tests to look at.
+const SEEN_LIMIT: usize = 256;
+
+/// Whose API is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    OpenAi,
+    Anthropic,
+}
+
+/// What the answers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persona {
+    /// `word1 word2 …`
+    Test,
+    /// Sentences that say they come from a demo provider.
+    Demo,
+}
+
+/// The transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP/1.1 without TLS.
+    Plain,
+    /// TLS; only HTTP/1.1 is offered.
+    TlsHttp1,
+    /// TLS; HTTP/2 is offered first.
+    TlsHttp2,
+}
+
+/// How to play a provider.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub vendor: Vendor,
+    pub transport: Transport,
+    pub persona: Persona,
+    /// The only credential that is let in; `None` wants no credential at all, as a local server does.
+    pub key: Option<String>,
+    pub listen: SocketAddr,
+}
+
+impl Options {
+    /// A test persona on a free loopback port.
+    pub fn new(vendor: Vendor, transport: Transport, key: &str) -> Self {
+        Self {
+            vendor,
+            transport,
+            persona: Persona::Test,
+            key: Some(key.to_owned()),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+}
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// 1 or 2.
+    pub http_version: u8,
+    /// Lower-case names in the order of arrival; credential values included.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    /// Number of the connection, from 1.
+    pub connection: u64,
+}
+
+impl Seen {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Path without the query.
+    pub fn path(&self) -> &str {
+        self.target
+            .split_once('?')
+            .map_or(self.target.as_str(), |(path, _)| path)
+    }
+
+    fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+}
+
+/// A running stand-in; it stops when dropped.
+pub struct StandIn {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    ca_pem: Option<String>,
+    task: JoinHandle<()>,
+}
+
+pub(crate) struct Shared {
+    options: Options,
+    stats: stats::Ledger,
+}
+
+impl StandIn {
+    /// Binds and serves.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(options: Options) -> Result<Self> {
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .context("bind the stand-in")?;
+        let address = listener.local_addr()?;
+        let (acceptor, ca_pem) = match options.transport {
+            Transport::Plain => (None, None),
+            Transport::TlsHttp1 => tls(&[b"http/1.1"])?,
+            Transport::TlsHttp2 => tls(&[b"h2", b"http/1.1"])?,
+        };
+        let shared = Arc::new(Shared {
+            options,
+            stats: stats::Ledger::new(SEEN_LIMIT),
+        });
+        let task = tokio::spawn(accept(listener, acceptor, shared.clone()));
+        Ok(Self {
+            address,
+            shared,
+            ca_pem,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Base URL without a path.
+    pub fn url(&self) -> String {
+        let scheme = match self.ca_pem {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The CA to trust, when it speaks TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// Sums since the start.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats.snapshot()
+    }
+
+    /// The latest requests, oldest first.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.stats.seen()
+    }
+
+    /// Waits until `wanted` holds for the sums.
+    ///
+    /// # Errors
+    /// When it does not hold within `limit`.
+    pub async fn wait_stats(
+        &self,
+        limit: Duration,
+        wanted: impl Fn(&Stats) -> bool,
+    ) -> Result<Stats> {
+        self.shared.stats.wait(limit, wanted).await
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn tls(protocols: &[&[u8]]) -> Result<(Option<TlsAcceptor>, Option<String>)> {
+    let authority = Authority::new("Keyway provider stand-in")?;
+    let acceptor = TlsAcceptor::from(authority.server_config(protocols)?);
+    Ok((Some(acceptor), Some(authority.ca_pem)))
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    // Dropping the set with this task ends the connections too.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok((socket, _)) = listener.accept().await else {
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        let _ = socket.set_nodelay(true);
+        let number = shared.stats.connection();
+        let (acceptor, shared) = (acceptor.clone(), shared.clone());
+        connections.spawn(async move {
+            let outcome = match acceptor {
+                None => wire::serve_http1(socket, number, shared.clone()).await,
+                Some(acceptor) => match acceptor.accept(socket).await {
+                    Err(error) => Err(error.into()),
+                    Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                        wire::serve_http2(stream, number, shared.clone()).await
+                    }
+                    Ok(stream) => wire::serve_http1(stream, number, shared.clone()).await,
+                },
+            };
+            if let Err(error) = outcome {
+                shared.stats.wire_error(error.to_string());
+            }
+        });
+    }
+}
+
+/// Answers one request: the only place where both sides of the stand-in meet.
+async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
+    if seen.path() == "/standin/stats" {
+        let body = serde_json::to_vec(&shared.stats.snapshot()).unwrap_or_default();
+        return out
+            .whole(200, &[("content-type", "application/json")], &body)
+            .await;
+    }
+    let refusal = check::judge(&seen, &shared.options);
+    shared.stats.request(seen.clone(), refusal.as_ref());
+    let outcome = match refusal {
+        Some(refusal) => {
+            let body = refusal.body(shared.options.vendor);
+            out.whole(
+                refusal.status,
+                &[("content-type", "application/json")],
+                &body,
+            )
+            .await
+        }
+        None => match shared.options.vendor {
+            Vendor::OpenAi => openai::answer(&seen, out, shared).await,
+            Vendor::Anthropic => anthropic::answer(&seen, out, shared).await,
+        },
+    };
+    match &outcome {
+        Ok(()) => shared.stats.answered(),
+        Err(Gone::Peer) => shared.stats.cancelled(),
+        Err(Gone::Scripted) => shared.stats.cut(),
+    }
+    outcome
+}
