@@ -16,13 +16,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::{client::Client, tally::Tally, upstream::Upstream};
 pub(crate) use self::{
-    request::{Body, Request},
+    request::{Body, MODEL, Request},
     socket::TlsClient,
     tally::Latency,
     upstream::Pace,
 };
-use self::{client::Client, tally::Tally, upstream::Upstream};
 use crate::poll::Poll;
 
 /// Handshakes in progress while connections are opened.
@@ -56,7 +56,9 @@ pub(crate) struct Load {
 pub(crate) enum Protocol {
     Http1,
     /// Requests in flight per connection.
-    Http2 { streams: usize },
+    Http2 {
+        streams: usize,
+    },
 }
 
 /// One measured window. `T` is what the caller reads at its start and end.

@@ -31,7 +31,11 @@ impl Machine {
             kernel: output("uname", &["-sr"]),
             system: system.trim_matches('"').to_owned(),
             compiler: output("rustc", &["--version"]),
-            load_average: load_average.split(' ').next().unwrap_or_default().to_owned(),
+            load_average: load_average
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 }

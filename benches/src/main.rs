@@ -151,7 +151,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let versions = versions.collect::<Result<Vec<_>>>()?;
     driver_place.enter()?;
     let directory = tempfile::tempdir()?;
-    let certificate = Certificate::create(directory.path(), "localhost")?;
+    let certificate = Certificate::create(directory.path())?;
     let mut bench = Bench {
         plan,
         driver: Driver::new()?,
@@ -159,6 +159,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         certificate: &certificate,
         proxy_place,
         driver_place,
+        starts: 0,
     };
     let mut cases = Vec::new();
     for case in selected(&arguments.cases, Case::value_variants()) {

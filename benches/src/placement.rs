@@ -3,6 +3,8 @@
 //! A woken normal task can wait milliseconds behind a busy neighbour; in the real-time class it does
 //! not, so proxies and driver run there when the privileges allow it.
 
+use std::io;
+
 use anyhow::{Context, Result};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -31,16 +33,26 @@ impl Placement {
         } else {
             (libc::SCHED_OTHER, 0)
         };
-        let param = libc::sched_param {
-            sched_priority: priority,
-        };
-        // SAFETY: `param` is a valid `sched_param` for the call; 0 means the calling thread.
-        let rc = unsafe { libc::sched_setscheduler(0, class, &param) };
-        if rc != 0 {
-            return Err(std::io::Error::last_os_error())
-                .context("cannot change the scheduling class (use --no-realtime)");
-        }
-        Ok(())
+        schedule(THIS_THREAD, class, priority)
+            .context("cannot change the scheduling class (use --no-realtime)")
+    }
+}
+
+/// Puts a thread into the normal scheduling class, where its niceness counts.
+pub(crate) fn leave_realtime(tid: i32) -> Result<()> {
+    schedule(Pid::from_raw(tid), libc::SCHED_OTHER, 0)
+        .with_context(|| format!("cannot change the scheduling class of thread {tid}"))
+}
+
+fn schedule(thread: Pid, class: libc::c_int, priority: libc::c_int) -> io::Result<()> {
+    let param = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: `param` is a valid `sched_param` for the call.
+    let rc = unsafe { libc::sched_setscheduler(thread.as_raw(), class, &param) };
+    match rc {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -45,7 +45,9 @@ impl Poll {
             tv_sec: t.as_secs() as libc::time_t,
             tv_nsec: libc::c_long::from(t.subsec_nanos() as i32),
         });
-        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let timeout = timeout
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: `EpollEvent` is a transparent `epoll_event`, the array holds EVENTS_PER_WAIT of them,
         // and `timeout` is null or points to a value that lives through the call.
         let n = unsafe {

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::placement;
+
 /// The processes of one proxy, and how its threads divide into planes.
 #[derive(Debug, Clone)]
 pub(crate) struct Processes {
@@ -46,7 +48,12 @@ impl Processes {
         let mut at = 0;
         while at < pids.len() {
             let parent = pids[at];
-            pids.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| pid));
+            pids.extend(
+                parents
+                    .iter()
+                    .filter(|(_, p)| *p == parent)
+                    .map(|(pid, _)| pid),
+            );
             at += 1;
         }
         Ok(Self { pids, data_threads })
@@ -76,9 +83,30 @@ impl Processes {
         let ns = schedstat.split(' ').next()?.parse().ok()?;
         let data_plane = self.data_threads.is_empty() || {
             let name = fs::read_to_string(task.join("comm")).ok()?;
-            self.data_threads.iter().any(|prefix| name.starts_with(prefix))
+            self.data_threads
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
         };
         Some((tid, ThreadTime { data_plane, ns }))
+    }
+
+    pub(crate) fn has_control_plane(&self) -> bool {
+        !self.data_threads.is_empty()
+    }
+
+    /// Takes threads that lowered their own priority out of the real-time class, which they inherited
+    /// and in which niceness means nothing.
+    pub(crate) fn let_nice_threads_be_nice(&self) -> Result<()> {
+        for pid in &self.pids {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
+                if let (Some(tid), Some(1..)) = (tid, niceness_of(&stat)) {
+                    placement::leave_realtime(tid)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn memory(&self) -> Result<Memory> {
@@ -133,10 +161,19 @@ fn parents() -> Result<Vec<(u32, u32)>> {
     Ok(found)
 }
 
-/// The fourth field of /proc/PID/stat; the second, the name in brackets, may hold anything.
+/// From /proc/PID/stat, where the second field, the name in brackets, may hold anything.
 fn parent_of(stat: &str) -> Option<u32> {
+    stat_field(stat, 4)?.parse().ok()
+}
+
+fn niceness_of(stat: &str) -> Option<i32> {
+    stat_field(stat, 19)?.parse().ok()
+}
+
+/// A field of /proc/PID/stat, counted from 1 as in proc(5), behind the name.
+fn stat_field(stat: &str, number: usize) -> Option<&str> {
     let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(1)?.parse().ok()
+    after_name.split_whitespace().nth(number - 3)
 }
 
 fn kib(rollup: &str, key: &str) -> Option<u64> {
@@ -150,20 +187,30 @@ mod tests {
 
     fn reading(threads: &[(u32, bool, u64)]) -> CpuReading {
         let time = |data_plane, ns| ThreadTime { data_plane, ns };
-        CpuReading(threads.iter().map(|(tid, d, ns)| (*tid, time(*d, *ns))).collect())
+        CpuReading(
+            threads
+                .iter()
+                .map(|(tid, d, ns)| (*tid, time(*d, *ns)))
+                .collect(),
+        )
     }
 
     #[test]
     fn cpu_use_counts_new_threads_and_ignores_gone_ones() {
         let before = reading(&[(1, true, 100), (2, false, 50), (3, false, 900)]);
         let after = reading(&[(1, true, 175), (2, false, 60), (4, false, 7)]);
-        let spent = CpuUse { data_ns: 75, control_ns: 17 };
+        let spent = CpuUse {
+            data_ns: 75,
+            control_ns: 17,
+        };
         assert_eq!(after.since(&before), spent);
     }
 
     #[test]
-    fn a_parent_is_found_behind_any_name() {
-        assert_eq!(parent_of("12 (a b) c) S 7 12 12"), Some(7));
+    fn fields_are_found_behind_any_name() {
+        let stat = "12 (a b) c) S 7 12 12 0 -1 0 1 2 3 4 5 6 7 8 20 19 1 0 55";
+        assert_eq!(parent_of(stat), Some(7));
+        assert_eq!(niceness_of(stat), Some(19));
         assert_eq!(parent_of("12 (x"), None);
     }
 

@@ -8,14 +8,17 @@ mod relay;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
-pub(crate) use self::{keyway::Keyway, nginx::Nginx, relay::Relay};
 use self::child::Child;
+pub(crate) use self::{keyway::Keyway, nginx::Nginx, relay::Relay};
 use crate::{placement::Placement, process::Processes};
+
+/// The name agents use: `Host`, `:authority` and the server name in TLS.
+pub(crate) const HOST: &str = "llm.bench.internal";
 
 /// A kind of proxy.
 pub(crate) trait Proxy {
@@ -38,7 +41,7 @@ pub(crate) trait Proxy {
 pub(crate) struct Site<'a> {
     /// Plain HTTP/1.1.
     pub(crate) upstream: SocketAddr,
-    /// For the proxy's files.
+    /// Empty, for the proxy's files.
     pub(crate) directory: &'a Path,
     pub(crate) certificate: &'a Certificate,
     pub(crate) proxy: Placement,
@@ -54,10 +57,8 @@ pub(crate) struct Running {
 }
 
 /// Where agents find a proxy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Endpoint {
-    /// `Host`, `:authority` and the server name in TLS.
-    pub(crate) host: String,
     pub(crate) plain: SocketAddr,
     /// Plain HTTP for event streams, where these need a port of their own.
     pub(crate) plain_events: SocketAddr,
@@ -66,13 +67,13 @@ pub(crate) struct Endpoint {
 
 /// PEM files every proxy with files can use: ECDSA P-256, self-signed.
 pub(crate) struct Certificate {
-    pub(crate) certificate: std::path::PathBuf,
-    pub(crate) key: std::path::PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Certificate {
-    pub(crate) fn create(directory: &Path, host: &str) -> Result<Self> {
-        let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
+    pub(crate) fn create(directory: &Path) -> Result<Self> {
+        let made = rcgen::generate_simple_self_signed([HOST.to_owned()])?;
         let paths = Self {
             certificate: directory.join("certificate.pem"),
             key: directory.join("key.pem"),

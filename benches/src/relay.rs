@@ -63,7 +63,10 @@ fn accept(
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(e) => return Err(e.into()),
         };
-        let slot = pairs.iter().position(Option::is_none).unwrap_or(pairs.len());
+        let slot = pairs
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(pairs.len());
         let pair = Pair::new(client, TcpStream::connect(upstream)?)?;
         poll.add(&pair.client.stream, slot as u64 * 2)?;
         poll.add(&pair.upstream.stream, slot as u64 * 2 + 1)?;

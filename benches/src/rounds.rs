@@ -2,6 +2,7 @@
 //! all of them. Ratios are taken within a round.
 
 use std::{
+    fs,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use crate::{
     driver::{Body, Driver, Latency, Load, Protocol, Request, Run, TlsClient},
     placement::Placement,
     process::{CpuReading, CpuUse, Memory, Processes},
-    proxy::{Certificate, Endpoint, Proxy, Running, Site},
+    proxy::{Certificate, Endpoint, HOST, Proxy, Running, Site},
 };
 
 /// How long and how often.
@@ -34,6 +35,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) certificate: &'a Certificate,
     pub(crate) proxy_place: Placement,
     pub(crate) driver_place: Placement,
+    /// Proxies started so far; each has a directory of its own.
+    pub(crate) starts: usize,
 }
 
 /// One proxy in one round; CPU times are per request or event.
@@ -67,9 +70,12 @@ pub(crate) type Rounds<T> = Result<Vec<T>>;
 const IDLE_WARM_UP: usize = 16;
 /// A fresh process per round makes rounds of memory equal to each other; more than this say no more.
 const IDLE_ROUNDS_MAX: usize = 3;
-/// A proxy rests when it used less than one percent of a core between two looks.
+/// A proxy is quiet when it used less than one percent of a core between two looks.
 const REST_LOOK_EVERY: Duration = Duration::from_millis(100);
 const REST_CPU_MAX: Duration = Duration::from_millis(1);
+/// A control plane rests when it was quiet for so many looks: its threads may sleep for some hundred
+/// milliseconds before they find work.
+const REST_QUIET_LOOKS: u32 = 8;
 /// After this long a proxy that does not rest is measured as it is.
 const RESTS_WITHIN: Duration = Duration::from_secs(60);
 /// Part of the window that goes before it, unmeasured.
@@ -144,10 +150,14 @@ impl Bench<'_> {
         rounds
     }
 
-    fn start(&self, proxy: &dyn Proxy) -> Result<Running> {
+    fn start(&mut self, proxy: &dyn Proxy) -> Result<Running> {
+        self.starts += 1;
+        let name = format!("{}-{}", proxy.name(), self.starts);
+        let directory = self.directory.join(name);
+        fs::create_dir(&directory)?;
         let site = Site {
             upstream: self.driver.upstream_address(),
-            directory: self.directory,
+            directory: &directory,
             certificate: self.certificate,
             proxy: self.proxy_place,
             driver: self.driver_place,
@@ -157,12 +167,7 @@ impl Bench<'_> {
             .with_context(|| format!("{} does not start", proxy.name()))
     }
 
-    fn sample(
-        &mut self,
-        shape: Shape,
-        running: &Running,
-        adds_credential: bool,
-    ) -> Result<Sample> {
+    fn sample(&mut self, shape: Shape, running: &Running, adds_credential: bool) -> Result<Sample> {
         let processes = &running.processes;
         let window = self.plan.window;
         rest(processes);
@@ -206,9 +211,7 @@ impl Bench<'_> {
         let before = hold(IDLE_WARM_UP)?;
         let connections = self.plan.idle_connections;
         let after = hold(connections + IDLE_WARM_UP)?;
-        let growth = |before: u64, after: u64| {
-            (after as f64 - before as f64) / connections as f64
-        };
+        let growth = |before: u64, after: u64| (after as f64 - before as f64) / connections as f64;
         Ok(IdleSample {
             rss_kib: growth(before.rss_kib, after.rss_kib),
             pss_kib: growth(before.pss_kib, after.pss_kib),
@@ -229,7 +232,7 @@ fn load(
             Protocol::Http2 { .. } => b"h2",
         };
         let address = endpoint.tls.context("the proxy speaks no TLS")?;
-        (address, Some(TlsClient::new(&endpoint.host, alpn)?))
+        (address, Some(TlsClient::new(HOST, alpn)?))
     } else {
         (endpoint.plain, None)
     };
@@ -238,7 +241,7 @@ fn load(
         tls,
         protocol,
         connections,
-        request: Request::new(&endpoint.host, body),
+        request: Request::new(HOST, body),
     })
 }
 
@@ -262,13 +265,20 @@ fn sample(run: Run<CpuReading>, rested: &CpuReading) -> Sample {
 
 /// Waits until the proxy rests: its backlog is done, closed connections are cleaned up.
 fn rest(processes: &Processes) -> CpuReading {
+    let looks = if processes.has_control_plane() {
+        REST_QUIET_LOOKS
+    } else {
+        1
+    };
     let late = Instant::now() + RESTS_WITHIN;
     let mut before = processes.cpu();
+    let mut quiet = 0;
     loop {
         thread::sleep(REST_LOOK_EVERY);
         let now = processes.cpu();
         let spent = Duration::from_nanos(now.since(&before).total_ns());
-        if spent < REST_CPU_MAX || Instant::now() > late {
+        quiet = if spent < REST_CPU_MAX { quiet + 1 } else { 0 };
+        if quiet == looks || Instant::now() > late {
             return now;
         }
         before = now;

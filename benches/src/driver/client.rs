@@ -91,7 +91,10 @@ impl Client {
         if completed > 0 && !self.alpn_checked {
             self.check_alpn()?;
         }
-        let reason = tally.first_failure.as_deref().unwrap_or("no answer before it");
+        let reason = tally
+            .first_failure
+            .as_deref()
+            .unwrap_or("no answer before it");
         ensure!(open, "the proxy closed a connection: {reason}");
         Ok(completed)
     }

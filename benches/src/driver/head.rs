@@ -14,7 +14,11 @@ pub(super) fn content_length(head: &[u8]) -> Option<usize> {
         line.get(..NAME.len())
             .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
     })?;
-    std::str::from_utf8(&line[NAME.len()..]).ok()?.trim().parse().ok()
+    std::str::from_utf8(&line[NAME.len()..])
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_whole_with_its_last_byte() {
-        let (tally, whole) = absorb(&[b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n", b"\r\nab", b"c"]);
+        let (tally, whole) =
+            absorb(&[b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n", b"\r\nab", b"c"]);
         assert_eq!(whole, [false, false, true]);
         assert_eq!((tally.answered, tally.failed), (1, 0));
     }

@@ -1,7 +1,10 @@
 //! A minimal HTTP/2 client (RFC 9113): it writes fixed request heads and reads statuses and ends of
 //! streams, so that the driver's core is not the limit. Answers must fit the windows granted here.
 
-use super::{request::{PATH, Request}, tally::Tally};
+use super::{
+    request::{PATH, Request},
+    tally::Tally,
+};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEAD_BYTES: usize = 9;
@@ -67,7 +70,13 @@ impl Http2 {
         let mut settings = SETTING_INITIAL_WINDOW.to_be_bytes().to_vec();
         settings.extend_from_slice(&WINDOW_GRANTED.to_be_bytes());
         put_frame(&mut outbox, frame::SETTINGS, 0, 0, &settings);
-        put_frame(&mut outbox, frame::WINDOW_UPDATE, 0, 0, &WINDOW_GRANTED.to_be_bytes());
+        put_frame(
+            &mut outbox,
+            frame::WINDOW_UPDATE,
+            0,
+            0,
+            &WINDOW_GRANTED.to_be_bytes(),
+        );
         Self {
             inbox: Vec::new(),
             outbox,
@@ -92,7 +101,13 @@ impl Http2 {
         let stream = self.next_stream;
         self.next_stream += 2;
         let (headers, data) = (frame::HEADERS, frame::DATA);
-        put_frame(&mut self.outbox, headers, flag::END_HEADERS, stream, &self.head_block);
+        put_frame(
+            &mut self.outbox,
+            headers,
+            flag::END_HEADERS,
+            stream,
+            &self.head_block,
+        );
         put_frame(&mut self.outbox, data, flag::END_STREAM, stream, &self.body);
         self.in_flight.push(InFlight {
             stream,
@@ -195,7 +210,9 @@ impl Http2 {
             let window = u32::from_be_bytes([v0, v1, v2, v3]);
             let initial_window = u16::from_be_bytes([i0, i1]) == SETTING_INITIAL_WINDOW;
             if initial_window && (window as usize) < self.body.len() {
-                return Err(Broken(format!("a stream's window of {window} is too small")));
+                return Err(Broken(format!(
+                    "a stream's window of {window} is too small"
+                )));
             }
         }
         Ok(())
@@ -234,7 +251,9 @@ fn head_block(host: &str, body_bytes: usize) -> Vec<u8> {
 
 fn put_literal(block: &mut Vec<u8>, name: &[u8], value: &str) {
     block.extend_from_slice(name);
-    let length = u8::try_from(value.len()).ok().filter(|length| *length < 127);
+    let length = u8::try_from(value.len())
+        .ok()
+        .filter(|length| *length < 127);
     block.push(length.expect("host names and paths of the bench are short"));
     block.extend_from_slice(value.as_bytes());
 }
@@ -288,7 +307,12 @@ mod tests {
     fn an_answer_ends_with_its_stream_however_it_is_cut() {
         let bytes = frames(&[
             (frame::SETTINGS, 0, 0, &[]),
-            (frame::HEADERS, flag::END_HEADERS, 1, &[0x3f, 0xe1, 0x1f, 0x88]),
+            (
+                frame::HEADERS,
+                flag::END_HEADERS,
+                1,
+                &[0x3f, 0xe1, 0x1f, 0x88],
+            ),
             (frame::DATA, 0, 1, b"{"),
             (frame::DATA, flag::END_STREAM, 1, b"}"),
         ]);
@@ -305,14 +329,15 @@ mod tests {
 
     #[test]
     fn failures_are_counted() {
-        let table: [&[(u8, u8, u32, &[u8])]; 2] = [
-            &[(frame::HEADERS, flag::END_HEADERS | flag::END_STREAM, 1, &[0x8d])],
-            &[(frame::RST_STREAM, 0, 1, &[0, 0, 0, 7])],
-        ];
-        for case in table {
+        let not_found: &[u8] = &[0x8d];
+        let ends = flag::END_HEADERS | flag::END_STREAM;
+        for case in [
+            (frame::HEADERS, ends, 1, not_found),
+            (frame::RST_STREAM, 0, 1, &[0, 0, 0, 7]),
+        ] {
             let (mut client, mut tally) = (client(b"{}"), Tally::default());
             client.ask(0);
-            client.inbox = frames(case);
+            client.inbox = frames(&[case]);
             assert_eq!(client.absorb(1, &mut tally), Ok(1));
             assert_eq!((tally.answered, tally.failed), (0, 1));
         }

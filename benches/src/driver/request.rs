@@ -30,7 +30,8 @@ const SMALL_BYTES: usize = 1024;
 const LARGE_BYTES: usize = 65_536;
 
 /// Prose as it looks inside JSON: a prompt has line breaks and quotes, which are escapes.
-const PROSE: &str = "The operator asked for \\\"a short answer\\\", then pasted the whole report again.\\n";
+const PROSE: &str =
+    "The operator asked for \\\"a short answer\\\", then pasted the whole report again.\\n";
 
 impl Request {
     pub(crate) fn new(host: &str, body: Body) -> Self {

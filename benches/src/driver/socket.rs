@@ -107,7 +107,11 @@ impl Socket {
                 break;
             }
         }
-        if self.tls.as_ref().is_some_and(|session| session.wants_write()) {
+        if self
+            .tls
+            .as_ref()
+            .is_some_and(|session| session.wants_write())
+        {
             self.flush()?;
         }
         Ok(true)
@@ -125,11 +129,7 @@ impl AsFd for Socket {
     }
 }
 
-fn decrypt(
-    session: &mut ClientConnection,
-    mut wire: &[u8],
-    inbox: &mut Vec<u8>,
-) -> io::Result<()> {
+fn decrypt(session: &mut ClientConnection, mut wire: &[u8], inbox: &mut Vec<u8>) -> io::Result<()> {
     while !wire.is_empty() {
         session.read_tls(&mut wire)?;
         let state = session.process_new_packets().map_err(io::Error::other)?;

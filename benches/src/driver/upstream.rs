@@ -267,7 +267,10 @@ mod tests {
         let chunk = event.stamped(1234, false);
         assert_eq!(chunk.len(), before);
         let text = std::str::from_utf8(chunk).unwrap();
-        assert!(text.contains(r#""stamp_ns":00000000000000001234}"#), "{text}");
+        assert!(
+            text.contains(r#""stamp_ns":00000000000000001234}"#),
+            "{text}"
+        );
         assert!(event.stamped(5, true).ends_with(LAST_CHUNK));
     }
 }

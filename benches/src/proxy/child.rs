@@ -64,7 +64,10 @@ impl Child {
         let late = Instant::now() + STARTS_WITHIN;
         while !holds() {
             if let Some(status) = self.process.try_wait()? {
-                bail!("ended before it could {what} ({status}):\n{}", self.last_output());
+                bail!(
+                    "ended before it could {what} ({status}):\n{}",
+                    self.last_output()
+                );
             }
             if Instant::now() > late {
                 bail!("does not {what}:\n{}", self.last_output());

@@ -1,6 +1,6 @@
 //! nginx with one worker that adds one header: what people run where no gateway is.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
@@ -43,20 +43,17 @@ impl Proxy for Nginx {
     fn start(&self, site: &Site<'_>) -> Result<Running> {
         let [plain, plain_events, tls] = free_addresses()?;
         let endpoint = Endpoint {
-            host: "localhost".to_owned(),
             plain,
             plain_events,
             tls: Some(tls),
         };
-        let directory = site.directory.join("nginx");
-        fs::create_dir_all(&directory)?;
-        let config = directory.join("nginx.conf");
+        let config = site.directory.join("nginx.conf");
         fs::write(&config, configuration(site, [&plain, &plain_events, &tls]))?;
         let mut command = Command::new(&self.program);
-        command.arg("-p").arg(&directory).arg("-c").arg(&config);
+        command.arg("-p").arg(site.directory).arg("-c").arg(&config);
         // Until its configuration is read, nginx logs to a path compiled in, which may be missing.
         command.arg("-e").arg("stderr");
-        let mut child = Child::spawn(command, site, &directory.join("output"))?;
+        let mut child = Child::spawn(command, site, &site.directory.join("output"))?;
         for address in [plain, plain_events, tls] {
             child.wait_until_listening(address)?;
         }
@@ -70,13 +67,17 @@ impl Proxy for Nginx {
 
 /// Everything that could slow it down for reasons of its own is off or large: no access log, no limit
 /// on keep-alive, request bodies stay in memory.
-fn configuration(site: &Site<'_>, listen: [&std::net::SocketAddr; 3]) -> String {
+fn configuration(site: &Site<'_>, listen: [&SocketAddr; 3]) -> String {
     let [plain, plain_events, tls] = listen;
     let upstream = site.upstream;
     let certificate = site.certificate.certificate.display();
     let key = site.certificate.key.display();
     // Workers must reach the directory, which belongs to whoever started the bench.
-    let user = if geteuid().is_root() { "user root;" } else { "" };
+    let user = if geteuid().is_root() {
+        "user root;"
+    } else {
+        ""
+    };
     format!(
         r#"{user}
 daemon off;

@@ -1,6 +1,6 @@
 //! This program's own relay on layer 4, as a child process.
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -32,13 +32,10 @@ impl Proxy for Relay {
         command.arg("relay");
         command.args(["--listen", &plain.to_string()]);
         command.args(["--upstream", &site.upstream.to_string()]);
-        let directory = site.directory.join("relay");
-        fs::create_dir_all(&directory)?;
-        let mut child = Child::spawn(command, site, &directory.join("output"))?;
+        let mut child = Child::spawn(command, site, &site.directory.join("output"))?;
         child.wait_until_listening(plain)?;
         Ok(Running {
             endpoint: Endpoint {
-                host: "localhost".to_owned(),
                 plain,
                 plain_events: plain,
                 tls: None,

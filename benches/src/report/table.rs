@@ -201,6 +201,9 @@ mod tests {
     fn columns_line_up() {
         let line = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
         let table = aligned(&[line(["proxy", "µs"]), line(["x", "12.5"])]);
-        assert_eq!(table, "| proxy |   µs |\n|-------|-----:|\n| x     | 12.5 |\n");
+        assert_eq!(
+            table,
+            "| proxy |   µs |\n|-------|-----:|\n| x     | 12.5 |\n"
+        );
     }
 }
