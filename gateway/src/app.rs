@@ -5,6 +5,7 @@ mod admission;
 mod catalog_view;
 mod endpoint_tls;
 mod file_watch;
+mod foresee;
 mod harden;
 mod logging;
 mod node;
@@ -66,7 +67,7 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 /// All mistakes of the configuration.
 pub fn check(path: &Path) -> Result<Vec<String>, ConfigError> {
     let config = Config::load(path)?;
-    Ok(node::foresee(&config))
+    Ok(foresee::obstacles(&config))
 }
 
 async fn run(config: Config, path: &Path) -> anyhow::Result<()> {

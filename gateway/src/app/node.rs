@@ -1,8 +1,7 @@
 //! A running node: every part, in the order in which they start and stop.
 
 use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,12 +28,12 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    config::{AdmissionMode, Config, EndpointConfig, EndpointTls, StoreConfig},
+    config::{Config, EndpointConfig, EndpointTls, StoreConfig},
     control_plane::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
         catalog::Catalog,
-        listeners::{self, ListenerStatus, Listeners},
+        listeners::{ListenerStatus, Listeners},
         resolve::{Resolver, system_lookup},
         seal::Keyring,
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
@@ -88,6 +87,7 @@ impl Node {
         ));
         let store: Arc<dyn Store> = store;
         let keyring = Keyring::unlock(&config.secrets.master_key, store.as_ref()).await?;
+        info!(key_id = keyring.key_id(), source = ?config.secrets.master_key, "master key unlocked");
         let (certificates, ca_pem) =
             certificates(&config.endpoint, store.as_ref(), &keyring).await?;
         let sealer = Arc::new(UnlockedSealer(keyring));
@@ -249,63 +249,6 @@ impl Node {
         info!("stopped");
         Ok(())
     }
-}
-
-/// What a start would meet on this machine, for `keyway check`.
-pub(super) fn foresee(config: &Config) -> Vec<String> {
-    let mut notes = Vec::new();
-    match listeners::look(&config.overlay.interface) {
-        Ok(Some(device)) => notes.extend(
-            config
-                .overlay
-                .addresses
-                .iter()
-                .filter(|address| !device.addresses.contains(address))
-                .map(|address| {
-                    format!(
-                        "device {} does not have {address}",
-                        config.overlay.interface
-                    )
-                }),
-        ),
-        Ok(None) => notes.push(format!(
-            "there is no device {}; the node waits for it",
-            config.overlay.interface
-        )),
-        Err(error) => notes.push(format!("cannot look at devices: {error}")),
-    }
-    for (key, listen) in [
-        ("admin.listen", config.admin.listen),
-        ("telemetry.listen", config.telemetry.listen),
-    ] {
-        if let Some(Err(error)) = listen.map(TcpListener::bind) {
-            notes.push(format!("{key}: {error}"));
-        }
-    }
-    for (key, path) in [
-        ("store.path", &config.store.path),
-        ("usage.path", &config.usage.path),
-    ] {
-        if !existing_parent(path).is_some_and(is_writable) {
-            notes.push(format!("{key}: {} cannot be written", path.display()));
-        }
-    }
-    if config.admission == AdmissionMode::Required {
-        notes.extend(
-            admission::stand_in_front(config.admission)
-                .err()
-                .map(|error| error.to_string()),
-        );
-    }
-    notes
-}
-
-fn existing_parent(path: &Path) -> Option<&Path> {
-    path.ancestors().find(|ancestor| ancestor.exists())
-}
-
-fn is_writable(path: &Path) -> bool {
-    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
 fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {

@@ -9,11 +9,11 @@ use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Compiled, Compiler, Documents, ProviderState, ProviderStatus, SkippedDocument, Surroundings,
-    Unseal, endpoint_names,
+    Compiled, Compiler, Documents, Problem, ProviderState, ProviderStatus, SkippedDocument,
+    Surroundings, Unseal, endpoint_names,
 };
 use crate::{
     control_plane::{
@@ -282,6 +282,9 @@ fn log_changes(before: &SnapshotReport, after: &SnapshotReport) {
         match &status.state {
             ProviderState::Ready { addresses } => info!(id, name, ?addresses, "provider is ready"),
             ProviderState::Disabled => info!(id, name, "provider is disabled"),
+            ProviderState::Unreachable(Problem::Unresolved) => {
+                debug!(id, name, "provider waits for its address");
+            }
             ProviderState::Unreachable(problem) => {
                 warn!(id, name, %problem, "provider cannot be reached");
             }
