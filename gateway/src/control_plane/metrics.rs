@@ -1,1 +1,474 @@
-//! (being written)
+//! `/metrics`: the workers' counters, the usage log's status and the process, merged at scrape. Nothing
+//! here touches the request path. Labels come from closed enums and configured providers only.
+
+mod family;
+mod process;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use prometheus::{TextEncoder, proto::MetricFamily};
+
+use self::family::{counter, gauge, histogram, plain_counter, plain_gauge};
+use super::usage::{Health, UsageStatus};
+use crate::handoff::{
+    counters::{
+        Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, ProviderCounters,
+        WorkerCounters,
+    },
+    reason::{Reason, Source},
+    record::Outcome,
+    snapshot::ProviderSlot,
+};
+
+/// `Content-Type` of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Label of exchanges that reached no provider, and of slots nobody named.
+const NO_PROVIDER: &str = "none";
+const NANO_PER_USD: f64 = 1e9;
+
+/// Everything that is scraped.
+pub struct Metrics {
+    workers: Vec<Arc<WorkerCounters>>,
+    usage: Arc<UsageStatus>,
+    started_at_seconds: f64,
+    /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
+    /// counts are still there.
+    providers: Mutex<BTreeMap<u16, String>>,
+    /// Revision of the snapshot that workers serve from.
+    pub config_revision: AtomicU64,
+    /// Revision of the store.
+    pub store_revision: AtomicU64,
+    /// Unix time in seconds at which the endpoint's certificate expires; 0 while there is none.
+    pub certificate_expires_at: AtomicI64,
+}
+
+/// Which provider a slot counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderLabel {
+    pub slot: ProviderSlot,
+    pub id: String,
+    pub name: String,
+}
+
+impl Metrics {
+    pub fn new(workers: Vec<Arc<WorkerCounters>>, usage: Arc<UsageStatus>) -> Self {
+        Self {
+            workers,
+            usage,
+            started_at_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
+            providers: Mutex::new(BTreeMap::new()),
+            config_revision: AtomicU64::new(0),
+            store_revision: AtomicU64::new(0),
+            certificate_expires_at: AtomicI64::new(0),
+        }
+    }
+
+    /// Names the slots; called when a snapshot is published. Providers without a name go by their id,
+    /// those of the same name are added up.
+    pub fn set_providers(&self, labels: &[ProviderLabel]) {
+        let mut providers = self
+            .providers
+            .lock()
+            .expect("nothing panics under this lock");
+        for label in labels {
+            let name = if label.name.is_empty() {
+                &label.id
+            } else {
+                &label.name
+            };
+            if usize::from(label.slot.0) < PROVIDER_SLOTS {
+                providers.insert(label.slot.0, name.clone());
+            }
+        }
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.gather())
+            .expect("every family has a name and at least one metric")
+    }
+
+    fn gather(&self) -> Vec<MetricFamily> {
+        let mut families = self.node();
+        families.extend(self.connections());
+        families.extend(self.exchanges());
+        families.extend(self.per_provider());
+        families.extend(self.usage_log());
+        families.extend(process::gather(self.started_at_seconds));
+        families
+    }
+
+    fn node(&self) -> Vec<MetricFamily> {
+        let mut families = vec![
+            gauge(
+                "keyway_build_info",
+                "Always 1; the label says which version runs.",
+                vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
+            ),
+            plain_gauge(
+                "keyway_workers",
+                "Data-plane worker threads.",
+                self.workers.len() as f64,
+            ),
+            plain_gauge(
+                "keyway_config_revision",
+                "Revision of the snapshot that workers serve from.",
+                self.config_revision.load(Ordering::Relaxed) as f64,
+            ),
+            plain_gauge(
+                "keyway_store_revision",
+                "Revision of the store.",
+                self.store_revision.load(Ordering::Relaxed) as f64,
+            ),
+        ];
+        let expires_at = self.certificate_expires_at.load(Ordering::Relaxed);
+        if expires_at != 0 {
+            families.push(plain_gauge(
+                "keyway_certificate_expiry_timestamp_seconds",
+                "When the endpoint's certificate expires.",
+                expires_at as f64,
+            ));
+        }
+        families
+    }
+
+    fn connections(&self) -> Vec<MetricFamily> {
+        let sum = |of: fn(&WorkerCounters) -> &Counter| self.sum(of);
+        vec![
+            plain_counter(
+                "keyway_connections_accepted_total",
+                "Downstream connections accepted.",
+                sum(|w| &w.connections_accepted),
+            ),
+            counter(
+                "keyway_connections_refused_total",
+                "Downstream connections closed before they were served.",
+                vec![
+                    (
+                        vec![("reason", "unknown_peer".to_owned())],
+                        sum(|w| &w.connections_unknown_peer),
+                    ),
+                    (
+                        vec![("reason", "shed".to_owned())],
+                        sum(|w| &w.connections_shed),
+                    ),
+                ],
+            ),
+            plain_gauge(
+                "keyway_connections_open",
+                "Downstream connections open.",
+                self.sum_gauge(|w| &w.connections_open),
+            ),
+            plain_counter(
+                "keyway_tls_handshakes_total",
+                "Downstream TLS handshakes completed.",
+                sum(|w| &w.tls_handshakes),
+            ),
+            plain_counter(
+                "keyway_tls_handshake_failures_total",
+                "Downstream TLS handshakes that failed.",
+                sum(|w| &w.tls_handshake_failures),
+            ),
+            plain_gauge(
+                "keyway_upstream_connections_open",
+                "Connections to providers, idle or in use.",
+                self.sum_gauge(|w| &w.upstream_connections_open),
+            ),
+            plain_counter(
+                "keyway_request_bytes_total",
+                "Bytes of requests received from agents.",
+                sum(|w| &w.request_bytes),
+            ),
+            plain_counter(
+                "keyway_response_bytes_total",
+                "Bytes of responses sent to agents.",
+                sum(|w| &w.response_bytes),
+            ),
+        ]
+    }
+
+    fn exchanges(&self) -> Vec<MetricFamily> {
+        let failures = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let labels = vec![
+                    ("reason", reason.code().to_owned()),
+                    ("source", source_code(reason.source()).to_owned()),
+                ];
+                let count = self
+                    .workers
+                    .iter()
+                    .map(|worker| worker.failures[*reason as usize].get())
+                    .sum::<u64>();
+                (labels, count as f64)
+            })
+            .collect();
+        vec![
+            plain_gauge(
+                "keyway_exchanges_in_flight",
+                "Exchanges that have begun and not ended.",
+                self.sum_gauge(|w| &w.exchanges_in_flight),
+            ),
+            counter(
+                "keyway_failures_total",
+                "Exchanges that did not end well, by reason and by whose fault it was.",
+                failures,
+            ),
+            self.durations(
+                "keyway_request_duration_seconds",
+                "From a request's first byte to its end.",
+                |w| &w.request_duration,
+            ),
+            self.durations(
+                "keyway_time_to_first_token_seconds",
+                "From the request sent to the first content byte from the provider.",
+                |w| &w.time_to_first_token,
+            ),
+            self.durations(
+                "keyway_overhead_seconds",
+                "The node's own share of the time before the first byte went upstream.",
+                |w| &w.overhead,
+            ),
+        ]
+    }
+
+    fn per_provider(&self) -> Vec<MetricFamily> {
+        let totals = self.provider_totals();
+        let of = |value: fn(&ProviderTotals) -> u64| {
+            totals
+                .iter()
+                .map(|(name, totals)| (vec![("provider", name.clone())], value(totals) as f64))
+                .collect()
+        };
+        let requests = totals.iter().flat_map(|(name, totals)| {
+            Outcome::ALL.iter().map(move |outcome| {
+                let labels = vec![
+                    ("provider", name.clone()),
+                    ("outcome", outcome.code().to_owned()),
+                ];
+                (labels, totals.exchanges[*outcome as usize] as f64)
+            })
+        });
+        let tokens = totals.iter().flat_map(|(name, totals)| {
+            totals.tokens().map(|(kind, count)| {
+                let labels = vec![("provider", name.clone()), ("type", kind.to_owned())];
+                (labels, count as f64)
+            })
+        });
+        let cost = totals
+            .iter()
+            .map(|(name, totals)| {
+                let dollars = totals.cost_nano_usd as f64 / NANO_PER_USD;
+                (vec![("provider", name.clone())], dollars)
+            })
+            .collect();
+        vec![
+            counter(
+                "keyway_requests_total",
+                "Exchanges that ended, by provider and outcome.",
+                requests.collect(),
+            ),
+            counter(
+                "keyway_tokens_total",
+                "Tokens reported by providers. The types are disjoint: their sum is all tokens.",
+                tokens.collect(),
+            ),
+            counter(
+                "keyway_cost_usd_total",
+                "Estimated cost in dollars at list prices.",
+                cost,
+            ),
+            counter(
+                "keyway_unpriced_requests_total",
+                "Exchanges whose model has no known price.",
+                of(|t| t.unpriced),
+            ),
+            counter(
+                "keyway_upstream_connects_total",
+                "Connections opened to providers.",
+                of(|t| t.connects),
+            ),
+            counter(
+                "keyway_retries_total",
+                "Attempts beyond the first one of an exchange.",
+                of(|t| t.retries),
+            ),
+        ]
+    }
+
+    fn usage_log(&self) -> Vec<MetricFamily> {
+        let status = &self.usage;
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
+        let behind = |health: Health| match health {
+            Health::Ok => 0.0,
+            Health::Behind { .. } => 1.0,
+        };
+        vec![
+            plain_gauge(
+                "keyway_usage_log_batches_waiting",
+                "Batches of records handed over by workers that are not durable yet.",
+                load(&status.batches_waiting),
+            ),
+            plain_gauge(
+                "keyway_usage_log_batches_to_index",
+                "Batches of records that are durable and not yet visible to queries.",
+                status.batches_to_index() as f64,
+            ),
+            plain_counter(
+                "keyway_usage_log_batches_written_total",
+                "Batches of records made durable.",
+                load(&status.batches_written),
+            ),
+            plain_counter(
+                "keyway_usage_log_records_written_total",
+                "Records made durable.",
+                load(&status.records_written),
+            ),
+            plain_counter(
+                "keyway_usage_log_records_indexed_total",
+                "Records made visible to queries.",
+                load(&status.records_indexed),
+            ),
+            plain_counter(
+                "keyway_usage_log_damaged_batches_total",
+                "Batches set aside because they could not be read.",
+                load(&status.batches_damaged),
+            ),
+            plain_counter(
+                "keyway_usage_log_rows_swept_total",
+                "Rows deleted because they were older than the retention.",
+                load(&status.rows_swept),
+            ),
+            gauge(
+                "keyway_usage_log_behind",
+                "1 while a part of the usage log cannot go on and tries again.",
+                vec![
+                    (vec![("part", "writer".to_owned())], behind(status.writer())),
+                    (
+                        vec![("part", "indexer".to_owned())],
+                        behind(status.indexer()),
+                    ),
+                ],
+            ),
+        ]
+    }
+
+    fn sum(&self, of: fn(&WorkerCounters) -> &Counter) -> f64 {
+        self.workers.iter().map(|w| of(w).get()).sum::<u64>() as f64
+    }
+
+    fn sum_gauge(&self, of: fn(&WorkerCounters) -> &Gauge) -> f64 {
+        self.workers.iter().map(|w| of(w).get()).sum::<u64>() as f64
+    }
+
+    fn durations(
+        &self,
+        name: &str,
+        help: &str,
+        of: fn(&WorkerCounters) -> &DurationHistogram,
+    ) -> MetricFamily {
+        let mut counts = [0; DURATION_BOUNDS_US.len() + 1];
+        let mut sum_us = 0;
+        for worker in &self.workers {
+            let (more, more_us) = of(worker).read();
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count += more;
+            }
+            sum_us += more_us;
+        }
+        histogram(name, help, &DURATION_BOUNDS_US, &counts, sum_us)
+    }
+
+    fn provider_totals(&self) -> BTreeMap<String, ProviderTotals> {
+        let names = self
+            .providers
+            .lock()
+            .expect("nothing panics under this lock")
+            .clone();
+        let mut totals: BTreeMap<String, ProviderTotals> = BTreeMap::new();
+        totals.insert(NO_PROVIDER.to_owned(), ProviderTotals::default());
+        for slot in 0..PROVIDER_SLOTS as u16 {
+            let name = names.get(&slot).map_or(NO_PROVIDER, String::as_str);
+            let total = totals.entry(name.to_owned()).or_default();
+            for worker in &self.workers {
+                total.add(worker.provider(ProviderSlot(slot)));
+            }
+        }
+        totals
+    }
+}
+
+fn source_code(source: Source) -> &'static str {
+    match source {
+        Source::Client => "client",
+        Source::Policy => "policy",
+        Source::Gateway => "gateway",
+        Source::Provider => "provider",
+    }
+}
+
+/// [`ProviderCounters`] of all workers together.
+#[derive(Default)]
+struct ProviderTotals {
+    exchanges: [u64; Outcome::ALL.len()],
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cost_nano_usd: u64,
+    unpriced: u64,
+    connects: u64,
+    retries: u64,
+}
+
+impl ProviderTotals {
+    fn add(&mut self, counters: &ProviderCounters) {
+        for (total, counter) in self.exchanges.iter_mut().zip(&counters.exchanges) {
+            *total += counter.get();
+        }
+        for (total, counter) in [
+            (&mut self.input_tokens, &counters.input_tokens),
+            (&mut self.output_tokens, &counters.output_tokens),
+            (
+                &mut self.cache_read_input_tokens,
+                &counters.cache_read_input_tokens,
+            ),
+            (
+                &mut self.cache_creation_input_tokens,
+                &counters.cache_creation_input_tokens,
+            ),
+            (&mut self.cost_nano_usd, &counters.cost_nano_usd),
+            (&mut self.unpriced, &counters.unpriced),
+            (&mut self.connects, &counters.connects),
+            (&mut self.retries, &counters.retries),
+        ] {
+            // A provider chooses what it reports; the sum wraps like the counters themselves.
+            *total = total.wrapping_add(counter.get());
+        }
+    }
+
+    /// Disjoint kinds, unlike the counters: there, cached tokens are part of the input.
+    fn tokens(&self) -> [(&'static str, u64); 4] {
+        let uncached = self
+            .input_tokens
+            .saturating_sub(self.cache_read_input_tokens)
+            .saturating_sub(self.cache_creation_input_tokens);
+        [
+            ("uncached_input", uncached),
+            ("cache_read_input", self.cache_read_input_tokens),
+            ("cache_creation_input", self.cache_creation_input_tokens),
+            ("output", self.output_tokens),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -73,9 +73,6 @@ struct LogSettings {
     stop: AtomicBool,
 }
 
-/// Days rows are kept for unless [`UsageLog::set_retention_days`] says otherwise.
-pub const RETENTION_DAYS_DEFAULT: u32 = 30;
-
 /// What was left when the log stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopReport {
@@ -83,30 +80,28 @@ pub struct StopReport {
     pub records_lost: u64,
 }
 
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            collect: AtomicBool::new(true),
+            retention_days: AtomicU32::new(0),
+            stop: AtomicBool::new(false),
+        }
+    }
+}
+
 impl UsageLog {
     /// Opens or makes both files in `directory` and starts the threads. Batches that an earlier process
     /// left in the spool are indexed first.
     pub fn start(directory: &Path, receiver: RecordReceiver) -> Result<Self, UsageError> {
-        Self::start_limited(directory, receiver, SPOOL_BYTES_LIMIT)
-    }
-
-    fn start_limited(
-        directory: &Path,
-        receiver: RecordReceiver,
-        spool_bytes_limit: u64,
-    ) -> Result<Self, UsageError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
-        let spool = Spool::open(&directory.join(SPOOL_FILE), spool_bytes_limit)?;
+        let spool = Spool::open(&directory.join(SPOOL_FILE), SPOOL_BYTES_LIMIT)?;
         let index = Index::open(&directory.join(INDEX_FILE))?;
         let status = Arc::new(UsageStatus::default());
-        let settings = Arc::new(LogSettings {
-            collect: AtomicBool::new(true),
-            retention_days: AtomicU32::new(RETENTION_DAYS_DEFAULT),
-            stop: AtomicBool::new(false),
-        });
+        let settings = Arc::new(LogSettings::default());
         let reader = UsageReader::new(ReadPool::new(directory.join(INDEX_FILE)));
         let indexer = Indexer::new(
             spool.reader()?,
@@ -115,8 +110,13 @@ impl UsageLog {
             Arc::clone(&status),
         )
         .spawn()?;
-        let writer =
-            Writer::new(spool, receiver, indexer.thread().clone(), Arc::clone(&status)).spawn()?;
+        let writer = Writer::new(
+            spool,
+            receiver,
+            indexer.thread().clone(),
+            Arc::clone(&status),
+        )
+        .spawn()?;
         Ok(Self {
             status,
             settings,
@@ -140,7 +140,8 @@ impl UsageLog {
         self.settings.collect.store(collect, Ordering::Relaxed);
     }
 
-    /// Rows older than this are deleted within the hour; 0 keeps them. Sums are never deleted.
+    /// Rows older than this are deleted, at once and then every hour; 0 (as long as this was not called)
+    /// keeps them. Sums are never deleted.
     pub fn set_retention_days(&self, days: u32) {
         self.settings.retention_days.store(days, Ordering::Relaxed);
         self.indexer.thread().unpark();

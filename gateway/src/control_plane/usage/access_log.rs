@@ -195,7 +195,8 @@ pub(super) fn direction(order: SortOrder) -> &'static str {
     }
 }
 
-const COLUMNS: &str = "id, started_at_us, status, duration_us, user_id, source_ip, method, host, path,
+const COLUMNS: &str =
+    "id, started_at_us, status, duration_us, user_id, source_ip, method, host, path,
      dialect, model, session_id, provider_id, policy_id, outcome, reason, input_tokens,
      output_tokens, cache_read_tokens, cache_creation_tokens + cache_creation_long_tokens,
      input_cost, cache_read_cost, cache_creation_cost, output_cost, stream,
@@ -228,7 +229,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
     let reason: String = row.get(15)?;
     let dialect: String = row.get(9)?;
     let (input_tokens, output_tokens): (u64, u64) = (row.get(16)?, row.get(17)?);
-    let [input, cache_read, cache_creation, output] = [row.get(20)?, row.get(21)?, row.get(22)?, row.get(23)?];
+    let [input, cache_read, cache_creation, output] =
+        [row.get(20)?, row.get(21)?, row.get(22)?, row.get(23)?];
     let time_to_first_token_us: u32 = row.get::<_, i64>(32)?.try_into().unwrap_or(u32::MAX);
     Ok(AccessLogEntry {
         id: row.get(0)?,
@@ -271,7 +273,9 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
         catalog_id: row.get(29)?,
         dialect,
         operation: row.get(30)?,
-        outcome: Outcome::ALL.get(outcome).map_or("", |outcome| outcome.code()),
+        outcome: Outcome::ALL
+            .get(outcome)
+            .map_or("", |outcome| outcome.code()),
         reason,
         http_version: row.get(31)?,
         time_to_first_token_ms: (time_to_first_token_us > 0)

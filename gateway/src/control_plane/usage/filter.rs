@@ -188,9 +188,8 @@ impl OverviewQuery {
         let mut filter = LogFilter::from_pairs(pairs)?;
         let to_us = filter.to_us.unwrap_or(now.as_microsecond());
         let days = |days| SignedDuration::from_hours(24 * days).as_micros() as i64;
-        let from_us = filter
-            .from_us
-            .unwrap_or(to_us.saturating_sub(days(OVERVIEW_DAYS_DEFAULT)));
+        let default_from_us = to_us.saturating_sub(days(OVERVIEW_DAYS_DEFAULT));
+        let from_us = filter.from_us.unwrap_or(default_from_us);
         if from_us > to_us {
             return Err(error("start_date", "is after end_date"));
         }
@@ -428,7 +427,10 @@ fn paging(pairs: &[(String, String)]) -> Result<(u32, u32), QueryError> {
         },
     };
     let page = number("page", 1)?;
-    Ok((page, number("page_size", PAGE_SIZE_DEFAULT)?.min(PAGE_SIZE_MAX)))
+    Ok((
+        page,
+        number("page_size", PAGE_SIZE_DEFAULT)?.min(PAGE_SIZE_MAX),
+    ))
 }
 
 fn instant(pairs: &[(String, String)], name: &str) -> Result<Option<i64>, QueryError> {

@@ -133,9 +133,7 @@ impl Indexing {
             return Ok(*number);
         }
         transaction
-            .prepare_cached(
-                "INSERT INTO group_set (group_ids) VALUES (?1) ON CONFLICT DO NOTHING",
-            )?
+            .prepare_cached("INSERT INTO group_set (group_ids) VALUES (?1) ON CONFLICT DO NOTHING")?
             .execute([&stored])?;
         let number = transaction
             .prepare_cached("SELECT id FROM group_set WHERE group_ids = ?1")?

@@ -52,7 +52,6 @@ impl Indexer {
         settings: Arc<LogSettings>,
         status: Arc<UsageStatus>,
     ) -> Self {
-        let retention_days = settings.retention_days.load(Ordering::Relaxed);
         Self {
             indexing: Indexing::new(spool.identity.clone()),
             spool,
@@ -60,8 +59,8 @@ impl Indexer {
             settings,
             status,
             sweep: SweepPlan {
-                due: Instant::now() + SWEEP_INTERVAL,
-                retention_days,
+                due: Instant::now(),
+                retention_days: 0,
             },
         }
     }
@@ -135,9 +134,7 @@ impl Indexer {
             Some(before_us) => sweep::delete_some(&mut self.index.connection, before_us)?,
             None => 0,
         };
-        self.status
-            .rows_swept
-            .fetch_add(deleted, Ordering::Relaxed);
+        self.status.rows_swept.fetch_add(deleted, Ordering::Relaxed);
         let more = deleted > 0 || sweep::give_some_space_back(&self.index.connection)?;
         if !more {
             self.sweep = SweepPlan {

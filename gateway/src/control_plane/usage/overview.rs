@@ -217,7 +217,12 @@ fn from_rollups(filter: &LogFilter) -> (String, Vec<Value>) {
     let mut parts = Vec::new();
     let mut values = Vec::new();
     for (table, day, from, to) in [
-        ("usage_hour", "period / 24", from_hour, to_hour.min(from_day * 24)),
+        (
+            "usage_hour",
+            "period / 24",
+            from_hour,
+            to_hour.min(from_day * 24),
+        ),
         ("usage_day", "period", from_day, to_day),
         ("usage_hour", "period / 24", to_day * 24, to_hour),
     ] {

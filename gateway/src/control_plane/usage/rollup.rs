@@ -49,7 +49,10 @@ impl<'a> Rollup<'a> {
         let values = [
             1,
             i64::from(record.outcome == Outcome::Denied),
-            i64::from(!matches!(record.outcome, Outcome::Answered | Outcome::Denied)),
+            i64::from(!matches!(
+                record.outcome,
+                Outcome::Answered | Outcome::Denied
+            )),
             i64::from(record.unpriced),
             clamp(usage.input_tokens),
             clamp(usage.output_tokens),
@@ -71,10 +74,8 @@ impl<'a> Rollup<'a> {
         let mut hour = transaction.prepare_cached(&upsert("usage_hour"))?;
         let mut day = transaction.prepare_cached(&upsert("usage_day"))?;
         for (key, s) in &self.hours {
-            for (statement, period) in [
-                (&mut hour, key.hour),
-                (&mut day, key.hour.div_euclid(24)),
-            ] {
+            for (statement, period) in [(&mut hour, key.hour), (&mut day, key.hour.div_euclid(24))]
+            {
                 statement.execute(params![
                     period,
                     key.user_id,

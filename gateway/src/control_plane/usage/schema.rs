@@ -233,16 +233,18 @@ mod tests {
         let connection = Index::open(&directory.path().join("usage.db"))
             .unwrap()
             .connection;
-        for (pragma, expected) in [("synchronous", "2"), ("auto_vacuum", "2"), ("journal_mode", "wal")]
-        {
-            let value: rusqlite::types::Value = connection
-                .pragma_query_value(None, pragma, |row| row.get(0))
+        for (pragma, expected) in [
+            ("synchronous", "2"),
+            ("auto_vacuum", "2"),
+            ("journal_mode", "wal"),
+        ] {
+            let text: String = connection
+                .query_row(
+                    &format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"),
+                    [],
+                    |row| row.get(0),
+                )
                 .unwrap();
-            let text = match value {
-                rusqlite::types::Value::Integer(n) => n.to_string(),
-                rusqlite::types::Value::Text(text) => text,
-                other => panic!("{pragma}: {other:?}"),
-            };
             assert_eq!(text, expected, "{pragma}");
         }
     }

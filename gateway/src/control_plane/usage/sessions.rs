@@ -84,7 +84,10 @@ impl UsageReader {
             Value::Integer(i64::from(query.page_size) * (i64::from(query.page) - 1)),
         ];
         let found = select
-            .query_map(params_from_iter(condition.values.iter().chain(&page)), summary)?
+            .query_map(
+                params_from_iter(condition.values.iter().chain(&page)),
+                summary,
+            )?
             .collect::<Result<Vec<_>, _>>()?;
         let sessions = found
             .into_iter()
@@ -111,7 +114,8 @@ struct Found {
 /// Reads one row of [`SUMMARY`].
 fn summary(row: &Row<'_>) -> rusqlite::Result<Found> {
     let (input_tokens, output_tokens): (u64, u64) = (row.get(7)?, row.get(8)?);
-    let [input, cache_read, cache_creation, output] = [row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?];
+    let [input, cache_read, cache_creation, output] =
+        [row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?];
     let session = SessionEntry {
         session_id: row.get(0)?,
         user_id: row.get(1)?,
@@ -168,7 +172,9 @@ fn complete(
     let mut select = connection.prepare_cached("SELECT group_ids FROM group_set WHERE id = ?1")?;
     for group_set in found.group_sets {
         let group_ids = select.query_row([group_set], |row| row.get(0))?;
-        session.group_ids.extend(access_log::from_json::<String>(group_ids));
+        session
+            .group_ids
+            .extend(access_log::from_json::<String>(group_ids));
     }
     session.group_ids.sort_unstable();
     session.group_ids.dedup();

@@ -84,8 +84,9 @@ impl Spool {
             let transaction = connection.transaction()?;
             let mut seen = 0;
             {
-                let mut select = transaction
-                    .prepare_cached("SELECT id, key FROM batch WHERE id <= ?1 ORDER BY id LIMIT ?2")?;
+                let mut select = transaction.prepare_cached(
+                    "SELECT id, key FROM batch WHERE id <= ?1 ORDER BY id LIMIT ?2",
+                )?;
                 let mut delete = transaction.prepare_cached("DELETE FROM batch WHERE id = ?1")?;
                 let mut rows = select.query(params![indexed_up_to, PURGED_PER_WRITE_MAX])?;
                 while let Some(row) = rows.next()? {
@@ -153,8 +154,7 @@ impl SpoolReader {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-        let identity =
-            connection.query_row("SELECT identity FROM spool", [], |row| row.get(0))?;
+        let identity = connection.query_row("SELECT identity FROM spool", [], |row| row.get(0))?;
         Ok(Self {
             connection,
             identity,
@@ -163,9 +163,9 @@ impl SpoolReader {
 
     /// Up to `limit` batches above `after`, by id.
     pub(super) fn read(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u8>)>, UsageError> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id LIMIT ?2",
-        )?;
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id LIMIT ?2")?;
         let rows = select.query_map(params![after, limit as i64], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
@@ -227,7 +227,7 @@ mod tests {
             }
         };
         assert!(id > 10);
-        spool.purge(i64::MAX, &[]).unwrap();
+        while spool.purge(i64::MAX, &[]).unwrap() {}
         spool.write([&full[..]].into_iter()).unwrap();
         assert_eq!(spool.reader().unwrap().read(0, 10).unwrap().len(), 1);
     }

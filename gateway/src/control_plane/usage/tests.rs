@@ -4,6 +4,7 @@
 
 mod crash;
 mod disk;
+mod measure;
 mod queries;
 
 use std::{
@@ -25,7 +26,7 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + WAIT_MAX;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Writer {
     stop: Arc<OnceLock<Instant>>,
     /// Taken from the queue, not durable yet.
     pending: Vec<TakenBatch>,
+    /// Halved when a write fails, so that what little room there may be is found.
+    batches_per_commit: usize,
     purged_up_to: u64,
     written_at: Instant,
 }
@@ -69,6 +71,7 @@ impl Writer {
             status,
             stop: Arc::new(OnceLock::new()),
             pending: Vec::with_capacity(BATCHES_PER_COMMIT_MAX),
+            batches_per_commit: BATCHES_PER_COMMIT_MAX,
             purged_up_to: 0,
             written_at: Instant::now(),
         }
@@ -101,7 +104,11 @@ impl Writer {
                 back_off = BACK_OFF_FIRST;
                 continue;
             }
-            if self.stop.get().is_some_and(|deadline| *deadline <= Instant::now()) {
+            if self
+                .stop
+                .get()
+                .is_some_and(|deadline| *deadline <= Instant::now())
+            {
                 break;
             }
             thread::sleep(back_off);
@@ -114,28 +121,35 @@ impl Writer {
     /// Purges after a failure in any case: a full disk may get room by it.
     fn write_and_purge(&mut self) -> Result<(), UsageError> {
         let written = self.write();
-        if written.is_err() || self.is_purge_due() {
-            written.and(self.purge())
-        } else {
-            written
+        self.batches_per_commit = match written {
+            Ok(()) => (self.batches_per_commit * 2).min(BATCHES_PER_COMMIT_MAX),
+            Err(_) => (self.batches_per_commit / 2).max(1),
+        };
+        if written.is_ok() && !self.is_purge_due() {
+            return Ok(());
         }
+        let purged = self.purge();
+        written.and(purged)
     }
 
     fn write(&mut self) -> Result<(), UsageError> {
-        if self.pending.is_empty() {
+        let count = self.pending.len().min(self.batches_per_commit);
+        if count == 0 {
             return Ok(());
         }
+        let batches = &self.pending[..count];
         let last = self
             .spool
-            .write(self.pending.iter().map(|batch| &batch.bytes[..]))?;
-        let records = self.records_pending();
+            .write(batches.iter().map(|batch| &batch.bytes[..]))?;
         let status = &self.status;
         status
             .batches_written
-            .fetch_add(self.pending.len() as u64, Ordering::Relaxed);
+            .fetch_add(count as u64, Ordering::Relaxed);
+        status
+            .records_written
+            .fetch_add(records(batches), Ordering::Relaxed);
         status.spooled_up_to.store(last as u64, Ordering::Relaxed);
-        status.records_written.fetch_add(records, Ordering::Relaxed);
-        for batch in self.pending.drain(..) {
+        for batch in self.pending.drain(..count) {
             self.receiver.recycle(batch);
         }
         self.written_at = Instant::now();
@@ -170,17 +184,17 @@ impl Writer {
             .store(waiting as u64, Ordering::Relaxed);
     }
 
-    fn records_pending(&self) -> u64 {
-        self.pending
-            .iter()
-            .map(|batch| u64::from(batch::count(&batch.bytes)))
-            .sum()
-    }
-
     fn report(mut self) -> StopReport {
         self.receiver.take(usize::MAX, &mut self.pending);
         StopReport {
-            records_lost: self.records_pending(),
+            records_lost: records(&self.pending),
         }
     }
+}
+
+fn records(batches: &[TakenBatch]) -> u64 {
+    batches
+        .iter()
+        .map(|batch| u64::from(batch::count(&batch.bytes)))
+        .sum()
 }

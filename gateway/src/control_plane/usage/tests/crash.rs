@@ -112,7 +112,11 @@ fn a_killed_process_loses_nothing_durable() {
             .unwrap()
             .map(Result::unwrap)
             .collect();
-        assert!(ids.len() as u64 >= *durable, "run {run}: {} of {durable}", ids.len());
+        assert!(
+            ids.len() as u64 >= *durable,
+            "run {run}: {} of {durable}",
+            ids.len()
+        );
         for (number, id) in (0..).zip(&ids) {
             assert_eq!(*id, format!("{:032x}", first_id(run) + number), "run {run}");
         }

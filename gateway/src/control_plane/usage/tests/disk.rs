@@ -1,59 +1,73 @@
 //! A disk that refuses, and batches that are damaged.
 
-use super::*;
+use super::{spool::SpoolReader, writer::WriterHandle, *};
+
+/// A writer whose spool may take `bytes_limit`, and no indexer yet.
+fn limited_writer(
+    directory: &Path,
+    bytes_limit: u64,
+) -> (WriterHandle, SpoolReader, RecordSender, Arc<UsageStatus>) {
+    let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
+    let spool = Spool::open(&directory.join(SPOOL_FILE), bytes_limit).unwrap();
+    let reader = spool.reader().unwrap();
+    let status = Arc::new(UsageStatus::default());
+    let writer = Writer::new(spool, receiver, std::thread::current(), Arc::clone(&status));
+    (writer.spawn().unwrap(), reader, senders.remove(0), status)
+}
 
 #[test]
 fn a_full_disk_is_seen_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
-    let mut sender = senders.remove(0);
-    let log = UsageLog::start_limited(directory.path(), receiver, 400 << 10).unwrap();
-    let status = log.status();
-    // A second reader of the index keeps the indexer out, so the spool fills.
-    let mut blocker = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
-    let lock = blocker
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .unwrap();
-    let mut appended = 0;
-    let deadline = Instant::now() + WAIT_MAX;
-    while sender.has_room() || status.writer() == Health::Ok {
-        assert!(Instant::now() < deadline, "the spool never filled");
-        if sender.has_room() {
+    let (writer, spool, mut sender, status) = limited_writer(directory.path(), 400 << 10);
+    let mut appended = 0_u64;
+    wait_for("the full disk", || {
+        while sender.has_room() {
             sender.append(&ExchangeRecord {
-                id: appended,
+                id: appended.into(),
                 ..sample()
             });
+            sender.tick();
             appended += 1;
         }
-        sender.tick();
-    }
+        status.writer() != Health::Ok
+    });
     let Health::Behind { error, .. } = status.writer() else {
         panic!("the writer is behind");
     };
     assert!(error.contains("full"), "{error}");
-    assert!(status.batches_waiting.load(Ordering::Relaxed) > 0);
-    drop(lock);
+    wait_for("the note of it", || {
+        status.batches_waiting.load(Ordering::Relaxed) > 0
+    });
     drop(sender);
-    wait_indexed(&log, appended as u64);
+
+    let settings = Arc::new(LogSettings::default());
+    let index = Index::open(&directory.path().join(INDEX_FILE)).unwrap();
+    let indexer = Indexer::new(spool, index, Arc::clone(&settings), Arc::clone(&status))
+        .spawn()
+        .unwrap();
+    wait_for("the index", || {
+        status.records_indexed.load(Ordering::Relaxed) == appended
+    });
     wait_for("the writer", || status.writer() == Health::Ok);
+    let reader = UsageReader::new(ReadPool::new(directory.path().join(INDEX_FILE)));
     let page = AccessLogQuery::from_pairs(&[]).unwrap();
-    let found = log.reader().access_log(&page).unwrap().total_records;
-    assert_eq!(u128::from(found), appended);
-    let report = log.flush_and_stop(Instant::now() + WAIT_MAX);
-    assert_eq!(report.records_lost, 0);
+    let found = reader.access_log(&page).unwrap().total_records;
+    assert_eq!(found, appended);
+    assert_eq!(writer.stop(Instant::now() + WAIT_MAX).records_lost, 0);
+    settings.stop.store(true, Ordering::Relaxed);
+    indexer.join().unwrap();
 }
 
 #[test]
 fn what_cannot_be_written_before_the_deadline_is_counted() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
     // No room for a single batch beyond the empty tables.
-    let log = UsageLog::start_limited(directory.path(), receiver, 0).unwrap();
+    let (writer, _, mut sender, _) = limited_writer(directory.path(), 1 << 12);
     for _ in 0..1000 {
-        senders[0].append(&sample());
+        sender.append(&sample());
     }
-    drop(senders);
-    let report = log.flush_and_stop(Instant::now() + Duration::from_millis(100));
+    drop(sender);
+    let report = writer.stop(Instant::now() + Duration::from_millis(100));
     assert_eq!(report.records_lost, 1000);
 }
 

@@ -24,7 +24,11 @@ fn random_records(lcg: &mut Lcg, count: usize) -> Vec<ExchangeRecord<'static>> {
                 group_ids: lcg.pick(&groups).to_vec(),
                 path: lcg.pick(&["/v1/chat/completions", "/v1/messages", "/v1%x"]),
                 outcome,
-                reason: if outcome == Outcome::Denied { "model_not_routable" } else { "" },
+                reason: if outcome == Outcome::Denied {
+                    "model_not_routable"
+                } else {
+                    ""
+                },
                 dialect: lcg.pick(&["openai", "anthropic"]),
                 model: lcg.pick(&["m1", "m2", "m3"]),
                 session_id: lcg.pick(&["", "s1", "s2"]),
@@ -60,9 +64,8 @@ fn random_records(lcg: &mut Lcg, count: usize) -> Vec<ExchangeRecord<'static>> {
 }
 
 fn random_filter(lcg: &mut Lcg) -> LogFilter {
-    let some = |lcg: &mut Lcg, choices: &[&str]| {
-        (lcg.below(3) == 0).then(|| lcg.pick(choices).to_owned())
-    };
+    let some =
+        |lcg: &mut Lcg, choices: &[&str]| (lcg.below(3) == 0).then(|| lcg.pick(choices).to_owned());
     let list = |lcg: &mut Lcg, choices: &[&str]| match lcg.below(4) {
         0 => vec![lcg.pick(choices).to_owned()],
         1 => choices.iter().map(|c| (*c).to_owned()).collect(),
@@ -100,13 +103,18 @@ fn matches(filter: &LogFilter, r: &ExchangeRecord<'_>) -> bool {
         && filter.user_id.as_ref().is_none_or(|u| u == r.principal_id)
         && filter.session_id.as_ref().is_none_or(|s| s == r.session_id)
         && (filter.group_ids.is_empty()
-            || r.group_ids.iter().any(|g| filter.group_ids.iter().any(|f| f == g)))
+            || r.group_ids
+                .iter()
+                .any(|g| filter.group_ids.iter().any(|f| f == g)))
         && any(&filter.provider_ids, r.provider_id)
         && any(&filter.models, r.model)
         && filter
             .decision
             .is_none_or(|d| (d == Decision::Deny) == (r.outcome == Outcome::Denied))
-        && filter.path_prefix.as_ref().is_none_or(|p| r.path.starts_with(p))
+        && filter
+            .path_prefix
+            .as_ref()
+            .is_none_or(|p| r.path.starts_with(p))
         && filter.from_us.is_none_or(|from| r.started_at_us >= from)
         && filter.to_us.is_none_or(|to| r.started_at_us <= to)
 }
@@ -192,9 +200,14 @@ fn every_filter_selects_what_it_says() {
                     .date();
                 let start = match granularity {
                     Granularity::Day => date,
-                    Granularity::Week => date.nth_weekday(-1, jiff::civil::Weekday::Monday)
+                    Granularity::Week => date
+                        .nth_weekday(-1, jiff::civil::Weekday::Monday)
                         .map(|monday| {
-                            if date.weekday() == jiff::civil::Weekday::Monday { date } else { monday }
+                            if date.weekday() == jiff::civil::Weekday::Monday {
+                                date
+                            } else {
+                                monday
+                            }
                         })
                         .unwrap(),
                     Granularity::Month => date.first_of_month(),
@@ -225,7 +238,10 @@ fn every_filter_selects_what_it_says() {
             assert_eq!(total.display_name, "Ada");
         }
         let requests: u64 = totals.iter().map(|t| t.sums.request_count).sum();
-        assert_eq!(requests as usize, expected.iter().filter(comparable).count());
+        assert_eq!(
+            requests as usize,
+            expected.iter().filter(comparable).count()
+        );
     }
 }
 
@@ -313,8 +329,10 @@ fn sessions_fold_by_user_and_session_id() {
             assert_eq!(session.total_tokens, sums.total_tokens);
             assert_eq!(session.decision == "deny", sums.denied_count > 0);
             assert!(session.entries.is_sorted_by_key(|e| e.timestamp.clone()));
-            let mut groups: Vec<&str> =
-                of_session.iter().flat_map(|r| r.group_ids.clone()).collect();
+            let mut groups: Vec<&str> = of_session
+                .iter()
+                .flat_map(|r| r.group_ids.clone())
+                .collect();
             groups.sort_unstable();
             groups.dedup();
             assert_eq!(session.group_ids, groups);
@@ -398,10 +416,20 @@ fn an_entry_has_the_original_names_and_exact_money() {
     assert_eq!(last, entries[1].sequence);
     let later = reader.follow(entries[0].sequence, &LogFilter::default());
     assert_eq!(later.unwrap(), entries[1..]);
-    assert!(reader.follow(last, &LogFilter::default()).unwrap().is_empty());
-    let total = &reader.totals(TotalBy::Model, &LogFilter::default()).unwrap()[0];
+    assert!(
+        reader
+            .follow(last, &LogFilter::default())
+            .unwrap()
+            .is_empty()
+    );
+    let total = &reader
+        .totals(TotalBy::Model, &LogFilter::default())
+        .unwrap()[0];
     let json = serde_json::to_string(total).unwrap();
-    assert!(json.contains(r#""key":"gpt-4o""#) && json.contains(r#""cost_usd":0.0168"#), "{json}");
+    assert!(
+        json.contains(r#""key":"gpt-4o""#) && json.contains(r#""cost_usd":0.0168"#),
+        "{json}"
+    );
 }
 
 #[test]
@@ -420,7 +448,10 @@ fn absurd_numbers_stay_integers() {
         ..sample()
     };
     let log = filled(directory.path(), &vec![absurd; 100]);
-    let totals = log.reader().totals(TotalBy::Model, &LogFilter::default()).unwrap();
+    let totals = log
+        .reader()
+        .totals(TotalBy::Model, &LogFilter::default())
+        .unwrap();
     assert_eq!(totals[0].sums.input_tokens, 100 * index::VALUE_MAX);
 }
 
@@ -433,7 +464,10 @@ fn without_collection_only_sums_are_kept() {
     drop(sender);
     wait_indexed(&log, 1);
     assert_eq!(log.reader().last_sequence().unwrap(), 0);
-    let totals = log.reader().totals(TotalBy::Provider, &LogFilter::default()).unwrap();
+    let totals = log
+        .reader()
+        .totals(TotalBy::Provider, &LogFilter::default())
+        .unwrap();
     assert_eq!(totals[0].sums.request_count, 1);
 }
 
@@ -445,7 +479,11 @@ fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
     let records: Vec<ExchangeRecord<'_>> = (0..60_000_u32)
         .map(|i| ExchangeRecord {
             id: i.into(),
-            started_at_us: if i % 1000 == 0 { now } else { now - 20 * DAY_US },
+            started_at_us: if i % 1000 == 0 {
+                now
+            } else {
+                now - 20 * DAY_US
+            },
             path: &path,
             ..sample()
         })
@@ -468,6 +506,9 @@ fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
     wait_for("the space", || truncate() < before - (8 << 20));
     let page = AccessLogQuery::from_pairs(&[]).unwrap();
     assert_eq!(log.reader().access_log(&page).unwrap().total_records, 60);
-    let totals = log.reader().totals(TotalBy::User, &LogFilter::default()).unwrap();
+    let totals = log
+        .reader()
+        .totals(TotalBy::User, &LogFilter::default())
+        .unwrap();
     assert_eq!(totals[0].sums.request_count, 60_000);
 }
