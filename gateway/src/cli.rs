@@ -173,8 +173,16 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
-        Command::Serve => node::serve(cli.global.config.as_deref()),
-        Command::Check => node::check(cli.global.config.as_deref()),
+        Command::Serve => {
+            node::serve(cli.global.config.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check => {
+            let mut output = Output::stdout(cli.global.output);
+            node::check(cli.global.config.as_deref(), &mut output)?;
+            output.finish()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions(arguments) => {
             completions::run(&arguments);
             Ok(ExitCode::SUCCESS)
@@ -185,14 +193,19 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(operate(command, &client, &mut output))?;
+                .block_on(operate(command, &cli.global, &client, &mut output))?;
             output.finish()?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn operate(command: Operator, client: &Client, output: &mut Output) -> Result<(), Failure> {
+async fn operate(
+    command: Operator,
+    global: &Global,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
     match command {
         Operator::Status => node::status(client, output).await,
         Operator::Providers(command) => providers::run(command, client, output).await,
@@ -204,7 +217,9 @@ async fn operate(command: Operator, client: &Client, output: &mut Output) -> Res
         Operator::Logs(arguments) => logs::run(arguments, client, output).await,
         Operator::Keys(command) => keys::run(command, client, output).await,
         Operator::Token(command) => tokens::run(command, client, output).await,
-        Operator::Store(command) => store::run(command, client, output).await,
+        Operator::Store(command) => {
+            store::run(command, global.config.as_deref(), client, output).await
+        }
         Operator::Ca(command) => node::ca(command, client, output).await,
         Operator::AgentConfig(arguments) => agent_config::run(arguments, client, output).await,
     }

@@ -87,12 +87,6 @@ impl Client {
         self.call(Method::POST, path, Some(encode(body)?)).await
     }
 
-    /// Sends JSON text as it is.
-    pub(super) async fn post_text(&self, path: &str, body: Vec<u8>) -> Result<Value, Failure> {
-        self.call(Method::POST, path, Some(Zeroizing::new(body)))
-            .await
-    }
-
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
         self.call(Method::PUT, path, Some(encode(body)?)).await
     }

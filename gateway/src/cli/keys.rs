@@ -20,7 +20,7 @@ pub(super) enum Command {
     },
     /// Give a provider a new key, then drop its old ones
     Rotate(Rotate),
-    /// Seal every stored key again under the current master key
+    /// Exchange the master key and seal every stored key again under the new one
     RotateMaster,
 }
 
@@ -59,7 +59,11 @@ pub(super) async fn run(
         Command::RotateMaster => {
             let report = client.post("/keys/rotate-master", &json!({})).await?;
             return output.show_fields(&report, || {
-                vec![("sealed again", report["resealed"].to_string())]
+                vec![
+                    ("master key", text(&report, "key_id").to_owned()),
+                    ("sealed again", report["resealed"].to_string()),
+                    ("left to do", text(&report, "advice").to_owned()),
+                ]
             });
         }
     };

@@ -1,18 +1,15 @@
 //! `keyway serve` and `check`, which are the node, and `status` and `ca`, which ask a running one.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Failure,
     client::Client,
     lookup::{self, items, joined, text, yes_no},
-    output::{self, Column, Output},
+    output::{Column, Output},
 };
 
 #[derive(Debug, Subcommand)]
@@ -24,19 +21,20 @@ pub(super) enum CaCommand {
     },
 }
 
-pub(super) fn serve(config: Option<&Path>) -> Result<ExitCode, Failure> {
-    crate::app::serve(required(config)?)
-        .map(|()| ExitCode::SUCCESS)
-        .map_err(|error| Failure::Failed(format!("{error:#}")))
+pub(super) fn serve(config: Option<&Path>) -> Result<(), Failure> {
+    crate::app::serve(required(config)?).map_err(|error| Failure::Failed(format!("{error:#}")))
 }
 
-pub(super) fn check(config: Option<&Path>) -> Result<ExitCode, Failure> {
-    let notes = crate::app::check(required(config)?)
-        .map_err(|error| Failure::Failed(error.to_string()))?;
-    for note in &notes {
-        output::complain(note);
-    }
-    Ok(ExitCode::SUCCESS)
+pub(super) fn check(config: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
+    let path = required(config)?;
+    let foreseen = crate::app::check(path).map_err(|error| Failure::Failed(error.to_string()))?;
+    let report = json!({"ok": true, "notes": foreseen});
+    output.show_fields(&report, || {
+        let notes = foreseen.iter().map(|note| ("note", note.clone()));
+        std::iter::once(("configuration", "good".to_owned()))
+            .chain(notes)
+            .collect()
+    })
 }
 
 pub(super) async fn status(client: &Client, output: &mut Output) -> Result<(), Failure> {

@@ -176,8 +176,14 @@ impl Column {
 
 /// A failure, on the error output.
 pub(super) fn complain(message: &str) {
+    // A report of several mistakes has its own headings.
+    let prefix = if message.starts_with("error: ") {
+        ""
+    } else {
+        "keyway: "
+    };
     // Nothing to do when the error output is closed.
-    let _ = writeln!(io::stderr(), "keyway: {message}");
+    let _ = writeln!(io::stderr(), "{prefix}{message}");
 }
 
 /// `1234567` as `1 234 567`.

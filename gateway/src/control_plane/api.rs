@@ -6,7 +6,7 @@
 
 mod auth;
 mod body;
-pub mod catalog;
+mod catalog;
 mod documents;
 mod error;
 mod export;
@@ -43,7 +43,7 @@ pub use state::AppState;
 
 use error::ApiError;
 
-/// Largest request body; imports have their own limit.
+/// Largest request body.
 pub const BODY_BYTES_LIMIT: usize = 1 << 20;
 
 /// Every route of the management API, behind authentication.
@@ -90,8 +90,7 @@ pub fn router(state: AppState) -> Router {
         .route("/status", get(node::status))
         .route("/ca", get(node::ca))
         .route("/keys/rotate-master", post(keys::rotate_master))
-        .route("/store/export", get(export::export))
-        .route("/store/import", post(export::import));
+        .route("/store/export", get(export::export));
 
     Router::new()
         .nest("/api/agent-network", agent_network)

@@ -5,6 +5,7 @@
 //! readable.
 
 mod envelope;
+mod live;
 mod master_key;
 mod passphrase;
 mod rotation;
@@ -12,7 +13,7 @@ mod source;
 mod state;
 
 use self::{envelope::key_id_of, source::Keys};
-pub use self::{master_key::MasterKey, rotation::Rotated, source::SourceError};
+pub use self::{live::LiveKeyring, master_key::MasterKey, rotation::Rotated, source::SourceError};
 use super::store::{Store, StoreError};
 use crate::{config::MasterKeySource, secret::Secret};
 

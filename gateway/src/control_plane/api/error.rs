@@ -111,9 +111,8 @@ impl From<StoreError> for ApiError {
             StoreError::LowSpace { .. } => {
                 Self::plain(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
             }
-            StoreError::Invalid(_)
-            | StoreError::Compacted(_)
-            | StoreError::Damaged { .. } | StoreError::Engine(_) => {
+            StoreError::Invalid(_) => Self::bad_request(error.to_string()),
+            StoreError::Compacted(_) | StoreError::Damaged { .. } | StoreError::Engine(_) => {
                 Self::internal(error)
             }
         }

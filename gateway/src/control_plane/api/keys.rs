@@ -4,26 +4,27 @@
 use axum::{
     Json,
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     body::{JsonBody, SecretText},
-    documents,
+    catalog, documents,
     error::ApiError,
     id, providers,
     state::AppState,
-    validate,
 };
-use crate::control_plane::{
-    resource::{CredentialDoc, key},
-    store::{Operation, Transaction},
+use crate::{
+    control_plane::{
+        resource::{CredentialDoc, key},
+        seal::{Keyring, UnlockError},
+        store::{Operation, Transaction},
+    },
+    secret::{Secret, SecretInput},
 };
 
-/// Service-account files are the longest keys in use (about 2.5 KiB).
-const KEY_BYTES_LIMIT: usize = 16 << 10;
 /// Keys of one provider.
 const KEYS_LIMIT: usize = 16;
 
@@ -43,11 +44,15 @@ pub(super) struct RotateRequest {
     keep_others: bool,
 }
 
-/// What a re-sealing did.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct RotateMasterReport {
-    /// Credentials now sealed under the current master key.
-    pub(crate) resealed: usize,
+/// What an exchange of the master key did.
+#[derive(Debug, Serialize)]
+pub(super) struct RotateMasterReport {
+    /// Id of the new master key.
+    key_id: String,
+    /// Records sealed again.
+    resealed: usize,
+    /// What the operator has left to do.
+    advice: Option<String>,
 }
 
 pub(super) async fn list(
@@ -64,8 +69,7 @@ pub(super) async fn rotate(
     Path(provider_id): Path<String>,
     JsonBody(request): JsonBody<RotateRequest>,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
-    let api_key = request.api_key.as_ref().map_or("", SecretText::expose);
-    let api_key = check("api_key", api_key)?;
+    let secret = checked(request.api_key.as_ref().unwrap_or(&SecretText::default()))?;
     let provider = providers::load(&state, &provider_id).await?;
     let old = of_provider(&state, &provider_id).await?;
     if request.keep_others && old.len() >= KEYS_LIMIT {
@@ -73,18 +77,24 @@ pub(super) async fn rotate(
             "a provider has at most {KEYS_LIMIT} keys; remove one first"
         )));
     }
-    let credential = sealed(&state, &provider_id, api_key, Timestamp::now())?;
+    let keyring = state.keyring.read().await;
     let adding = Transaction {
         // The provider must still be there, or its key would outlive it.
         compares: vec![documents::unchanged(
             providers::store_key(&provider_id),
             provider.revision,
         )],
-        operations: vec![put(&credential)],
+        operations: vec![put_sealed(
+            &keyring,
+            &provider_id,
+            &secret,
+            Timestamp::now(),
+        )?],
     };
     if !documents::commit(state.store.as_ref(), adding).await? {
         return Err(ApiError::changed_meanwhile());
     }
+    drop(keyring);
     if !request.keep_others && !old.is_empty() {
         let dropping = Transaction {
             compares: Vec::new(),
@@ -107,7 +117,7 @@ pub(super) async fn remove(
     let optional = state
         .catalog
         .entry(&provider.value.provider_id)
-        .is_some_and(super::catalog::CatalogProvider::key_is_optional);
+        .is_some_and(catalog::key_is_optional);
     if credentials.len() == 1 && !optional {
         return Err(ApiError::precondition(
             "this is the provider's only key; add another one first",
@@ -131,77 +141,59 @@ pub(super) async fn remove(
     Ok(documents::deleted())
 }
 
-/// Seals every credential again under the current master key; run it after the configuration names a
-/// new master key beside the old one.
-pub(super) async fn rotate_master(State(state): State<AppState>) -> Result<Response, ApiError> {
-    let store = state.store.as_ref();
-    let range = store.range(key::CREDENTIALS).await?;
-    let mut resealed = 0;
-    for entry in range.entries {
-        let mut credential: CredentialDoc = serde_json::from_slice(&entry.value)
-            .map_err(|error| ApiError::internal(format!("document {}: {error}", entry.key)))?;
-        let secret = state
-            .sealer
-            .unseal(&entry.key, &credential.sealed)
-            .map_err(ApiError::internal)?;
-        credential.sealed = state
-            .sealer
-            .seal(&entry.key, secret.expose())
-            .map_err(ApiError::internal)?;
-        let transaction = Transaction {
-            compares: vec![documents::unchanged(&entry.key, entry.mod_revision)],
-            operations: vec![documents::put(&entry.key, &credential)],
-        };
-        // A credential that changed meanwhile was sealed under the current key by whoever changed it.
-        if documents::commit(store, transaction).await? {
-            resealed += 1;
-        }
+pub(super) async fn rotate_master(
+    State(state): State<AppState>,
+) -> Result<Json<RotateMasterReport>, ApiError> {
+    match state.keyring.rotate(state.store.as_ref()).await {
+        Ok(rotated) => Ok(Json(RotateMasterReport {
+            key_id: rotated.key_id,
+            resealed: rotated.records,
+            advice: rotated.advice,
+        })),
+        // What is missing and where, as only the operator can put it there.
+        Err(
+            error @ (UnlockError::Source(_)
+            | UnlockError::WrongKey { .. }
+            | UnlockError::MissingKey { .. }
+            | UnlockError::MissingNextKey { .. }
+            | UnlockError::NoNextKey { .. }
+            | UnlockError::OtherRotation { .. }
+            | UnlockError::Busy),
+        ) => Err(ApiError::precondition(error.to_string())),
+        Err(
+            error @ (UnlockError::BadRecord { .. } | UnlockError::Seal(_) | UnlockError::Store(_)),
+        ) => Err(ApiError::internal(error)),
     }
-    Ok(Json(RotateMasterReport { resealed }).into_response())
 }
 
-/// A key that fits into a header, without the white space that copying adds.
-pub(super) fn check<'a>(field: &str, api_key: &'a str) -> Result<&'a str, ApiError> {
-    let api_key = api_key.trim();
-    if api_key.is_empty() {
-        return Err(ApiError::invalid(field, "is required"));
-    }
-    if api_key.len() > KEY_BYTES_LIMIT {
-        return Err(ApiError::invalid(
-            field,
-            format!("is longer than {KEY_BYTES_LIMIT} bytes"),
-        ));
-    }
-    validate::header_value(field, api_key)?;
-    Ok(api_key)
+/// Key text that a provider's header can carry, in locked memory.
+pub(super) fn checked(text: &SecretText) -> Result<Secret, ApiError> {
+    SecretInput::from_text(text.expose().trim().to_owned())
+        .map(SecretInput::into_secret)
+        .map_err(|error| ApiError::invalid("api_key", error.to_string()))
 }
 
-pub(super) fn sealed(
-    state: &AppState,
+/// A write of a new credential; the keyring is held until it is committed.
+pub(super) fn put_sealed(
+    keyring: &Keyring,
     provider_id: &str,
-    api_key: &str,
+    secret: &Secret,
     now: Timestamp,
-) -> Result<CredentialDoc, ApiError> {
+) -> Result<Operation, ApiError> {
     let mut credential = CredentialDoc {
         id: id::new_id("cred_", now),
         provider_id: provider_id.to_owned(),
         sealed: String::new(),
-        fingerprint: state.sealer.fingerprint(api_key.as_bytes()),
+        fingerprint: keyring.fingerprint(secret),
         created_at: now,
     };
-    credential.sealed = state
-        .sealer
-        .seal(&store_key(&credential), api_key.as_bytes())
-        .map_err(ApiError::internal)?;
-    Ok(credential)
+    let key = store_key(&credential);
+    credential.sealed = keyring.seal(&key, secret).map_err(ApiError::internal)?;
+    Ok(documents::put(key, &credential))
 }
 
 pub(super) fn prefix(provider_id: &str) -> String {
     format!("{}{provider_id}/", key::CREDENTIALS)
-}
-
-pub(super) fn put(credential: &CredentialDoc) -> Operation {
-    documents::put(store_key(credential), credential)
 }
 
 pub(super) fn deletion(credential: &CredentialDoc) -> Operation {

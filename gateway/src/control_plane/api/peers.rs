@@ -25,7 +25,7 @@ use crate::control_plane::{
 };
 
 const ADDRESSES_LIMIT: usize = 16;
-const GROUPS_LIMIT: usize = 200;
+const GROUPS_LIMIT: usize = 100;
 
 #[derive(Deserialize)]
 pub(super) struct PeerRequest {

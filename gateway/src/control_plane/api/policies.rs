@@ -24,7 +24,7 @@ use crate::control_plane::{
 };
 
 /// Groups, and providers, of one policy.
-const REFERENCES_LIMIT: usize = 200;
+const REFERENCES_LIMIT: usize = 100;
 const DESCRIPTION_BYTES_LIMIT: usize = 4096;
 
 #[derive(Debug, Serialize)]

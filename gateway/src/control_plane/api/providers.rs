@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     body::{JsonBody, SecretText},
-    catalog::CatalogProvider,
+    catalog,
     documents::{self, Versioned},
     error::ApiError,
     id, keys, settings,
@@ -22,6 +22,7 @@ use super::{
     validate,
 };
 use crate::control_plane::{
+    catalog::CatalogEntry,
     resource::{CredentialDoc, ModelDoc, PolicyDoc, ProviderDoc, key},
     store::{Compare, Operation, Transaction},
 };
@@ -125,16 +126,15 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let entry = catalog_entry(&state, request.provider_id.as_deref())?;
-    let api_key = request.api_key.as_ref().map(SecretText::expose);
-    let api_key = match api_key {
-        None | Some("") if entry.key_is_optional() => None,
-        None | Some("") => return Err(ApiError::invalid("api_key", "is required")),
-        Some(api_key) => Some(keys::check("api_key", api_key)?),
+    let key_is_optional = catalog::key_is_optional(entry);
+    let secret = match given_key(&request) {
+        Some(api_key) => Some(keys::checked(api_key)?),
+        None if key_is_optional => None,
+        None => return Err(ApiError::invalid("api_key", "is required")),
     };
     let id = id::new_id("ainp_", now);
-    let allow_private_addresses = request
-        .allow_private_addresses
-        .unwrap_or_else(|| entry.key_is_optional());
+    // Self-hosted servers are where private addresses are meant.
+    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let provider = document(entry, &request, |entry| ProviderDoc {
         id: id.clone(),
         provider_id: entry.id.clone(),
@@ -152,10 +152,8 @@ pub(super) async fn create(
         created_at: now,
         updated_at: now,
     })?;
-    let credential = api_key
-        .map(|api_key| keys::sealed(&state, &id, api_key, now))
-        .transpose()?;
 
+    let keyring = state.keyring.read().await;
     for _ in 0..documents::CONFLICT_TRIES {
         let mut transaction = Transaction {
             compares: vec![Compare::Absent {
@@ -163,12 +161,14 @@ pub(super) async fn create(
             }],
             operations: vec![documents::put(store_key(&id), &provider)],
         };
-        if let Some(credential) = &credential {
-            transaction.operations.push(keys::put(credential));
+        if let Some(secret) = &secret {
+            let credential = keys::put_sealed(&keyring, &id, secret, now)?;
+            transaction.operations.push(credential);
         }
         documents::touch_guard(key::PROVIDERS_GUARD, &mut transaction);
         settings::ensure_named(&state, &mut transaction, now).await?;
         if documents::commit(state.store.as_ref(), transaction).await? {
+            drop(keyring);
             return show(State(state), Path(id)).await;
         }
     }
@@ -190,24 +190,24 @@ pub(super) async fn update(
     provider.provider_id.clone_from(&entry.id);
     provider.updated_at = now;
 
+    let keyring = state.keyring.read().await;
     let mut transaction = Transaction {
         compares: vec![documents::unchanged(store_key(&id), current.revision)],
         operations: vec![documents::put(store_key(&id), &provider)],
     };
-    if let Some(api_key) = request.api_key.as_ref().map(SecretText::expose)
-        && !api_key.is_empty()
-    {
-        let api_key = keys::check("api_key", api_key)?;
+    if let Some(api_key) = given_key(&request) {
+        let secret = keys::checked(api_key)?;
         let old: Vec<CredentialDoc> = documents::list(store, &keys::prefix(&id)).await?;
         transaction
             .operations
             .extend(old.iter().map(keys::deletion));
-        let credential = keys::sealed(&state, &id, api_key, now)?;
-        transaction.operations.push(keys::put(&credential));
+        let credential = keys::put_sealed(&keyring, &id, &secret, now)?;
+        transaction.operations.push(credential);
     }
     if !documents::commit(store, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
+    drop(keyring);
     show(State(state), Path(id)).await
 }
 
@@ -261,7 +261,7 @@ pub(super) fn store_key(id: &str) -> String {
 pub(super) fn catalog_entry<'a>(
     state: &'a AppState,
     id: Option<&str>,
-) -> Result<&'a CatalogProvider, ApiError> {
+) -> Result<&'a CatalogEntry, ApiError> {
     let id = id.ok_or_else(|| ApiError::invalid("provider_id", "is required"))?;
     state.catalog.entry(id).ok_or_else(|| {
         ApiError::invalid(
@@ -271,11 +271,18 @@ pub(super) fn catalog_entry<'a>(
     })
 }
 
+fn given_key(request: &ProviderRequest) -> Option<&SecretText> {
+    request
+        .api_key
+        .as_ref()
+        .filter(|api_key| !api_key.expose().is_empty())
+}
+
 /// What the request makes of the document that `base` starts from.
 fn document(
-    entry: &CatalogProvider,
+    entry: &CatalogEntry,
     request: &ProviderRequest,
-    base: impl FnOnce(&CatalogProvider) -> ProviderDoc,
+    base: impl FnOnce(&CatalogEntry) -> ProviderDoc,
 ) -> Result<ProviderDoc, ApiError> {
     let name = request
         .name
@@ -353,11 +360,7 @@ fn models(models: &[ModelDoc]) -> Result<Vec<ModelDoc>, ApiError> {
 }
 
 /// A client that sends back what it was shown must not turn the catalog's prices into the operator's.
-fn as_stored(
-    entry: &CatalogProvider,
-    mut sent: Vec<ModelDoc>,
-    stored: &[ModelDoc],
-) -> Vec<ModelDoc> {
+fn as_stored(entry: &CatalogEntry, mut sent: Vec<ModelDoc>, stored: &[ModelDoc]) -> Vec<ModelDoc> {
     for model in &mut sent {
         let Some(stored) = stored.iter().find(|stored| stored.id == model.id) else {
             continue;
@@ -378,7 +381,7 @@ fn as_stored(
 
 /// Only headers that the catalog names; empty values drop theirs.
 fn extra_values(
-    entry: &CatalogProvider,
+    entry: &CatalogEntry,
     sent: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, ApiError> {
     if sent.len() > EXTRA_VALUES_LIMIT {
@@ -386,11 +389,7 @@ fn extra_values(
     }
     let mut kept = BTreeMap::new();
     for (name, value) in sent {
-        let declared = entry
-            .extra_headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name));
-        let Some(declared) = declared else {
+        let Some(declared) = entry.extra_header(name) else {
             return Err(ApiError::invalid(
                 "extra_values",
                 format!("{} takes no such header", entry.id),
@@ -446,7 +445,7 @@ fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderView<'a> {
     }
 }
 
-fn model_view<'a>(entry: Option<&CatalogProvider>, model: &'a ModelDoc) -> ModelView<'a> {
+fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) -> ModelView<'a> {
     let known = entry.and_then(|entry| entry.models.iter().find(|known| known.id == model.id));
     let zero = || serde_json::Number::from(0);
     ModelView {

@@ -6,11 +6,10 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    catalog::CatalogProvider,
     logs::{AccessLog, AccessLogSession, LogQuery, Page},
     usage::{BreakdownRow, Dimension, OverviewQuery, UsageBucket, UsageFilter},
 };
-use crate::{control_plane::store::Store, secret::Secret};
+use crate::control_plane::{catalog::Catalog, seal::LiveKeyring, store::Store};
 
 /// A boxed future, so that the traits below can be objects.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -19,8 +18,8 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub struct AppState {
     pub store: Arc<dyn Store>,
-    pub sealer: Arc<dyn Sealer>,
-    pub catalog: Arc<dyn CatalogView>,
+    pub keyring: Arc<LiveKeyring>,
+    pub catalog: Arc<Catalog>,
     pub usage: Arc<dyn UsageQueries>,
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,
@@ -38,34 +37,6 @@ pub struct EndpointNaming {
     pub name: Option<String>,
     /// TLS port of the endpoint.
     pub port: u16,
-}
-
-/// Seals and opens key material, bound to the store key of its record.
-pub trait Sealer: Send + Sync {
-    /// # Errors
-    /// When the cipher fails; the text names no secret.
-    fn seal(&self, record_key: &str, plaintext: &[u8]) -> Result<String, SealFailure>;
-
-    /// # Errors
-    /// When `sealed` was made under another master key or for another record, or is damaged.
-    fn unseal(&self, record_key: &str, sealed: &str) -> Result<Secret, SealFailure>;
-
-    /// Short text that tells keys apart without showing them.
-    fn fingerprint(&self, plaintext: &[u8]) -> String;
-}
-
-/// Why sealing or opening failed, for the log.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SealFailure(pub String);
-
-/// The catalog in the API's shape, in display order.
-pub trait CatalogView: Send + Sync {
-    fn entries(&self) -> &[CatalogProvider];
-
-    fn entry(&self, id: &str) -> Option<&CatalogProvider> {
-        self.entries().iter().find(|entry| entry.id == id)
-    }
 }
 
 /// Questions to the usage index.

@@ -2,32 +2,41 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use super::{
-    catalog::{CatalogExtraHeader, CatalogKind, CatalogModel, CatalogProvider},
     logs::{AccessLog, AccessLogSession, LogQuery, Page},
     state::{
-        AppState, CatalogView, EndpointNaming, NodeStatus, NodeView, ProviderTester, QueryFailure,
-        SealFailure, Sealer, Task, TestReport, UsageQueries,
+        AppState, EndpointNaming, NodeStatus, NodeView, ProviderTester, QueryFailure, Task,
+        TestReport, UsageQueries,
     },
     usage::{BreakdownRow, Dimension, OverviewQuery, UsageBucket, UsageFilter, UsageSums},
 };
 use crate::{
-    control_plane::store::{
-        Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
-        Transaction, TransactionOutcome,
+    config::MasterKeySource,
+    control_plane::{
+        catalog::Catalog,
+        seal::{Keyring, LiveKeyring},
+        store::{
+            Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
+            Transaction, TransactionOutcome,
+        },
     },
-    secret::Secret,
 };
 
-pub(crate) fn state() -> (AppState, Arc<MemoryStore>) {
+/// State whose master key lies in `directory`.
+pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::default());
+    let source = MasterKeySource::File(directory.join("master.key"));
+    let keyring = Keyring::unlock(&source, store.as_ref())
+        .await
+        .expect("the first start makes a key");
     let state = AppState {
         store: Arc::clone(&store) as Arc<dyn Store>,
-        sealer: Arc::new(ReversingSealer),
-        catalog: Arc::new(SmallCatalog::new()),
+        keyring: Arc::new(LiveKeyring::new(keyring, source)),
+        catalog: Arc::new(Catalog::built_in()),
         usage: Arc::new(FixedUsage),
         node: Arc::new(FixedNode),
         tester: Arc::new(FixedNode),
@@ -135,6 +144,9 @@ impl Store for MemoryStore {
     }
 
     fn transact(&self, transaction: Transaction) -> StoreFuture<'_, TransactionOutcome> {
+        if let Err(error) = transaction.validate() {
+            return Box::pin(async { Err(error) });
+        }
         let mut keys = self.keys.lock().expect("no test panics here");
         let hook = self
             .before_transaction
@@ -162,88 +174,6 @@ impl Store for MemoryStore {
 
     fn changes(&self, _: &str, after: Revision) -> StoreFuture<'_, Vec<Change>> {
         Box::pin(async move { Err(StoreError::Compacted(after)) })
-    }
-}
-
-/// Hides a key from a search for it, which is all these tests look at; bound to the record like the
-/// real one.
-struct ReversingSealer;
-
-impl Sealer for ReversingSealer {
-    fn seal(&self, record_key: &str, plaintext: &[u8]) -> Result<String, SealFailure> {
-        let reversed: Vec<u8> = plaintext.iter().rev().copied().collect();
-        Ok(format!(
-            "{record_key}|{}",
-            String::from_utf8_lossy(&reversed)
-        ))
-    }
-
-    fn unseal(&self, record_key: &str, sealed: &str) -> Result<Secret, SealFailure> {
-        match sealed.split_once('|') {
-            Some((key, reversed)) if key == record_key => {
-                Ok(Secret::new(reversed.bytes().rev().collect()))
-            }
-            _ => Err(SealFailure("sealed for another record".to_owned())),
-        }
-    }
-
-    fn fingerprint(&self, plaintext: &[u8]) -> String {
-        format!("{:08x}", crc32fast::hash(plaintext))
-    }
-}
-
-struct SmallCatalog(Vec<CatalogProvider>);
-
-impl SmallCatalog {
-    fn new() -> Self {
-        let number = |text: &str| text.parse().expect("a decimal");
-        let entry = |id: &str, name: &str, host: &str, kind| CatalogProvider {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            description: String::new(),
-            default_host: host.to_owned(),
-            kind,
-            auth_header_template: "Bearer ${API_KEY}".to_owned(),
-            default_content_type: "application/json".to_owned(),
-            brand_color: "#000000".to_owned(),
-            models: Vec::new(),
-            pricing_surfaces: Vec::new(),
-            extra_headers: Vec::new(),
-            identity_injection: None,
-        };
-        let mut openai = entry(
-            "openai_api",
-            "OpenAI API",
-            "api.openai.com",
-            CatalogKind::Provider,
-        );
-        openai.models.push(CatalogModel {
-            id: "gpt-4o-mini".to_owned(),
-            label: "GPT-4o mini".to_owned(),
-            input_per_1k: number("0.00015"),
-            output_per_1k: number("0.0006"),
-            cached_input_per_1k: Some(number("0.000075")),
-            cache_read_per_1k: None,
-            cache_creation_per_1k: None,
-            context_window: 128_000,
-        });
-        let mut portkey = entry(
-            "portkey",
-            "Portkey AI Gateway",
-            "api.portkey.ai",
-            CatalogKind::Gateway,
-        );
-        portkey.extra_headers.push(CatalogExtraHeader {
-            name: "x-portkey-config".to_owned(),
-        });
-        let custom = entry("custom", "Custom / Self-hosted", "", CatalogKind::Custom);
-        Self(vec![openai, portkey, custom])
-    }
-}
-
-impl CatalogView for SmallCatalog {
-    fn entries(&self) -> &[CatalogProvider] {
-        &self.0
     }
 }
 
