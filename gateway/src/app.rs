@@ -2,9 +2,9 @@
 //! order. What the parts do is in the parts.
 
 mod admission;
-mod catalog_view;
 mod endpoint_tls;
 mod file_watch;
+mod foresee;
 mod harden;
 mod logging;
 mod node;
@@ -13,9 +13,7 @@ mod notify;
 mod provider_test;
 mod readiness;
 mod reload;
-mod sealer;
 mod signals;
-mod unseal;
 mod usage_queries;
 mod workers;
 
@@ -25,7 +23,6 @@ use anyhow::Context;
 use tracing::{error, info, warn};
 
 pub use node::Node;
-pub use readiness::Readiness;
 
 use crate::config::{Config, ConfigError};
 use signals::{Signal, Signals};
@@ -66,7 +63,7 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 /// All mistakes of the configuration.
 pub fn check(path: &Path) -> Result<Vec<String>, ConfigError> {
     let config = Config::load(path)?;
-    Ok(node::foresee(&config))
+    Ok(foresee::obstacles(&config))
 }
 
 async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
@@ -82,7 +79,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            () = node.follow_settings() => continue,
+            () = node.follow_reports() => continue,
         };
         match signal {
             Signal::Reload => {

@@ -3,12 +3,11 @@
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
-use rustls::ServerConfig;
 use tracing::{info, warn};
 
 use crate::control_plane::{
     ca::{Ca, ServerCertificate},
-    snapshot::CertificateSource,
+    snapshot::{CertificateSource, Certified},
 };
 
 /// Asked for a configuration whenever the endpoint's names change, and from time to time.
@@ -22,7 +21,7 @@ pub(super) enum EndpointCertificate {
 }
 
 impl CertificateSource for EndpointCertificate {
-    fn server_config(&mut self, names: &[Box<str>]) -> anyhow::Result<Arc<ServerConfig>> {
+    fn certify(&mut self, names: &[Box<str>]) -> anyhow::Result<Certified> {
         let now = Timestamp::now();
         let certificate = match self {
             Self::Issued(ca) => issue(ca, names, now)?,
@@ -36,7 +35,10 @@ impl CertificateSource for EndpointCertificate {
             expires_at = %certificate.expires_at,
             "the endpoint has a certificate"
         );
-        Ok(certificate.server_config()?)
+        Ok(Certified {
+            tls: certificate.server_config()?,
+            expires_at: certificate.expires_at,
+        })
     }
 }
 
@@ -84,21 +86,21 @@ mod tests {
             certificate: certificate.clone(),
             key: key.clone(),
         };
-        assert!(source.server_config(&[]).is_err());
+        assert!(source.certify(&[]).is_err());
 
         let names = vec!["brave-otter.keyway.internal".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
         fs::write(&certificate, made.cert.pem()).expect("written");
         fs::write(&key, made.signing_key.serialize_pem()).expect("written");
-        let config = source.server_config(&["brave-otter.keyway.internal".into()]);
+        let config = source.certify(&["brave-otter.keyway.internal".into()]);
         assert_eq!(
-            config.expect("a configuration").alpn_protocols,
+            config.expect("a configuration").tls.alpn_protocols,
             [b"h2".to_vec(), b"http/1.1".to_vec()]
         );
 
         let other = rcgen::KeyPair::generate().expect("a key");
         fs::write(&key, other.serialize_pem()).expect("written");
-        assert!(source.server_config(&[]).is_err());
+        assert!(source.certify(&[]).is_err());
     }
 
     #[tokio::test]
@@ -115,8 +117,8 @@ mod tests {
             "100.64.0.9".into(),
             "fd00::9".into(),
         ];
-        assert!(source.server_config(&names).is_ok());
-        let foreign = source.server_config(&["api.openai.com".into()]);
+        assert!(source.certify(&names).is_ok());
+        let foreign = source.certify(&["api.openai.com".into()]);
         assert!(foreign.is_err(), "the CA is constrained to its domain");
     }
 }

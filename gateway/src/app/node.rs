@@ -1,13 +1,13 @@
 //! A running node: every part, in the order in which they start and stop.
 
 use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    sync::Arc,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 use tokio::{
     sync::watch,
     task::{JoinSet, spawn_blocking},
@@ -16,29 +16,29 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Readiness, admission,
-    catalog_view::ShownCatalog,
+    admission,
     endpoint_tls::EndpointCertificate,
     file_watch::FileWatch,
     node_view::RunningNode,
     provider_test::UpstreamTester,
+    readiness::watch_parts,
     reload::{provider_timeouts, restart_sections},
-    sealer::UnlockedSealer,
-    unseal::StoredCredentials,
     usage_queries::NoIndex,
     workers::Workers,
 };
 use crate::{
-    config::{AdmissionMode, Config, EndpointConfig, EndpointTls, StoreConfig},
+    config::{Config, EndpointConfig, EndpointTls, StoreConfig},
     control_plane::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
         catalog::Catalog,
-        listeners::{self, ListenerStatus, Listeners},
+        listeners::{ListenerStatus, Listeners},
+        metrics::{Metrics, ProviderLabel},
         resolve::{Resolver, system_lookup},
-        seal::Keyring,
+        seal::{Keyring, LiveKeyring},
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         store::{SledStore, Store, keep_exported},
+        telemetry::{self, Readiness, ReadyPart},
         usage::UsageLog,
     },
     handoff::{publish::SnapshotPublisher, queue::record_queue, snapshot::Timeouts},
@@ -60,6 +60,9 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 pub struct Node {
     config: Arc<Config>,
     readiness: Readiness,
+    /// Not ready while starting and draining.
+    serving: ReadyPart,
+    metrics: Arc<Metrics>,
     listeners: watch::Receiver<ListenerStatus>,
     reports: watch::Receiver<Arc<SnapshotReport>>,
     timeouts: watch::Sender<Timeouts>,
@@ -67,6 +70,7 @@ pub struct Node {
     workers: Workers,
     usage: UsageLog,
     admin: Vec<AdminListener>,
+    telemetry: Option<AdminListener>,
     /// End with the node.
     tasks: JoinSet<()>,
 }
@@ -88,9 +92,10 @@ impl Node {
         ));
         let store: Arc<dyn Store> = store;
         let keyring = Keyring::unlock(&config.secrets.master_key, store.as_ref()).await?;
+        info!(key_id = keyring.key_id(), source = ?config.secrets.master_key, "master key unlocked");
         let (certificates, ca_pem) =
             certificates(&config.endpoint, store.as_ref(), &keyring).await?;
-        let sealer = Arc::new(UnlockedSealer(keyring));
+        let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(Catalog::built_in());
 
         let (senders, records) = record_queue(
@@ -112,7 +117,7 @@ impl Node {
             BuilderInputs {
                 store: Arc::clone(&store),
                 catalog: Arc::clone(&catalog),
-                unseal: Arc::new(StoredCredentials(sealer.clone())),
+                keyring: Arc::clone(&keyring),
                 resolver: Resolver::start(system_lookup()),
                 certificates: Box::new(certificates),
                 certificate_epoch: certificate_epoch.subscribe(),
@@ -135,12 +140,19 @@ impl Node {
         listeners.open_first()?;
         let listening = listeners.status();
         tasks.spawn(listeners.run());
-        let readiness = Readiness::new(listening.clone(), reports.clone(), usage.status());
+        let readiness = Readiness::default();
+        watch_parts(
+            &readiness,
+            listening.clone(),
+            reports.clone(),
+            usage.status(),
+        );
+        let serving = readiness.part("node");
 
         let state = AppState {
             store,
-            sealer,
-            catalog: Arc::new(ShownCatalog::new(&catalog)),
+            keyring,
+            catalog,
             usage: Arc::new(NoIndex),
             tester: Arc::new(UpstreamTester {
                 reports: reports.clone(),
@@ -160,10 +172,14 @@ impl Node {
             admin_hosts: Arc::new([]),
         };
         let admin = serve_admin(&config, state).await?;
+        let metrics = Arc::new(Metrics::new(workers.counters(), usage.status()));
+        let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 
         let mut node = Self {
             config,
             readiness,
+            serving,
+            metrics,
             listeners: listening,
             reports,
             timeouts,
@@ -171,30 +187,56 @@ impl Node {
             workers,
             usage,
             admin,
+            telemetry,
             tasks,
         };
-        node.apply_settings();
+        node.apply_report();
+        node.serving.ready();
         Ok(node)
     }
 
-    /// Applies settings to the usage log as operators change them; to be polled while the node runs.
-    pub async fn follow_settings(&mut self) {
+    /// Hands on what a new snapshot says to the usage log and the metrics; to be polled while the node
+    /// runs.
+    pub async fn follow_reports(&mut self) {
         // The sender ends with the node's tasks; then there is nothing left to follow.
         if self.reports.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.apply_settings();
+        self.apply_report();
     }
 
-    fn apply_settings(&mut self) {
+    fn apply_report(&mut self) {
         let report = Arc::clone(&self.reports.borrow_and_update());
-        let Some(settings) = &report.settings else {
-            return;
-        };
-        self.usage
-            .set_log_collection(settings.enable_log_collection);
-        let days = u32::try_from(settings.access_log_retention_days.max(0)).unwrap_or(u32::MAX);
-        self.usage.set_retention_days(days);
+        if let Some(settings) = &report.settings {
+            self.usage
+                .set_log_collection(settings.enable_log_collection);
+            let days = settings.access_log_retention_days.max(0);
+            self.usage
+                .set_retention_days(u32::try_from(days).unwrap_or(u32::MAX));
+        }
+        let labels: Vec<_> = report
+            .providers
+            .iter()
+            .map(|provider| ProviderLabel {
+                slot: provider.slot,
+                id: provider.id.clone(),
+                name: provider.name.clone(),
+            })
+            .collect();
+        self.metrics.set_providers(&labels);
+        let metrics = &self.metrics;
+        let expires_at = report
+            .certificate_expires_at
+            .map_or(0, Timestamp::as_second);
+        metrics
+            .certificate_expires_at
+            .store(expires_at, Ordering::Relaxed);
+        metrics
+            .config_revision
+            .store(report.snapshot.revision, Ordering::Relaxed);
+        metrics
+            .store_revision
+            .store(report.store_revision, Ordering::Relaxed);
     }
 
     /// Takes over what can change at run time, and has the certificate read again. Returns the sections
@@ -224,6 +266,11 @@ impl Node {
         self.reports.clone()
     }
 
+    /// The telemetry listener's address.
+    pub fn telemetry_address(&self) -> Option<SocketAddr> {
+        self.telemetry.as_ref().and_then(AdminListener::address)
+    }
+
     /// The management API's TCP address.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.iter().find_map(AdminListener::address)
@@ -234,11 +281,11 @@ impl Node {
     /// # Errors
     /// When a worker did not end in time, or records could not be made durable.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.readiness.drain();
+        self.serving.not_ready("draining");
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
         let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
-        drop(self.admin);
+        drop((self.admin, self.telemetry));
         self.tasks.shutdown().await;
         if !drained {
             return Err(anyhow!("some workers did not end in time"));
@@ -249,63 +296,6 @@ impl Node {
         info!("stopped");
         Ok(())
     }
-}
-
-/// What a start would meet on this machine, for `keyway check`.
-pub(super) fn foresee(config: &Config) -> Vec<String> {
-    let mut notes = Vec::new();
-    match listeners::look(&config.overlay.interface) {
-        Ok(Some(device)) => notes.extend(
-            config
-                .overlay
-                .addresses
-                .iter()
-                .filter(|address| !device.addresses.contains(address))
-                .map(|address| {
-                    format!(
-                        "device {} does not have {address}",
-                        config.overlay.interface
-                    )
-                }),
-        ),
-        Ok(None) => notes.push(format!(
-            "there is no device {}; the node waits for it",
-            config.overlay.interface
-        )),
-        Err(error) => notes.push(format!("cannot look at devices: {error}")),
-    }
-    for (key, listen) in [
-        ("admin.listen", config.admin.listen),
-        ("telemetry.listen", config.telemetry.listen),
-    ] {
-        if let Some(Err(error)) = listen.map(TcpListener::bind) {
-            notes.push(format!("{key}: {error}"));
-        }
-    }
-    for (key, path) in [
-        ("store.path", &config.store.path),
-        ("usage.path", &config.usage.path),
-    ] {
-        if !existing_parent(path).is_some_and(is_writable) {
-            notes.push(format!("{key}: {} cannot be written", path.display()));
-        }
-    }
-    if config.admission == AdmissionMode::Required {
-        notes.extend(
-            admission::stand_in_front(config.admission)
-                .err()
-                .map(|error| error.to_string()),
-        );
-    }
-    notes
-}
-
-fn existing_parent(path: &Path) -> Option<&Path> {
-    path.ancestors().find(|ancestor| ancestor.exists())
-}
-
-fn is_writable(path: &Path) -> bool {
-    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
 fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
@@ -377,6 +367,21 @@ async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<Adm
         admin.push(tcp);
     }
     Ok(admin)
+}
+
+async fn serve_telemetry(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+) -> anyhow::Result<Option<AdminListener>> {
+    let Some(address) = config.telemetry.listen else {
+        return Ok(None);
+    };
+    let listener = api::serve_tcp(address, telemetry::router(metrics, readiness))
+        .await
+        .with_context(|| format!("telemetry on {address}"))?;
+    info!(%address, "metrics, health and readiness");
+    Ok(Some(listener))
 }
 
 /// Tells this process's records from those of the one before.

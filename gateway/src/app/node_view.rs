@@ -4,13 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::Readiness;
 use crate::{
     config::{Driver, WorkersConfig},
     control_plane::{
         api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus},
         listeners::ListenerStatus,
         snapshot::{ProviderState, ProviderStatus, SnapshotReport},
+        telemetry::Readiness,
     },
 };
 
@@ -24,13 +24,16 @@ pub(super) struct RunningNode {
 
 impl NodeView for RunningNode {
     fn status(&self) -> NodeStatus {
-        let not_ready = self.readiness.waiting_for();
+        let readiness = self.readiness.report();
+        let waiting = readiness.parts.iter().filter(|part| !part.ready);
         let report = Arc::clone(&self.reports.borrow());
         let listening = &self.listeners.borrow().listening;
         NodeStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ready: not_ready.is_empty(),
-            not_ready,
+            ready: readiness.ready,
+            not_ready: waiting
+                .map(|part| format!("{}: {}", part.name, part.reason))
+                .collect(),
             revision: report.store_revision,
             driver: match self.workers.driver {
                 Driver::Auto => "auto",

@@ -63,7 +63,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Opens nothing yet.
+    /// Looks at the device for its addresses, so that the first snapshot knows them; opens nothing yet.
     pub fn new(
         endpoint: &EndpointConfig,
         overlay: &OverlayConfig,
@@ -71,7 +71,7 @@ impl Listeners {
     ) -> Self {
         let tls = (endpoint.port, true);
         let plain = endpoint.plain_port.map(|port| (port, false));
-        Self {
+        let listeners = Self {
             overlay: overlay.clone(),
             ports: std::iter::once(tls).chain(plain).collect(),
             workers,
@@ -79,7 +79,11 @@ impl Listeners {
             next_id: 1,
             status: watch::Sender::default(),
             addresses: watch::Sender::default(),
+        };
+        if let Ok((wanted, _)) = wanted(overlay, &listeners.ports, look(&overlay.interface)) {
+            listeners.note_addresses(wanted.iter());
         }
+        listeners
     }
 
     pub fn status(&self) -> watch::Receiver<ListenerStatus> {
@@ -194,11 +198,11 @@ impl Listeners {
             *current = status;
             changed
         });
-        let addresses: BTreeSet<_> = self
-            .open
-            .keys()
-            .map(|listener| listener.address.ip())
-            .collect();
+        self.note_addresses(self.open.keys());
+    }
+
+    fn note_addresses<'a>(&self, listeners: impl Iterator<Item = &'a Listener>) {
+        let addresses: BTreeSet<_> = listeners.map(|listener| listener.address.ip()).collect();
         if addresses.is_empty() {
             return;
         }

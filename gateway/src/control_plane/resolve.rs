@@ -109,8 +109,8 @@ async fn run(
             }
             Some(finished) = lookups.join_next() => {
                 let Ok((host, result)) = finished else { continue };
-                report(&host, &result);
-                if table.finished(&host, result, Instant::now().into_std()) {
+                if table.finished(&host, result.clone(), Instant::now().into_std()) {
+                    report(&host, &result);
                     answers.send_replace(Arc::new(table.answers()));
                 }
             }

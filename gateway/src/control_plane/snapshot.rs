@@ -25,7 +25,8 @@ use std::{
 use super::{
     catalog::Catalog,
     resolve::Answers,
-    resource::{CredentialDoc, SettingsDoc},
+    resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
+    seal::Keyring,
 };
 use crate::{
     handoff::{
@@ -35,7 +36,7 @@ use crate::{
     secret::Secret,
 };
 
-pub use builder::{BuilderInputs, CertificateSource, SnapshotBuilder, SnapshotReport};
+pub use builder::{BuilderInputs, CertificateSource, Certified, SnapshotBuilder, SnapshotReport};
 pub use documents::{Documents, SkippedDocument};
 pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
@@ -48,6 +49,14 @@ pub trait Unseal: Send + Sync {
     /// # Errors
     /// A reason for the operator, without key material.
     fn unseal(&self, credential: &CredentialDoc) -> Result<Secret, String>;
+}
+
+impl Unseal for Keyring {
+    fn unseal(&self, credential: &CredentialDoc) -> Result<Secret, String> {
+        let record = format!("{CREDENTIALS}{}/{}", credential.provider_id, credential.id);
+        self.open(&record, &credential.sealed)
+            .map_err(|error| error.to_string())
+    }
 }
 
 /// Everything beside the documents that a snapshot is made from.

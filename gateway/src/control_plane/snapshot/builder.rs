@@ -4,22 +4,24 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Compiled, Compiler, Documents, ProviderState, ProviderStatus, SkippedDocument, Surroundings,
-    Unseal, endpoint_names,
+    Compiled, Compiler, Documents, Problem, ProviderState, ProviderStatus, SkippedDocument,
+    Surroundings, endpoint_names,
 };
 use crate::{
     control_plane::{
         catalog::Catalog,
         resolve::{Answers, Resolver},
         resource::SettingsDoc,
+        seal::LiveKeyring,
         store::{Revision, Store, StoreError},
     },
     handoff::{
@@ -40,13 +42,21 @@ const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// At start, how long the first snapshot may wait for the addresses of providers.
 const FIRST_ANSWERS_WAIT: Duration = Duration::from_secs(2);
 
+/// The endpoint's side of TLS.
+#[derive(Clone)]
+pub struct Certified {
+    pub tls: Arc<ServerConfig>,
+    /// Until when the certificate is valid.
+    pub expires_at: Timestamp,
+}
+
 /// Makes the endpoint's side of TLS.
 pub trait CertificateSource: Send {
     /// A configuration whose certificate is good for `names`; ALPN offers `h2` and `http/1.1`.
     ///
     /// # Errors
     /// The previous configuration stays in use; the error is for the operator.
-    fn server_config(&mut self, names: &[Box<str>]) -> anyhow::Result<Arc<ServerConfig>>;
+    fn certify(&mut self, names: &[Box<str>]) -> anyhow::Result<Certified>;
 }
 
 /// Everything a snapshot is made from, and where it comes from. When a sender of one of the watches goes
@@ -54,7 +64,7 @@ pub trait CertificateSource: Send {
 pub struct BuilderInputs {
     pub store: Arc<dyn Store>,
     pub catalog: Arc<Catalog>,
-    pub unseal: Arc<dyn Unseal>,
+    pub keyring: Arc<LiveKeyring>,
     pub resolver: Resolver,
     pub certificates: Box<dyn CertificateSource>,
     /// A change means: ask `certificates` again, though the names are the same.
@@ -75,6 +85,8 @@ pub struct SnapshotReport {
     /// Every provider, disabled and skipped ones included.
     pub providers: Vec<ProviderStatus>,
     pub skipped: Vec<SkippedDocument>,
+    /// Of the endpoint's certificate, when there is one.
+    pub certificate_expires_at: Option<Timestamp>,
     /// Why the endpoint has no certificate, or an old one.
     pub certificate_failure: Option<String>,
 }
@@ -95,7 +107,7 @@ pub struct SnapshotBuilder {
 struct EndpointState {
     names: Vec<Box<str>>,
     epoch: Option<u64>,
-    tls: Option<Arc<ServerConfig>>,
+    certified: Option<Certified>,
     failure: Option<String>,
 }
 
@@ -114,6 +126,7 @@ impl SnapshotBuilder {
             settings: None,
             providers: Vec::new(),
             skipped: Vec::new(),
+            certificate_expires_at: None,
             certificate_failure: None,
         };
         let mut builder = Self {
@@ -127,9 +140,9 @@ impl SnapshotBuilder {
             endpoint: EndpointState::default(),
         };
         builder.read_store().await?;
-        builder.rebuild();
+        builder.rebuild().await;
         if builder.wait_for_answers().await {
-            builder.rebuild();
+            builder.rebuild().await;
         }
         Ok(builder)
     }
@@ -171,7 +184,7 @@ impl SnapshotBuilder {
                 sleep(STORE_RETRY_INTERVAL).await;
                 continue;
             }
-            self.rebuild();
+            self.rebuild().await;
         }
     }
 
@@ -185,14 +198,17 @@ impl SnapshotBuilder {
         Ok(())
     }
 
-    fn rebuild(&mut self) {
+    async fn rebuild(&mut self) {
         let addresses = self.inputs.addresses.borrow_and_update().clone();
         self.endpoint.refresh(
             endpoint_names(self.documents.settings.as_ref(), &addresses),
             *self.inputs.certificate_epoch.borrow_and_update(),
             self.inputs.certificates.as_mut(),
         );
+        let certified = self.endpoint.certified.as_ref();
         let answers = Arc::clone(&self.answers.borrow_and_update());
+        // While the master key is being exchanged this waits: no document is halfway then.
+        let keyring = self.inputs.keyring.read().await;
         let Compiled {
             snapshot,
             providers,
@@ -202,15 +218,16 @@ impl SnapshotBuilder {
             &self.documents,
             Surroundings {
                 catalog: &self.inputs.catalog,
-                unseal: self.inputs.unseal.as_ref(),
+                unseal: &*keyring,
                 answers: &answers,
                 endpoint: Endpoint {
                     names: self.endpoint.names.clone(),
-                    tls: self.endpoint.tls.clone(),
+                    tls: certified.map(|certified| Arc::clone(&certified.tls)),
                 },
                 timeouts: *self.inputs.timeouts.borrow_and_update(),
             },
         );
+        drop(keyring);
         self.inputs.resolver.want(hosts);
         self.publisher.publish(snapshot);
         let report = SnapshotReport {
@@ -219,6 +236,7 @@ impl SnapshotBuilder {
             settings: self.documents.settings.clone(),
             providers,
             skipped,
+            certificate_expires_at: certified.map(|certified| certified.expires_at),
             certificate_failure: self.endpoint.failure.clone(),
         };
         log_changes(&self.report.borrow(), &report);
@@ -257,9 +275,9 @@ impl EndpointState {
         }
         self.names = names;
         self.epoch = Some(epoch);
-        match certificates.server_config(&self.names) {
-            Ok(tls) => {
-                self.tls = Some(tls);
+        match certificates.certify(&self.names) {
+            Ok(certified) => {
+                self.certified = Some(certified);
                 self.failure = None;
             }
             Err(error) => {
@@ -282,6 +300,9 @@ fn log_changes(before: &SnapshotReport, after: &SnapshotReport) {
         match &status.state {
             ProviderState::Ready { addresses } => info!(id, name, ?addresses, "provider is ready"),
             ProviderState::Disabled => info!(id, name, "provider is disabled"),
+            ProviderState::Unreachable(Problem::Unresolved) => {
+                debug!(id, name, "provider waits for its address");
+            }
             ProviderState::Unreachable(problem) => {
                 warn!(id, name, %problem, "provider cannot be reached");
             }

@@ -9,22 +9,15 @@ use rustls::{crypto::aws_lc_rs, server::ResolvesServerCertUsingSni};
 
 use super::*;
 use crate::{
+    config::MasterKeySource,
     control_plane::{
         resolve::Lookup,
-        resource::CredentialDoc,
+        seal::{Keyring, MasterKey},
         store::{Operation, SledStore, Transaction, TransactionOutcome},
     },
     handoff::publish::SnapshotReader,
     secret::Secret,
 };
-
-struct PlainText;
-
-impl Unseal for PlainText {
-    fn unseal(&self, credential: &CredentialDoc) -> Result<Secret, String> {
-        Ok(Secret::new(credential.sealed.clone().into_bytes()))
-    }
-}
 
 /// Remembers what it was asked for; fails when told to.
 #[derive(Clone, Default)]
@@ -34,7 +27,7 @@ struct Certificates {
 }
 
 impl CertificateSource for Certificates {
-    fn server_config(&mut self, names: &[Box<str>]) -> anyhow::Result<Arc<ServerConfig>> {
+    fn certify(&mut self, names: &[Box<str>]) -> anyhow::Result<Certified> {
         self.asked.lock().unwrap().push(names.to_vec());
         if self.failing.load(Ordering::Relaxed) > 0 {
             anyhow::bail!("the key is gone");
@@ -45,12 +38,16 @@ impl CertificateSource for Certificates {
             .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        Ok(Arc::new(config))
+        Ok(Certified {
+            tls: Arc::new(config),
+            expires_at: Timestamp::MAX,
+        })
     }
 }
 
 struct Running {
     store: Arc<dyn Store>,
+    keyring: Keyring,
     certificates: Certificates,
     epoch: watch::Sender<u64>,
     addresses: watch::Sender<Vec<IpAddr>>,
@@ -76,13 +73,15 @@ impl Running {
         });
         let lookup: Lookup =
             Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([203, 0, 113, 1])]) }));
+        let keyring = Keyring::of(MasterKey::generate().unwrap());
+        let source = MasterKeySource::File(directory.path().join("master.key"));
         let publisher = SnapshotPublisher::empty();
         let worker = publisher.reader();
         let builder = SnapshotBuilder::load(
             BuilderInputs {
                 store: Arc::clone(&store),
                 catalog: Arc::new(Catalog::built_in()),
-                unseal: Arc::new(PlainText),
+                keyring: Arc::new(LiveKeyring::new(keyring.clone(), source)),
                 resolver: Resolver::start(lookup),
                 certificates: Box::new(certificates.clone()),
                 certificate_epoch: epoch.subscribe(),
@@ -97,6 +96,7 @@ impl Running {
         tokio::spawn(builder.run());
         Self {
             store,
+            keyring,
             certificates,
             epoch,
             addresses,
@@ -142,9 +142,11 @@ fn provider() -> serde_json::Value {
     })
 }
 
-fn credential() -> serde_json::Value {
+fn credential(keyring: &Keyring) -> serde_json::Value {
+    let secret = Secret::new(b"sk-1".to_vec());
+    let sealed = keyring.seal("credentials/one/k1", &secret).unwrap();
     serde_json::json!({
-        "id": "k1", "provider_id": "one", "sealed": "sk-1", "fingerprint": "",
+        "id": "k1", "provider_id": "one", "sealed": sealed, "fingerprint": "",
         "created_at": "2026-01-01T00:00:00Z",
     })
 }
@@ -156,7 +158,7 @@ async fn a_connected_provider_reaches_the_workers_and_a_removed_one_leaves_them(
     let revision = node
         .write(vec![
             put("providers/one", &provider()),
-            put("credentials/one/k1", &credential()),
+            put("credentials/one/k1", &credential(&node.keyring)),
         ])
         .await;
     let report = node
@@ -227,7 +229,7 @@ async fn reloaded_timeouts_travel_in_the_snapshot() {
     let mut node = Running::start().await;
     node.write(vec![
         put("providers/one", &provider()),
-        put("credentials/one/k1", &credential()),
+        put("credentials/one/k1", &credential(&node.keyring)),
     ])
     .await;
     node.timeouts
