@@ -31,6 +31,7 @@ impl Events {
             | Operation::CountTokens
             | Operation::ListModels
             | Operation::GetModel
+            | Operation::Hello
             | Operation::Other => None,
         }
     }
