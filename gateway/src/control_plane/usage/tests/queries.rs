@@ -512,3 +512,75 @@ fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
         .unwrap();
     assert_eq!(totals[0].sums.request_count, 12_000);
 }
+
+#[test]
+fn filters_use_their_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = filled(directory.path(), &[]);
+    let reader = log.reader();
+    let connection = reader.connection().unwrap();
+    let text = || Some("x".to_owned());
+    let list = || vec!["x".to_owned()];
+    for (filter, index) in [
+        (
+            LogFilter {
+                user_id: text(),
+                ..LogFilter::default()
+            },
+            "access_log_user",
+        ),
+        (
+            LogFilter {
+                session_id: text(),
+                ..LogFilter::default()
+            },
+            "access_log_session",
+        ),
+        (
+            LogFilter {
+                provider_ids: list(),
+                ..LogFilter::default()
+            },
+            "access_log_provider",
+        ),
+        (
+            LogFilter {
+                models: list(),
+                ..LogFilter::default()
+            },
+            "access_log_model",
+        ),
+        (
+            LogFilter {
+                from_us: Some(1),
+                ..LogFilter::default()
+            },
+            "access_log_started",
+        ),
+        (
+            LogFilter {
+                decision: Some(Decision::Deny),
+                ..LogFilter::default()
+            },
+            "access_log_denied",
+        ),
+    ] {
+        let condition = filter.on_rows();
+        let plan: Vec<String> = connection
+            .prepare(&format!(
+                "EXPLAIN QUERY PLAN SELECT * FROM access_log WHERE {}
+                 ORDER BY started_at_us DESC, sequence DESC LIMIT 50",
+                condition.sql()
+            ))
+            .unwrap()
+            .query_map(rusqlite::params_from_iter(&condition.values), |row| {
+                row.get(3)
+            })
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
+        // One value needs no sorting: the index is in the order of time.
+        assert_eq!(plan.len(), 1, "{filter:?}: {plan:?}");
+    }
+}
