@@ -98,13 +98,21 @@ impl UsageLog {
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
-        let spool = Spool::open(&directory.join(SPOOL_FILE), SPOOL_BYTES_LIMIT)?;
+        let mut spool = Spool::open(&directory.join(SPOOL_FILE), SPOOL_BYTES_LIMIT)?;
         let index = Index::open(&directory.join(INDEX_FILE))?;
         let status = Arc::new(UsageStatus::default());
         let settings = Arc::new(LogSettings::default());
         let reader = UsageReader::new(ReadPool::new(directory.join(INDEX_FILE)));
+        let spool_reader = spool.reader()?;
+        status
+            .spooled_up_to
+            .store(spool.last_id()? as u64, Ordering::Relaxed);
+        let indexed = index::indexed_up_to(&index.connection, &spool_reader.identity)?;
+        status
+            .indexed_up_to
+            .store(indexed as u64, Ordering::Relaxed);
         let indexer = Indexer::new(
-            spool.reader()?,
+            spool_reader,
             index,
             Arc::clone(&settings),
             Arc::clone(&status),

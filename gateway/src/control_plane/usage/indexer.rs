@@ -20,8 +20,8 @@ use super::{
     sweep,
 };
 
-/// Batches per transaction: about a thousand records, some ten milliseconds of work.
-const BATCHES_PER_COMMIT_MAX: usize = 8;
+/// Batches per transaction, 2 MiB: the more exchanges are added up in memory, the fewer sums are touched.
+const BATCHES_PER_COMMIT_MAX: usize = 32;
 /// The writer wakes this thread; the sleep is bounded for the sake of the sweep.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(20);

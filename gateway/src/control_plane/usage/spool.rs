@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{UsageError, schema};
 use crate::handoff::batch::{self, BatchKey};
@@ -49,8 +49,13 @@ impl Spool {
         SpoolReader::open(&self.path)
     }
 
+    /// The highest id ever given; 0 in a new spool.
+    pub(super) fn last_id(&mut self) -> Result<i64, UsageError> {
+        self.with_connection(|connection| last_id(connection))
+    }
+
     /// Makes `batches` durable in one transaction, in this order; a batch that is there already is left
-    /// alone. Returns the highest id in the spool. After an error nothing or everything was written, and
+    /// alone. Returns the highest id given. After an error nothing or everything was written, and
     /// the same call may be made again.
     pub(super) fn write<'a>(
         &mut self,
@@ -66,7 +71,7 @@ impl Spool {
                     insert.execute(params![batch::key(bytes), bytes])?;
                 }
             }
-            let last = highest_id(&transaction)?;
+            let last = last_id(&transaction)?;
             transaction.commit()?;
             Ok(last)
         })
@@ -130,8 +135,8 @@ fn open(path: &Path, bytes_limit: u64) -> Result<Connection, UsageError> {
     Ok(connection)
 }
 
-fn highest_id(transaction: &Transaction<'_>) -> Result<i64, UsageError> {
-    let id = transaction
+fn last_id(connection: &Connection) -> Result<i64, UsageError> {
+    let id = connection
         .query_row(
             "SELECT seq FROM sqlite_sequence WHERE name = 'batch'",
             [],

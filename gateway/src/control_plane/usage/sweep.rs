@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 use super::{UsageError, schema};
 
 const ROWS_PER_CHUNK: i64 = 2000;
-/// Free pages kept for new rows (16 MiB).
-const FREE_PAGES_KEPT: i64 = 4096;
+/// Free pages kept for new rows (1 MiB).
+const FREE_PAGES_KEPT: i64 = 256;
 const PAGES_PER_CHUNK: i64 = 2048;
 
 /// Rows that started before this Unix time in microseconds go; `None` with 0 days, which keeps all.

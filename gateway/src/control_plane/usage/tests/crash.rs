@@ -9,7 +9,7 @@ use super::*;
 
 const DIRECTORY_VARIABLE: &str = "KEYWAY_TEST_CRASH_DIRECTORY";
 const RUN_VARIABLE: &str = "KEYWAY_TEST_CRASH_RUN";
-const RUNS: u64 = 12;
+const RUNS: u64 = 8;
 
 /// Ids of run `run` begin here; within a run they are consecutive.
 fn first_id(run: u64) -> u128 {
@@ -75,7 +75,7 @@ fn a_killed_process_loses_nothing_durable() {
     let durable: Vec<u64> = (0..RUNS)
         .map(|run| {
             let (mut child, output) = spawn_child(directory.path(), run);
-            let lines_before_the_kill = 1 + lcg.below(60) as usize;
+            let lines_before_the_kill = 1 + lcg.below(30) as usize;
             let mut durable = 0;
             let mut lines = output.lines().map(Result::unwrap);
             for line in lines

@@ -18,7 +18,7 @@ fn thread_cpu() -> Duration {
     Duration::from_micros(used.num_microseconds() as u64)
 }
 
-/// Batches as 2 workers with 500 users, 20 models and 5 providers make them.
+/// 500 users, who mostly stay with one of 20 models and one of 5 providers, 10 sessions each.
 fn batches() -> Vec<Vec<u8>> {
     let mut lcg = Lcg(7);
     let users: Vec<String> = (0..500).map(|i| format!("user-{i}")).collect();
@@ -29,12 +29,17 @@ fn batches() -> Vec<Vec<u8>> {
     let mut batches = Vec::new();
     for i in 0..RECORDS {
         let user = lcg.below(500) as usize;
+        let choice = if lcg.below(10) > 0 {
+            user
+        } else {
+            lcg.below(20) as usize
+        };
         builder.append(&ExchangeRecord {
             id: i.into(),
             started_at_us: sample().started_at_us + i64::from(i) * 1000,
             principal_id: &users[user],
-            model: &models[lcg.below(20) as usize],
-            provider_id: &providers[lcg.below(5) as usize],
+            model: &models[choice % 20],
+            provider_id: &providers[choice % 5],
             session_id: &sessions[user * 10 + lcg.below(10) as usize],
             ..sample()
         });
@@ -71,7 +76,7 @@ fn spool_and_index() {
         let (cpu, wall) = (thread_cpu(), Instant::now());
         let mut after = 0;
         loop {
-            let batches = reader.read(after, 8).unwrap();
+            let batches = reader.read(after, 32).unwrap();
             let Some((last, _)) = batches.last() else {
                 break;
             };
