@@ -205,13 +205,18 @@ mod tests {
     fn session_ids() {
         let long = "s".repeat(200);
         for (body, expected) in [
-            (r#"{"client_metadata":{"session_id":"a"}}"#.to_owned(), Some("a")),
             (
-                r#"{"client_metadata":{"session_id":"a"},"metadata":{"user_id":"session_b"}}"#.to_owned(),
+                r#"{"client_metadata":{"session_id":"a"}}"#.to_owned(),
                 Some("a"),
             ),
             (
-                r#"{"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"c\"}"}}"#.to_owned(),
+                r#"{"client_metadata":{"session_id":"a"},"metadata":{"user_id":"session_b"}}"#
+                    .to_owned(),
+                Some("a"),
+            ),
+            (
+                r#"{"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"c\"}"}}"#
+                    .to_owned(),
                 Some("c"),
             ),
             (r#"{"metadata":{"user_id":"someone"}}"#.to_owned(), None),
@@ -221,7 +226,11 @@ mod tests {
                 Some(&long[..128]),
             ),
         ] {
-            assert_eq!(scanned(body.as_bytes()).unwrap().session_id.as_deref(), expected, "{body}");
+            assert_eq!(
+                scanned(body.as_bytes()).unwrap().session_id.as_deref(),
+                expected,
+                "{body}"
+            );
         }
     }
 
@@ -232,7 +241,10 @@ mod tests {
             (r#"{"model":"a","mod\u0065l":"b"}"#, "model"),
             (r#"{"model":"a","Model":"b"}"#, "model"),
             (r#"{"STREAM":true,"stream":false}"#, "stream"),
-            (r#"{"stream_options":{},"stream_options":{}}"#, "stream_options"),
+            (
+                r#"{"stream_options":{},"stream_options":{}}"#,
+                "stream_options",
+            ),
             (
                 r#"{"stream_options":{"include_usage":true,"include_usage":false}}"#,
                 "include_usage",
@@ -329,7 +341,11 @@ mod tests {
     #[test]
     fn limits_hold() {
         let nested = |levels: usize| {
-            format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+            format!(
+                "{{\"a\":{}{}}}",
+                "[".repeat(levels - 1),
+                "]".repeat(levels - 1)
+            )
         };
         assert!(scan(nested(NESTING_LIMIT).as_bytes(), 7).is_ok());
         assert!(matches!(
@@ -337,7 +353,10 @@ mod tests {
             Err(ScanError::TooDeep { .. })
         ));
         let model = |length: usize| format!("{{\"model\":\"{}\"}}", "\\u0061".repeat(length));
-        assert_eq!(scan(model(256).as_bytes(), 7).unwrap().model.unwrap().len(), 256);
+        assert_eq!(
+            scan(model(256).as_bytes(), 7).unwrap().model.unwrap().len(),
+            256
+        );
         assert!(scan(model(257).as_bytes(), 7).is_err());
     }
 

@@ -1,6 +1,9 @@
 //! Which keys of a request body decide something, and what their values may be.
 
-use super::{ObjectSpan, ScanError, ScannedBody, Shape, decode, lexer::{Scan, Visitor}};
+use super::{
+    ObjectSpan, ScanError, ScannedBody, Shape, decode,
+    lexer::{Scan, Visitor},
+};
 use crate::handoff::record::{MODEL_BYTES_LIMIT, SESSION_BYTES_LIMIT};
 
 /// Raw bytes kept of a key: the longest known one with every letter written as `\uXXXX`.
@@ -219,7 +222,9 @@ impl Finder {
         }
         match field {
             Field::Model => {
-                let model = self.whole_text().ok_or_else(|| malformed("model is too long"))?;
+                let model = self
+                    .whole_text()
+                    .ok_or_else(|| malformed("model is too long"))?;
                 let model = decode(model).ok_or_else(|| malformed("model is not Unicode text"))?;
                 if model.len() > MODEL_BYTES_LIMIT {
                     return Err(malformed("model is too long"));
@@ -259,7 +264,8 @@ impl Finder {
                     .whole_text()
                     .and_then(|text| std::str::from_utf8(text).ok())
                     .and_then(|text| text.parse().ok());
-                self.body.output_tokens_max = self.body.output_tokens_max.into_iter().chain(bound).min();
+                self.body.output_tokens_max =
+                    self.body.output_tokens_max.into_iter().chain(bound).min();
             }
             // Values of the wrong type are the provider's to refuse.
             Field::MetadataUserId
@@ -315,12 +321,7 @@ impl Visitor for Finder {
         }
     }
 
-    fn container_begin(
-        &mut self,
-        depth: usize,
-        is_object: bool,
-        at: usize,
-    ) -> Scan<()> {
+    fn container_begin(&mut self, depth: usize, is_object: bool, at: usize) -> Scan<()> {
         if depth == 0 {
             self.body.spans.object_start = at + 1;
             self.body.spans.object_is_empty = true;

@@ -92,7 +92,14 @@ impl EventBody {
             hid_last,
         } = self;
         framer.feed(input, &mut |frame| {
-            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
+            *hid_last = read(
+                events,
+                frame,
+                metered,
+                *hide_usage_chunk,
+                *hid_last,
+                forward,
+            );
         });
     }
 
@@ -109,7 +116,14 @@ impl EventBody {
             hid_last,
         } = self;
         framer.finish(&mut |frame| {
-            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
+            *hid_last = read(
+                events,
+                frame,
+                metered,
+                *hide_usage_chunk,
+                *hid_last,
+                forward,
+            );
         });
     }
 }
@@ -155,6 +169,5 @@ pub(super) fn event_type<'a>(event: &'a Event<'_>) -> &'a [u8] {
     struct Typed<'a> {
         r#type: &'a str,
     }
-    serde_json::from_slice::<Typed<'_>>(&event.data)
-        .map_or(b"", |typed| typed.r#type.as_bytes())
+    serde_json::from_slice::<Typed<'_>>(&event.data).map_or(b"", |typed| typed.r#type.as_bytes())
 }

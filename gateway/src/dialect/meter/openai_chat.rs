@@ -36,7 +36,10 @@ impl ChatEvents {
             return false;
         };
         metered.error_event |= chunk.error.is_some();
-        let Some(usage) = chunk.usage.and_then(|usage| openai_usage::read(usage.get().as_bytes())) else {
+        let Some(usage) = chunk
+            .usage
+            .and_then(|usage| openai_usage::read(usage.get().as_bytes()))
+        else {
             return false;
         };
         metered.usage = Some(usage);

@@ -82,7 +82,14 @@ impl Recorded {
             b"application/json"
         };
         let status = self.expected.status;
-        Meter::new(dialect, operation, status, content_type, encoding.as_bytes(), hide)
+        Meter::new(
+            dialect,
+            operation,
+            status,
+            content_type,
+            encoding.as_bytes(),
+            hide,
+        )
     }
 
     fn metered(&self) -> Metered {
@@ -105,11 +112,18 @@ impl Recorded {
             meter.finish(&mut |bytes| out.extend_from_slice(bytes));
             let what = format!("{} {encoding} hide={hide} {how}", self.name);
             assert_eq!(meter.metered(), self.metered(), "{what}");
-            assert!(out == forwarded, "{what}: {}", String::from_utf8_lossy(&out));
+            assert!(
+                out == forwarded,
+                "{what}: {}",
+                String::from_utf8_lossy(&out)
+            );
         };
         for at in 0..=body.len() {
             let (left, right) = body.split_at(at);
-            run(&mut [left, right].into_iter(), &format_args!("split at {at}"));
+            run(
+                &mut [left, right].into_iter(),
+                &format_args!("split at {at}"),
+            );
         }
         run(&mut body.chunks(1), &"byte by byte");
         run(&mut body.chunks(7), &"by sevens");
@@ -117,7 +131,10 @@ impl Recorded {
 }
 
 fn with_line_ends(body: &[u8], end: &str) -> Vec<u8> {
-    String::from_utf8(body.to_vec()).unwrap().replace('\n', end).into_bytes()
+    String::from_utf8(body.to_vec())
+        .unwrap()
+        .replace('\n', end)
+        .into_bytes()
 }
 
 #[test]
@@ -194,7 +211,9 @@ fn a_terminal_event_over_the_limit_is_metered() {
         }
         let metered = meter.metered();
         assert!(metered.complete);
-        let usage = metered.usage.map(|usage| (usage.input_tokens, usage.output_tokens));
+        let usage = metered
+            .usage
+            .map(|usage| (usage.input_tokens, usage.output_tokens));
         assert_eq!(usage, Some((12, 3)), "chunks of {size}");
         assert_eq!(forwarded, stream.len());
     }
