@@ -1,7 +1,7 @@
 //! Keeps the bytes of one value of a JSON object while the object passes, however long the rest is.
 
 use super::{
-    fields::KeyText,
+    key::KeyText,
     lexer::{Lexer, Scan, Visitor},
 };
 

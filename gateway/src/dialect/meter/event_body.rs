@@ -2,15 +2,15 @@
 //! but the one chunk that the agent shall not see.
 
 use super::{
-    Metered, Operation, anthropic::AnthropicEvents, openai_chat::ChatEvents,
-    openai_responses::ResponsesEvents,
+    Metered, Operation, anthropic::AnthropicEvents, openai_chat, openai_responses::ResponsesEvents,
 };
 use crate::dialect::sse::{Event, Frame, Framer, parse};
 
 /// Reads the events of one dialect's stream.
 #[derive(Debug)]
 pub(super) enum Events {
-    Chat(ChatEvents),
+    /// Each chunk is read by itself.
+    Chat,
     Responses(ResponsesEvents),
     Anthropic(AnthropicEvents),
 }
@@ -19,9 +19,7 @@ impl Events {
     /// `None`: this operation streams nothing that is known.
     pub(super) fn new(operation: Operation) -> Option<Self> {
         match operation {
-            Operation::ChatCompletions | Operation::Completions => {
-                Some(Self::Chat(ChatEvents::default()))
-            }
+            Operation::ChatCompletions | Operation::Completions => Some(Self::Chat),
             Operation::Responses | Operation::StoredResponse => {
                 Some(Self::Responses(ResponsesEvents::default()))
             }
@@ -38,7 +36,7 @@ impl Events {
     /// True: this is the chunk that carries nothing but usage.
     fn event(&mut self, event: &Event<'_>, metered: &mut Metered) -> bool {
         match self {
-            Self::Chat(events) => return events.event(event, metered),
+            Self::Chat => return openai_chat::event(event, metered),
             Self::Responses(events) => events.event(event, metered),
             Self::Anthropic(events) => events.event(event, metered),
         }
@@ -49,7 +47,7 @@ impl Events {
     fn part(&mut self, bytes: &[u8], first: bool, last: bool, metered: &mut Metered) {
         match self {
             // So long is only content: a picture, a file.
-            Self::Chat(_) | Self::Anthropic(_) => metered.content_started = true,
+            Self::Chat | Self::Anthropic(_) => metered.content_started = true,
             Self::Responses(events) => events.part(bytes, first, last, metered),
         }
     }
