@@ -1,18 +1,25 @@
 //! Replays the fuzz corpora, so that every input once found stays checked without nightly.
 
 #[path = "../../tests/fuzz/src/checks.rs"]
+#[expect(unreachable_pub, reason = "a library there")]
 mod checks;
 
 use std::{fs, path::PathBuf};
 
 /// Calls `check` with each file of a target's corpus.
+#[expect(clippy::print_stderr, reason = "names the input that failed")]
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fuzz/corpus")
+        .join(target);
     let mut files = 0;
     for entry in fs::read_dir(&folder).expect("the corpus is in the tree") {
         let path = entry.expect("a readable folder").path();
-        println!("{}", path.display());
-        check(&fs::read(&path).expect("a readable file"));
+        let input = fs::read(&path).expect("a readable file");
+        if let Err(panic) = std::panic::catch_unwind(|| check(&input)) {
+            eprintln!("input: {}", path.display());
+            std::panic::resume_unwind(panic);
+        }
         files += 1;
     }
     assert!(files > 0, "{} is empty", folder.display());

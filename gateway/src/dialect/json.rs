@@ -6,6 +6,7 @@
 
 pub mod capture;
 mod fields;
+mod key;
 mod lexer;
 mod splice;
 
@@ -87,9 +88,9 @@ pub struct Splice {
 ///
 /// Exactly one object is accepted (RFC 8259; a byte order mark is refused), nested at most
 /// [`NESTING_LIMIT`] deep. A key that decides something may stand once at its level, however it is
-/// escaped; another spelling in upper or lower case counts as the same key, since parsers exist that
-/// ignore case and would see another value than this node. UTF-8 and lone surrogates are checked only in
-/// values that are used.
+/// escaped. Written in another case (`Model`) it is refused outside metadata: parsers exist that ignore
+/// case, and would see another value than this node. UTF-8 and lone surrogates are checked only in values
+/// that are used.
 #[derive(Debug, Default)]
 pub struct BodyScanner {
     lexer: Lexer,
@@ -205,13 +206,18 @@ mod tests {
     fn session_ids() {
         let long = "s".repeat(200);
         for (body, expected) in [
-            (r#"{"client_metadata":{"session_id":"a"}}"#.to_owned(), Some("a")),
             (
-                r#"{"client_metadata":{"session_id":"a"},"metadata":{"user_id":"session_b"}}"#.to_owned(),
+                r#"{"client_metadata":{"session_id":"a"}}"#.to_owned(),
                 Some("a"),
             ),
             (
-                r#"{"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"c\"}"}}"#.to_owned(),
+                r#"{"client_metadata":{"session_id":"a"},"metadata":{"user_id":"session_b"}}"#
+                    .to_owned(),
+                Some("a"),
+            ),
+            (
+                r#"{"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"c\"}"}}"#
+                    .to_owned(),
                 Some("c"),
             ),
             (r#"{"metadata":{"user_id":"someone"}}"#.to_owned(), None),
@@ -221,7 +227,11 @@ mod tests {
                 Some(&long[..128]),
             ),
         ] {
-            assert_eq!(scanned(body.as_bytes()).unwrap().session_id.as_deref(), expected, "{body}");
+            assert_eq!(
+                scanned(body.as_bytes()).unwrap().session_id.as_deref(),
+                expected,
+                "{body}"
+            );
         }
     }
 
@@ -230,9 +240,11 @@ mod tests {
         for (body, key) in [
             (r#"{"model":"a","model":"a"}"#, "model"),
             (r#"{"model":"a","mod\u0065l":"b"}"#, "model"),
-            (r#"{"model":"a","Model":"b"}"#, "model"),
-            (r#"{"STREAM":true,"stream":false}"#, "stream"),
-            (r#"{"stream_options":{},"stream_options":{}}"#, "stream_options"),
+            (r#"{"stream":true,"stream":false}"#, "stream"),
+            (
+                r#"{"stream_options":{},"stream_options":{}}"#,
+                "stream_options",
+            ),
             (
                 r#"{"stream_options":{"include_usage":true,"include_usage":false}}"#,
                 "include_usage",
@@ -247,7 +259,8 @@ mod tests {
         }
         let twice = br#"{"x":1,"x":2,"a":{"model":1,"model":2},"metadata":{"model":"m","user":1},"model":"m"}"#;
         assert_eq!(scanned(twice).unwrap().model.as_deref(), Some("m"));
-        assert_eq!(scanned(br#"{"Model":"m"}"#).unwrap().model, None);
+        let free = br#"{"metadata":{"Tags":1,"TAGS":2,"User_ID":"session_a"},"x":{"Model":1}}"#;
+        assert_eq!(scanned(free).unwrap().session_id, None);
     }
 
     #[test]
@@ -298,6 +311,9 @@ mod tests {
             b"{\"model\":[\"a\"]}",
             b"{\"model\":\"\xff\"}",
             b"{\"model\":\"\\ud800\"}",
+            b"{\"Model\":\"m\"}",
+            b"{\"model\":\"m\",\"STREAM\":true}",
+            b"{\"stream_options\":{\"Include_Usage\":true}}",
             b"{\"stream\":1}",
             b"{\"stream\":\"true\"}",
             b"{\"stream_options\":{\"include_usage\":{}}}",
@@ -329,7 +345,11 @@ mod tests {
     #[test]
     fn limits_hold() {
         let nested = |levels: usize| {
-            format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+            format!(
+                "{{\"a\":{}{}}}",
+                "[".repeat(levels - 1),
+                "]".repeat(levels - 1)
+            )
         };
         assert!(scan(nested(NESTING_LIMIT).as_bytes(), 7).is_ok());
         assert!(matches!(
@@ -337,7 +357,10 @@ mod tests {
             Err(ScanError::TooDeep { .. })
         ));
         let model = |length: usize| format!("{{\"model\":\"{}\"}}", "\\u0061".repeat(length));
-        assert_eq!(scan(model(256).as_bytes(), 7).unwrap().model.unwrap().len(), 256);
+        assert_eq!(
+            scan(model(256).as_bytes(), 7).unwrap().model.unwrap().len(),
+            256
+        );
         assert!(scan(model(257).as_bytes(), 7).is_err());
     }
 

@@ -44,7 +44,9 @@ fn component(parts: &[(u64, NanoUsdPerMillion)]) -> u64 {
         .map(|(tokens, rate)| u128::from(*tokens) * u128::from(rate.0))
         .fold(0, u128::saturating_add);
     let rounded = sum.saturating_add(TOKENS_PER_PRICE / 2) / TOKENS_PER_PRICE;
-    u64::try_from(rounded).map_or(COMPONENT_NANO_USD_MAX, |cost| cost.min(COMPONENT_NANO_USD_MAX))
+    u64::try_from(rounded).map_or(COMPONENT_NANO_USD_MAX, |cost| {
+        cost.min(COMPONENT_NANO_USD_MAX)
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +107,10 @@ mod tests {
             ..Price::default()
         };
         let plain = cost(&usage, &price);
-        assert_eq!((plain.input, plain.cache_read, plain.cache_creation), (0, 2_000_000, 4_000_000));
+        assert_eq!(
+            (plain.input, plain.cache_read, plain.cache_creation),
+            (0, 2_000_000, 4_000_000)
+        );
         price.cache_write = Some(usd(2.5));
         assert_eq!(cost(&usage, &price).cache_creation, 5_000_000);
     }
@@ -133,10 +138,16 @@ mod tests {
             ..Usage::default()
         };
         let below = cost(&usage, &price);
-        assert_eq!((below.input, below.cache_read, below.output), (5_000_000, 135_500_000, 3_000_000));
+        assert_eq!(
+            (below.input, below.cache_read, below.output),
+            (5_000_000, 135_500_000, 3_000_000)
+        );
         usage.input_tokens = 272_001;
         let above = cost(&usage, &price);
-        assert_eq!((above.input, above.cache_read, above.output), (10_010_000, 2_710_000_000, 4_500_000));
+        assert_eq!(
+            (above.input, above.cache_read, above.output),
+            (10_010_000, 2_710_000_000, 4_500_000)
+        );
     }
 
     #[test]

@@ -250,7 +250,10 @@ mod tests {
                 vec!["data: a\r\n\r\n", "data: b\r\n\r\n"],
             ),
             ("data: a\r\rdata: b\r\r", vec!["data: a\r\r", "data: b\r\r"]),
-            ("data: a\n\r\ndata: b\r\n\n", vec!["data: a\n\r\n", "data: b\r\n\n"]),
+            (
+                "data: a\n\r\ndata: b\r\n\n",
+                vec!["data: a\n\r\n", "data: b\r\n\n"],
+            ),
             (": ping\n\ndata: b", vec![": ping\n\n", "data: b"]),
             ("data: a\ndata: b\n\n", vec!["data: a\ndata: b\n\n"]),
         ] {

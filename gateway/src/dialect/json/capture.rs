@@ -1,7 +1,7 @@
 //! Keeps the bytes of one value of a JSON object while the object passes, however long the rest is.
 
 use super::{
-    fields::KeyText,
+    key::KeyText,
     lexer::{Lexer, Scan, Visitor},
 };
 
@@ -85,7 +85,7 @@ impl Capture {
             self.value.clear();
         }
         let begin = start.saturating_sub(from);
-        let end = self.path.end.map_or(from + segment.len(), |end| end) ;
+        let end = self.path.end.map_or(from + segment.len(), |end| end);
         let Some(here) = end
             .checked_sub(from)
             .and_then(|end| segment.get(begin..end))
@@ -216,7 +216,10 @@ mod tests {
     fn the_value_at_the_path_is_kept() {
         for (json, expected) in [
             (r#"{"usage":{"a":1}}"#, Some(r#"{"a":1}"#)),
-            (r#"{"a":[{"usage":1}],"b":{"usage":2},"usage": null }"#, Some("null")),
+            (
+                r#"{"a":[{"usage":1}],"b":{"usage":2},"usage": null }"#,
+                Some("null"),
+            ),
             (r#"{"usage":12}"#, Some("12")),
             (r#"{"usage":"x\"y"}"#, Some(r#""x\"y""#)),
             (r#"{"us\u0061ge":[1]}"#, Some("[1]")),
@@ -230,18 +233,28 @@ mod tests {
             assert_eq!(captured(&["usage"], json).as_deref(), expected, "{json}");
         }
         for (json, expected) in [
-            (r#"{"x":{"usage":0},"response":{"o":[{"usage":1}],"usage":{"a":1}},"usage":2}"#, Some(r#"{"a":1}"#)),
+            (
+                r#"{"x":{"usage":0},"response":{"o":[{"usage":1}],"usage":{"a":1}},"usage":2}"#,
+                Some(r#"{"a":1}"#),
+            ),
             (r#"{"response":[{"usage":1}],"usage":2}"#, None),
             (r#"{"response":{"x":{"usage":1}}}"#, None),
             (r#"{"response":1,"usage":1}"#, None),
         ] {
-            assert_eq!(captured(&["response", "usage"], json).as_deref(), expected, "{json}");
+            assert_eq!(
+                captured(&["response", "usage"], json).as_deref(),
+                expected,
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn a_value_over_the_limit_is_dropped() {
-        for (length, expected) in [(VALUE_BYTES_LIMIT - 2, true), (VALUE_BYTES_LIMIT - 1, false)] {
+        for (length, expected) in [
+            (VALUE_BYTES_LIMIT - 2, true),
+            (VALUE_BYTES_LIMIT - 1, false),
+        ] {
             let json = format!(r#"{{"usage":"{}"}}"#, "x".repeat(length));
             let mut capture = Capture::new(&["usage"]);
             for piece in json.as_bytes().chunks(1000) {

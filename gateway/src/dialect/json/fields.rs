@@ -1,10 +1,12 @@
 //! Which keys of a request body decide something, and what their values may be.
 
-use super::{ObjectSpan, ScanError, ScannedBody, Shape, decode, lexer::{Scan, Visitor}};
+use super::{
+    ObjectSpan, ScanError, ScannedBody, Shape, decode,
+    key::KeyText,
+    lexer::{Scan, Visitor},
+};
 use crate::handoff::record::{MODEL_BYTES_LIMIT, SESSION_BYTES_LIMIT};
 
-/// Raw bytes kept of a key: the longest known one with every letter written as `\uXXXX`.
-pub(super) const KEY_BYTES_LIMIT: usize = 6 * "max_completion_tokens".len();
 /// Raw bytes kept of a text value: the longest model name with every letter written as `\uXXXX`.
 const TEXT_BYTES_LIMIT: usize = 6 * MODEL_BYTES_LIMIT;
 
@@ -136,6 +138,16 @@ impl Finder {
                 if within != parent || !key.eq_ignore_ascii_case(name.as_bytes()) {
                     continue;
                 }
+                if *key != *name.as_bytes() {
+                    // What agents put into their metadata is free.
+                    if matches!(parent, None | Some(Field::StreamOptions)) {
+                        return Err(Box::new(ScanError::Malformed {
+                            offset: end,
+                            what: "a known key in another case",
+                        }));
+                    }
+                    continue;
+                }
                 let bit = 1 << field as u16;
                 if self.seen & bit != 0 {
                     return Err(Box::new(ScanError::DuplicateKey {
@@ -144,13 +156,11 @@ impl Finder {
                     }));
                 }
                 self.seen |= bit;
-                if *key == *name.as_bytes() {
-                    open = Some(Open {
-                        field,
-                        start: 0,
-                        shape: Shape::Other,
-                    });
-                }
+                open = Some(Open {
+                    field,
+                    start: 0,
+                    shape: Shape::Other,
+                });
             }
         }
         match depth {
@@ -219,7 +229,9 @@ impl Finder {
         }
         match field {
             Field::Model => {
-                let model = self.whole_text().ok_or_else(|| malformed("model is too long"))?;
+                let model = self
+                    .whole_text()
+                    .ok_or_else(|| malformed("model is too long"))?;
                 let model = decode(model).ok_or_else(|| malformed("model is not Unicode text"))?;
                 if model.len() > MODEL_BYTES_LIMIT {
                     return Err(malformed("model is too long"));
@@ -259,7 +271,8 @@ impl Finder {
                     .whole_text()
                     .and_then(|text| std::str::from_utf8(text).ok())
                     .and_then(|text| text.parse().ok());
-                self.body.output_tokens_max = self.body.output_tokens_max.into_iter().chain(bound).min();
+                self.body.output_tokens_max =
+                    self.body.output_tokens_max.into_iter().chain(bound).min();
             }
             // Values of the wrong type are the provider's to refuse.
             Field::MetadataUserId
@@ -315,12 +328,7 @@ impl Visitor for Finder {
         }
     }
 
-    fn container_begin(
-        &mut self,
-        depth: usize,
-        is_object: bool,
-        at: usize,
-    ) -> Scan<()> {
+    fn container_begin(&mut self, depth: usize, is_object: bool, at: usize) -> Scan<()> {
         if depth == 0 {
             self.body.spans.object_start = at + 1;
             self.body.spans.object_is_empty = true;
@@ -353,53 +361,6 @@ impl Visitor for Finder {
             self.text.extend_from_slice(piece);
         }
         Ok(())
-    }
-}
-
-/// The raw text of a key, as far as a known one could be long.
-#[derive(Debug)]
-pub(super) struct KeyText {
-    bytes: [u8; KEY_BYTES_LIMIT],
-    len: usize,
-    is_cut: bool,
-}
-
-impl Default for KeyText {
-    fn default() -> Self {
-        Self {
-            bytes: [0; KEY_BYTES_LIMIT],
-            len: 0,
-            is_cut: false,
-        }
-    }
-}
-
-impl KeyText {
-    pub(super) fn clear(&mut self) {
-        self.len = 0;
-        self.is_cut = false;
-    }
-
-    pub(super) fn push(&mut self, piece: &[u8]) {
-        match self.bytes.get_mut(self.len..self.len + piece.len()) {
-            Some(room) => {
-                room.copy_from_slice(piece);
-                self.len += piece.len();
-            }
-            None => self.is_cut = true,
-        }
-    }
-
-    /// The key's text; `None` when it is longer than any known key, or no text.
-    pub(super) fn decoded(&self) -> Option<std::borrow::Cow<'_, [u8]>> {
-        let raw = &self.bytes[..self.len];
-        if self.is_cut {
-            None
-        } else if raw.contains(&b'\\') {
-            decode(raw).map(|text| text.into_bytes().into())
-        } else {
-            Some(raw.into())
-        }
     }
 }
 

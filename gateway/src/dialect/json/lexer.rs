@@ -20,12 +20,7 @@ pub(super) trait Visitor {
     fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Scan<bool>;
     fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Scan<()>;
     /// An object or array starts at its bracket.
-    fn container_begin(
-        &mut self,
-        depth: usize,
-        is_object: bool,
-        at: usize,
-    ) -> Scan<()>;
+    fn container_begin(&mut self, depth: usize, is_object: bool, at: usize) -> Scan<()>;
     fn container_end(&mut self, depth: usize, end: usize) -> Scan<()>;
     /// A number, `true`, `false` or `null` starts. True: send its bytes.
     fn scalar_begin(&mut self, depth: usize, at: usize) -> Scan<bool>;
@@ -147,11 +142,7 @@ impl Lexer {
     }
 
     /// Reads one segment. After an error the lexer must not be fed again.
-    pub(super) fn feed(
-        &mut self,
-        segment: &[u8],
-        visitor: &mut impl Visitor,
-    ) -> Scan<()> {
+    pub(super) fn feed(&mut self, segment: &[u8], visitor: &mut impl Visitor) -> Scan<()> {
         let mut at = 0;
         while at < segment.len() {
             at = match self.state {
@@ -159,9 +150,7 @@ impl Lexer {
                 State::String(text) if text.is_key => {
                     self.string::<true>(text.wanted, segment, at, visitor)?
                 }
-                State::String(text) => {
-                    self.string::<false>(text.wanted, segment, at, visitor)?
-                }
+                State::String(text) => self.string::<false>(text.wanted, segment, at, visitor)?,
                 State::Escape(text) => {
                     self.state = match segment[at] {
                         b'u' => State::Unicode(text, 4),
@@ -372,12 +361,7 @@ impl Lexer {
     }
 
     #[inline]
-    fn open(
-        &mut self,
-        is_object: bool,
-        at: usize,
-        visitor: &mut impl Visitor,
-    ) -> Scan<()> {
+    fn open(&mut self, is_object: bool, at: usize, visitor: &mut impl Visitor) -> Scan<()> {
         if self.depth == NESTING_LIMIT {
             return Err(Box::new(ScanError::TooDeep {
                 offset: self.offset + at,
@@ -481,5 +465,7 @@ fn bytewise_len(bytes: &[u8]) -> usize {
 
 /// Written without an early exit, so that it becomes vector code.
 fn has_control(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | (*byte < 0x20))
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | (*byte < 0x20))
 }

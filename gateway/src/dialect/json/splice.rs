@@ -63,9 +63,9 @@ pub fn tags_splice(body: &ScannedBody, tags: &[&str]) -> Option<Splice> {
 
 /// Length of a body of `len` bytes after `splices`.
 pub fn spliced_len(len: usize, splices: &[Splice]) -> usize {
-    splices
-        .iter()
-        .fold(len, |len, splice| len - splice.range.len() + splice.with.len())
+    splices.iter().fold(len, |len, splice| {
+        len - splice.range.len() + splice.with.len()
+    })
 }
 
 /// The edited body as slices of its segments and of the splices, in order, nothing copied. `splices` are
@@ -260,7 +260,10 @@ mod tests {
             (vec![splice(0..0, "a"), splice(0..0, "b")], "ab0123456789"),
             (vec![splice(10..10, "z")], "0123456789z"),
             (vec![splice(0..10, "")], ""),
-            (vec![splice(2..4, "x"), splice(4..4, "y"), splice(4..7, "")], "01xy789"),
+            (
+                vec![splice(2..4, "x"), splice(4..4, "y"), splice(4..7, "")],
+                "01xy789",
+            ),
         ] {
             assert_eq!(edited("0123456789", &splices), expected);
         }

@@ -107,9 +107,12 @@ impl Totals {
         self.input.update(later.input_tokens);
         self.output.update(later.output_tokens);
         self.cache_read.update(later.cache_read_input_tokens);
-        self.cache_creation.update(later.cache_creation_input_tokens);
-        self.cache_creation_5m.update(by_lifetime.ephemeral_5m_input_tokens);
-        self.cache_creation_1h.update(by_lifetime.ephemeral_1h_input_tokens);
+        self.cache_creation
+            .update(later.cache_creation_input_tokens);
+        self.cache_creation_5m
+            .update(by_lifetime.ephemeral_5m_input_tokens);
+        self.cache_creation_1h
+            .update(by_lifetime.ephemeral_1h_input_tokens);
         self.thinking.update(output_details.thinking_tokens);
     }
 

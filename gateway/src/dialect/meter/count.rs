@@ -109,14 +109,24 @@ mod tests {
             ("18446744073709551615", Some(TOKENS_MAX)),
             ("1e300", Some(TOKENS_MAX)),
         ] {
-            assert_eq!(serde_json::from_str::<Count>(json).unwrap().get(), expected, "{json}");
+            assert_eq!(
+                serde_json::from_str::<Count>(json).unwrap().get(),
+                expected,
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn a_later_total_replaces_unless_it_is_zero() {
         let mut count = Count::default();
-        for (later, expected) in [(Some(0), Some(0)), (Some(5), Some(5)), (Some(3), Some(3)), (Some(0), Some(3)), (None, Some(3))] {
+        for (later, expected) in [
+            (Some(0), Some(0)),
+            (Some(5), Some(5)),
+            (Some(3), Some(3)),
+            (Some(0), Some(3)),
+            (None, Some(3)),
+        ] {
             count.update(Count(later));
             assert_eq!(count.get(), expected);
         }

@@ -2,15 +2,15 @@
 //! but the one chunk that the agent shall not see.
 
 use super::{
-    Metered, Operation, anthropic::AnthropicEvents, openai_chat::ChatEvents,
-    openai_responses::ResponsesEvents,
+    Metered, Operation, anthropic::AnthropicEvents, openai_chat, openai_responses::ResponsesEvents,
 };
 use crate::dialect::sse::{Event, Frame, Framer, parse};
 
 /// Reads the events of one dialect's stream.
 #[derive(Debug)]
 pub(super) enum Events {
-    Chat(ChatEvents),
+    /// Each chunk is read by itself.
+    Chat,
     Responses(ResponsesEvents),
     Anthropic(AnthropicEvents),
 }
@@ -19,9 +19,7 @@ impl Events {
     /// `None`: this operation streams nothing that is known.
     pub(super) fn new(operation: Operation) -> Option<Self> {
         match operation {
-            Operation::ChatCompletions | Operation::Completions => {
-                Some(Self::Chat(ChatEvents::default()))
-            }
+            Operation::ChatCompletions | Operation::Completions => Some(Self::Chat),
             Operation::Responses | Operation::StoredResponse => {
                 Some(Self::Responses(ResponsesEvents::default()))
             }
@@ -39,7 +37,7 @@ impl Events {
     /// True: this is the chunk that carries nothing but usage.
     fn event(&mut self, event: &Event<'_>, metered: &mut Metered) -> bool {
         match self {
-            Self::Chat(events) => return events.event(event, metered),
+            Self::Chat => return openai_chat::event(event, metered),
             Self::Responses(events) => events.event(event, metered),
             Self::Anthropic(events) => events.event(event, metered),
         }
@@ -50,7 +48,7 @@ impl Events {
     fn part(&mut self, bytes: &[u8], first: bool, last: bool, metered: &mut Metered) {
         match self {
             // So long is only content: a picture, a file.
-            Self::Chat(_) | Self::Anthropic(_) => metered.content_started = true,
+            Self::Chat | Self::Anthropic(_) => metered.content_started = true,
             Self::Responses(events) => events.part(bytes, first, last, metered),
         }
     }
@@ -93,7 +91,14 @@ impl EventBody {
             hid_last,
         } = self;
         framer.feed(input, &mut |frame| {
-            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
+            *hid_last = read(
+                events,
+                frame,
+                metered,
+                *hide_usage_chunk,
+                *hid_last,
+                forward,
+            );
         });
     }
 
@@ -110,7 +115,14 @@ impl EventBody {
             hid_last,
         } = self;
         framer.finish(&mut |frame| {
-            *hid_last = read(events, frame, metered, *hide_usage_chunk, *hid_last, forward);
+            *hid_last = read(
+                events,
+                frame,
+                metered,
+                *hide_usage_chunk,
+                *hid_last,
+                forward,
+            );
         });
     }
 }
@@ -156,6 +168,5 @@ pub(super) fn event_type<'a>(event: &'a Event<'_>) -> &'a [u8] {
     struct Typed<'a> {
         r#type: &'a str,
     }
-    serde_json::from_slice::<Typed<'_>>(&event.data)
-        .map_or(b"", |typed| typed.r#type.as_bytes())
+    serde_json::from_slice::<Typed<'_>>(&event.data).map_or(b"", |typed| typed.r#type.as_bytes())
 }

@@ -49,9 +49,14 @@ const FLAG_COMMENT: u8 = 1 << 4;
 impl Inflate {
     /// `None`: the encoding is another one, or several on top of each other.
     pub(super) fn new(content_encoding: &[u8]) -> Option<Self> {
-        let is_gzip = super::names(content_encoding, "gzip") || super::names(content_encoding, "x-gzip");
+        let is_gzip =
+            super::names(content_encoding, "gzip") || super::names(content_encoding, "x-gzip");
         (is_gzip || super::names(content_encoding, "deflate")).then(|| Self {
-            stage: if is_gzip { Stage::Header(0) } else { Stage::Probe },
+            stage: if is_gzip {
+                Stage::Header(0)
+            } else {
+                Stage::Probe
+            },
             flags: 0,
             decoded_bytes: 0,
             is_gzip,
@@ -60,7 +65,11 @@ impl Inflate {
     }
 
     /// Decodes the next bytes; `plain` gets what they hold, in pieces.
-    pub(super) fn feed(&mut self, mut input: &[u8], plain: &mut dyn FnMut(&[u8])) -> Result<(), NotDecodable> {
+    pub(super) fn feed(
+        &mut self,
+        mut input: &[u8],
+        plain: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), NotDecodable> {
         while let Some((byte, rest)) = input.split_first() {
             self.stage = match self.stage {
                 Stage::Data => {
@@ -127,7 +136,11 @@ impl Inflate {
     }
 
     /// Decodes up to the end of the data or of `input`; returns what is left of it.
-    fn decompress<'a>(&mut self, mut input: &'a [u8], plain: &mut dyn FnMut(&[u8])) -> Result<&'a [u8], NotDecodable> {
+    fn decompress<'a>(
+        &mut self,
+        mut input: &'a [u8],
+        plain: &mut dyn FnMut(&[u8]),
+    ) -> Result<&'a [u8], NotDecodable> {
         let mut output = [0; PLAIN_BYTES];
         loop {
             let (in_before, out_before) = (self.decompress.total_in(), self.decompress.total_out());
@@ -147,7 +160,11 @@ impl Inflate {
             }
             match status {
                 Status::StreamEnd => {
-                    self.stage = if self.is_gzip { Stage::Trailer(8) } else { Stage::End };
+                    self.stage = if self.is_gzip {
+                        Stage::Trailer(8)
+                    } else {
+                        Stage::End
+                    };
                     return Ok(input);
                 }
                 // A full buffer may mean that there is more to come out.
@@ -170,7 +187,9 @@ mod tests {
     use super::*;
 
     fn text() -> Vec<u8> {
-        (0..20_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect()
+        (0..20_000u32)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes())
+            .collect()
     }
 
     fn decoded(encoding: &str, body: &[u8], size: usize) -> Result<Vec<u8>, NotDecodable> {
@@ -217,7 +236,11 @@ mod tests {
             gzip.write_all(piece.as_bytes()).unwrap();
             gzip.flush().unwrap();
             let mut out = Vec::new();
-            inflate.feed(&gzip.get_ref()[at..], &mut |plain| out.extend_from_slice(plain)).unwrap();
+            inflate
+                .feed(&gzip.get_ref()[at..], &mut |plain| {
+                    out.extend_from_slice(plain)
+                })
+                .unwrap();
             at = gzip.get_ref().len();
             assert_eq!(out, piece.as_bytes());
         }
@@ -225,7 +248,11 @@ mod tests {
 
     #[test]
     fn what_is_no_gzip_is_refused() {
-        for body in [&b"{}"[..], b"\x1f\x8b\x07\0\0\0\0\0\0\0", b"\x1f\x8b\x08\0\0\0\0\0\0\0\xff\xff"] {
+        for body in [
+            &b"{}"[..],
+            b"\x1f\x8b\x07\0\0\0\0\0\0\0",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\0\xff\xff",
+        ] {
             assert!(decoded("gzip", body, 1).is_err(), "{body:?}");
         }
         for encoding in ["br", "zstd", "gzip, gzip", "identity", ""] {

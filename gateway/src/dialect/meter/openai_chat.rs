@@ -14,34 +14,32 @@ use crate::dialect::sse::Event;
 static USAGE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
 static ERROR_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
 
-#[derive(Debug, Default)]
-pub(super) struct ChatEvents {}
-
-impl ChatEvents {
-    /// True: the chunk that carries nothing but usage.
-    pub(super) fn event(&mut self, event: &Event<'_>, metered: &mut Metered) -> bool {
-        let data = event.data.trim_ascii();
-        if data == b"[DONE]" {
-            metered.complete = true;
-            return false;
-        }
-        metered.error_event |= event.name == b"error";
-        if !metered.content_started {
-            metered.content_started = has_content(data);
-        }
-        if !has_value(data, &USAGE_KEY) && !has_value(data, &ERROR_KEY) {
-            return false;
-        }
-        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
-            return false;
-        };
-        metered.error_event |= chunk.error.is_some();
-        let Some(usage) = chunk.usage.and_then(|usage| openai_usage::read(usage.get().as_bytes())) else {
-            return false;
-        };
-        metered.usage = Some(usage);
-        chunk.choices.is_some_and(is_empty_array)
+/// Reads one event. True: the chunk that carries nothing but usage.
+pub(super) fn event(event: &Event<'_>, metered: &mut Metered) -> bool {
+    let data = event.data.trim_ascii();
+    if data == b"[DONE]" {
+        metered.complete = true;
+        return false;
     }
+    metered.error_event |= event.name == b"error";
+    if !metered.content_started {
+        metered.content_started = has_content(data);
+    }
+    if !has_value(data, &USAGE_KEY) && !has_value(data, &ERROR_KEY) {
+        return false;
+    }
+    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
+        return false;
+    };
+    metered.error_event |= chunk.error.is_some();
+    let Some(usage) = chunk
+        .usage
+        .and_then(|usage| openai_usage::read(usage.get().as_bytes()))
+    else {
+        return false;
+    };
+    metered.usage = Some(usage);
+    chunk.choices.is_some_and(is_empty_array)
 }
 
 /// Whether `key` stands in `data` before a value other than null: the official API writes `"usage":null`

@@ -21,7 +21,9 @@ pub(super) struct ResponsesEvents {
 enum Meaning {
     Content,
     /// The response is over, well or not.
-    Terminal { failed: bool },
+    Terminal {
+        failed: bool,
+    },
     Error,
     Other,
 }

@@ -123,7 +123,10 @@ mod tests {
                 r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":8,"cache_write_tokens":8},"completion_tokens_details":{"reasoning_tokens":9}}"#,
                 Some([10, 5, 8, 2, 0, 5]),
             ),
-            (r#"{"prompt_tokens":8,"total_tokens":8}"#, Some([8, 0, 0, 0, 0, 0])),
+            (
+                r#"{"prompt_tokens":8,"total_tokens":8}"#,
+                Some([8, 0, 0, 0, 0, 0]),
+            ),
             (r#"{"type":"duration","seconds":3}"#, None),
             (r#"{}"#, None),
             (r#"null"#, None),
