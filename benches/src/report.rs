@@ -2,6 +2,7 @@
 
 pub(crate) mod table;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
@@ -49,10 +50,18 @@ pub(crate) enum Rows {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row<T> {
     pub(crate) proxy: &'static str,
-    /// The error's text when the proxy could not be measured.
-    pub(crate) figures: Result<T, String>,
+    #[serde(flatten)]
+    pub(crate) measured: Measured<T>,
     /// Of the case's target; only for [`OURS`].
     pub(crate) met: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measured<T> {
+    Figures(T),
+    /// Why the proxy could not be measured.
+    Error(String),
 }
 
 /// Medians over the rounds; times per request or event.
@@ -88,14 +97,8 @@ impl CaseReport {
             .cloned()
             .unwrap_or_default();
         let rows = rounds.into_iter().map(|(proxy, rounds)| {
-            let figures = rounds
-                .map(|samples| LoadFigures::of(&samples, &reference))
-                .map_err(|error| format!("{error:#}"));
-            Row {
-                proxy,
-                met: met(case, proxy, figures.as_ref().ok(), LoadFigures::meets),
-                figures,
-            }
+            let figures = rounds.map(|samples| LoadFigures::of(&samples, &reference));
+            Row::new(case, proxy, figures, LoadFigures::meets)
         });
         Self {
             title: case.title(),
@@ -106,19 +109,36 @@ impl CaseReport {
 
     pub(crate) fn idle(case: Case, rounds: Vec<(&'static str, Rounds<IdleSample>)>) -> Self {
         let rows = rounds.into_iter().map(|(proxy, rounds)| {
-            let figures = rounds
-                .map(|samples| IdleFigures::of(&samples))
-                .map_err(|error| format!("{error:#}"));
-            Row {
-                proxy,
-                met: met(case, proxy, figures.as_ref().ok(), IdleFigures::meets),
-                figures,
-            }
+            let figures = rounds.map(|samples| IdleFigures::of(&samples));
+            Row::new(case, proxy, figures, IdleFigures::meets)
         });
         Self {
             title: case.title(),
             target: case.target(),
             rows: Rows::Idle(rows.collect()),
+        }
+    }
+}
+
+impl<T> Row<T> {
+    fn new(
+        case: Case,
+        proxy: &'static str,
+        figures: Result<T>,
+        meets: impl Fn(&T, Target) -> Option<bool>,
+    ) -> Self {
+        let met = match (&figures, case.target()) {
+            (Ok(figures), Some(target)) if proxy == OURS => meets(figures, target),
+            _ => None,
+        };
+        let measured = match figures {
+            Ok(figures) => Measured::Figures(figures),
+            Err(error) => Measured::Error(format!("{error:#}")),
+        };
+        Self {
+            proxy,
+            measured,
+            met,
         }
     }
 }
@@ -174,18 +194,6 @@ impl IdleFigures {
     }
 }
 
-fn met<T>(
-    case: Case,
-    proxy: &str,
-    figures: Option<&T>,
-    meets: impl Fn(&T, Target) -> Option<bool>,
-) -> Option<bool> {
-    if proxy != OURS {
-        return None;
-    }
-    meets(figures?, case.target()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +220,10 @@ mod tests {
             panic!("a load has load rows");
         };
         let row = rows.remove(1);
-        (row.figures.expect("both ran"), row.met)
+        match row.measured {
+            Measured::Figures(figures) => (figures, row.met),
+            Measured::Error(error) => panic!("{error}"),
+        }
     }
 
     #[test]

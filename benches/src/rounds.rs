@@ -194,6 +194,11 @@ impl Bench<'_> {
         };
         let rested = rest(processes);
         ensure!(
+            run.count > 0,
+            "nothing was answered: {}",
+            run.first_failure.as_deref().unwrap_or("no answer came")
+        );
+        ensure!(
             !adds_credential || run.without_credential == 0,
             "{} requests went upstream without a credential",
             run.without_credential

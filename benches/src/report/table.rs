@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CaseReport, IdleFigures, LoadFigures, Report, Row, Rows};
+use super::{CaseReport, IdleFigures, LoadFigures, Measured, Report, Row, Rows};
 use crate::{case::Target, stats::Spread};
 
 /// Above this share of its core, the driver limits what a proxy can reach.
@@ -33,12 +33,12 @@ pub(crate) fn case(case: &CaseReport) -> String {
             lines.push(LOAD_COLUMNS.map(str::to_owned).to_vec());
             for row in rows {
                 let verdict = verdict(row, case.target);
-                match &row.figures {
-                    Ok(figures) => {
+                match &row.measured {
+                    Measured::Figures(figures) => {
                         lines.push(load_line(row.proxy, figures, verdict));
                         notes.extend(load_notes(row.proxy, figures));
                     }
-                    Err(error) => notes.push(format!("{}: {error}", row.proxy)),
+                    Measured::Error(error) => notes.push(format!("{}: {error}", row.proxy)),
                 }
             }
         }
@@ -46,9 +46,11 @@ pub(crate) fn case(case: &CaseReport) -> String {
             lines.push(IDLE_COLUMNS.map(str::to_owned).to_vec());
             for row in rows {
                 let verdict = verdict(row, case.target);
-                match &row.figures {
-                    Ok(figures) => lines.push(idle_line(row.proxy, figures, verdict)),
-                    Err(error) => notes.push(format!("{}: {error}", row.proxy)),
+                match &row.measured {
+                    Measured::Figures(figures) => {
+                        lines.push(idle_line(row.proxy, figures, verdict));
+                    }
+                    Measured::Error(error) => notes.push(format!("{}: {error}", row.proxy)),
                 }
             }
         }
