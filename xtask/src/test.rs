@@ -19,6 +19,9 @@ use count::Format;
 /// Skips that CI accepts, by a part of their line.
 const EXPECTED_SKIPS: &[&str] = &[];
 
+/// Runs some of the tests.
+type Group = fn() -> Result<Count>;
+
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
     /// Only these groups: rust, node, sdk, demo
@@ -26,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, fn() -> Result<Count>); 4] = [
+    let groups: [(&str, Group); 4] = [
         ("rust", rust),
         ("node", node),
         ("sdk", python::run),
