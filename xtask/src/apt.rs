@@ -15,6 +15,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("ip", "iproute2"),
     ("nghttp", "nghttp2-client"),
     ("python3", "python3"),
+    ("systemd-analyze", "systemd"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
 ];

@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
         )
     })?;
     step("dependencies", deny)?;
+    step("service unit", unit)?;
     test::run(&test::Arguments::default())
 }
 
@@ -36,6 +37,21 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     work()?;
     println!("== {name}: {:.0?}", started.elapsed());
     Ok(())
+}
+
+/// The unit's exposure, as systemd scores it: at most 2.0 of 10.
+fn unit() -> Result<()> {
+    let unit = root().join("config/systemd/keyway.service");
+    must(
+        words([
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--threshold=20",
+        ])
+        .arg(unit)
+        .stdout(std::process::Stdio::null()),
+    )
 }
 
 /// Bans, licences and sources. Advisories need a database from the network: `cargo deny check
