@@ -441,7 +441,8 @@ impl Node {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The admin socket.
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join("admin.sock")
     }
 

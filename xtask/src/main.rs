@@ -1,1 +1,62 @@
-fn main() {}
+//! Every automation of the repository. `cargo xtask --help` lists it.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool"
+)]
+
+mod apt;
+mod bench;
+mod ci;
+mod command;
+mod fuzz;
+mod interrupt;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Automations of the Keyway repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show the main job in a demo overlay, or with --config run the node on this host
+    Run(run::Arguments),
+    /// Run every test; ends with `N passed, N failed, N skipped`
+    Test(test::Arguments),
+    /// What CI runs: formatting, lints, tidy, dependencies, tests
+    Ci,
+    /// Check what the compiler does not: layers, file sizes, leftovers
+    Tidy,
+    /// Fuzz one target for a while
+    Fuzz(fuzz::Arguments),
+    /// Side-by-side load benches
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Run(arguments) => run::run(&arguments),
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! `provider-standin serve`: the stand-in as a program, for the demo and for tests in other languages.
-//! `provider-standin agent`: an agent's streaming request, so that the demo needs no other client.
+//! `provider-standin agent`: an agent's streaming request, so that the demo needs no other client;
+//! `provider-standin probe`: what somebody outside meets.
 
 #![expect(clippy::print_stdout, reason = "a command-line tool")]
 
@@ -7,6 +8,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,6 +21,7 @@ use gateway_tests::{
 use http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 #[derive(Parser)]
 #[command(about = "A provider that is none: strict, scripted, and plainly labelled")]
@@ -63,7 +66,17 @@ enum Task {
         #[arg(long)]
         prompt: String,
     },
+    /// Knock at an address without a word and say what comes.
+    Probe {
+        #[arg(long)]
+        connect: SocketAddr,
+        #[arg(long)]
+        source: Option<IpAddr>,
+    },
 }
+
+/// A listener that says nothing for so long is waiting for a client's hello.
+const PROBE_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum VendorName {
@@ -127,6 +140,16 @@ async fn main() -> Result<()> {
             };
             ask(&agent, &model, &prompt).await
         }
+        Task::Probe { connect, source } => {
+            let agent = Agent {
+                source,
+                endpoint: connect,
+                host: String::new(),
+                ca_pem: String::new(),
+            };
+            println!("{}", probe(&agent).await);
+            Ok(())
+        }
     }
 }
 
@@ -166,6 +189,19 @@ async fn ask(agent: &Agent, model: &str, prompt: &str) -> Result<()> {
     println!();
     ensure!(ok, "{status}: {}", String::from_utf8_lossy(&pending));
     Ok(())
+}
+
+/// `served` only when a listener is willing to go on.
+async fn probe(agent: &Agent) -> &'static str {
+    let mut stream = match tokio::time::timeout(PROBE_TIME, agent.tcp()).await {
+        Err(_) => return "no answer",
+        Ok(Err(_)) => return "connection refused",
+        Ok(Ok(stream)) => stream,
+    };
+    match tokio::time::timeout(PROBE_TIME, stream.read_u8()).await {
+        Err(_) | Ok(Ok(_)) => "served",
+        Ok(Err(_)) => "connected, and closed before a word was said",
+    }
 }
 
 /// Prints the text of every whole event and leaves the rest.

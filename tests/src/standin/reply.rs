@@ -94,7 +94,7 @@ pub(super) async fn whole(
     out.head(200, &headers, framing).await?;
     if plan.script.cut.is_some() {
         out.data(&body[..body.len() / 2]).await?;
-        return Err(out.cut());
+        return Err(out.cut().await);
     }
     if plan.script.stall.is_some() {
         out.data(&body[..body.len() / 2]).await?;
@@ -136,7 +136,7 @@ pub(super) async fn stream(
         out.data(before.as_bytes()).await?;
         for (number, text) in (0..).zip(&plan.words) {
             if plan.script.cut == Some(number) {
-                return Err(out.cut());
+                return Err(out.cut().await);
             }
             if plan.script.stall == Some(number) {
                 out.pause(STALL_LIMIT).await?;

@@ -73,11 +73,11 @@ impl Out<'_> {
     }
 
     /// Breaks off in the middle.
-    pub(super) fn cut(&mut self) -> Gone {
+    pub(super) async fn cut(&mut self) -> Gone {
         match self {
             // Closing the connection without the body's end is the cut; `serve` does it.
             Self::Http1(_) => {}
-            Self::Http2(answer) => answer.cut(),
+            Self::Http2(answer) => answer.cut().await,
         }
         Gone::Scripted
     }

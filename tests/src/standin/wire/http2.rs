@@ -1,6 +1,6 @@
 //! HTTP/2, server side, on the h2 crate.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use bytes::{Bytes, BytesMut};
@@ -16,6 +16,8 @@ use crate::standin::{BODY_BYTES_LIMIT, Seen, Shared, answer};
 
 const STREAMS_LIMIT: u32 = 1024;
 const WINDOW_BYTES: u32 = 1 << 20;
+/// h2 drops what is still queued when a stream is reset, and does not tell when the queue is out.
+const RESET_DELAY: Duration = Duration::from_millis(20);
 
 /// Serves one connection until it ends.
 pub(in crate::standin) async fn serve(
@@ -149,7 +151,8 @@ impl Answer {
         stream.send_data(Bytes::new(), true).map_err(|_| Gone::Peer)
     }
 
-    pub(super) fn cut(&mut self) {
+    pub(super) async fn cut(&mut self) {
+        tokio::time::sleep(RESET_DELAY).await;
         match &mut self.stream {
             Some(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
             None => self.respond.send_reset(Reason::INTERNAL_ERROR),

@@ -1,0 +1,67 @@
+//! Debian packages that tests and the demo use, and installing them as root.
+
+use anyhow::{Result, bail};
+
+use crate::command::{is_installed, must, words};
+
+/// A program and the package that brings it.
+type Needed = (&'static str, &'static str);
+
+/// What `cargo xtask test` uses.
+pub(crate) const FOR_TESTS: &[Needed] = &[
+    ("cc", "gcc"),
+    ("cmake", "cmake"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("nghttp", "nghttp2-client"),
+    ("python3", "python3"),
+    ("systemd-analyze", "systemd"),
+    ("wg", "wireguard-tools"),
+    ("wireguard-go", "wireguard-go"),
+];
+
+/// The packages among `needed` whose programs are missing.
+pub(crate) fn missing(needed: &[Needed]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = needed
+        .iter()
+        .filter(|(program, _)| !is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !can_make_venv() {
+        packages.push("python3-venv");
+    }
+    packages
+}
+
+/// Lists what is missing and, as root on Debian, installs it.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub(crate) fn provide(needed: &[Needed]) -> Result<()> {
+    let packages = missing(needed);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    println!("missing Debian packages: {}", packages.join(" "));
+    if !nix::unistd::geteuid().is_root() || !is_installed("apt-get") {
+        bail!(
+            "install them as root: apt-get install {}",
+            packages.join(" ")
+        );
+    }
+    must(words(["apt-get", "update", "-qq"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    must(
+        words(["apt-get", "install", "-y", "-qq", "--no-install-recommends"])
+            .args(&packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Debian ships `venv` without the part that fills it.
+fn can_make_venv() -> bool {
+    let probe = words(["python3", "-c", "import venv, ensurepip"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    probe.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask ci`: what CI runs, and what to run before pushing. Cheap checks come first.
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::Result;
+
+use crate::{
+    apt,
+    command::{cargo, must, root, words},
+    test, tidy,
+};
+
+/// Pinned, so that a new release changes nothing by itself.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+pub(crate) fn run() -> Result<()> {
+    apt::provide(apt::FOR_TESTS)?;
+    step("formatting", || {
+        must(cargo().args(["fmt", "--all", "--check"]))
+    })?;
+    step("tidy", tidy::run)?;
+    step("lints", || {
+        must(
+            cargo()
+                .args(["clippy", "--workspace", "--all-targets", "--locked"])
+                .args(["--", "-D", "warnings"]),
+        )
+    })?;
+    step("dependencies", deny)?;
+    step("service unit", unit)?;
+    test::run(&test::Arguments::default())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    work()?;
+    println!("== {name}: {:.0?}", started.elapsed());
+    Ok(())
+}
+
+/// The unit's exposure, as systemd scores it: at most 2.0 of 10.
+fn unit() -> Result<()> {
+    let unit = root().join("config/systemd/keyway.service");
+    must(
+        words([
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--threshold=20",
+        ])
+        .arg(unit)
+        .stdout(std::process::Stdio::null()),
+    )
+}
+
+/// Bans, licences and sources. Advisories need a database from the network: `cargo deny check
+/// advisories` where it can be had.
+fn deny() -> Result<()> {
+    let tools = root().join("target/tools");
+    let program = tools.join("bin/cargo-deny");
+    if !is_version(&program) {
+        must(
+            cargo()
+                .args(["install", "--locked", "--version", CARGO_DENY_VERSION])
+                .arg("--root")
+                .arg(&tools)
+                .arg("cargo-deny"),
+        )?;
+    }
+    must(
+        words([program])
+            .current_dir(root())
+            .args(["--offline", "--locked", "check"])
+            .args(["bans", "licenses", "sources"]),
+    )
+}
+
+fn is_version(program: &PathBuf) -> bool {
+    let output = words([program]).arg("--version").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_DENY_VERSION))
+}

@@ -1,0 +1,368 @@
+//! The demo: everything an operator and an agent do, once, on this machine, leaving nothing behind.
+
+use std::{
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{
+    Arguments, build,
+    overlay::{Kind, Overlay, choose},
+    portrait,
+};
+use crate::{
+    command::{LOOK_INTERVAL, Service, must, read, wait_until, words},
+    interrupt,
+};
+
+const START_TIME_MAX: Duration = Duration::from_secs(30);
+/// Not 443, which something on this machine may use on all its addresses.
+const ENDPOINT_PORT: u16 = 8443;
+/// Debian's `nobody`; the node needs no privileges.
+const NOBODY: u32 = 65534;
+const MODEL: &str = "gpt-4o-mini";
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let packages = [("gateway", "keyway"), ("gateway-tests", "provider-standin")];
+    let binaries = build(&packages, arguments.debug_build)?;
+    interrupt::catch()?;
+
+    // Dropped in reverse order: the node, the provider, the overlay, the directory.
+    let place = Place::new(&binaries)?;
+    let (kind, missing) = choose(arguments.loopback);
+    step("make the demo overlay");
+    for thing in &missing {
+        println!("  missing: {thing}");
+    }
+    let overlay = Overlay::up(kind, &place.directory)?;
+    println!("  {}", portrait::overlay(&overlay));
+    println!(
+        "  kernel admission: not part of this version; the node admits by address in user space"
+    );
+
+    step("start a demo provider (canned answers, its own key)");
+    let key = random_key()?;
+    let (_provider, provider_url) = start_provider(&place, &key)?;
+    println!("  {provider_url}, which only this machine can reach");
+
+    step("start the node");
+    let (mut node, endpoint) = start_node(&place, &overlay)?;
+
+    step("connect the provider, add the agent's machine as a peer, allow it with a policy");
+    let host = connect(&place, &overlay, &provider_url, &key)?;
+    wait_until("the node is ready", START_TIME_MAX, || {
+        node.must_run()?;
+        Ok(http_status(place.telemetry, "/readyz").is_some_and(|status| status == 200))
+    })
+    .with_context(|| place.log_tail())?;
+
+    step("the agent asks, without a key");
+    ask(&place, &overlay, endpoint, &host)?;
+    println!("  {}", portrait::record(&newest_record(&place)?));
+    must(place.keyway().args(["usage"]))?;
+
+    step("somebody outside the overlay asks");
+    outside(&place, &overlay, endpoint)?;
+
+    if !arguments.once {
+        let ca = place.ca().display().to_string();
+        portrait::next_steps(&overlay, &place.keyway_words(), endpoint, &host, &ca);
+        println!("Ctrl-C ends the demo and removes all of it.");
+        while !interrupt::is_set() {
+            node.must_run().with_context(|| place.log_tail())?;
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        println!();
+    }
+    step("remove the demo");
+    Ok(())
+}
+
+fn step(what: &str) {
+    println!("• {what}");
+}
+
+/// The demo's directory: binaries that any user can run, state that only the node's can read.
+struct Place {
+    directory: PathBuf,
+    telemetry: SocketAddr,
+}
+
+impl Place {
+    fn new(binaries: &Path) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("keyway-demo-{}", std::process::id()));
+        fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
+        let telemetry = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let place = Self {
+            directory,
+            telemetry,
+        };
+        fs::set_permissions(&place.directory, fs::Permissions::from_mode(0o755))?;
+        fs::create_dir(place.state())?;
+        fs::set_permissions(place.state(), fs::Permissions::from_mode(0o700))?;
+        if is_root() {
+            std::os::unix::fs::chown(place.state(), Some(NOBODY), Some(NOBODY))?;
+        }
+        for binary in ["keyway", "provider-standin"] {
+            fs::copy(binaries.join(binary), place.directory.join(binary))?;
+        }
+        Ok(place)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.state().join("admin.sock")
+    }
+
+    fn provider_ca(&self) -> PathBuf {
+        self.directory.join("provider-ca.pem")
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.directory.join("endpoint-ca.pem")
+    }
+
+    fn standin(&self) -> PathBuf {
+        self.directory.join("provider-standin")
+    }
+
+    /// The operator's command line.
+    fn keyway(&self) -> Command {
+        let mut command = words([self.directory.join("keyway")]);
+        command.arg("--socket").arg(self.socket());
+        command
+    }
+
+    fn keyway_words(&self) -> String {
+        let keyway = self.directory.join("keyway");
+        format!("{} --socket {}", keyway.display(), self.socket().display())
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.directory.join("node.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        format!(
+            "the node's log ends so:\n{}",
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        )
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// As the node and the provider run: without root's privileges.
+fn unprivileged(command: &mut Command) -> &mut Command {
+    match is_root() {
+        true => command.uid(NOBODY).gid(NOBODY),
+        false => command,
+    }
+}
+
+fn random_key() -> Result<String> {
+    let mut bytes = [0; 24];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sk-demo-{hex}"))
+}
+
+fn start_provider(place: &Place, key: &str) -> Result<(Service, String)> {
+    // The CA is written by the provider's own user.
+    let ca = place.state().join("provider-ca.pem");
+    let mut command = words([place.standin()]);
+    command.args(["serve", "--demo", "--vendor", "openai", "--ca-out"]);
+    command
+        .arg(&ca)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut provider = Service::start("the demo provider", unprivileged(&mut command))?;
+    let mut stdin = provider.child().stdin.take().context("its input")?;
+    stdin.write_all(key.as_bytes())?;
+    drop(stdin);
+    let stdout = provider.child().stdout.take().context("its output")?;
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)?;
+    let ready: Value = serde_json::from_str(&line).context("the demo provider's first line")?;
+    fs::copy(&ca, place.provider_ca())?;
+    let url = ready["url"].as_str().context("its URL")?.to_owned();
+    Ok((provider, url))
+}
+
+fn start_node(place: &Place, overlay: &Overlay) -> Result<(Service, SocketAddr)> {
+    let state = place.state().display().to_string();
+    let config = format!(
+        "[endpoint]\ndomain = \"keyway.demo\"\nport = {ENDPOINT_PORT}\n\
+         [overlay]\ninterface = \"{device}\"\naddresses = [\"{node}\"]\n\
+         [admission]\nmode = \"off\"\n\
+         [admin]\nlisten = \"off\"\nsocket = \"{state}/admin.sock\"\n\
+         [telemetry]\nlisten = \"{telemetry}\"\n\
+         [store]\npath = \"{state}/store\"\n\
+         [usage]\npath = \"{state}/usage\"\n\
+         [secrets]\nmaster_key_file = \"{state}/master.key\"\n",
+        device = overlay.device,
+        node = overlay.node,
+        telemetry = place.telemetry,
+    );
+    let file = place.directory.join("keyway.toml");
+    fs::write(&file, config)?;
+    let log = File::create(place.directory.join("node.log"))?;
+    let mut command = words([place.directory.join("keyway")]);
+    command.args(["serve", "--config"]).arg(&file);
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let mut node = Service::start("the node", unprivileged(&mut command))?;
+    wait_until("the node is up", START_TIME_MAX, || {
+        node.must_run()?;
+        Ok(place.socket().exists() && http_status(place.telemetry, "/healthz") == Some(200))
+    })
+    .with_context(|| place.log_tail())?;
+    let user = if is_root() { "nobody" } else { "you" };
+    println!("  process {}, as {user}", node.child().id());
+    Ok((node, SocketAddr::new(overlay.node, ENDPOINT_PORT)))
+}
+
+/// What an operator types; returns the endpoint's generated name.
+fn connect(place: &Place, overlay: &Overlay, url: &str, key: &str) -> Result<String> {
+    let mut command = place.keyway();
+    command.args([
+        "--output",
+        "json",
+        "providers",
+        "connect",
+        "openai_api",
+        "--name",
+        "demo",
+    ]);
+    command.args([
+        "--url",
+        url,
+        "--model",
+        MODEL,
+        "--allow-private=true",
+        "--ca-file",
+    ]);
+    command.arg(place.provider_ca()).arg("--key-stdin");
+    let provider: Value = serde_json::from_str(&read(&mut command, key)?)?;
+    let provider = provider["id"].as_str().context("the provider's id")?;
+
+    let agent = overlay.agent.to_string();
+    let mut command = place.keyway();
+    command.args([
+        "peers",
+        "add",
+        "demo-agent",
+        "--address",
+        &agent,
+        "--group",
+        "agents",
+    ]);
+    read(command.args(["--user-email", "ada@example.com"]), "")?;
+    let mut command = place.keyway();
+    command.args(["policies", "add", "demo-agents", "--group", "agents"]);
+    read(command.args(["--provider", provider]), "")?;
+
+    let ca = read(place.keyway().args(["ca", "export"]), "")?;
+    fs::write(place.ca(), ca)?;
+    let mut command = place.keyway();
+    command.args(["--output", "json", "settings", "show"]);
+    let settings: Value = serde_json::from_str(&read(&mut command, "")?)?;
+    let host = settings["endpoint"]
+        .as_str()
+        .context("the endpoint's name")?
+        .to_owned();
+    println!("  the endpoint is called {host}");
+    Ok(host)
+}
+
+fn ask(place: &Place, overlay: &Overlay, endpoint: SocketAddr, host: &str) -> Result<()> {
+    let mut command = overlay.on_agent(&place.standin());
+    command.args([
+        "agent",
+        "--connect",
+        &endpoint.to_string(),
+        "--host",
+        host,
+        "--ca-file",
+    ]);
+    command.arg(place.ca()).args(["--model", MODEL, "--prompt"]);
+    command.arg("Who are you, and what did my request carry?");
+    command.args(["--source", &overlay.agent.to_string()]);
+    println!();
+    must(&mut command).with_context(|| place.log_tail())?;
+    println!();
+    Ok(())
+}
+
+/// The access log's newest entry, once it is there.
+fn newest_record(place: &Place) -> Result<Value> {
+    let mut newest = Value::Null;
+    wait_until("the request's record", START_TIME_MAX, || {
+        let mut command = place.keyway();
+        let log: Value =
+            serde_json::from_str(&read(command.args(["--output", "json", "logs"]), "")?)?;
+        let rows = log.get("data").unwrap_or(&log);
+        newest = rows.get(0).cloned().unwrap_or_default();
+        Ok(!newest.is_null())
+    })?;
+    Ok(newest)
+}
+
+/// Knocks where no agent of the overlay is, and says what it met.
+fn outside(place: &Place, overlay: &Overlay, endpoint: SocketAddr) -> Result<()> {
+    let probe = |mut command: Command, to: SocketAddr, from: Option<IpAddr>| {
+        command.args(["probe", "--connect", &to.to_string()]);
+        if let Some(from) = from {
+            command.args(["--source", &from.to_string()]);
+        }
+        read(&mut command, "").map(|met| met.trim().to_owned())
+    };
+    if let Some(beside) = overlay.beside {
+        let to = SocketAddr::new(beside, endpoint.port());
+        let met = probe(overlay.on_agent(&place.standin()), to, None)?;
+        println!("  the agent's machine, past the tunnel, to {to}: {met}");
+        ensure!(met != "served", "the endpoint serves outside the overlay");
+    }
+    let stranger = match overlay.kind {
+        Kind::Loopback => Some(IpAddr::from(Ipv4Addr::new(127, 0, 0, 3))),
+        Kind::WireGuard | Kind::Veth => None,
+    };
+    let met = probe(words([place.standin()]), endpoint, stranger)?;
+    match stranger {
+        Some(stranger) => {
+            println!("  an address that is no peer, {stranger}, to {endpoint}: {met}")
+        }
+        None => println!("  this host itself, not through the overlay, to {endpoint}: {met}"),
+    }
+    ensure!(met != "served", "the endpoint serves outside the overlay");
+    Ok(())
+}
+
+fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}

@@ -1,0 +1,141 @@
+//! `cargo xtask test`: every test, counted. The last line is `N passed, N failed, N skipped`; before it
+//! stands the reason of each skip.
+
+mod count;
+mod python;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{apt, command::cargo};
+pub(crate) use count::Count;
+use count::Format;
+
+/// Skips that CI accepts, by a part of their line.
+const EXPECTED_SKIPS: &[&str] = &[];
+
+/// Runs some of the tests.
+type Group = fn() -> Result<Count>;
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Only these groups: rust, node, sdk, demo
+    groups: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let groups: [(&str, Group); 4] = [
+        ("rust", rust),
+        ("node", node),
+        ("sdk", python::run),
+        ("demo", demo),
+    ];
+    if let Some(unknown) = arguments
+        .groups
+        .iter()
+        .find(|name| !groups.iter().any(|(group, _)| group == name))
+    {
+        bail!("no group {unknown}: rust, node, sdk, demo");
+    }
+    apt::provide(apt::FOR_TESTS)?;
+    let mut total = Count::default();
+    let mut times = Vec::new();
+    for (name, group) in groups {
+        if !arguments.groups.is_empty() && !arguments.groups.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        println!("== {name}");
+        let started = Instant::now();
+        total.add(group().with_context(|| format!("group {name}"))?);
+        times.push(format!("{name} {:.0?}", started.elapsed()));
+    }
+    println!("== times: {}", times.join(", "));
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let unexpected = total.skips.iter().filter(|skip| {
+        !EXPECTED_SKIPS
+            .iter()
+            .any(|expected| skip.contains(expected))
+    });
+    let unexpected = unexpected.count() as u64;
+    for skip in &total.skips {
+        println!("skipped: {skip}");
+    }
+    if in_ci && unexpected > 0 {
+        println!("{unexpected} skips that CI does not expect count as failed");
+        total.failed += unexpected;
+        total.skipped -= unexpected;
+    }
+    println!("{total}");
+    match (total.failed, total.passed) {
+        (0, 1..) => Ok(()),
+        (0, 0) => bail!("no test ran"),
+        _ => bail!("tests failed"),
+    }
+}
+
+/// Everything beside the code, and the automations' own tests.
+fn rust() -> Result<Count> {
+    counted(
+        cargo().args(["test", "--locked", "--no-fail-fast"]).args([
+            "--package",
+            "gateway",
+            "--package",
+            "xtask",
+        ]),
+        Format::Cargo,
+    )
+}
+
+/// Whole nodes on real sockets. Each test starts its own, so few run at once.
+fn node() -> Result<Count> {
+    crate::command::must(cargo().args(["build", "--locked", "--package", "gateway"]))?;
+    counted(
+        cargo()
+            .args([
+                "test",
+                "--locked",
+                "--no-fail-fast",
+                "--package",
+                "gateway-tests",
+            ])
+            .args(["--", "--test-threads", "4"]),
+        Format::Cargo,
+    )
+}
+
+/// The demo, as a newcomer runs it, once on the best overlay there is and once without privileges.
+fn demo() -> Result<Count> {
+    let mut count = Count::default();
+    for arguments in [&["--once"][..], &["--once", "--loopback"][..]] {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["run", "--debug-build"]).args(arguments);
+        let status = command.status()?;
+        match status.success() {
+            true => count.passed += 1,
+            false => count.failed += 1,
+        }
+    }
+    Ok(count)
+}
+
+/// Runs a test program, shows its output, and counts. One that fails without a failed test (it did not
+/// build) counts as one failure.
+fn counted(command: &mut Command, format: Format) -> Result<Count> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().context("the output")?;
+    let mut count = Count::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        count.read_line(format, &line);
+    }
+    if !child.wait()?.success() && count.failed == 0 {
+        count.failed = 1;
+    }
+    Ok(count)
+}

@@ -1,0 +1,129 @@
+//! Counting tests by what their runners print.
+
+use std::fmt;
+
+/// Sums over runners.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+    /// What was skipped and why, one entry each.
+    pub(crate) skips: Vec<String>,
+}
+
+/// Whose output is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Format {
+    Cargo,
+    Pytest,
+}
+
+impl Count {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.skips.extend(other.skips);
+    }
+
+    /// Takes one line of a runner's output.
+    pub(crate) fn read_line(&mut self, format: Format, line: &str) {
+        match format {
+            Format::Cargo => self.read_cargo(line),
+            Format::Pytest => self.read_pytest(line),
+        }
+    }
+
+    /// `test a::b ... ignored, reason` and `test result: ok. 3 passed; 0 failed; 1 ignored; …`
+    fn read_cargo(&mut self, line: &str) {
+        if let Some(sums) = line.strip_prefix("test result: ") {
+            let numbers = sums.split_once(". ").map_or("", |(_, numbers)| numbers);
+            self.passed += before(numbers, " passed");
+            self.failed += before(numbers, " failed");
+            self.skipped += before(numbers, " ignored");
+        } else if let Some(test) = line.strip_prefix("test ")
+            && let Some((name, reason)) = test.split_once(" ... ignored")
+        {
+            self.skips.push(format!("{name}{reason}"));
+        }
+    }
+
+    /// `SKIPPED [2] file.py:3: reason` and `3 passed, 1 skipped in 2.10s`
+    fn read_pytest(&mut self, line: &str) {
+        if let Some(skip) = line.strip_prefix("SKIPPED [")
+            && let Some((times, what)) = skip.split_once("] ")
+        {
+            let times = times.parse().unwrap_or(1);
+            self.skips.extend((0..times).map(|_| what.to_owned()));
+        } else if line.contains(" in ") && line.trim_end_matches('=').trim_end().ends_with('s') {
+            self.passed += before(line, " passed");
+            self.failed += before(line, " failed") + before(line, " error");
+            self.skipped += before(line, " skipped");
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed,
+            failed,
+            skipped,
+            ..
+        } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
+
+/// The number that stands before a word; 0 without the word.
+fn before(line: &str, word: &str) -> u64 {
+    line.split_once(word)
+        .and_then(|(before, _)| before.rsplit([' ', '=']).next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(format: Format, lines: &[&str]) -> Count {
+        let mut count = Count::default();
+        for line in lines {
+            count.read_line(format, line);
+        }
+        count
+    }
+
+    #[test]
+    fn cargo_sums_and_reasons_are_read() {
+        let read = count(
+            Format::Cargo,
+            &[
+                "running 4 tests",
+                "test a::b ... ok",
+                "test a::c ... ignored, needs root",
+                "test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+                "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+            ],
+        );
+        assert_eq!(read.to_string(), "7 passed, 1 failed, 1 skipped");
+        assert_eq!(read.skips, ["a::c, needs root"]);
+    }
+
+    #[test]
+    fn pytest_sums_and_reasons_are_read() {
+        let read = count(
+            Format::Pytest,
+            &[
+                "SKIPPED [2] test_a.py:3: no network",
+                "12 passed, 2 failed, 2 skipped, 1 warning in 2.10s",
+                "==== 3 passed, 1 error in 61.00s (0:01:01) ====",
+                "=== 1 passed in 0.5s ===",
+            ],
+        );
+        assert_eq!((read.passed, read.failed, read.skipped), (13, 2, 2));
+        assert_eq!(read.skips.len(), 2);
+    }
+}

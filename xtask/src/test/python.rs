@@ -1,0 +1,77 @@
+//! The vendors' SDKs against a node, in Python environments of their own made from hash-pinned lists.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::{Count, Format, counted};
+use crate::command::{cargo, must, read, root, words};
+
+pub(super) fn run() -> Result<Count> {
+    let tests = root().join("tests/python");
+    let sdk = environment("sdk", "requirements.txt")?;
+    // LiteLLM pins an older openai than the one under test, so it lives beside it.
+    let litellm = environment("litellm", "litellm.txt")?;
+    must(cargo().args([
+        "build",
+        "--locked",
+        "--package",
+        "gateway",
+        "--package",
+        "gateway-tests",
+    ]))?;
+    let metadata = read(
+        cargo().args(["metadata", "--format-version", "1", "--no-deps"]),
+        "",
+    )?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let target = metadata["target_directory"].as_str();
+    let binaries = PathBuf::from(target.context("cargo metadata")?).join("debug");
+    let mut pytest = words([sdk.join("bin/python")]);
+    pytest
+        .args([
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-p",
+            "no:cacheprovider",
+            "--color=no",
+        ])
+        .arg(&tests)
+        .current_dir(&tests)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("KEYWAY_SDK_NODE", binaries.join("sdk-node"))
+        .env("KEYWAY_BIN", binaries.join("keyway"))
+        .env("KEYWAY_LITELLM", litellm.join("bin/litellm"));
+    counted(&mut pytest, Format::Pytest)
+}
+
+/// A virtual environment under `target/`, made again when its list changes.
+fn environment(name: &str, list: &str) -> Result<PathBuf> {
+    let list = root().join("tests/python").join(list);
+    let directory = root().join("target/python").join(name);
+    let mark = directory.join("made-from.txt");
+    let wanted = fs::read(&list).with_context(|| format!("read {}", list.display()))?;
+    if fs::read(&mark).is_ok_and(|made| made == wanted) {
+        return Ok(directory);
+    }
+    println!("making the Python environment {name}");
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    must(words(["python3", "-m", "venv"]).arg(&directory))?;
+    must(
+        words([directory.join("bin/pip")])
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--requirement",
+            ])
+            .arg(&list),
+    )?;
+    fs::write(&mark, wanted)?;
+    Ok(directory)
+}
