@@ -261,13 +261,11 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
 
 fn unreachable_socket(path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "is the node running? Start it with `keyway serve --config FILE` (or `systemctl start \
-             keyway`), or name its socket with --socket, KEYWAY_SOCKET or --config"
-        }
-        io::ErrorKind::PermissionDenied => "run this as root or as the service's user",
-        _ => "name another socket with --socket, KEYWAY_SOCKET or --config",
+    let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+        "run this as root or as the service's user"
+    } else {
+        "is the node running? Start it with `keyway serve --config FILE` (or `systemctl start \
+         keyway`), or name its socket with --socket, KEYWAY_SOCKET or --config"
     };
     Failure::Unreachable(format!("no node answers at {path} ({error}): {hint}"))
 }

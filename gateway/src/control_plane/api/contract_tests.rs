@@ -620,17 +620,29 @@ async fn the_rest_answers_in_its_shape() {
     let logs = api.get("/access-logs?page_size=1").await.ok();
     assert_eq!(logs["total_pages"], 1);
     assert_eq!(logs["data"][0]["input_tokens"], 1200);
+    api.get("/access-logs?page_size=0")
+        .await
+        .refused(422, "page_size");
+    let none = api
+        .get("/access-logs?model=gpt-4o-mini&model=other")
+        .await
+        .ok();
+    assert_eq!(none["total_records"], 0);
+    let start = api.get("/access-logs/tail").await.ok();
+    assert_eq!(start["data"], json!([]));
+    let tail = api.get("/access-logs/tail?after=0").await.ok();
+    assert_eq!(tail["data"][0]["sequence"], start["sequence"]);
+    assert_eq!(tail["sequence"], start["sequence"]);
     let sessions = api.get("/access-log-sessions").await.ok();
-    assert_eq!(sessions["total_records"], 0);
+    assert_eq!(sessions["data"][0]["session_id"], "session-1");
     let buckets = api.get("/usage/overview?granularity=week").await.ok();
-    assert_eq!(buckets[0]["period_start"], "2026-11-23");
+    assert_eq!(buckets[0]["output_tokens"], 640);
     api.get("/usage/overview?granularity=year")
         .await
         .refused(422, "granularity");
-    assert_eq!(
-        api.get("/usage/breakdown?by=model").await.ok()[0]["key"],
-        "Model"
-    );
+    let by_model = api.get("/usage/breakdown?by=model").await.ok();
+    assert_eq!(by_model[0]["key"], "gpt-4o");
+    api.get("/usage/breakdown").await.refused(422, "by");
     let id = api.connect().await;
     let report = api
         .post(&format!("/providers/{id}/test"), json!({}))
