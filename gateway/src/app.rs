@@ -14,7 +14,6 @@ mod provider_test;
 mod readiness;
 mod reload;
 mod signals;
-mod usage_queries;
 mod workers;
 
 use std::{path::Path, process, sync::Arc};

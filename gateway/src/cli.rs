@@ -71,7 +71,7 @@ enum Command {
     /// Print a completion script for a shell
     Completions(completions::Arguments),
     #[command(flatten)]
-    Operator(Operator),
+    Operator(Box<Operator>),
 }
 
 /// Commands that are a client of a running node.
@@ -193,7 +193,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(operate(command, &cli.global, &client, &mut output))?;
+                .block_on(operate(*command, &cli.global, &client, &mut output))?;
             output.finish()?;
             Ok(ExitCode::SUCCESS)
         }

@@ -23,7 +23,6 @@ use super::{
     provider_test::UpstreamTester,
     readiness::watch_parts,
     reload::{provider_timeouts, restart_sections},
-    usage_queries::NoIndex,
     workers::Workers,
 };
 use crate::{
@@ -153,7 +152,7 @@ impl Node {
             store,
             keyring,
             catalog,
-            usage: Arc::new(NoIndex),
+            usage: usage.reader(),
             tester: Arc::new(UpstreamTester {
                 reports: reports.clone(),
             }),

@@ -109,9 +109,9 @@ async fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Fail
         Column::Right("CACHE READ $/1k"),
         Column::Right("CONTEXT"),
     ];
-    let rate = |model: &Value, field: &str| match &model[field] {
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
+    let rate = |model: &Value, field: &str| {
+        let rate = model[field].as_number();
+        rate.map(ToString::to_string).unwrap_or_default()
     };
     let rows = models
         .iter()

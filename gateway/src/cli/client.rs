@@ -1,13 +1,14 @@
 //! The client side of the management API: HTTP/1 over the unix socket, or TCP with a token.
 
+mod server;
+
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -15,12 +16,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::UnixStream,
 };
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::{Failure, Global};
+use server::Server;
 
 const SOCKET_DEFAULT: &str = "/run/keyway/admin.sock";
 const BASE: &str = "/api/agent-network";
@@ -39,26 +40,11 @@ enum Target {
     Server(Server),
 }
 
-struct Server {
-    url: Uri,
-    host: String,
-    port: u16,
-    tls: bool,
-    /// Marked sensitive.
-    authorization: HeaderValue,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Server({})", self.url)
-    }
-}
-
 impl Client {
     /// The node that the arguments and the environment name.
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
         let target = match (&global.server, &global.socket, &global.config) {
-            (Some(url), _, _) => Target::Server(Server::new(url, token()?)?),
+            (Some(url), _, _) => Target::Server(Server::new(url, server::token()?)?),
             (None, Some(socket), _) => Target::Socket(socket.clone()),
             (None, None, Some(config)) => Target::Socket(socket_of(config)?),
             (None, None, None) => Target::Socket(SOCKET_DEFAULT.into()),
@@ -149,79 +135,6 @@ impl Client {
     }
 }
 
-impl Server {
-    fn new(url: &str, token: Zeroizing<String>) -> Result<Self, Failure> {
-        let usage = |message: &str| Failure::Usage(format!("--server: {message}"));
-        let url: Uri = url.parse().map_err(|_| usage("is not a URL"))?;
-        let tls = match url.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(usage("must begin with https:// or http://")),
-        };
-        let host = url.host().ok_or_else(|| usage("has no host"))?;
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let is_loopback = host == "localhost"
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        if !tls && !is_loopback {
-            return Err(usage(
-                "plain http would show the token to the network; use https, or ssh to the node",
-            ));
-        }
-        let mut authorization = HeaderValue::try_from(format!("Token {}", token.as_str()))
-            .map_err(|_| {
-                Failure::Usage("KEYWAY_TOKEN does not look like a token (kwt_…)".to_owned())
-            })?;
-        authorization.set_sensitive(true);
-        Ok(Self {
-            port: url.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            host,
-            tls,
-            authorization,
-            url,
-        })
-    }
-
-    fn authority(&self) -> &str {
-        self.url
-            .authority()
-            .map_or(self.host.as_str(), |authority| authority.as_str())
-    }
-
-    async fn connect(&self) -> Result<TcpStream, Failure> {
-        TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .map_err(|error| {
-                Failure::Unreachable(format!("{} cannot be reached: {error}", self.url))
-            })
-    }
-
-    async fn handshake(
-        &self,
-        stream: TcpStream,
-    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Failure> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider's cipher suites cover TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = rustls::pki_types::ServerName::try_from(self.host.clone()).map_err(|_| {
-            Failure::Usage("--server: is no name to check a certificate for".into())
-        })?;
-        TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .map_err(|error| Failure::Unreachable(format!("{}: TLS: {error}", self.url)))
-    }
-}
-
 /// One request on its own connection.
 async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Bytes, Failure>
 where
@@ -261,27 +174,13 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
 
 fn unreachable_socket(path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "is the node running? Start it with `keyway serve --config FILE` (or `systemctl start \
-             keyway`), or name its socket with --socket, KEYWAY_SOCKET or --config"
-        }
-        io::ErrorKind::PermissionDenied => "run this as root or as the service's user",
-        _ => "name another socket with --socket, KEYWAY_SOCKET or --config",
+    let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+        "run this as root or as the service's user"
+    } else {
+        "is the node running? Start it with `keyway serve --config FILE` (or `systemctl start \
+         keyway`), or name its socket with --socket, KEYWAY_SOCKET or --config"
     };
     Failure::Unreachable(format!("no node answers at {path} ({error}): {hint}"))
-}
-
-fn token() -> Result<Zeroizing<String>, Failure> {
-    std::env::var("KEYWAY_TOKEN")
-        .map(Zeroizing::new)
-        .map_err(|_| {
-            Failure::Usage(
-                "--server needs a token in KEYWAY_TOKEN (make one on the node with \
-                 `keyway token create NAME`)"
-                    .to_owned(),
-            )
-        })
 }
 
 /// `admin.socket` of a configuration file; the node itself checks the rest.
@@ -308,25 +207,6 @@ fn encode(body: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Failure> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_stay_off_the_network() {
-        let token = || Zeroizing::new("kwt_x".to_owned());
-        for (url, ok) in [
-            ("https://node.example:8443", true),
-            ("http://localhost:8081", true),
-            ("http://127.0.0.1:8081", true),
-            ("http://[::1]:8081", true),
-            ("http://node.example", false),
-            ("http://100.64.0.1", false),
-            ("node.example", false),
-            ("ftp://localhost", false),
-        ] {
-            assert_eq!(Server::new(url, token()).is_ok(), ok, "{url}");
-        }
-        let server = Server::new("http://localhost", token()).unwrap();
-        assert!(!format!("{server:?} {:?}", server.authorization).contains("kwt_x"));
-    }
 
     #[test]
     fn the_socket_comes_from_the_configuration() {

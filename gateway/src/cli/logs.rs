@@ -1,6 +1,6 @@
 //! `keyway logs`: the access log, newest last, and with `--follow` what comes next.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -15,11 +15,6 @@ use super::{
 
 /// Between two looks when following.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
-const PAGE_SIZE_MAX: u32 = 100;
-/// Pages read at one look.
-const FOLLOW_PAGES_LIMIT: u32 = 50;
-/// Ids remembered when following, so that an entry is shown once.
-const SEEN_LIMIT: usize = 10_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -63,7 +58,8 @@ pub(super) async fn run(
     if let Some(since) = arguments.since {
         first.push(("start_date", since.to_string()));
     }
-    let page = client.get(&path(&first)).await?;
+    let path = format!("/access-logs{}", usage::query(&first));
+    let page = client.get(&path).await?;
     let mut entries: Vec<Value> = items(&page["data"]).to_vec();
     entries.reverse();
     print(&entries, &providers, arguments.follow, output)?;
@@ -72,56 +68,49 @@ pub(super) async fn run(
     }
     output.finish()?;
 
-    let mut seen: VecDeque<String> = entries
+    let newest = entries
         .iter()
-        .map(|entry| text(entry, "id").to_owned())
-        .collect();
-    let mut newest = entries.last().map_or_else(
-        || jiff::Timestamp::now().to_string(),
-        |entry| text(entry, "timestamp").to_owned(),
-    );
+        .filter_map(|entry| entry["sequence"].as_i64())
+        .max();
+    follow(newest, &filter, &providers, client, output).await
+}
+
+/// Prints what comes after `newest` until Ctrl-C.
+async fn follow(
+    newest: Option<i64>,
+    filter: &[(&'static str, String)],
+    providers: &Value,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut after = match newest {
+        Some(newest) => newest,
+        None => sequence(&client.get("/access-logs/tail").await?)?,
+    };
     loop {
+        let mut pairs = filter.to_vec();
+        pairs.push(("after", after.to_string()));
+        let path = format!("/access-logs/tail{}", usage::query(&pairs));
+        let tail = client.get(&path).await?;
+        after = sequence(&tail)?;
+        let fresh = items(&tail["data"]);
+        print(fresh, providers, true, output)?;
+        output.finish()?;
+        if !fresh.is_empty() {
+            // There may be more already.
+            continue;
+        }
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(()),
             () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
         }
-        let fresh = since(client, &filter, &newest, &seen).await?;
-        print(&fresh, &providers, true, output)?;
-        output.finish()?;
-        for entry in &fresh {
-            seen.push_back(text(entry, "id").to_owned());
-            newest = text(entry, "timestamp").to_owned();
-        }
-        while seen.len() > SEEN_LIMIT {
-            seen.pop_front();
-        }
     }
 }
 
-/// Entries from `newest` on that were not seen, oldest first.
-async fn since(
-    client: &Client,
-    filter: &[(&'static str, String)],
-    newest: &str,
-    seen: &VecDeque<String>,
-) -> Result<Vec<Value>, Failure> {
-    let mut fresh = Vec::new();
-    for page in 1..=FOLLOW_PAGES_LIMIT {
-        let mut pairs = filter.to_vec();
-        pairs.push(("start_date", newest.to_owned()));
-        pairs.push(("sort_order", "asc".to_owned()));
-        pairs.push(("page_size", PAGE_SIZE_MAX.to_string()));
-        pairs.push(("page", page.to_string()));
-        let answer = client.get(&path(&pairs)).await?;
-        let unseen = items(&answer["data"])
-            .iter()
-            .filter(|entry| !seen.iter().any(|id| id == text(entry, "id")));
-        fresh.extend(unseen.cloned());
-        if u64::from(page) >= answer["total_pages"].as_u64().unwrap_or(0) {
-            break;
-        }
-    }
-    Ok(fresh)
+fn sequence(tail: &Value) -> Result<i64, Failure> {
+    tail["sequence"]
+        .as_i64()
+        .ok_or_else(|| Failure::Failed("the node's answer has no sequence".to_owned()))
 }
 
 async fn pairs(
@@ -139,10 +128,6 @@ async fn pairs(
     pairs.extend(arguments.path.iter().map(|path| ("path", path.clone())));
     pairs.extend(arguments.search.iter().map(|text| ("search", text.clone())));
     Ok(pairs)
-}
-
-fn path(pairs: &[(&'static str, String)]) -> String {
-    format!("/access-logs{}", usage::query(pairs))
 }
 
 /// A table for one listing; for a stream lines, or a JSON object per line.
@@ -193,7 +178,10 @@ fn cells(entry: &Value, providers: &Value) -> Vec<String> {
     let time = text(entry, "timestamp");
     vec![
         time.get(..19).unwrap_or(time).replace('T', " "),
-        text(entry, "user_id").to_owned(),
+        match text(entry, "display_name") {
+            "" => text(entry, "user_id").to_owned(),
+            name => name.to_owned(),
+        },
         lookup::name_of(providers, text(entry, "resolved_provider_id")).to_owned(),
         text(entry, "model").to_owned(),
         entry["status_code"].to_string(),

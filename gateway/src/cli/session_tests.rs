@@ -49,7 +49,7 @@ impl Node {
         let page = Page::default();
         let mut output = Output::to_writer(cli.global.output, page.clone());
         let client = Client::new(&cli.global)?;
-        operate(command, &cli.global, &client, &mut output).await?;
+        operate(*command, &cli.global, &client, &mut output).await?;
         let text = page.text();
         assert!(!text.contains(MARKER), "a key was printed: {text}");
         Ok(text)
@@ -188,18 +188,29 @@ async fn keys_peers_tokens_and_settings() {
 async fn what_was_used_is_a_table() {
     let node = Node::start().await;
     let usage = node.run(&["usage"]).await.unwrap();
-    let expected = "\
+    let today = jiff::Timestamp::now().to_string();
+    let expected = format!(
+        "\
 DAY         INPUT  CACHED  OUTPUT  TOTAL  COST $
-2026-11-23  1 200     200     345  1 545  0.0123
-";
+{}  1 200     800     640  1 840  0.0084
+",
+        &today[..10]
+    );
     assert_eq!(usage, expected);
     let by_model = node.run(&["usage", "--by", "model"]).await.unwrap();
     assert!(
-        by_model.starts_with("MODEL") && by_model.contains("Model"),
+        by_model.starts_with("MODEL") && by_model.contains("gpt-4o"),
         "{by_model}"
     );
+    let by_user = node.run(&["usage", "--by", "user"]).await.unwrap();
+    assert!(by_user.contains("ada@example.com"), "{by_user}");
     let logs = node.run(&["logs", "--decision", "allow"]).await.unwrap();
-    assert!(logs.lines().nth(1).unwrap().contains("ada"), "{logs}");
+    assert!(
+        logs.lines().nth(1).unwrap().contains("ada@example.com"),
+        "{logs}"
+    );
+    let denied = node.run(&["logs", "--decision", "deny"]).await.unwrap();
+    assert_eq!(denied.lines().count(), 1, "{denied}");
     let catalog = node.run(&["catalog", "show", "openai_api"]).await.unwrap();
     assert!(catalog.contains("0.00015"), "{catalog}");
     assert!(node.run(&["status"]).await.unwrap().contains("epoll"));

@@ -148,10 +148,15 @@ fn table(rows: &[Value], providers: &Value) -> Vec<Vec<String>> {
             *sum += tokens;
         }
         cost_sum += cost;
-        let label = match (text(row, "period_start"), text(row, "key")) {
-            ("", "") => "(none)",
-            ("", key) => lookup::name_of(providers, key),
-            (day, _) => day,
+        let label = match (
+            text(row, "period_start"),
+            text(row, "display_name"),
+            text(row, "key"),
+        ) {
+            ("", "", "") => "(none)",
+            ("", "", key) => lookup::name_of(providers, key),
+            ("", name, _) => name,
+            (day, _, _) => day,
         };
         lines.push(line(label, tokens, cost));
     }

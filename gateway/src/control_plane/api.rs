@@ -12,7 +12,7 @@ mod error;
 mod export;
 mod id;
 mod keys;
-pub mod logs;
+mod logs;
 mod names;
 mod node;
 mod peers;
@@ -22,7 +22,7 @@ mod serve;
 mod settings;
 pub mod state;
 mod tokens;
-pub mod usage;
+mod usage;
 mod validate;
 
 #[cfg(test)]
@@ -76,6 +76,7 @@ pub fn router(state: AppState) -> Router {
         )
         .route("/consumption", get(usage::consumption))
         .route("/access-logs", get(logs::list))
+        .route("/access-logs/tail", get(logs::tail))
         .route("/access-log-sessions", get(logs::sessions))
         .route("/usage/overview", get(usage::overview))
         .route("/usage/breakdown", get(usage::breakdown))

@@ -43,7 +43,7 @@ pub(super) async fn run(
     };
     let mut body = json!({
         "provider_id": entry["id"],
-        "name": arguments.name.as_deref().unwrap_or(text(&entry, "name")),
+        "name": arguments.name.as_deref().unwrap_or_else(|| text(&entry, "name")),
         "upstream_url": catalog::default_url(&entry),
         "enabled": !arguments.disabled,
     });

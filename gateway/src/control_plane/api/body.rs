@@ -29,7 +29,6 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
 }
 
 /// The text of a secret field, wiped on drop.
-#[derive(Default)]
 pub(super) struct SecretText(Zeroizing<String>);
 
 impl SecretText {

@@ -69,7 +69,10 @@ pub(super) async fn rotate(
     Path(provider_id): Path<String>,
     JsonBody(request): JsonBody<RotateRequest>,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
-    let secret = checked(request.api_key.as_ref().unwrap_or(&SecretText::default()))?;
+    let Some(api_key) = &request.api_key else {
+        return Err(ApiError::invalid("api_key", "is required"));
+    };
+    let secret = checked(api_key)?;
     let provider = providers::load(&state, &provider_id).await?;
     let old = of_provider(&state, &provider_id).await?;
     if request.keep_others && old.len() >= KEYS_LIMIT {

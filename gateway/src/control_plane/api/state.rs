@@ -5,13 +5,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    logs::{AccessLog, AccessLogSession, LogQuery, Page},
-    usage::{BreakdownRow, Dimension, OverviewQuery, UsageBucket, UsageFilter},
-};
-use crate::control_plane::{catalog::Catalog, seal::LiveKeyring, store::Store};
+use crate::control_plane::{catalog::Catalog, seal::LiveKeyring, store::Store, usage::UsageReader};
 
-/// A boxed future, so that the traits below can be objects.
+/// A boxed future, so that [`ProviderTester`] can be an object.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Shared by all requests.
@@ -20,7 +16,7 @@ pub struct AppState {
     pub store: Arc<dyn Store>,
     pub keyring: Arc<LiveKeyring>,
     pub catalog: Arc<Catalog>,
-    pub usage: Arc<dyn UsageQueries>,
+    pub usage: UsageReader,
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,
     pub naming: EndpointNaming,
@@ -38,28 +34,6 @@ pub struct EndpointNaming {
     /// TLS port of the endpoint.
     pub port: u16,
 }
-
-/// Questions to the usage index.
-pub trait UsageQueries: Send + Sync {
-    fn access_logs(&self, query: LogQuery) -> Task<'_, Result<Page<AccessLog>, QueryFailure>>;
-
-    fn sessions(&self, query: LogQuery) -> Task<'_, Result<Page<AccessLogSession>, QueryFailure>>;
-
-    /// Oldest bucket first; buckets without usage may be left out.
-    fn overview(&self, query: OverviewQuery) -> Task<'_, Result<Vec<UsageBucket>, QueryFailure>>;
-
-    /// Sums per value of `dimension`, most expensive first.
-    fn breakdown(
-        &self,
-        filter: UsageFilter,
-        dimension: Dimension,
-    ) -> Task<'_, Result<Vec<BreakdownRow>, QueryFailure>>;
-}
-
-/// Why the usage index gave no answer, for the log.
-#[derive(Debug, thiserror::Error)]
-#[error("usage index: {0}")]
-pub struct QueryFailure(pub String);
 
 /// What the node knows about itself.
 pub trait NodeView: Send + Sync {

@@ -3,16 +3,12 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use super::{
-    logs::{AccessLog, AccessLogSession, LogQuery, Page},
-    state::{
-        AppState, EndpointNaming, NodeStatus, NodeView, ProviderTester, QueryFailure, Task,
-        TestReport, UsageQueries,
-    },
-    usage::{BreakdownRow, Dimension, OverviewQuery, UsageBucket, UsageFilter, UsageSums},
+use super::state::{
+    AppState, EndpointNaming, NodeStatus, NodeView, ProviderTester, Task, TestReport,
 };
 use crate::{
     config::MasterKeySource,
@@ -23,8 +19,15 @@ use crate::{
             Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
             Transaction, TransactionOutcome,
         },
+        usage::{UsageLog, UsageReader},
+    },
+    handoff::{
+        queue::record_queue,
+        record::{ExchangeRecord, tests::sample},
     },
 };
+
+const INDEX_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// State whose master key lies in `directory`.
 pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
@@ -37,7 +40,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         store: Arc::clone(&store) as Arc<dyn Store>,
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
         catalog: Arc::new(Catalog::built_in()),
-        usage: Arc::new(FixedUsage),
+        usage: usage(directory),
         node: Arc::new(FixedNode),
         tester: Arc::new(FixedNode),
         naming: EndpointNaming {
@@ -48,6 +51,27 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         admin_hosts: Arc::new([]),
     };
     (state, store)
+}
+
+/// An index with one exchange of this minute in it, whose threads have ended.
+fn usage(directory: &Path) -> UsageReader {
+    let (mut senders, receiver) = record_queue(1, 1, Duration::ZERO);
+    let log = UsageLog::start(directory, receiver).expect("an empty directory");
+    let mut sender = senders.remove(0);
+    sender.append(&ExchangeRecord {
+        started_at_us: jiff::Timestamp::now().as_microsecond(),
+        ..sample()
+    });
+    drop(sender);
+    let status = log.status();
+    let deadline = Instant::now() + INDEX_WAIT_MAX;
+    while status.records_indexed.load(Ordering::Relaxed) == 0 {
+        assert!(Instant::now() < deadline, "waited in vain for the index");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    let reader = log.reader();
+    log.flush_and_stop(deadline);
+    reader
 }
 
 type Hook = Box<dyn FnOnce(&mut Keys) + Send>;
@@ -174,56 +198,6 @@ impl Store for MemoryStore {
 
     fn changes(&self, _: &str, after: Revision) -> StoreFuture<'_, Vec<Change>> {
         Box::pin(async move { Err(StoreError::Compacted(after)) })
-    }
-}
-
-struct FixedUsage;
-
-pub(crate) fn sums() -> UsageSums {
-    UsageSums {
-        input_tokens: 1200,
-        output_tokens: 345,
-        total_tokens: 1545,
-        cached_input_tokens: 200,
-        cost_usd: 0.012_345_6,
-        ..UsageSums::default()
-    }
-}
-
-impl UsageQueries for FixedUsage {
-    fn access_logs(&self, query: LogQuery) -> Task<'_, Result<Page<AccessLog>, QueryFailure>> {
-        let entry = AccessLog {
-            id: "1".to_owned(),
-            user_id: "ada".to_owned(),
-            sums: sums(),
-            ..AccessLog::default()
-        };
-        Box::pin(async move { Ok(Page::new(vec![entry], &query, 1)) })
-    }
-
-    fn sessions(&self, query: LogQuery) -> Task<'_, Result<Page<AccessLogSession>, QueryFailure>> {
-        Box::pin(async move { Ok(Page::new(Vec::new(), &query, 0)) })
-    }
-
-    fn overview(&self, _: OverviewQuery) -> Task<'_, Result<Vec<UsageBucket>, QueryFailure>> {
-        let bucket = UsageBucket {
-            period_start: "2026-11-23".to_owned(),
-            sums: sums(),
-        };
-        Box::pin(async move { Ok(vec![bucket]) })
-    }
-
-    fn breakdown(
-        &self,
-        _: UsageFilter,
-        dimension: Dimension,
-    ) -> Task<'_, Result<Vec<BreakdownRow>, QueryFailure>> {
-        let row = BreakdownRow {
-            key: format!("{dimension:?}"),
-            request_count: 3,
-            sums: sums(),
-        };
-        Box::pin(async move { Ok(vec![row]) })
     }
 }
 

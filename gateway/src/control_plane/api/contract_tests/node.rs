@@ -1,0 +1,74 @@
+//! What the rest of the node has to tell.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::*;
+use crate::control_plane::store::{self, ImportMode};
+
+#[tokio::test]
+async fn the_rest_answers_in_its_shape() {
+    let api = Api::new().await;
+    assert_eq!(api.get("/consumption").await.ok(), json!([]));
+    assert_eq!(api.get("/status").await.ok()["driver"], "epoll");
+    assert!(api.get("/ca").await.text.starts_with("-----BEGIN"));
+    let catalog = api.get("/catalog/providers").await.ok();
+    let openai = catalog
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["id"] == "openai_api")
+        .unwrap();
+    assert_eq!(openai["kind"], "provider");
+    let models = openai["models"].as_array().unwrap();
+    let mini = models.iter().find(|model| model["id"] == "gpt-4o-mini");
+    assert_eq!(mini.unwrap()["input_per_1k"], 0.00015);
+    let logs = api.get("/access-logs?page_size=1").await.ok();
+    assert_eq!(logs["total_pages"], 1);
+    assert_eq!(logs["data"][0]["input_tokens"], 1200);
+    api.get("/access-logs?page_size=0")
+        .await
+        .refused(422, "page_size");
+    let none = api
+        .get("/access-logs?model=gpt-4o-mini&model=other")
+        .await
+        .ok();
+    assert_eq!(none["total_records"], 0);
+    let start = api.get("/access-logs/tail").await.ok();
+    assert_eq!(start["data"], json!([]));
+    let tail = api.get("/access-logs/tail?after=0").await.ok();
+    assert_eq!(tail["data"][0]["sequence"], start["sequence"]);
+    assert_eq!(tail["sequence"], start["sequence"]);
+    let sessions = api.get("/access-log-sessions").await.ok();
+    assert_eq!(sessions["data"][0]["session_id"], "session-1");
+    let buckets = api.get("/usage/overview?granularity=week").await.ok();
+    assert_eq!(buckets[0]["output_tokens"], 640);
+    api.get("/usage/overview?granularity=year")
+        .await
+        .refused(422, "granularity");
+    let by_model = api.get("/usage/breakdown?by=model").await.ok();
+    assert_eq!(by_model[0]["key"], "gpt-4o");
+    api.get("/usage/breakdown").await.refused(422, "by");
+    let id = api.connect().await;
+    let report = api
+        .post(&format!("/providers/{id}/test"), json!({}))
+        .await
+        .ok();
+    assert_eq!(report["ok"], true);
+    api.post("/providers/ainp_none/test", json!({}))
+        .await
+        .refused(404, "");
+}
+
+#[tokio::test]
+async fn an_export_can_be_read_again() {
+    let api = Api::new().await;
+    api.connect().await;
+    let export = api.get("/store/export").await;
+    assert_eq!(export.status, StatusCode::OK);
+    let other = MemoryStore::default();
+    store::import(&other, export.text.as_bytes(), ImportMode::IntoEmpty)
+        .await
+        .unwrap();
+    assert_eq!(other.values(), api.store.values());
+}

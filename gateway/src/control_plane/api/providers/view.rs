@@ -1,0 +1,94 @@
+//! A provider as the API shows it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::control_plane::{
+    api::state::AppState,
+    catalog::CatalogEntry,
+    resource::{ModelDoc, ProviderDoc},
+};
+
+/// `allow_private_addresses` and `ca_pem` are additions to NetBird's shape.
+#[derive(Debug, Serialize)]
+pub(super) struct ProviderView<'a> {
+    id: &'a str,
+    provider_id: &'a str,
+    name: &'a str,
+    upstream_url: &'a str,
+    models: Vec<ModelView<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extra_values: &'a BTreeMap<String, String>,
+    identity_header_user_id: &'a str,
+    identity_header_groups: &'a str,
+    enabled: bool,
+    skip_tls_verification: bool,
+    metadata_disabled: bool,
+    allow_private_addresses: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_pem: Option<&'a str>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// Prices that the operator left to the catalog are shown as what the catalog says.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelView<'a> {
+    id: &'a str,
+    pub(super) input_per_1k: serde_json::Number,
+    pub(super) output_per_1k: serde_json::Number,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_input_per_1k: Option<&'a serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_read_per_1k: Option<&'a serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_creation_per_1k: Option<&'a serde_json::Number>,
+}
+
+pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderView<'a> {
+    let entry = state.catalog.entry(&provider.provider_id);
+    ProviderView {
+        id: &provider.id,
+        provider_id: &provider.provider_id,
+        name: &provider.name,
+        upstream_url: &provider.upstream_url,
+        models: provider
+            .models
+            .iter()
+            .map(|model| model_view(entry, model))
+            .collect(),
+        extra_values: &provider.extra_values,
+        identity_header_user_id: provider.identity_header_user_id.as_deref().unwrap_or(""),
+        identity_header_groups: provider.identity_header_groups.as_deref().unwrap_or(""),
+        enabled: provider.enabled,
+        skip_tls_verification: provider.skip_tls_verification,
+        metadata_disabled: provider.metadata_disabled,
+        allow_private_addresses: provider.allow_private_addresses,
+        ca_pem: provider.ca_pem.as_deref(),
+        created_at: provider.created_at,
+        updated_at: provider.updated_at,
+    }
+}
+
+pub(super) fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) -> ModelView<'a> {
+    let known = entry.and_then(|entry| entry.models.iter().find(|known| known.id == model.id));
+    let zero = || serde_json::Number::from(0);
+    ModelView {
+        id: &model.id,
+        input_per_1k: model
+            .input_per_1k
+            .clone()
+            .or_else(|| known.map(|known| known.input_per_1k.clone()))
+            .unwrap_or_else(zero),
+        output_per_1k: model
+            .output_per_1k
+            .clone()
+            .or_else(|| known.map(|known| known.output_per_1k.clone()))
+            .unwrap_or_else(zero),
+        cached_input_per_1k: model.cached_input_per_1k.as_ref(),
+        cache_read_per_1k: model.cache_read_per_1k.as_ref(),
+        cache_creation_per_1k: model.cache_creation_per_1k.as_ref(),
+    }
+}
