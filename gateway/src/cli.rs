@@ -123,6 +123,8 @@ enum Failure {
     Unreachable(String),
     /// The node refused, or something here failed.
     Failed(String),
+    /// Whoever read the output (`| head`) has enough.
+    ReaderGone,
 }
 
 impl Failure {
@@ -131,19 +133,25 @@ impl Failure {
             Self::Usage(_) => EXIT_USAGE,
             Self::Unreachable(_) => EXIT_UNREACHABLE,
             Self::Failed(_) => EXIT_FAILED,
+            Self::ReaderGone => 0,
         }
     }
 
     fn message(&self) -> &str {
         match self {
             Self::Usage(message) | Self::Unreachable(message) | Self::Failed(message) => message,
+            Self::ReaderGone => "",
         }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::Failed(error.to_string())
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::ReaderGone
+        } else {
+            Self::Failed(error.to_string())
+        }
     }
 }
 
@@ -165,7 +173,9 @@ pub fn run() -> ExitCode {
     match execute(cli) {
         Ok(code) => code,
         Err(failure) => {
-            output::complain(failure.message());
+            if !failure.message().is_empty() {
+                output::complain(failure.message());
+            }
             ExitCode::from(failure.exit_code())
         }
     }
@@ -184,7 +194,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions(arguments) => {
-            completions::run(&arguments);
+            completions::run(&arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Operator(command) => {

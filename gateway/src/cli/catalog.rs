@@ -40,7 +40,7 @@ pub(super) async fn entry(client: &Client, id: &str) -> Result<Value, Failure> {
             Failure::Failed(_) => Failure::Failed(format!(
                 "the catalog has no entry {id} (see `keyway catalog list`)"
             )),
-            Failure::Usage(_) | Failure::Unreachable(_) => failure,
+            Failure::Usage(_) | Failure::Unreachable(_) | Failure::ReaderGone => failure,
         })
 }
 

@@ -1,9 +1,11 @@
 //! `keyway completions`: scripts made from the definition of the command line itself.
 
+use std::io::{self, Write};
+
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, Failure};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -11,11 +13,8 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments) {
-    clap_complete::generate(
-        arguments.shell,
-        &mut Cli::command(),
-        "keyway",
-        &mut std::io::stdout(),
-    );
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "keyway", &mut script);
+    Ok(io::stdout().write_all(&script)?)
 }

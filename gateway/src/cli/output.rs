@@ -150,12 +150,9 @@ impl Output {
         Ok(())
     }
 
-    /// Hands everything to the operating system; a reader that went away is no failure.
+    /// Hands everything to the operating system.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
-        match self.writer.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            flushed => Ok(flushed?),
-        }
+        Ok(self.writer.flush()?)
     }
 }
 

@@ -7,7 +7,11 @@ mod policies;
 mod providers;
 mod settings;
 
-use std::sync::Arc;
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -18,6 +22,7 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
 
 use super::{
     auth::Connection,
@@ -33,6 +38,8 @@ struct Api {
     router: Router,
     store: Arc<MemoryStore>,
     connection: Option<Connection>,
+    log: File,
+    _logging: DefaultGuard,
     _directory: tempfile::TempDir,
 }
 
@@ -65,13 +72,25 @@ impl Api {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (state, store) = testing::state(directory.path()).await;
+        let log = tempfile::tempfile().unwrap();
         let uid = nix::unistd::geteuid().as_raw();
         Self {
             router: router(state),
             store,
             connection: Some(Connection::Unix { uid }),
+            _logging: logging(&log),
+            log,
             _directory: directory,
         }
+    }
+
+    /// Everything that was logged on this thread.
+    fn logged(&self) -> String {
+        let mut text = String::new();
+        let mut log = self.log.try_clone().unwrap();
+        log.seek(SeekFrom::Start(0)).unwrap();
+        log.read_to_string(&mut text).unwrap();
+        text
     }
 
     async fn send(&self, mut request: Request<Body>) -> Answer {
@@ -131,6 +150,16 @@ impl Api {
         let answer = self.post("/policies", policy(provider_id)).await.ok();
         answer["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// Logs everything into `file` for as long as the guard lives.
+fn logging(file: &File) -> DefaultGuard {
+    let file = file.try_clone().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || file.try_clone().unwrap())
+        .finish();
+    tracing::subscriber::set_default(subscriber)
 }
 
 fn openai() -> Value {

@@ -54,6 +54,9 @@ async fn a_provider_lives_and_its_key_is_never_shown() {
 
     assert_eq!(api.delete(&path).await.ok(), json!({}));
     api.get(&path).await.refused(404, "");
+    let logged = api.logged();
+    assert!(logged.contains("management change"), "{logged}");
+    assert!(!logged.contains(MARKER), "{logged}");
     let left = api.store.keys();
     assert!(
         left.iter().all(|key| !key.starts_with("credentials/")),
@@ -163,6 +166,8 @@ async fn what_is_wrong_with_a_provider_is_named() {
     api.post("/providers", wrong_type).await.refused(400, "");
     let left = api.store.keys();
     assert!(left.iter().all(|key| key.starts_with("seal/")), "{left:?}");
+
+    assert!(!api.logged().contains(MARKER));
 
     let keyless = json!({
         "provider_id": "custom", "name": "local", "upstream_url": "http://127.0.0.1:11434",
