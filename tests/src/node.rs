@@ -35,7 +35,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Models that [`Node::connect`] lists, with prices in dollars per thousand tokens.
 const PRICED: [(&str, &str, &str); 2] = [
     ("gpt-4o-mini", "0.00015", "0.0006"),
-    ("claude-sonnet-4-5", "0.003", "0.015"),
+    ("claude-sonnet-4-6", "0.003", "0.015"),
 ];
 
 /// A running node. Dropping it kills the process; [`Self::stop`] ends it as an operator would.

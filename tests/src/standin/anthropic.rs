@@ -17,10 +17,10 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
     match parts.as_slice() {
         ["v1", "models"] if !post => {
             let body = json!({
-                "data": [model("claude-sonnet-4-5")],
-                "first_id": "claude-sonnet-4-5",
+                "data": [model("claude-sonnet-4-6")],
+                "first_id": "claude-sonnet-4-6",
                 "has_more": false,
-                "last_id": "claude-sonnet-4-5",
+                "last_id": "claude-sonnet-4-6",
             });
             reply::json(out, 200, &body).await
         }

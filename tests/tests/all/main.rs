@@ -54,7 +54,7 @@ fn chat(prompt: &str, stream: bool) -> Value {
 
 fn message(prompt: &str, stream: bool) -> Value {
     json!({
-        "model": "claude-sonnet-4-5",
+        "model": "claude-sonnet-4-6",
         "max_tokens": 100,
         "stream": stream,
         "messages": [{"role": "user", "content": prompt}],
