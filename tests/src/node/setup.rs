@@ -6,10 +6,13 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
 
 /// Name that the endpoint claims, so that tests need not ask for it.
@@ -30,18 +33,32 @@ pub(super) struct Ports {
     pub(super) telemetry: u16,
 }
 
-/// Three free ports. Another process could take one before the node does; the start then fails.
+/// Below the range from which the kernel picks ports by itself.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// Three ports that nobody uses, and that no other test of this process is given. Asking the kernel for
+/// any port would not do: it hands the same one out again before the node has bound it.
 pub(super) fn free_ports() -> Result<Ports> {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0"));
-    let mut ports = Vec::new();
-    for listener in listeners {
-        ports.push(listener?.local_addr()?.port());
-    }
     Ok(Ports {
-        endpoint: ports[0],
-        plain: ports[1],
-        telemetry: ports[2],
+        endpoint: next_port()?,
+        plain: next_port()?,
+        telemetry: next_port()?,
     })
+}
+
+fn next_port() -> Result<u16> {
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let span = PORTS.end - PORTS.start;
+    // Test processes that run at once begin far apart.
+    let seed = (std::process::id() % u32::from(span)) as u16;
+    let next = NEXT.get_or_init(|| AtomicU16::new(seed));
+    for _ in 0..span {
+        let port = PORTS.start + next.fetch_add(1, Ordering::Relaxed) % span;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port in {PORTS:?}")
 }
 
 /// The configuration of a node whose overlay is the loopback device.

@@ -80,14 +80,11 @@ async fn hop_by_hop_headers_stay_on_their_hop() {
 async fn an_address_that_is_no_peer_is_closed_before_tls() {
     let (standin, node) = openai(Transport::Plain).await;
     let stranger = node.agent("127.0.0.9".parse().unwrap()).await.unwrap();
-    let mut tcp = stranger.tcp().await.unwrap();
-    let mut byte = [0];
-    // Nothing was sent: a node that waited for a ClientHello would keep the connection open.
-    let read = tokio::time::timeout(gateway_tests::agent::PATIENCE, tcp.read(&mut byte)).await;
-    assert!(
-        matches!(read.unwrap(), Ok(0) | Err(_)),
-        "the node spoke to a stranger"
-    );
+    // Nothing is sent: a node that waited for a ClientHello would keep the connection open.
+    if let Ok(mut tcp) = stranger.tcp().await {
+        let read = tokio::time::timeout(gateway_tests::agent::PATIENCE, tcp.read_u8()).await;
+        assert!(read.unwrap().is_err(), "the node spoke to a stranger");
+    }
     assert!(stranger.tls(Version::Http1).await.is_err());
     assert_eq!(standin.stats().requests, 0);
     assert_eq!(node.records(0).await.unwrap().len(), 0);
@@ -108,7 +105,7 @@ async fn a_new_peer_is_let_in_and_a_removed_one_is_not() {
         text(&node.only_record().await.unwrap(), "source_ip"),
         "127.0.0.7"
     );
-    node.cli(&["peers", "remove", "carol"], "").await.unwrap();
+    node.change(&["peers", "remove", "carol"]).await.unwrap();
     assert!(
         carol
             .post(Version::Http2, CHAT, &chat("hi", false))
