@@ -1,18 +1,22 @@
 //! What the management API shows about the node.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+use tracing::warn;
 
 use crate::{
     config::{Driver, WorkersConfig},
     control_plane::{
-        api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus},
+        api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
         listeners::ListenerStatus,
         snapshot::{ProviderState, ProviderStatus, SnapshotReport},
         telemetry::Readiness,
     },
 };
+
+/// How long a change waits for the workers to follow before it is answered.
+const SERVED_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct RunningNode {
     pub(super) workers: WorkersConfig,
@@ -49,6 +53,19 @@ impl NodeView for RunningNode {
 
     fn ca_pem(&self) -> Option<String> {
         self.ca_pem.clone()
+    }
+
+    fn serves(&self, revision: u64) -> Task<'_, ()> {
+        let mut reports = self.reports.clone();
+        Box::pin(async move {
+            let served = reports.wait_for(|report| report.store_revision >= revision);
+            if timeout(SERVED_WAIT, served).await.is_err() {
+                warn!(
+                    revision,
+                    "the workers do not serve the newest configuration yet"
+                );
+            }
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The management API: authenticate, decode, call the store, encode. Names and JSON shapes under
 //! `/api/agent-network` are NetBird's (its OpenAPI document), what this node adds stands beside them.
 //!
-//! A change answers once it is durable. Workers learn of it through the store's change log, not from
-//! here. Secrets go in and never come out.
+//! A change answers once it is durable and the workers serve it, so that what an operator does next sees
+//! it. Workers learn of it through the store's change log, not from here. Secrets go in and never come out.
 
 mod auth;
 mod body;
@@ -32,15 +32,16 @@ pub(crate) mod testing;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    response::IntoResponse,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 
 pub use serve::{AdminListener, serve_tcp, serve_unix};
 pub use state::AppState;
 
+use super::resource;
 use error::ApiError;
 
 /// Largest request body.
@@ -101,9 +102,30 @@ pub fn router(state: AppState) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(
             state.clone(),
+            served_before_answered,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
             auth::authorize,
         ))
         .with_state(state)
+}
+
+/// Holds the answer to a change back until the workers serve it.
+async fn served_before_answered(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let changes = !request.method().is_safe();
+    let response = next.run(request).await;
+    if changes && response.status().is_success() {
+        // Reading one document tells the revision of the whole store.
+        if let Ok(range) = state.store.range(resource::key::SETTINGS).await {
+            state.node.serves(range.revision).await;
+        }
+    }
+    response
 }
 
 async fn no_such_route() -> impl IntoResponse {

@@ -150,6 +150,7 @@ impl Listeners {
     }
 
     fn open(&mut self, listener: Listener) -> Result<(), OpenFailure> {
+        socket::probe(listener.address, &self.overlay.interface)?;
         // All or none: a worker without its socket would serve nobody and never be noticed.
         let sockets = self
             .workers

@@ -123,7 +123,7 @@ async fn serve<'s>(
     // An answer has begun: the request will not be sent again.
     drop(body);
     guard.hold(0);
-    relay::relay(worker, &permit, answer, down, alarm, recorder).await
+    relay::relay(worker, head, &permit, answer, down, alarm, recorder).await
 }
 
 /// The name by which the node was addressed; one reading of it serves every decision.

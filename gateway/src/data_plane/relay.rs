@@ -2,12 +2,14 @@
 
 use std::{future::poll_fn, io, rc::Rc, task::Poll, time::Instant};
 
+use http::Method;
+
 use super::{
     alarm::{Alarm, Elapsed},
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     inject,
-    message::{Framing, ResponseHead},
+    message::{Framing, RequestHead, ResponseHead},
     policy::Permit,
     record::Recorder,
     upstream::Upstream,
@@ -34,6 +36,7 @@ pub struct Answer {
 /// Passes an answer on to its end and notes what it used.
 pub async fn relay(
     worker: &Rc<Worker>,
+    request: &RequestHead,
     permit: &Permit<'_>,
     answer: Answer,
     down: &mut Downstream<'_>,
@@ -66,10 +69,13 @@ pub async fn relay(
         other => other,
     };
     let id = recorder.request_id();
+    let head_request = request.method == Method::HEAD;
     let mut fields = head
         .fields
         .iter()
         .filter(|(name, _)| inject::response_header_passes(name))
+        // The writer frames the body; only the answer to HEAD tells of a length without one.
+        .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
         .chain([(&b"x-keyway-request-id"[..], id.as_bytes())]);
     let gone = |_: io::Error| Failure::from(Reason::ClientGone);
     down.start(ReplyHead {

@@ -30,11 +30,17 @@ thread_local! {
 pub struct Transport {
     socket: Socket,
     tls: Option<Box<rustls::Connection>>,
+    /// The other side said that no more will come.
+    ended: bool,
 }
 
 impl Transport {
     pub fn plain(socket: Socket) -> Self {
-        Self { socket, tls: None }
+        Self {
+            socket,
+            tls: None,
+            ended: false,
+        }
     }
 
     /// Completes a handshake as either side. Early application data lands in `inbox`.
@@ -46,6 +52,7 @@ impl Transport {
         let mut this = Self {
             socket,
             tls: Some(tls),
+            ended: false,
         };
         poll_fn(|cx| this.poll_handshake(cx, inbox)).await?;
         Ok(this)
@@ -93,15 +100,13 @@ impl Transport {
         let Some(tls) = self.tls.as_deref_mut() else {
             return poll_recv_plain(&mut self.socket, cx, inbox);
         };
-        loop {
-            match ready!(poll_open(&mut self.socket, tls, cx, inbox))? {
-                Opened::End => return Poll::Ready(Ok(0)),
-                Opened::Some if inbox.len() > before => {
-                    return Poll::Ready(Ok(inbox.len() - before));
-                }
-                Opened::Some => {}
+        while !self.ended {
+            self.ended = ready!(poll_open(&mut self.socket, tls, cx, inbox))? == Opened::End;
+            if inbox.len() > before {
+                return Poll::Ready(Ok(inbox.len() - before));
             }
         }
+        Poll::Ready(Ok(0))
     }
 
     /// See [`Self::poll_read`].

@@ -254,7 +254,11 @@ async fn odd_but_legal_answers_pass() {
                     .post(Version::Http1, CHAT, &chat(prompt, stream))
                     .await
                     .unwrap();
-                assert_eq!(reply.status, StatusCode::OK, "{prompt} {transport:?} {reply:?}");
+                assert_eq!(
+                    reply.status,
+                    StatusCode::OK,
+                    "{prompt} {transport:?} {reply:?}"
+                );
                 assert!(!reply.body.is_empty());
                 let row = node.only_record().await.unwrap();
                 assert_eq!(text(&row, "outcome"), "answered", "{prompt} {transport:?}");

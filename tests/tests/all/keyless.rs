@@ -105,7 +105,7 @@ async fn a_new_peer_is_let_in_and_a_removed_one_is_not() {
         text(&node.only_record().await.unwrap(), "source_ip"),
         "127.0.0.7"
     );
-    node.change(&["peers", "remove", "carol"]).await.unwrap();
+    node.cli(&["peers", "remove", "carol"], "").await.unwrap();
     assert!(
         carol
             .post(Version::Http2, CHAT, &chat("hi", false))

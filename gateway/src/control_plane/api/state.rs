@@ -41,6 +41,9 @@ pub trait NodeView: Send + Sync {
 
     /// The internal CA's certificate (PEM); `None` when the endpoint's certificate comes from files.
     fn ca_pem(&self) -> Option<String>;
+
+    /// Resolves once the workers serve what the store had at `revision`, or when that takes too long.
+    fn serves(&self, revision: u64) -> Task<'_, ()>;
 }
 
 /// `GET /api/agent-network/status`.

@@ -204,6 +204,10 @@ impl Store for MemoryStore {
 struct FixedNode;
 
 impl NodeView for FixedNode {
+    fn serves(&self, _revision: u64) -> Task<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn status(&self) -> NodeStatus {
         NodeStatus {
             ready: true,

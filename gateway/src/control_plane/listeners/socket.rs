@@ -43,7 +43,27 @@ impl OpenFailure {
 }
 
 /// Opens a listening, non-blocking socket that only hears packets which came in by `interface`.
+///
+/// # Errors
+/// See [`OpenFailure`].
 pub(super) fn open(address: SocketAddr, interface: &str) -> Result<TcpListener, OpenFailure> {
+    let socket = bind(address, interface, true)?;
+    socket
+        .listen(BACKLOG)
+        .map_err(|error| OpenFailure::Other { address, error })?;
+    Ok(socket.into())
+}
+
+/// Whether `address` is free. Sockets that share their port would also join those of another node, and
+/// take some of its connections, without a word.
+///
+/// # Errors
+/// See [`OpenFailure`].
+pub(super) fn probe(address: SocketAddr, interface: &str) -> Result<(), OpenFailure> {
+    bind(address, interface, false).map(drop)
+}
+
+fn bind(address: SocketAddr, interface: &str, shared: bool) -> Result<Socket, OpenFailure> {
     let other = |error| OpenFailure::Other { address, error };
     let socket = Socket::new(
         Domain::for_address(address),
@@ -52,7 +72,7 @@ pub(super) fn open(address: SocketAddr, interface: &str) -> Result<TcpListener, 
     )
     .map_err(other)?;
     socket.set_reuse_address(true).map_err(other)?;
-    socket.set_reuse_port(true).map_err(other)?;
+    socket.set_reuse_port(shared).map_err(other)?;
     if address.is_ipv6() {
         socket.set_only_v6(true).map_err(other)?;
     }
@@ -70,6 +90,5 @@ pub(super) fn open(address: SocketAddr, interface: &str) -> Result<TcpListener, 
         _ => other(error),
     };
     socket.bind(&address.into()).map_err(refused)?;
-    socket.listen(BACKLOG).map_err(refused)?;
-    Ok(socket.into())
+    Ok(socket)
 }
