@@ -71,7 +71,7 @@ fn deny() -> Result<()> {
     must(
         words([program])
             .current_dir(root())
-            .args(["--offline", "--locked", "check"])
+            .args(["--locked", "check"])
             .args(["bans", "licenses", "sources"]),
     )
 }
