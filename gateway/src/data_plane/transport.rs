@@ -66,7 +66,11 @@ impl Transport {
                 return Poll::Ready(Ok(()));
             }
             if ready!(poll_open(&mut self.socket, tls, cx, inbox))? == Opened::End {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                // A whole request and the end may come with the handshake's last bytes.
+                if tls.is_handshaking() || inbox.is_empty() {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                self.ended = true;
             }
         }
     }

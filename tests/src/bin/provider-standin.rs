@@ -195,7 +195,13 @@ async fn ask(agent: &Agent, model: &str, prompt: &str) -> Result<()> {
 async fn probe(agent: &Agent) -> &'static str {
     let mut stream = match tokio::time::timeout(PROBE_TIME, agent.tcp()).await {
         Err(_) => return "no answer",
-        Ok(Err(_)) => return "connection refused",
+        Ok(Err(error)) => {
+            let kind = error.downcast_ref().map(std::io::Error::kind);
+            return match kind {
+                Some(std::io::ErrorKind::ConnectionRefused) => "connection refused",
+                Some(_) | None => "connected, and closed before a word was said",
+            };
+        }
         Ok(Ok(stream)) => stream,
     };
     match tokio::time::timeout(PROBE_TIME, stream.read_u8()).await {
