@@ -27,5 +27,4 @@ pub mod upstream;
 pub mod worker;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

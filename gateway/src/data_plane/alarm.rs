@@ -13,6 +13,19 @@ use std::{
 /// How often time limits, commands and batches are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
 
+thread_local! {
+    static COARSE_NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The time of the worker's last tick: good enough for limits and ages, and read without a clock.
+pub fn coarse_now() -> Instant {
+    COARSE_NOW.get().unwrap_or_else(|| {
+        let now = Instant::now();
+        COARSE_NOW.set(Some(now));
+        now
+    })
+}
+
 /// All alarms of a worker.
 #[derive(Default)]
 pub struct Alarms {
@@ -47,6 +60,7 @@ impl Alarms {
 
     /// Wakes what is overdue and forgets alarms that were dropped.
     pub fn tick(&self, now: Instant) {
+        COARSE_NOW.set(Some(now));
         let mut overdue = Vec::new();
         self.slots.borrow_mut().entries.retain(|slot| {
             if slot.deadline.get().is_some_and(|deadline| deadline <= now) {
@@ -137,8 +151,8 @@ impl Alarm {
                 return Poll::Ready(Err(Elapsed));
             }
             if !armed.set {
-                // The clock is read only for waits that do not end at once.
-                let deadline = Instant::now() + limit;
+                // The tick may be as old as it is long; a limit is never cut short.
+                let deadline = coarse_now() + TICK + limit;
                 self.slot
                     .deadline
                     .set(Some(self.total.map_or(deadline, |t| t.min(deadline))));
@@ -194,7 +208,7 @@ mod tests {
             let mut wait =
                 std::pin::pin!(alarm.within(Duration::ZERO, std::future::pending::<()>()));
             assert!(wait.as_mut().poll(&mut cx).is_pending());
-            alarms.tick(Instant::now());
+            alarms.tick(Instant::now() + TICK);
             assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
             assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
         }

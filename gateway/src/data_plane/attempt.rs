@@ -28,12 +28,15 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    dialect::json::{Splice, pieces, spliced_len},
+    dialect::{
+        Dialect,
+        json::{pieces, spliced_len},
+    },
     handoff::{reason::Reason, record::Attempt, snapshot::Target},
 };
 
 /// Room for a request head; most fit.
-const HEAD_BYTES: usize = 2048;
+const HEAD_BYTES: usize = 1024;
 /// Room for a joined path; most fit.
 const PATH_BYTES: usize = 256;
 /// Tries for one request, all targets together.
@@ -48,86 +51,87 @@ enum Retry {
     NextTarget,
 }
 
-/// Sends the request until a provider answers or no safe try is left.
-pub async fn answer(
-    worker: &Rc<Worker>,
-    head: &RequestHead,
-    permit: &Permit<'_>,
-    body: &RequestBody,
-    edits: &Edits,
-    down: &mut Downstream<'_>,
-    alarm: &Alarm,
-    recorder: &mut Recorder<'_>,
-) -> Result<Answer, Failure> {
-    let mut path = Vec::with_capacity(PATH_BYTES);
-    let dialect = recorder.dialect.expect("permitted requests have a dialect");
-    let (plain, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
-    route::path_join(permit.provider(), dialect, plain, &mut path);
-    if !query.is_empty() {
-        route::query_join(query, &mut path);
-    }
-    let mut targets = permit.provider().targets.iter();
-    let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
-    let mut fresh = false;
-    for tries_left in (0..ATTEMPTS_LIMIT).rev() {
-        let mut attempt = Attempt {
-            target_id: target.id.0,
-            connect_us: 0,
-            status: 0,
-        };
-        let splices = &edits.splices;
-        let path = &path;
-        let tried = Try {
-            worker,
-            head,
-            permit,
-            body,
-            splices,
-            path,
-            target,
-            fresh,
-        };
-        let result = tried.run(down, alarm, recorder, &mut attempt).await;
-        recorder.attempts.push(attempt);
-        let (failure, retry) = match result {
-            Ok((upstream, head, sent)) => {
-                let hide_usage_chunk = edits.hide_usage_chunk;
-                return Ok(Answer {
-                    upstream,
-                    head,
-                    sent,
-                    hide_usage_chunk,
-                });
+/// A permitted request, ready to be sent.
+pub struct Outgoing<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub head: &'a RequestHead,
+    pub permit: &'a Permit<'a>,
+    pub body: &'a RequestBody,
+    pub edits: &'a Edits,
+    pub dialect: Dialect,
+}
+
+impl Outgoing<'_> {
+    /// Sends the request until a provider answers or no safe try is left.
+    pub async fn answer(
+        &self,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<Answer, Failure> {
+        let provider = self.permit.provider();
+        let path = &self.path();
+        let mut targets = provider.targets.iter();
+        let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
+        let mut fresh = false;
+        for tries_left in (0..ATTEMPTS_LIMIT).rev() {
+            let mut attempt = Attempt {
+                target_id: target.id.0,
+                connect_us: 0,
+                status: 0,
+            };
+            let tried = Try {
+                out: self,
+                path,
+                target,
+                fresh,
+            };
+            let result = tried.run(down, alarm, recorder, &mut attempt).await;
+            recorder.attempts.push(attempt);
+            let (failure, retry) = match result {
+                Ok((upstream, head, sent)) => {
+                    let hide_usage_chunk = self.edits.hide_usage_chunk;
+                    return Ok(Answer {
+                        upstream,
+                        head,
+                        sent,
+                        hide_usage_chunk,
+                    });
+                }
+                Err(failed) => failed,
+            };
+            let next = match retry {
+                Retry::SameTarget if !fresh => Some((target, true)),
+                Retry::NextTarget => targets.next().map(|next| (next, false)),
+                Retry::SameTarget | Retry::No => None,
+            };
+            match next {
+                Some(next) if tries_left > 0 => {
+                    (target, fresh) = next;
+                    self.worker.counters.provider(provider.slot).retries.add(1);
+                }
+                Some(_) | None => return Err(failure),
             }
-            Err(failed) => failed,
-        };
-        let next = match retry {
-            Retry::SameTarget if !fresh => Some((target, true)),
-            Retry::NextTarget => targets.next().map(|next| (next, false)),
-            Retry::SameTarget | Retry::No => None,
-        };
-        match next {
-            Some(next) if tries_left > 0 => {
-                (target, fresh) = next;
-                worker
-                    .counters
-                    .provider(permit.provider().slot)
-                    .retries
-                    .add(1);
-            }
-            Some(_) | None => return Err(failure),
         }
+        unreachable!("the last try returns")
     }
-    unreachable!("the last try returns")
+
+    /// The request's path and query, joined with the provider's base path.
+    fn path(&self) -> Vec<u8> {
+        let mut path = Vec::with_capacity(PATH_BYTES);
+        let target = &self.head.target;
+        let (plain, query) = target.split_once('?').unwrap_or((target, ""));
+        route::path_join(self.permit.provider(), self.dialect, plain, &mut path);
+        if !query.is_empty() {
+            route::query_join(query, &mut path);
+        }
+        path
+    }
 }
 
 /// One try on one target.
 struct Try<'a> {
-    worker: &'a Rc<Worker>,
-    head: &'a RequestHead,
-    permit: &'a Permit<'a>,
-    body: &'a RequestBody,
-    splices: &'a [Splice],
+    out: &'a Outgoing<'a>,
     /// Joined with the provider's base path.
     path: &'a [u8],
     target: &'a Arc<Target>,
@@ -145,10 +149,11 @@ impl Try<'_> {
         recorder: &mut Recorder<'_>,
         attempt: &mut Attempt,
     ) -> Tried {
-        let timeouts = &self.permit.provider().timeouts;
-        let connecting = upstream::acquire(self.worker, self.target, timeouts, alarm, self.fresh);
+        let timeouts = &self.out.permit.provider().timeouts;
+        let connecting =
+            upstream::acquire(self.out.worker, self.target, timeouts, alarm, self.fresh);
         // An agent that leaves while the node connects needs no connection.
-        let gone = poll_fn(|cx| match self.body {
+        let gone = poll_fn(|cx| match self.out.body {
             // Its bytes are still to be read, by the sender.
             RequestBody::Streamed(_) => Poll::Pending,
             RequestBody::None | RequestBody::Held { .. } => down.poll_gone(cx),
@@ -159,22 +164,23 @@ impl Try<'_> {
         };
         attempt.connect_us = ready.connect_us;
         if !ready.reused() {
-            self.worker
+            self.out
+                .worker
                 .counters
-                .provider(self.permit.provider().slot)
+                .provider(self.out.permit.provider().slot)
                 .connects
                 .add(1);
         }
-        let retry = match self.body {
+        let retry = match self.out.body {
             // What may be the old connection's fault is tried again; a streamed body is gone for good.
             RequestBody::None | RequestBody::Held { .. } if ready.reused() => Retry::SameTarget,
             RequestBody::None | RequestBody::Held { .. } | RequestBody::Streamed(_) => Retry::No,
         };
         let mut upstream = match ready.connection {
             Acquired::H1(connection) => {
-                let limit = self.worker.config.workers.head_bytes_limit;
-                let head_request = self.head.method == http::Method::HEAD;
-                let mut exchange = Box::new(H1Exchange::new(connection, limit, head_request));
+                let limit = self.out.worker.config.workers.head_bytes_limit;
+                let head_request = self.out.head.method == http::Method::HEAD;
+                let mut exchange = H1Exchange::new(connection, limit, head_request);
                 match self.send_h1(&mut exchange, down, alarm, recorder).await {
                     Ok(()) => {}
                     // The provider may have answered and closed before it took everything.
@@ -223,14 +229,14 @@ impl Try<'_> {
     ) -> Result<(), Unsent<io::Error>> {
         // Wiped whole when it is dropped, however this ends.
         let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
-        inject::write_h1(&self.request(), self.head.fields.iter(), &mut head)
+        inject::write_h1(&self.request(), self.out.head.fields.iter(), &mut head)
             .map_err(|reason| Unsent::Failed(reason.into()))?;
-        match self.body {
+        match self.out.body {
             RequestBody::None => self.patient(alarm, exchange.send(&[&head])).await,
             RequestBody::Held { bytes, .. } => {
                 let mut parts = vec![&head[..]];
                 let segments = [bytes.data()];
-                parts.extend(pieces(&segments, self.splices));
+                parts.extend(pieces(&segments, &self.out.edits.splices));
                 self.patient(alarm, exchange.send(&parts)).await
             }
             RequestBody::Streamed(framing) => {
@@ -263,16 +269,16 @@ impl Try<'_> {
         alarm: &Alarm,
         recorder: &mut Recorder<'_>,
     ) -> Result<H2Exchange, Unsent<::h2::Error>> {
-        let request = inject::build_h2(&self.request(), self.head.fields.iter())
+        let request = inject::build_h2(&self.request(), self.out.head.fields.iter())
             .map_err(|reason| Unsent::Failed(reason.into()))?;
-        let bodiless = matches!(self.body, RequestBody::None);
+        let bodiless = matches!(self.out.body, RequestBody::None);
         let starting = H2Exchange::start(handle, stream, request, bodiless);
         let mut exchange = self.patient(alarm, starting).await?;
-        match self.body {
+        match self.out.body {
             RequestBody::None => {}
             RequestBody::Held { bytes, .. } => {
                 let segments = [bytes.data()];
-                let mut pieces = pieces(&segments, self.splices).peekable();
+                let mut pieces = pieces(&segments, &self.out.edits.splices).peekable();
                 while let Some(piece) = pieces.next() {
                     let last = pieces.peek().is_none();
                     let piece = Bytes::copy_from_slice(piece);
@@ -298,7 +304,7 @@ impl Try<'_> {
         alarm: &Alarm,
         recorder: &mut Recorder<'_>,
     ) -> Result<bool, Unsent<E>> {
-        let idle = self.worker.config.timeouts.request_body_idle;
+        let idle = self.out.worker.config.timeouts.request_body_idle;
         let more = match alarm.within(idle, poll_fn(|cx| down.poll_body(cx))).await {
             Ok(more) => more.map_err(Unsent::Failed)?,
             Err(Elapsed) => return Err(Unsent::Failed(Reason::RequestTimeout.into())),
@@ -314,7 +320,7 @@ impl Try<'_> {
         sending: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Unsent<E>> {
         match alarm
-            .within(self.permit.provider().timeouts.first_byte, sending)
+            .within(self.out.permit.provider().timeouts.first_byte, sending)
             .await
         {
             Ok(result) => result.map_err(Unsent::Broken),
@@ -323,25 +329,25 @@ impl Try<'_> {
     }
 
     fn request(&self) -> UpstreamRequest<'_> {
-        let body = match self.body {
+        let body = match self.out.body {
             RequestBody::None => BodyFraming::Empty,
             RequestBody::Held { bytes, .. } => {
-                BodyFraming::Length(spliced_len(bytes.len(), self.splices) as u64)
+                BodyFraming::Length(spliced_len(bytes.len(), &self.out.edits.splices) as u64)
             }
             RequestBody::Streamed(Framing::Length(length)) => BodyFraming::Length(*length),
             RequestBody::Streamed(_) => BodyFraming::Open,
         };
         UpstreamRequest {
-            method: &self.head.method,
+            method: &self.out.head.method,
             path: self.path,
-            permit: self.permit,
+            permit: self.out.permit,
             target: self.target,
             body,
         }
     }
 
     fn elapsed(&self, alarm: &Alarm) -> Failure {
-        if self.worker.is_cut() {
+        if self.out.worker.is_cut() {
             Reason::Draining.into()
         } else if alarm.total_elapsed() {
             Reason::TotalTimeout.into()

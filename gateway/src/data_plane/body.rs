@@ -24,6 +24,7 @@ use crate::{
 const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
 
 /// See the module.
+#[expect(clippy::large_enum_variant, reason = "there is one per exchange, and it does not move")]
 pub enum RequestBody {
     None,
     /// Held whole, so that it can be sent again as long as no answer came.
@@ -66,7 +67,9 @@ pub async fn receive(
     if classified.model != ModelSource::Body {
         return Ok(match head.framing {
             Framing::None => RequestBody::None,
-            framing => RequestBody::Streamed(framing),
+            framing @ (Framing::Length(_) | Framing::Chunked | Framing::UntilClose) => {
+                RequestBody::Streamed(framing)
+            }
         });
     }
     if head

@@ -5,7 +5,8 @@ use std::{rc::Rc, time::Instant};
 use super::{
     accept::Peer,
     alarm::{Alarm, Elapsed, TICK},
-    attempt, authority, body,
+    attempt::Outgoing,
+    authority, body,
     downstream::Downstream,
     edit,
     failure::Failure,
@@ -78,7 +79,7 @@ async fn serve<'s>(
     worker: &Rc<Worker>,
     snapshot: &'s Snapshot,
     peer: &Peer,
-    head: &RequestHead,
+    head: &'s RequestHead,
     down: &mut Downstream<'_>,
     alarm: &mut Alarm,
     recorder: &mut Recorder<'s>,
@@ -118,8 +119,15 @@ async fn serve<'s>(
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
     let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
-    let answer =
-        attempt::answer(worker, head, &permit, &body, &edits, down, alarm, recorder).await?;
+    let outgoing = Outgoing {
+        worker,
+        head,
+        permit: &permit,
+        body: &body,
+        edits: &edits,
+        dialect: classified.dialect,
+    };
+    let answer = outgoing.answer(down, alarm, recorder).await?;
     // An answer has begun: the request will not be sent again.
     drop(body);
     guard.hold(0);

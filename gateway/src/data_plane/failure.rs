@@ -28,66 +28,58 @@ impl Failure {
         self
     }
 
-    /// The provider's answer broke off or made no sense.
+    /// As [`Failure::from`], with what the operator should know.
     pub fn provider(reason: Reason, detail: impl ToString) -> Self {
-        let message = match reason {
-            Reason::ProviderUnresolved => "the provider has no usable address",
-            Reason::ConnectFailed => "the provider refused the connection",
-            Reason::ConnectTimeout => "connecting to the provider took too long",
-            Reason::TlsFailed => "the provider's certificate or TLS handshake failed",
-            Reason::FirstByteTimeout => "the provider did not answer in time",
-            Reason::IdleTimeout => "the provider stopped in the middle of its answer",
-            Reason::TotalTimeout => "the answer took longer than this provider is given",
-            Reason::UpstreamAuthFailed => {
-                "the provider refused the credential this endpoint keeps for it; tell its operator"
-            }
-            Reason::ProviderCut => "the provider closed the connection before its answer's end",
-            _ => "the provider's answer was not understood",
-        };
-        Self::new(reason, message).with_detail(detail)
+        Self::from(reason).with_detail(detail)
     }
 }
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        let message = match reason {
-            Reason::MalformedRequest => "the request is not valid HTTP",
-            Reason::AuthorityRefused => {
-                "the Host of the request is not this endpoint's name; use the base URL that \
-                 `keyway settings show` prints"
-            }
-            Reason::HeadTooLarge => "the request's header fields are too large",
-            Reason::BodyTooLarge => "the request body is larger than this endpoint takes",
-            Reason::RequestTimeout => "the request did not arrive in time",
-            Reason::RequestTruncated => "the request body ended early",
-            Reason::ExpectationFailed => "only `Expect: 100-continue` is understood",
-            Reason::UnsupportedEncoding => "send the request body without content-encoding",
-            Reason::MalformedJson => "the request body is not one JSON object",
-            Reason::DuplicateKey => "a key of the request body is given twice",
-            Reason::ModelMissing => "the request body names no `model`",
-            Reason::UnknownPath => "no provider API has this path",
-            Reason::MethodNotAllowed => "this path does not take this method",
-            Reason::ClientGone => "the client closed the connection",
-            Reason::ModelNotRoutable => "no connected provider serves this model",
-            Reason::NoAuthorisedProvider => {
-                "no policy lets you use a provider of this model; ask the operator of this endpoint"
-            }
-            Reason::PeerRevoked => "this peer may not use the endpoint any more",
-            Reason::DialectUnsupported => "this provider's own API is not supported yet",
-            Reason::Overloaded => "the endpoint is at its limit; try again",
-            Reason::Draining => "the endpoint is restarting; try again",
-            Reason::UsageLogBehind => "the usage log cannot keep up; try again",
-            Reason::ProviderUnresolved
-            | Reason::ConnectFailed
-            | Reason::ConnectTimeout
-            | Reason::TlsFailed
-            | Reason::FirstByteTimeout
-            | Reason::IdleTimeout
-            | Reason::TotalTimeout
-            | Reason::ProviderProtocol
-            | Reason::UpstreamAuthFailed
-            | Reason::ProviderCut => return Self::provider(reason, ""),
-        };
-        Self::new(reason, message)
+        Self::new(reason, message(reason))
+    }
+}
+
+/// What an agent is told unless there is more to say.
+fn message(reason: Reason) -> &'static str {
+    match reason {
+        Reason::MalformedRequest => "the request is not valid HTTP",
+        Reason::AuthorityRefused => {
+            "the Host of the request is not this endpoint's name; use the base URL that `keyway \
+             settings show` prints"
+        }
+        Reason::HeadTooLarge => "the request's header fields are too large",
+        Reason::BodyTooLarge => "the request body is larger than this endpoint takes",
+        Reason::RequestTimeout => "the request did not arrive in time",
+        Reason::RequestTruncated => "the request body ended early",
+        Reason::ExpectationFailed => "only `Expect: 100-continue` is understood",
+        Reason::UnsupportedEncoding => "send the request body without content-encoding",
+        Reason::MalformedJson => "the request body is not one JSON object",
+        Reason::DuplicateKey => "a key of the request body is given twice",
+        Reason::ModelMissing => "the request body names no `model`",
+        Reason::UnknownPath => "no provider API has this path",
+        Reason::MethodNotAllowed => "this path does not take this method",
+        Reason::ClientGone => "the client closed the connection",
+        Reason::ModelNotRoutable => "no connected provider serves this model",
+        Reason::NoAuthorisedProvider => {
+            "no policy lets you use a provider of this model; ask the operator of this endpoint"
+        }
+        Reason::PeerRevoked => "this peer may not use the endpoint any more",
+        Reason::DialectUnsupported => "this provider's own API is not supported yet",
+        Reason::Overloaded => "the endpoint is at its limit; try again",
+        Reason::Draining => "the endpoint is restarting; try again",
+        Reason::UsageLogBehind => "the usage log cannot keep up; try again",
+        Reason::ProviderUnresolved => "the provider has no usable address",
+        Reason::ConnectFailed => "the provider refused the connection",
+        Reason::ConnectTimeout => "connecting to the provider took too long",
+        Reason::TlsFailed => "the provider's certificate or TLS handshake failed",
+        Reason::FirstByteTimeout => "the provider did not answer in time",
+        Reason::IdleTimeout => "the provider stopped in the middle of its answer",
+        Reason::TotalTimeout => "the answer took longer than this provider is given",
+        Reason::ProviderProtocol => "the provider's answer was not understood",
+        Reason::UpstreamAuthFailed => {
+            "the provider refused the credential this endpoint keeps for it; tell its operator"
+        }
+        Reason::ProviderCut => "the provider closed the connection before its answer's end",
     }
 }

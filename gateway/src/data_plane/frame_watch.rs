@@ -29,8 +29,8 @@ pub struct FrameWatch {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Flood;
 
-impl FrameWatch {
-    pub fn new() -> Self {
+impl Default for FrameWatch {
+    fn default() -> Self {
         Self {
             skip: PREFACE_BYTES,
             header: [0; HEADER_BYTES],
@@ -39,7 +39,9 @@ impl FrameWatch {
             window_began: Instant::now(),
         }
     }
+}
 
+impl FrameWatch {
     pub fn feed(&mut self, mut input: &[u8]) -> Result<(), Flood> {
         while !input.is_empty() {
             if self.skip > 0 {
@@ -100,7 +102,7 @@ mod tests {
     }
 
     fn watch_all(bytes: &[u8], piece: usize) -> Result<(), Flood> {
-        let mut watch = FrameWatch::new();
+        let mut watch = FrameWatch::default();
         bytes.chunks(piece).try_for_each(|piece| watch.feed(piece))
     }
 

@@ -1,6 +1,9 @@
 //! What the two HTTP versions have in common: heads with their fields, and how long a body is.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use zeroize::Zeroize;
 
 /// Header fields of a message, as they came over the wire.
 #[derive(Debug)]
@@ -20,7 +23,25 @@ pub struct FieldSpan {
     pub value: (u32, u32),
 }
 
+thread_local! {
+    /// Memory of finished HTTP/1 heads, for the next ones.
+    static SPARE: RefCell<Vec<(Vec<u8>, Vec<FieldSpan>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Heads whose memory is kept per worker.
+const SPARE_LIMIT: usize = 256;
+/// Memory of a larger head is freed.
+const SPARE_BYTES_LIMIT: usize = 4 * 1024;
+
 impl Fields {
+    /// Fields at `spans` of an HTTP/1 head.
+    pub fn from_h1(head: &[u8], spans: impl Iterator<Item = FieldSpan>) -> Self {
+        let (mut bytes, mut kept) = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        bytes.extend_from_slice(head);
+        kept.extend(spans);
+        Self::H1 { bytes, spans: kept }
+    }
+
     pub fn from_h2(map: HeaderMap) -> Self {
         let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(map.len());
         for (name, value) in map {
@@ -52,6 +73,28 @@ impl Fields {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let is = |n: &[u8]| n.eq_ignore_ascii_case(name.as_bytes());
         self.iter().find(|(n, _)| is(n)).map(|(_, value)| value)
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        let Self::H1 { bytes, spans } = self else {
+            return;
+        };
+        if bytes.capacity() > SPARE_BYTES_LIMIT {
+            return;
+        }
+        let (mut bytes, mut spans) = (std::mem::take(bytes), std::mem::take(spans));
+        // An agent's own credential may have stood in it.
+        bytes.zeroize();
+        spans.clear();
+        // At thread exit the store may be gone already; then the memory is simply freed.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_LIMIT {
+                spare.push((bytes, spans));
+            }
+        });
     }
 }
 

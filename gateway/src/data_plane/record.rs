@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// What is known of an exchange so far. Borrows from the snapshot that the exchange is served from, so
-/// that no count shared between workers is touched.
+/// What is known of an exchange so far. Borrows from the request's head, and from the snapshot that the
+/// exchange is served from, so that no count shared between workers is touched.
 pub struct Recorder<'s> {
     worker: Rc<Worker>,
     pub id: u128,
@@ -31,8 +31,8 @@ pub struct Recorder<'s> {
     started_at_us: i64,
     source_ip: IpAddr,
     method: Method,
-    host: String,
-    path: String,
+    host: &'s str,
+    path: &'s str,
     http_version: u8,
     pub principal: Option<&'s Principal>,
     pub dialect: Option<Dialect>,
@@ -55,12 +55,12 @@ pub struct Recorder<'s> {
     pub overhead_us: u32,
 }
 
-impl Recorder<'_> {
+impl<'s> Recorder<'s> {
     /// `head` is absent when the request could not be read.
     pub fn start(
         worker: &Rc<Worker>,
         source_ip: IpAddr,
-        head: Option<&RequestHead>,
+        head: Option<&'s RequestHead>,
         arrived: Instant,
     ) -> Self {
         let started_at_us = SystemTime::now()
@@ -75,10 +75,8 @@ impl Recorder<'_> {
             started_at_us,
             source_ip,
             method: head.map_or(Method::GET, |head| head.method.clone()),
-            host: String::new(),
-            path: head
-                .map_or("", |head| cut(head.path(), PATH_BYTES_LIMIT))
-                .to_owned(),
+            host: "",
+            path: head.map_or("", |head| cut(head.path(), PATH_BYTES_LIMIT)),
             http_version: head.map_or(11, |head| head.version.number()),
             principal: None,
             dialect: None,
@@ -104,8 +102,8 @@ impl Recorder<'_> {
     }
 
     /// The host by which the node was addressed, once it is known to be one of its names.
-    pub fn set_host(&mut self, host: &str) {
-        host.clone_into(&mut self.host);
+    pub fn set_host(&mut self, host: &'s str) {
+        self.host = host;
     }
 
     /// Keeps a session id as far as it fits.
@@ -176,8 +174,8 @@ impl Drop for Recorder<'_> {
                 .map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
             source_ip: self.source_ip,
             method: self.method.as_str(),
-            host: &self.host,
-            path: &self.path,
+            host: self.host,
+            path: self.path,
             http_version: self.http_version,
             status: self.status,
             outcome: self.outcome,

@@ -66,7 +66,9 @@ pub async fn relay(
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
-        other => other,
+        framing @ (Framing::None | Framing::Length(_) | Framing::Chunked | Framing::UntilClose) => {
+            framing
+        }
     };
     let id = recorder.request_id();
     let head_request = request.method == Method::HEAD;

@@ -123,8 +123,18 @@ impl Transport {
         if self.tls.is_some() {
             return self.seal_all(parts).await;
         }
-        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut left = &mut slices[..];
+        // Nearly always a head and a body: no memory is taken for those.
+        let mut few = [IoSlice::new(&[]); 4];
+        let mut many = Vec::new();
+        let mut left: &mut [IoSlice<'_>] = if parts.len() <= few.len() {
+            &mut few[..parts.len()]
+        } else {
+            many.resize(parts.len(), IoSlice::new(&[]));
+            &mut many
+        };
+        for (slice, part) in left.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+        }
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             let sent = poll_fn(|cx| self.socket.poll_send(cx, left)).await?;
@@ -326,7 +336,7 @@ impl H2Io {
             transport,
             inbox,
             sealed: 0,
-            watch: Some(FrameWatch::new()),
+            watch: Some(FrameWatch::default()),
         }
     }
 }

@@ -12,8 +12,6 @@ use std::{
     time::Instant,
 };
 
-use rustls::pki_types::ServerName;
-
 use self::{
     h1::H1Exchange,
     h2::H2Exchange,
@@ -35,7 +33,7 @@ use crate::handoff::{
 
 /// A request on its way and its response on the way back.
 pub enum Upstream {
-    H1(Box<H1Exchange>),
+    H1(H1Exchange),
     H2(Box<H2Exchange>),
 }
 
@@ -109,10 +107,7 @@ async fn connect(worker: &Rc<Worker>, target: &Arc<Target>) -> Result<Acquired, 
         ));
     };
     let failed = |e: &dyn std::fmt::Display| {
-        let name = match &tls.server_name {
-            ServerName::DnsName(name) => name.as_ref().to_owned(),
-            other => format!("{other:?}"),
-        };
+        let name = tls.server_name.to_str();
         Failure::provider(
             Reason::TlsFailed,
             format!("{name} ({}): {e}", target.address),

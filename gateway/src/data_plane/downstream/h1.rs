@@ -152,7 +152,7 @@ impl H1Downstream {
                 Framing::UntilClose
             }
             Framing::UntilClose => Framing::Chunked,
-            other => other,
+            framing @ (Framing::None | Framing::Length(_) | Framing::Chunked) => framing,
         };
         self.until_close = framing == Framing::UntilClose;
         let mut out = Appender(&mut self.out);

@@ -278,7 +278,6 @@ pub fn response_header_passes(name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use http::HeaderValue;
 

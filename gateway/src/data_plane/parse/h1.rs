@@ -111,17 +111,11 @@ fn spans(bytes: &[u8], length: usize, headers: &[httparse::Header<'_>]) -> Field
         let start = (part.as_ptr() as usize - base) as u32;
         (start, start + part.len() as u32)
     };
-    let spans = headers
-        .iter()
-        .map(|h| FieldSpan {
-            name: span(h.name.as_bytes()),
-            value: span(h.value),
-        })
-        .collect();
-    Fields::H1 {
-        bytes: bytes[..length].to_vec(),
-        spans,
-    }
+    let spans = headers.iter().map(|h| FieldSpan {
+        name: span(h.name.as_bytes()),
+        value: span(h.value),
+    });
+    Fields::from_h1(&bytes[..length], spans)
 }
 
 /// The fields that say how long a message is and what becomes of its connection.
@@ -222,7 +216,6 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

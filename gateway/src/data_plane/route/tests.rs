@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{collections::HashMap, time::Duration};
 
 use super::*;

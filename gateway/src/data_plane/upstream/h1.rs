@@ -35,7 +35,7 @@ pub struct H1Connection {
 
 /// One exchange on an HTTP/1.1 connection.
 pub struct H1Exchange {
-    connection: H1Connection,
+    connection: Box<H1Connection>,
     head_bytes_limit: usize,
     head_request: bool,
     body: BodyDecoder,
@@ -44,7 +44,7 @@ pub struct H1Exchange {
 }
 
 impl H1Exchange {
-    pub fn new(connection: H1Connection, head_bytes_limit: usize, head_request: bool) -> Self {
+    pub fn new(connection: Box<H1Connection>, head_bytes_limit: usize, head_request: bool) -> Self {
         let body = BodyDecoder::new(Framing::None);
         Self {
             connection,

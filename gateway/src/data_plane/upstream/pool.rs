@@ -15,6 +15,7 @@ use std::{
 use super::{h1::H1Connection, h2::H2Handle};
 use crate::{
     data_plane::{
+        alarm::coarse_now,
         buffer::Buffer,
         failure::Failure,
         io,
@@ -33,14 +34,14 @@ const IDLE_LIMIT: usize = 1024;
 /// Exchanges put on one HTTP/2 connection before another is opened.
 const STREAMS_PER_CONNECTION: usize = 100;
 /// An HTTP/1.1 connection that rested longer is looked at before it is used.
-const LIVENESS_CHECK_AFTER: Duration = Duration::from_millis(20);
+const LIVENESS_CHECK_AFTER: Duration = Duration::from_millis(100);
 /// Flow-control windows offered to providers: a fast answer does not wait for the agent's round trip.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// A connection for one exchange.
 pub enum Acquired {
-    H1(H1Connection),
+    H1(Box<H1Connection>),
     H2(H2Handle, StreamGuard),
 }
 
@@ -71,7 +72,11 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Connections {
-    idle: Vec<H1Connection>,
+    #[expect(
+        clippy::vec_box,
+        reason = "connections move between here and their exchanges"
+    )]
+    idle: Vec<Box<H1Connection>>,
     shared: Vec<Shared>,
     /// The last handshake agreed on HTTP/1.1: every exchange needs a connection of its own.
     speaks_h1: bool,
@@ -161,7 +166,7 @@ impl Pool {
             let age_max = worker.config.timeouts.upstream_age_max;
             connections
                 .shared
-                .retain_mut(|s| s.opened.elapsed() < age_max && s.is_open());
+                .retain_mut(|s| age(s.opened) < age_max && s.is_open());
             let room = |shared: &&Shared| shared.streams() < STREAMS_PER_CONNECTION;
             if let Some(shared) = connections.shared.iter().find(room) {
                 return Some(shared.acquire());
@@ -169,7 +174,7 @@ impl Pool {
         }
         // The one that rested least is the likeliest to be alive.
         while let Some(mut connection) = connections.idle.pop() {
-            if connection.idle_since.elapsed() < LIVENESS_CHECK_AFTER || is_alive(&mut connection) {
+            if age(connection.idle_since) < LIVENESS_CHECK_AFTER || is_alive(&mut connection) {
                 return Some(Acquired::H1(connection));
             }
         }
@@ -187,17 +192,17 @@ impl Pool {
         if let Some(connections) = self.targets.borrow_mut().get_mut(&target.id) {
             connections.speaks_h1 = true;
         }
-        let now = Instant::now();
+        let now = coarse_now();
         let _open = OpenGuard::new(worker);
         let target = target.id;
-        Acquired::H1(H1Connection {
+        Acquired::H1(Box::new(H1Connection {
             target,
             transport,
             inbox,
             opened: now,
             idle_since: now,
             _open,
-        })
+        }))
     }
 
     /// A fresh HTTP/2 connection: starts its driver and shares it.
@@ -224,7 +229,7 @@ impl Pool {
         });
         let shared = Shared {
             handle,
-            opened: Instant::now(),
+            opened: coarse_now(),
             streams: Rc::new(()),
         };
         let acquired = shared.acquire();
@@ -236,9 +241,9 @@ impl Pool {
     }
 
     /// An HTTP/1.1 connection whose exchange is over.
-    pub fn give(&self, worker: &Worker, mut connection: H1Connection) {
-        let young = connection.opened.elapsed() < worker.config.timeouts.upstream_age_max;
-        connection.idle_since = Instant::now();
+    pub fn give(&self, worker: &Worker, mut connection: Box<H1Connection>) {
+        let young = age(connection.opened) < worker.config.timeouts.upstream_age_max;
+        connection.idle_since = coarse_now();
         let mut targets = self.targets.borrow_mut();
         let idle = &mut targets.entry(connection.target).or_default().idle;
         if young && idle.len() < IDLE_LIMIT && !worker.is_draining() {
@@ -255,7 +260,7 @@ impl Pool {
             }
             connections
                 .idle
-                .retain(|connection| connection.idle_since.elapsed() < idle_max);
+                .retain(|connection| age(connection.idle_since) < idle_max);
             // A burst may have opened several at once; without streams the first is enough.
             let mut kept = 0;
             connections.shared.retain_mut(|shared| {
@@ -271,6 +276,10 @@ impl Pool {
     pub fn clear(&self) {
         self.targets.borrow_mut().clear();
     }
+}
+
+fn age(since: Instant) -> Duration {
+    coarse_now().saturating_duration_since(since)
 }
 
 /// Whether the provider has neither closed nor spoken out of turn.
