@@ -103,10 +103,13 @@ pub async fn serve_h2(
     let streams = Rc::new(Cell::new(0usize));
     let mut ending = false;
     loop {
-        match alarm
-            .within_idle(timeouts.keep_alive, connection.accept())
-            .await
-        {
+        // An agent that was told to go gets as long for its farewell as for a request's head.
+        let limit = if ending {
+            timeouts.request_head
+        } else {
+            timeouts.keep_alive
+        };
+        match alarm.within_idle(limit, connection.accept()).await {
             Ok(Some(Ok((request, respond)))) => {
                 let (head, body) = h2_head(request);
                 let head_request = head.method == http::Method::HEAD;
@@ -121,7 +124,7 @@ pub async fn serve_h2(
                 return;
             }
             Ok(None) => return,
-            Err(Elapsed) if worker.is_cut() => return,
+            Err(Elapsed) if worker.is_cut() || (ending && streams.get() == 0) => return,
             Err(Elapsed) => {
                 if !ending && (worker.is_draining() || streams.get() == 0) {
                     ending = true;
