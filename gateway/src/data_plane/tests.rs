@@ -58,7 +58,8 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         records: senders.pop().unwrap(),
         commands: received,
     })
-    .unwrap();
+    .unwrap()
+    .thread;
     commands
         .send(WorkerCommand::OpenListener {
             id: 1,
