@@ -65,22 +65,17 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Left("HOST"),
         Column::Right("MODELS"),
     ];
-    output.show(&entries, &columns, || {
-        items(&entries)
-            .iter()
-            .map(|entry| {
-                vec![
-                    text(entry, "id").to_owned(),
-                    text(entry, "name").to_owned(),
-                    text(entry, "kind").to_owned(),
-                    match text(entry, "default_host") {
-                        "" => "(yours)".to_owned(),
-                        host => host.to_owned(),
-                    },
-                    items(&entry["models"]).len().to_string(),
-                ]
-            })
-            .collect()
+    output.list(&entries, &columns, "The catalog is empty.", |entry| {
+        vec![
+            text(entry, "id").to_owned(),
+            text(entry, "name").to_owned(),
+            text(entry, "kind").to_owned(),
+            match text(entry, "default_host") {
+                "" => "(yours)".to_owned(),
+                host => host.to_owned(),
+            },
+            items(&entry["models"]).len().to_string(),
+        ]
     })
 }
 

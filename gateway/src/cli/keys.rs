@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     Failure,
     client::Client,
-    lookup::{find, items, minute, text},
+    lookup::{find, minute, text},
     output::{Column, Output},
     secret_input::{KeySource, Need},
 };
@@ -72,17 +72,12 @@ pub(super) async fn run(
         Column::Left("FINGERPRINT"),
         Column::Left("CREATED"),
     ];
-    output.show(&keys, &columns, || {
-        items(&keys)
-            .iter()
-            .map(|key| {
-                vec![
-                    text(key, "id").to_owned(),
-                    text(key, "fingerprint").to_owned(),
-                    minute(key, "created_at"),
-                ]
-            })
-            .collect()
+    output.list(&keys, &columns, "It has no key.", |key| {
+        vec![
+            text(key, "id").to_owned(),
+            text(key, "fingerprint").to_owned(),
+            minute(key, "created_at"),
+        ]
     })
 }
 

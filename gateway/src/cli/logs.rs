@@ -163,7 +163,8 @@ fn print(
                 Column::Right("COST $"),
                 Column::Left("REASON"),
             ];
-            output.show(&json!(entries), &columns, || {
+            let when_empty = "No request is in the log, as far as this looks.";
+            output.show(&json!(entries), &columns, when_empty, || {
                 entries
                     .iter()
                     .map(|entry| cells(entry, providers))

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{self, find, items, joined, minute, text, yes_no},
+    lookup::{self, find, joined, minute, text, yes_no},
     output::{Column, Output},
 };
 
 const PATH: &str = "/peers";
+const NONE_YET: &str = "\
+No peer yet, so every connection is refused. Make a machine known by its overlay address:
+  keyway peers add NAME --address ADDRESS --group GROUP";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -104,20 +107,15 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Left("GROUPS"),
         Column::Left("BLOCKED"),
     ];
-    output.show(&peers, &columns, || {
-        items(&peers)
-            .iter()
-            .map(|peer| {
-                vec![
-                    text(peer, "name").to_owned(),
-                    text(peer, "id").to_owned(),
-                    joined(peer, "addresses"),
-                    user(peer).to_owned(),
-                    joined(peer, "groups"),
-                    yes_no(peer, "blocked"),
-                ]
-            })
-            .collect()
+    output.list(&peers, &columns, NONE_YET, |peer| {
+        vec![
+            text(peer, "name").to_owned(),
+            text(peer, "id").to_owned(),
+            joined(peer, "addresses"),
+            user(peer).to_owned(),
+            joined(peer, "groups"),
+            yes_no(peer, "blocked"),
+        ]
     })
 }
 

@@ -11,6 +11,9 @@ use super::{
 };
 
 const PATH: &str = "/policies";
+const NONE_YET: &str = "\
+No policy yet, so nobody reaches a provider. Let a group use one:
+  keyway policies add NAME --group GROUP --provider PROVIDER";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -102,19 +105,14 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Left("PROVIDERS"),
         Column::Left("ENABLED"),
     ];
-    output.show(&policies, &columns, || {
-        items(&policies)
-            .iter()
-            .map(|policy| {
-                vec![
-                    text(policy, "name").to_owned(),
-                    text(policy, "id").to_owned(),
-                    names(policy, "source_groups", &groups),
-                    names(policy, "destination_provider_ids", &providers),
-                    yes_no(policy, "enabled"),
-                ]
-            })
-            .collect()
+    output.list(&policies, &columns, NONE_YET, |policy| {
+        vec![
+            text(policy, "name").to_owned(),
+            text(policy, "id").to_owned(),
+            names(policy, "source_groups", &groups),
+            names(policy, "destination_provider_ids", &providers),
+            yes_no(policy, "enabled"),
+        ]
     })
 }
 

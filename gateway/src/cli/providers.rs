@@ -18,6 +18,9 @@ use super::{
 use model::ModelArgument;
 
 const PATH: &str = "/providers";
+const NONE_YET: &str = "\
+No provider yet. Connect one; `keyway catalog list` says what there is:
+  keyway providers connect openai_api";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -81,13 +84,13 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Allow loopback and private addresses
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_private: Option<bool>,
     /// Accept any certificate (self-hosted servers only)
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     skip_tls_verification: Option<bool>,
     /// Tell the provider nothing about who calls
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_metadata: Option<bool>,
 }
 
@@ -164,20 +167,15 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Right("MODELS"),
         Column::Left("STATE"),
     ];
-    output.show(&providers, &columns, || {
-        items(&providers)
-            .iter()
-            .map(|provider| {
-                vec![
-                    text(provider, "name").to_owned(),
-                    text(provider, "id").to_owned(),
-                    text(provider, "provider_id").to_owned(),
-                    text(provider, "upstream_url").to_owned(),
-                    models(provider),
-                    state(provider, &status),
-                ]
-            })
-            .collect()
+    output.list(&providers, &columns, NONE_YET, |provider| {
+        vec![
+            text(provider, "name").to_owned(),
+            text(provider, "id").to_owned(),
+            text(provider, "provider_id").to_owned(),
+            text(provider, "upstream_url").to_owned(),
+            models(provider),
+            state(provider, &status),
+        ]
     })
 }
 

@@ -6,11 +6,14 @@ use serde_json::json;
 use super::{
     Failure,
     client::Client,
-    lookup::{find, items, minute, text},
+    lookup::{find, minute, text},
     output::{Column, Output},
 };
 
 const PATH: &str = "/tokens";
+const NONE_YET: &str = "\
+No token yet. The unix socket needs none; for the API over TCP:
+  keyway token create NAME";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -69,22 +72,17 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Left("CREATED"),
         Column::Left("EXPIRES"),
     ];
-    output.show(&tokens, &columns, || {
-        items(&tokens)
-            .iter()
-            .map(|token| {
-                let expires = minute(token, "expires_at");
-                vec![
-                    text(token, "name").to_owned(),
-                    text(token, "id").to_owned(),
-                    minute(token, "created_at"),
-                    if expires.is_empty() {
-                        "never".to_owned()
-                    } else {
-                        expires
-                    },
-                ]
-            })
-            .collect()
+    output.list(&tokens, &columns, NONE_YET, |token| {
+        let expires = minute(token, "expires_at");
+        vec![
+            text(token, "name").to_owned(),
+            text(token, "id").to_owned(),
+            minute(token, "created_at"),
+            if expires.is_empty() {
+                "never".to_owned()
+            } else {
+                expires
+            },
+        ]
     })
 }

@@ -113,7 +113,13 @@ pub(super) async fn run(
         Column::Right("TOTAL"),
         Column::Right("COST $"),
     ];
-    output.show(&rows, &columns, || table(items(&rows), &providers))
+    let when_empty = format!(
+        "Nothing was used in the last {} days, as far as this looks.",
+        arguments.days
+    );
+    output.show(&rows, &columns, &when_empty, || {
+        table(items(&rows), &providers)
+    })
 }
 
 pub(super) fn query(pairs: &[(&'static str, String)]) -> String {
