@@ -1,7 +1,7 @@
 //! `keyway token`: access to the management API over TCP.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Failure,
@@ -46,7 +46,7 @@ pub(super) async fn run(
             output.show_fields(&created, || {
                 vec![
                     ("id", text(&created, "id").to_owned()),
-                    ("expires", minute(&created, "expires_at")),
+                    ("expires", expires(&created)),
                     ("token", text(&created, "token").to_owned()),
                 ]
             })?;
@@ -73,16 +73,18 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Left("EXPIRES"),
     ];
     output.list(&tokens, &columns, NONE_YET, |token| {
-        let expires = minute(token, "expires_at");
         vec![
             text(token, "name").to_owned(),
             text(token, "id").to_owned(),
             minute(token, "created_at"),
-            if expires.is_empty() {
-                "never".to_owned()
-            } else {
-                expires
-            },
+            expires(token),
         ]
     })
+}
+
+fn expires(token: &Value) -> String {
+    match minute(token, "expires_at") {
+        never if never.is_empty() => "never".to_owned(),
+        at => at,
+    }
 }

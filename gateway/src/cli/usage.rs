@@ -119,7 +119,18 @@ pub(super) async fn run(
     );
     output.show(&rows, &columns, &when_empty, || {
         table(items(&rows), &providers)
-    })
+    })?;
+    let unpriced: u64 = items(&rows)
+        .iter()
+        .filter_map(|row| row["unpriced_count"].as_u64())
+        .sum();
+    if unpriced > 0 {
+        output.note(format_args!(
+            "\nThe cost leaves out {unpriced} requests to models without a known price \
+             (see `keyway providers show`)."
+        ))?;
+    }
+    Ok(())
 }
 
 pub(super) fn query(pairs: &[(&'static str, String)]) -> String {
