@@ -65,13 +65,15 @@ impl NodeView for RunningNode {
     }
 }
 
+/// What is wrong without keeping the provider from serving, in one line.
+fn warnings(status: &ProviderStatus) -> Option<String> {
+    let warnings: Vec<String> = status.warnings.iter().map(ToString::to_string).collect();
+    (!warnings.is_empty()).then(|| warnings.join("; "))
+}
+
 fn provider(status: &ProviderStatus) -> ApiProviderStatus {
     let (ready, addresses, problem) = match &status.state {
-        ProviderState::Ready { addresses } => (
-            true,
-            addresses.as_slice(),
-            status.warnings.first().map(ToString::to_string),
-        ),
+        ProviderState::Ready { addresses } => (true, addresses.as_slice(), warnings(status)),
         ProviderState::Disabled => (false, &[][..], Some("it is disabled".to_owned())),
         ProviderState::Unreachable(problem) | ProviderState::Skipped(problem) => {
             (false, &[][..], Some(problem.to_string()))

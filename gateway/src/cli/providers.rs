@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{self, find, items, minute, text, yes_no},
+    lookup::{find, items, joined, minute, text, yes_no},
     output::{Column, Output},
     secret_input::{KeySource, Need},
 };
@@ -140,7 +140,7 @@ pub(super) async fn run(
         Command::Connect(arguments) => connect::run(arguments, client, output).await,
         Command::Show(which) => {
             let provider = find(client, PATH, &which.provider).await?;
-            show(&provider, output)
+            show(&provider, client, output).await
         }
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Disable(which) => switch(&which.provider, false, client, output).await,
@@ -189,7 +189,7 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
     let path = path_of(&body);
     let request = model::WithKey::new(&body, key.as_ref());
     let provider = client.put(&path, &request).await?;
-    show(&provider, output)
+    show(&provider, client, output).await
 }
 
 async fn switch(
@@ -201,7 +201,7 @@ async fn switch(
     let mut body = find(client, PATH, wanted).await?;
     body["enabled"] = json!(enabled);
     let provider = client.put(&path_of(&body), &body).await?;
-    show(&provider, output)
+    show(&provider, client, output).await
 }
 
 async fn test(wanted: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -227,14 +227,18 @@ async fn test(wanted: &str, client: &Client, output: &mut Output) -> Result<(), 
     }
 }
 
-fn show(provider: &Value, output: &mut Output) -> Result<(), Failure> {
+async fn show(provider: &Value, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let status = client.get("/status").await?;
     output.show_fields(provider, || {
         vec![
             ("id", text(provider, "id").to_owned()),
             ("name", text(provider, "name").to_owned()),
             ("catalog", text(provider, "provider_id").to_owned()),
             ("upstream", text(provider, "upstream_url").to_owned()),
+            ("addresses", addresses(provider, &status)),
+            ("state", state(provider, &status)),
             ("models", models_in_full(provider)),
+            ("no price known", unpriced(provider)),
             ("enabled", yes_no(provider, "enabled")),
             ("any certificate", yes_no(provider, "skip_tls_verification")),
             (
@@ -270,19 +274,47 @@ fn models_in_full(provider: &Value) -> String {
     }
 }
 
+/// Models whose requests are counted without a cost, and what to do about it.
+fn unpriced(provider: &Value) -> String {
+    let ids: Vec<&str> = items(&provider["models"])
+        .iter()
+        .filter(|model| model["unpriced"] == true)
+        .map(|model| text(model, "id"))
+        .collect();
+    if ids.is_empty() {
+        return String::new();
+    }
+    format!(
+        "{}; set one: keyway providers update {} --model ID=INPUT,OUTPUT (name all its models again)",
+        ids.join(", "),
+        text(provider, "id"),
+    )
+}
+
+fn addresses(provider: &Value, status: &Value) -> String {
+    status_of(provider, status).map_or_else(String::new, |own| joined(own, "addresses"))
+}
+
 fn state(provider: &Value, status: &Value) -> String {
     if provider["enabled"] == false {
         return "disabled".to_owned();
     }
-    let own = lookup::items(&status["providers"])
-        .iter()
-        .find(|one| one["id"] == provider["id"]);
-    match own {
-        Some(own) if own["ready"] == true => "ready".to_owned(),
-        Some(own) => match text(own, "problem") {
-            "" => "not ready".to_owned(),
-            problem => problem.to_owned(),
-        },
-        None => "unknown".to_owned(),
+    let Some(own) = status_of(provider, status) else {
+        return "unknown".to_owned();
+    };
+    let ready = if own["ready"] == true {
+        "ready"
+    } else {
+        "not ready"
+    };
+    match text(own, "problem") {
+        "" => ready.to_owned(),
+        problem => format!("{ready}: {problem}"),
     }
+}
+
+fn status_of<'a>(provider: &Value, status: &'a Value) -> Option<&'a Value> {
+    items(&status["providers"])
+        .iter()
+        .find(|one| one["id"] == provider["id"])
 }
