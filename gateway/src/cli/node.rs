@@ -44,12 +44,15 @@ pub(super) fn check(
     let path = required(config)?;
     let foreseen = crate::app::check(path).map_err(|error| Failure::Failed(error.to_string()))?;
     let report = json!({"ok": true, "notes": foreseen});
-    output.show_fields(&report, || {
-        let notes = foreseen.iter().map(|note| ("note", note.clone()));
-        std::iter::once(("good", path.display().to_string()))
-            .chain(notes)
-            .collect()
-    })
+    output.show_fields(&report, Vec::new)?;
+    output.note(format_args!("{}: no mistakes", path.display()))?;
+    if foreseen.is_empty() {
+        return output.note("On this machine nothing stands in the way of a start.");
+    }
+    output.note("On this machine a start would meet:")?;
+    foreseen
+        .iter()
+        .try_for_each(|obstacle| output.note(format_args!("  {obstacle}")))
 }
 
 pub(super) async fn status(client: &Client, output: &mut Output) -> Result<(), Failure> {
