@@ -116,6 +116,15 @@ fn reload(node: &mut Node, path: &Path) {
             }
             info!("configuration read again");
         }
-        Err(error) => error!(%error, "the configuration has mistakes; the old one stays in use"),
+        Err(error) => {
+            // A line each: the report for people has excerpts over several.
+            for problem in error.problems() {
+                error!(key = problem.key, "{}", problem.message);
+            }
+            error!(
+                file = %path.display(),
+                "the configuration has mistakes (`keyway check` shows where); the old one stays in use"
+            );
+        }
     }
 }
