@@ -86,11 +86,7 @@ pub(super) async fn run(
         Command::Add(arguments) => add(arguments, client, output).await,
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Remove(which) => {
-            let peer = find(client, PATH, &which.peer).await?;
-            let answer = client.delete(&path_of(&peer)).await?;
-            output.show_fields(&answer, || {
-                vec![("removed", text(&peer, "name").to_owned())]
-            })
+            lookup::remove(client, PATH, &which.peer, "removed", output).await
         }
         Command::Block(which) => block(&which.peer, true, client, output).await,
         Command::Unblock(which) => block(&which.peer, false, client, output).await,

@@ -84,12 +84,7 @@ pub(super) async fn run(
         }
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Remove(which) => {
-            let policy = find(client, PATH, &which.policy).await?;
-            let path = format!("{PATH}/{}", text(&policy, "id"));
-            let answer = client.delete(&path).await?;
-            output.show_fields(&answer, || {
-                vec![("removed", text(&policy, "name").to_owned())]
-            })
+            lookup::remove(client, PATH, &which.policy, "removed", output).await
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{find, items, joined, minute, text, yes_no},
+    lookup::{self, find, items, joined, minute, text, yes_no},
     output::{Column, Output},
     secret_input::{KeySource, Need},
 };
@@ -146,11 +146,7 @@ pub(super) async fn run(
         Command::Disable(which) => switch(&which.provider, false, client, output).await,
         Command::Enable(which) => switch(&which.provider, true, client, output).await,
         Command::Remove(which) => {
-            let provider = find(client, PATH, &which.provider).await?;
-            let answer = client.delete(&path_of(&provider)).await?;
-            output.show_fields(&answer, || {
-                vec![("removed", text(&provider, "name").to_owned())]
-            })
+            lookup::remove(client, PATH, &which.provider, "removed", output).await
         }
         Command::Test(which) => test(&which.provider, client, output).await,
     }

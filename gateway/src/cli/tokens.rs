@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{find, minute, text},
+    lookup::{self, minute, text},
     output::{Column, Output},
 };
 
@@ -53,14 +53,7 @@ pub(super) async fn run(
             output.note("\nIt is not shown again. Use it as KEYWAY_TOKEN with --server URL.")
         }
         Command::List => list(client, output).await,
-        Command::Revoke { token } => {
-            let token = find(client, PATH, &token).await?;
-            let path = format!("{PATH}/{}", text(&token, "id"));
-            let answer = client.delete(&path).await?;
-            output.show_fields(&answer, || {
-                vec![("revoked", text(&token, "name").to_owned())]
-            })
-        }
+        Command::Revoke { token } => lookup::remove(client, PATH, &token, "revoked", output).await,
     }
 }
 
