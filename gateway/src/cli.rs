@@ -65,7 +65,14 @@ struct Global {
     #[arg(long, global = true, value_name = "URL", env = "KEYWAY_SERVER")]
     server: Option<String>,
     /// Tables for people, JSON for programs
-    #[arg(long, short, global = true, value_enum, default_value_t)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
     output: Format,
 }
 

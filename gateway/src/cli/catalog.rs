@@ -59,7 +59,7 @@ pub(super) fn default_url(entry: &Value) -> String {
 async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let entries = client.get("/catalog/providers").await?;
     let columns = [
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("NAME"),
         Column::Left("KIND"),
         Column::Left("HOST"),

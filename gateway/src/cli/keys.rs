@@ -68,7 +68,7 @@ pub(super) async fn run(
         }
     };
     let columns = [
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("FINGERPRINT"),
         Column::Left("CREATED"),
     ];

@@ -19,7 +19,7 @@ const NO_PRICE: &str = "no price";
 /// With their widths in a stream. Together with a status they fit into 100 columns; JSON has all fields
 /// in full.
 const COLUMNS: [(Column, usize); 8] = [
-    (Column::Left("TIME"), 14),
+    (Column::Whole("TIME"), 14),
     (Column::Left("USER"), USER_WIDTH),
     (Column::Left("PROVIDER"), PROVIDER_WIDTH),
     (Column::Left("MODEL"), MODEL_WIDTH),
@@ -186,7 +186,7 @@ fn line(cells: &[String; COLUMNS.len()]) -> String {
     let mut line = String::new();
     for (cell, (column, width)) in cells.iter().zip(COLUMNS) {
         line.push_str(&match column {
-            Column::Left(_) => format!("{cell:width$}  "),
+            Column::Left(_) | Column::Whole(_) => format!("{cell:width$}  "),
             Column::Right(_) => format!("{cell:>width$}  "),
         });
     }

@@ -3,7 +3,9 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets::NOTHING};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets::NOTHING,
+};
 use serde_json::Value;
 
 use super::{Failure, lookup::items};
@@ -29,6 +31,8 @@ pub(super) struct Output {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Column {
     Left(&'static str),
+    /// What people copy: never broken over lines.
+    Whole(&'static str),
     /// Numbers.
     Right(&'static str),
 }
@@ -162,6 +166,12 @@ impl Output {
         for (cells, column) in table.column_iter_mut().zip(columns) {
             cells.set_padding((0, 2));
             cells.set_cell_alignment(column.alignment());
+            match column {
+                Column::Left(_) => {}
+                Column::Whole(_) | Column::Right(_) => {
+                    cells.set_constraint(ColumnConstraint::ContentWidth);
+                }
+            }
         }
         for line in table.lines() {
             writeln!(self.writer, "{}", line.trim_end())?;
@@ -178,13 +188,13 @@ impl Output {
 impl Column {
     fn heading(self) -> &'static str {
         match self {
-            Self::Left(heading) | Self::Right(heading) => heading,
+            Self::Left(heading) | Self::Whole(heading) | Self::Right(heading) => heading,
         }
     }
 
     fn alignment(self) -> CellAlignment {
         match self {
-            Self::Left(_) => CellAlignment::Left,
+            Self::Left(_) | Self::Whole(_) => CellAlignment::Left,
             Self::Right(_) => CellAlignment::Right,
         }
     }

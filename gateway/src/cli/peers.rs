@@ -97,7 +97,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let peers = client.get(PATH).await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("ADDRESSES"),
         Column::Left("USER"),
         Column::Left("GROUPS"),

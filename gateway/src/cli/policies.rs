@@ -66,7 +66,7 @@ pub(super) struct Update {
     providers: Vec<String>,
     #[arg(long)]
     description: Option<String>,
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     enabled: Option<bool>,
 }
 
@@ -95,7 +95,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let groups = client.get("/groups").await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("GROUPS"),
         Column::Left("PROVIDERS"),
         Column::Left("ENABLED"),

@@ -84,13 +84,34 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Allow loopback and private addresses
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     allow_private: Option<bool>,
     /// Accept any certificate (self-hosted servers only)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     skip_tls_verification: Option<bool>,
     /// Tell the provider nothing about who calls
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     no_metadata: Option<bool>,
 }
 
@@ -157,7 +178,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let status = client.get("/status").await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("CATALOG"),
         Column::Left("UPSTREAM"),
         Column::Right("MODELS"),
@@ -244,7 +265,15 @@ async fn show(provider: &Value, client: &Client, output: &mut Output) -> Result<
             ("created", minute(provider, "created_at")),
             ("updated", minute(provider, "updated_at")),
         ]
-    })
+    })?;
+    if unpriced(provider).is_empty() {
+        return Ok(());
+    }
+    output.note(format_args!(
+        "\nRequests to models without a price count without a cost. To set prices, name all models:\n  \
+         keyway providers update {} --model ID=INPUT,OUTPUT",
+        text(provider, "id")
+    ))
 }
 
 fn path_of(provider: &Value) -> String {
@@ -270,21 +299,14 @@ fn models_in_full(provider: &Value) -> String {
     }
 }
 
-/// Models whose requests are counted without a cost, and what to do about it.
+/// Models whose requests are counted without a cost.
 fn unpriced(provider: &Value) -> String {
     let ids: Vec<&str> = items(&provider["models"])
         .iter()
         .filter(|model| model["unpriced"] == true)
         .map(|model| text(model, "id"))
         .collect();
-    if ids.is_empty() {
-        return String::new();
-    }
-    format!(
-        "{}; set one: keyway providers update {} --model ID=INPUT,OUTPUT (name all its models again)",
-        ids.join(", "),
-        text(provider, "id"),
-    )
+    ids.join(", ")
 }
 
 fn addresses(provider: &Value, status: &Value) -> String {

@@ -28,13 +28,13 @@ pub(super) enum Command {
 #[group(required = true, multiple = true)]
 pub(super) struct Set {
     /// Keep an access log (usage is counted regardless)
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     log_collection: Option<bool>,
     /// How long access log entries are kept; 0 keeps them forever
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<i64>,
     /// Remove personal data from what is collected
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     redact_pii: Option<bool>,
 }
 

@@ -61,7 +61,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let tokens = client.get(PATH).await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("CREATED"),
         Column::Left("EXPIRES"),
     ];

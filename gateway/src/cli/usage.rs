@@ -126,8 +126,8 @@ pub(super) async fn run(
         .sum();
     if unpriced > 0 {
         output.note(format_args!(
-            "\nThe cost leaves out {unpriced} requests to models without a known price \
-             (see `keyway providers show`)."
+            "\nRequests that the cost leaves out, because nobody knows a price: {unpriced} \
+             (see `keyway providers show`)"
         ))?;
     }
     Ok(())
