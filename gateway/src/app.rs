@@ -75,10 +75,14 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         }
     };
     notify::ready("serving");
-    loop {
+    let ended = loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            () = node.follow_reports() => continue,
+            // Going on with a dead core would leave its share of connections unanswered.
+            failure = node.follow() => {
+                error!(%failure, "ending, to be started again");
+                break Err(failure);
+            }
         };
         match signal {
             Signal::Reload => {
@@ -86,12 +90,12 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
                 reload(&mut node, path);
                 notify::ready("serving");
             }
-            Signal::Stop => break,
+            Signal::Stop => break Ok(()),
         }
-    }
+    };
     notify::stopping();
     tokio::select! {
-        stopped = node.stop() => stopped,
+        stopped = node.stop() => ended.and(stopped),
         () = signals.stop() => {
             error!("told to stop again: ending at once");
             process::exit(EXIT_IMPATIENT);
@@ -112,6 +116,15 @@ fn reload(node: &mut Node, path: &Path) {
             }
             info!("configuration read again");
         }
-        Err(error) => error!(%error, "the configuration has mistakes; the old one stays in use"),
+        Err(error) => {
+            // A line each: the report for people has excerpts over several.
+            for problem in error.problems() {
+                error!(key = problem.key, "{}", problem.message);
+            }
+            error!(
+                file = %path.display(),
+                "the configuration has mistakes (`keyway check` shows where); the old one stays in use"
+            );
+        }
     }
 }

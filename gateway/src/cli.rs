@@ -29,7 +29,14 @@ use clap::{Args, Parser, Subcommand};
 use client::Client;
 use output::{Format, Output};
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+A first provider, from nothing to an answer:
+  keyway providers connect openai_api           asks for the key; nobody sees it again
+  keyway peers add build-1 --address 100.64.0.7 --group agents
+  keyway policies add Everyone --group agents --provider \"OpenAI API\"
+  keyway agent-config claude-code               what to set on the agent's machine
+  keyway logs --follow                          who asked what, and what it cost
+
 Exit status: 0 done; 1 refused or failed; 2 the node cannot be reached; 64 wrong usage.
 
 The management API is reached over the node's unix socket (root and the service's user need no
@@ -37,7 +44,7 @@ token), or with --server over TCP with a token in KEYWAY_TOKEN.";
 
 /// A keyless gateway node for fleets of AI agents.
 #[derive(Debug, Parser)]
-#[command(name = "keyway", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "keyway", version, about, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -58,7 +65,14 @@ struct Global {
     #[arg(long, global = true, value_name = "URL", env = "KEYWAY_SERVER")]
     server: Option<String>,
     /// Tables for people, JSON for programs
-    #[arg(long, short, global = true, value_enum, default_value_t)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
     output: Format,
 }
 
@@ -66,8 +80,8 @@ struct Global {
 enum Command {
     /// Run the node
     Serve,
-    /// Check the configuration and leave
-    Check,
+    /// Check the configuration, and what a start would meet on this machine
+    Check(node::CheckArguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
     #[command(flatten)]
@@ -187,9 +201,9 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             node::serve(cli.global.config.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check => {
+        Command::Check(arguments) => {
             let mut output = Output::stdout(cli.global.output);
-            node::check(cli.global.config.as_deref(), &mut output)?;
+            node::check(&arguments, cli.global.config.as_deref(), &mut output)?;
             output.finish()?;
             Ok(ExitCode::SUCCESS)
         }
@@ -252,6 +266,7 @@ mod tests {
         for (line, ok) in [
             ("serve --config keyway.toml", true),
             ("check --config keyway.toml", true),
+            ("check --print-default", true),
             ("--socket /tmp/s providers list", true),
             ("providers list --output json", true),
             (
@@ -262,6 +277,10 @@ mod tests {
                 "providers connect openai_api --model gpt-4o=0.0025,0.01",
                 true,
             ),
+            ("providers connect custom --allow-private", true),
+            ("providers connect custom --allow-private=false", true),
+            ("providers connect --allow-private custom", true),
+            ("providers connect custom --allow-private=perhaps", false),
             ("providers connect openai_api --model gpt-4o=cheap", false),
             (
                 "providers connect openai_api --key-stdin --key-file f",

@@ -157,7 +157,9 @@ impl Node {
                 reports: reports.clone(),
             }),
             node: Arc::new(RunningNode {
-                workers: config.workers.clone(),
+                driver: workers.driver().to_owned(),
+                workers: config.workers.count,
+                started_at: Timestamp::now(),
                 readiness: readiness.clone(),
                 listeners: listening.clone(),
                 reports: reports.clone(),
@@ -194,14 +196,20 @@ impl Node {
         Ok(node)
     }
 
-    /// Hands on what a new snapshot says to the usage log and the metrics; to be polled while the node
-    /// runs.
-    pub async fn follow_reports(&mut self) {
-        // The sender ends with the node's tasks; then there is nothing left to follow.
-        if self.reports.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        self.apply_report();
+    /// To be polled while the node runs: hands on what a new snapshot says to the usage log and the
+    /// metrics. Returns, no longer ready, when a part has ended that the node cannot do without.
+    pub async fn follow(&mut self) -> anyhow::Error {
+        let failure = loop {
+            tokio::select! {
+                changed = self.reports.changed() => match changed {
+                    Ok(()) => self.apply_report(),
+                    Err(_) => break anyhow!("the snapshot builder ended by itself"),
+                },
+                worker = self.workers.ended() => break anyhow!("worker {worker} ended by itself"),
+            }
+        };
+        self.serving.not_ready("a part has failed");
+        failure
     }
 
     fn apply_report(&mut self) {

@@ -2,24 +2,24 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
-use crate::{
-    config::{Driver, WorkersConfig},
-    control_plane::{
-        api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
-        listeners::ListenerStatus,
-        snapshot::{ProviderState, ProviderStatus, SnapshotReport},
-        telemetry::Readiness,
-    },
+use crate::control_plane::{
+    api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
+    listeners::ListenerStatus,
+    snapshot::{ProviderState, ProviderStatus, SnapshotReport},
+    telemetry::Readiness,
 };
 
 /// How long a change waits for the workers to follow before it is answered.
 const SERVED_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct RunningNode {
-    pub(super) workers: WorkersConfig,
+    pub(super) driver: String,
+    pub(super) workers: usize,
+    pub(super) started_at: Timestamp,
     pub(super) readiness: Readiness,
     pub(super) listeners: watch::Receiver<ListenerStatus>,
     pub(super) reports: watch::Receiver<Arc<SnapshotReport>>,
@@ -39,13 +39,9 @@ impl NodeView for RunningNode {
                 .map(|part| format!("{}: {}", part.name, part.reason))
                 .collect(),
             revision: report.store_revision,
-            driver: match self.workers.driver {
-                Driver::Auto => "auto",
-                Driver::IoUring => "io_uring",
-                Driver::Epoll => "epoll",
-            }
-            .to_owned(),
-            workers: self.workers.count,
+            started_at: self.started_at,
+            driver: self.driver.clone(),
+            workers: self.workers,
             listeners: listening.iter().map(ToString::to_string).collect(),
             providers: report.providers.iter().map(provider).collect(),
         }
@@ -69,13 +65,15 @@ impl NodeView for RunningNode {
     }
 }
 
+/// What is wrong without keeping the provider from serving, in one line.
+fn warnings(status: &ProviderStatus) -> Option<String> {
+    let warnings: Vec<String> = status.warnings.iter().map(ToString::to_string).collect();
+    (!warnings.is_empty()).then(|| warnings.join("; "))
+}
+
 fn provider(status: &ProviderStatus) -> ApiProviderStatus {
     let (ready, addresses, problem) = match &status.state {
-        ProviderState::Ready { addresses } => (
-            true,
-            addresses.as_slice(),
-            status.warnings.first().map(ToString::to_string),
-        ),
+        ProviderState::Ready { addresses } => (true, addresses.as_slice(), warnings(status)),
         ProviderState::Disabled => (false, &[][..], Some("it is disabled".to_owned())),
         ProviderState::Unreachable(problem) | ProviderState::Skipped(problem) => {
             (false, &[][..], Some(problem.to_string()))

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use tokio::time::interval;
 use tracing::{error, info};
 
 use crate::{
@@ -22,6 +23,9 @@ use crate::{
 /// After the drain's deadline, how long a worker may take to cut what is left and end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// How often workers that are to go on are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How often a worker that is to end is looked at.
 const JOIN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -29,6 +33,7 @@ pub(super) struct Workers {
     commands: Vec<mpsc::Sender<WorkerCommand>>,
     counters: Vec<Arc<WorkerCounters>>,
     threads: Vec<JoinHandle<()>>,
+    driver: String,
 }
 
 impl Workers {
@@ -43,6 +48,7 @@ impl Workers {
             commands: Vec::with_capacity(records.len()),
             counters: Vec::with_capacity(records.len()),
             threads: Vec::with_capacity(records.len()),
+            driver: String::new(),
         };
         for (index, records) in records.into_iter().enumerate() {
             workers
@@ -62,7 +68,7 @@ impl Workers {
     ) -> io::Result<()> {
         let (sender, commands) = mpsc::channel();
         let counters = Arc::new(WorkerCounters::default());
-        self.threads.push(worker::start(WorkerStart {
+        let running = worker::start(WorkerStart {
             index,
             node,
             config: Arc::clone(config),
@@ -70,7 +76,9 @@ impl Workers {
             counters: Arc::clone(&counters),
             records,
             commands,
-        })?);
+        })?;
+        self.threads.push(running.thread);
+        self.driver = running.driver;
         self.commands.push(sender);
         self.counters.push(counters);
         Ok(())
@@ -82,6 +90,22 @@ impl Workers {
 
     pub(super) fn counters(&self) -> Vec<Arc<WorkerCounters>> {
         self.counters.clone()
+    }
+
+    /// The driver that the workers run on: on one machine the same for all.
+    pub(super) fn driver(&self) -> &str {
+        &self.driver
+    }
+
+    /// Resolves to the first worker whose thread is gone: without a drain only a panic ends one.
+    pub(super) async fn ended(&self) -> usize {
+        let mut look = interval(WATCH_INTERVAL);
+        loop {
+            look.tick().await;
+            if let Some(index) = self.threads.iter().position(JoinHandle::is_finished) {
+                return index;
+            }
+        }
     }
 
     /// Lets what runs finish within `limit`, then waits until every worker has handed over its last
@@ -109,5 +133,28 @@ impl Workers {
             }
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_noticed() {
+        let (lives, until) = mpsc::channel::<()>();
+        let threads = vec![
+            std::thread::spawn(move || until.recv().unwrap_or(())),
+            std::thread::spawn(|| panic!("a planted panic")),
+        ];
+        let workers = Workers {
+            commands: Vec::new(),
+            counters: Vec::new(),
+            threads,
+            driver: String::new(),
+        };
+        assert_eq!(workers.ended().await, 1);
+        drop(lives);
+        assert!(!workers.drain(Duration::ZERO).await);
     }
 }

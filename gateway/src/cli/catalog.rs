@@ -59,28 +59,23 @@ pub(super) fn default_url(entry: &Value) -> String {
 async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let entries = client.get("/catalog/providers").await?;
     let columns = [
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("NAME"),
         Column::Left("KIND"),
         Column::Left("HOST"),
         Column::Right("MODELS"),
     ];
-    output.show(&entries, &columns, || {
-        items(&entries)
-            .iter()
-            .map(|entry| {
-                vec![
-                    text(entry, "id").to_owned(),
-                    text(entry, "name").to_owned(),
-                    text(entry, "kind").to_owned(),
-                    match text(entry, "default_host") {
-                        "" => "(yours)".to_owned(),
-                        host => host.to_owned(),
-                    },
-                    items(&entry["models"]).len().to_string(),
-                ]
-            })
-            .collect()
+    output.list(&entries, &columns, "The catalog is empty.", |entry| {
+        vec![
+            text(entry, "id").to_owned(),
+            text(entry, "name").to_owned(),
+            text(entry, "kind").to_owned(),
+            match text(entry, "default_host") {
+                "" => "(yours)".to_owned(),
+                host => host.to_owned(),
+            },
+            items(&entry["models"]).len().to_string(),
+        ]
     })
 }
 

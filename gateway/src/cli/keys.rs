@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     Failure,
     client::Client,
-    lookup::{find, items, minute, text},
+    lookup::{find, minute, text},
     output::{Column, Output},
     secret_input::{KeySource, Need},
 };
@@ -68,21 +68,16 @@ pub(super) async fn run(
         }
     };
     let columns = [
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("FINGERPRINT"),
         Column::Left("CREATED"),
     ];
-    output.show(&keys, &columns, || {
-        items(&keys)
-            .iter()
-            .map(|key| {
-                vec![
-                    text(key, "id").to_owned(),
-                    text(key, "fingerprint").to_owned(),
-                    minute(key, "created_at"),
-                ]
-            })
-            .collect()
+    output.list(&keys, &columns, "It has no key.", |key| {
+        vec![
+            text(key, "id").to_owned(),
+            text(key, "fingerprint").to_owned(),
+            minute(key, "created_at"),
+        ]
     })
 }
 

@@ -13,6 +13,25 @@ use super::{
     usage::{self, Filter},
 };
 
+/// In place of a cost that nobody knows.
+const NO_PRICE: &str = "no price";
+
+/// With their widths in a stream. Together with a status they fit into 100 columns; JSON has all fields
+/// in full.
+const COLUMNS: [(Column, usize); 8] = [
+    (Column::Whole("TIME"), 14),
+    (Column::Left("USER"), USER_WIDTH),
+    (Column::Left("PROVIDER"), PROVIDER_WIDTH),
+    (Column::Left("MODEL"), MODEL_WIDTH),
+    (Column::Right("MS"), 6),
+    (Column::Right("TOKENS"), 7),
+    (Column::Right("COST $"), 8),
+    (Column::Left("STATUS"), 3),
+];
+const USER_WIDTH: usize = 16;
+const PROVIDER_WIDTH: usize = 12;
+const MODEL_WIDTH: usize = 20;
+
 /// Between two looks when following.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -130,7 +149,7 @@ async fn pairs(
     Ok(pairs)
 }
 
-/// A table for one listing; for a stream lines, or a JSON object per line.
+/// A table for one listing; for a stream lines as wide as the table mostly is, or a JSON object per line.
 fn print(
     entries: &[Value],
     providers: &Value,
@@ -146,49 +165,111 @@ fn print(
         }
         (true, Format::Table) => {
             for entry in entries {
-                output.raw(&format!("{}\n", cells(entry, providers).join("  ")))?;
+                output.raw(&line(&cells(entry, providers)))?;
             }
             Ok(())
         }
         (false, _) => {
-            let columns = [
-                Column::Left("TIME"),
-                Column::Left("USER"),
-                Column::Left("PROVIDER"),
-                Column::Left("MODEL"),
-                Column::Right("STATUS"),
-                Column::Right("MS"),
-                Column::Right("INPUT"),
-                Column::Right("OUTPUT"),
-                Column::Right("COST $"),
-                Column::Left("REASON"),
-            ];
-            output.show(&json!(entries), &columns, || {
+            let columns = COLUMNS.map(|(column, _)| column);
+            let when_empty = "No request is in the log, as far as this looks.";
+            output.show(&json!(entries), &columns, when_empty, || {
                 entries
                     .iter()
-                    .map(|entry| cells(entry, providers))
+                    .map(|entry| cells(entry, providers).into())
                     .collect()
             })
         }
     }
 }
 
-fn cells(entry: &Value, providers: &Value) -> Vec<String> {
+fn line(cells: &[String; COLUMNS.len()]) -> String {
+    let mut line = String::new();
+    for (cell, (column, width)) in cells.iter().zip(COLUMNS) {
+        line.push_str(&match column {
+            Column::Left(_) | Column::Whole(_) => format!("{cell:width$}  "),
+            Column::Right(_) => format!("{cell:>width$}  "),
+        });
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+fn cells(entry: &Value, providers: &Value) -> [String; COLUMNS.len()] {
     let number = |field: &str| grouped(entry[field].as_u64().unwrap_or(0));
+    let user = match text(entry, "display_name") {
+        "" => text(entry, "user_id"),
+        name => name,
+    };
+    let provider = lookup::name_of(providers, text(entry, "resolved_provider_id"));
+    let cost = if entry["unpriced"] == true {
+        NO_PRICE.to_owned()
+    } else {
+        dollars(entry["cost_usd"].as_f64().unwrap_or(0.0))
+    };
+    // The part that all reasons have in common says nothing here.
+    let reason = text(entry, "reason");
+    let reason = reason.strip_prefix("llm_policy.").unwrap_or(reason);
     let time = text(entry, "timestamp");
-    vec![
-        time.get(..19).unwrap_or(time).replace('T', " "),
-        match text(entry, "display_name") {
-            "" => text(entry, "user_id").to_owned(),
-            name => name.to_owned(),
-        },
-        lookup::name_of(providers, text(entry, "resolved_provider_id")).to_owned(),
-        text(entry, "model").to_owned(),
-        entry["status_code"].to_string(),
+    [
+        // Without the year.
+        time.get(5..19).unwrap_or(time).replace('T', " "),
+        shortened(user, USER_WIDTH),
+        shortened(provider, PROVIDER_WIDTH),
+        shortened(text(entry, "model"), MODEL_WIDTH),
         number("duration_ms"),
-        number("input_tokens"),
-        number("output_tokens"),
-        dollars(entry["cost_usd"].as_f64().unwrap_or(0.0)),
-        text(entry, "deny_reason").to_owned(),
+        number("total_tokens"),
+        cost,
+        format!("{} {reason}", entry["status_code"])
+            .trim_end()
+            .to_owned(),
     ]
+}
+
+fn shortened(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(characters - 1).collect();
+    kept + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widest_answered_request_fits_into_a_terminal() {
+        let providers = json!([{"id": "p", "name": "Anthropic in the office"}]);
+        let entry = json!({
+            "timestamp": "2026-11-23T08:04:02.123Z",
+            "display_name": "ada.lovelace@example.com",
+            "resolved_provider_id": "p",
+            "model": "claude-sonnet-4-5-20250929",
+            "duration_ms": 83_500,
+            "total_tokens": 180_000,
+            "cost_usd": 12.3456,
+            "status_code": 200,
+            "reason": "",
+        });
+        let cells = cells(&entry, &providers);
+        assert_eq!(
+            line(&cells),
+            "11-23 08:04:02  ada.lovelace@ex…  Anthropic i…  claude-sonnet-4-5-2…  83 500  180 000   \
+             12.3456  200\n"
+        );
+        assert_eq!(line(&cells).trim_end().chars().count(), 100);
+    }
+
+    #[test]
+    fn what_failed_says_why_and_an_unknown_price_is_no_zero() {
+        let entry = json!({
+            "model": "m",
+            "status_code": 403,
+            "reason": "llm_policy.model_not_routable",
+            "unpriced": true,
+        });
+        let cells = cells(&entry, &Value::Null);
+        assert_eq!(cells[6..], [NO_PRICE, "403 model_not_routable"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Failure, client::Client};
+use super::{Failure, client::Client, output::Output};
 
 /// The one document of a listing whose id or name is `wanted`.
 pub(super) async fn find(client: &Client, path: &str, wanted: &str) -> Result<Value, Failure> {
@@ -10,6 +10,21 @@ pub(super) async fn find(client: &Client, path: &str, wanted: &str) -> Result<Va
     pick(items(&listing), wanted)
         .cloned()
         .map_err(|problem| Failure::Failed(format!("{problem} (see `keyway {} list`)", &path[1..])))
+}
+
+/// Deletes the one document of a listing whose id or name is `wanted`, and says what was `done` to it.
+pub(super) async fn remove(
+    client: &Client,
+    path: &str,
+    wanted: &str,
+    done: &'static str,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let document = find(client, path, wanted).await?;
+    let answer = client
+        .delete(&format!("{path}/{}", text(&document, "id")))
+        .await?;
+    output.show_fields(&answer, || vec![(done, text(&document, "name").to_owned())])
 }
 
 /// Ids for ids or names; what is not known is passed on for the node to judge or to make.

@@ -3,10 +3,12 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets::NOTHING};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets::NOTHING,
+};
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, lookup::items};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -29,6 +31,8 @@ pub(super) struct Output {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Column {
     Left(&'static str),
+    /// What people copy: never broken over lines.
+    Whole(&'static str),
     /// Numbers.
     Right(&'static str),
 }
@@ -59,20 +63,38 @@ impl Output {
         self.format
     }
 
-    /// `value` as it is, or as a table.
+    /// A listing as it is, or as a table of a row per item; `when_empty` says what that means, or what to
+    /// do next.
+    pub(super) fn list(
+        &mut self,
+        listing: &Value,
+        columns: &[Column],
+        when_empty: &str,
+        row: impl Fn(&Value) -> Vec<String>,
+    ) -> Result<(), Failure> {
+        self.show(listing, columns, when_empty, || {
+            items(listing).iter().map(row).collect()
+        })
+    }
+
+    /// `value` as it is, or as a table; see [`list`](Self::list).
     pub(super) fn show(
         &mut self,
         value: &Value,
         columns: &[Column],
+        when_empty: &str,
         rows: impl FnOnce() -> Vec<Vec<String>>,
     ) -> Result<(), Failure> {
         match self.format {
             Format::Json => self.json(value),
-            Format::Table => self.table(columns, rows()),
+            Format::Table => match rows() {
+                rows if rows.is_empty() => self.note(when_empty),
+                rows => self.table(columns, rows),
+            },
         }
     }
 
-    /// `value` as it is, or as lines of name and value.
+    /// `value` as it is, or as lines of name and value; a value that is empty is left out.
     pub(super) fn show_fields(
         &mut self,
         value: &Value,
@@ -81,7 +103,8 @@ impl Output {
         match self.format {
             Format::Json => self.json(value),
             Format::Table => {
-                let fields = fields();
+                let mut fields = fields();
+                fields.retain(|(_, text)| !text.is_empty());
                 let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
                 for (name, text) in fields {
                     writeln!(self.writer, "{name:width$}  {text}")?;
@@ -143,6 +166,12 @@ impl Output {
         for (cells, column) in table.column_iter_mut().zip(columns) {
             cells.set_padding((0, 2));
             cells.set_cell_alignment(column.alignment());
+            match column {
+                Column::Left(_) => {}
+                Column::Whole(_) | Column::Right(_) => {
+                    cells.set_constraint(ColumnConstraint::ContentWidth);
+                }
+            }
         }
         for line in table.lines() {
             writeln!(self.writer, "{}", line.trim_end())?;
@@ -159,13 +188,13 @@ impl Output {
 impl Column {
     fn heading(self) -> &'static str {
         match self {
-            Self::Left(heading) | Self::Right(heading) => heading,
+            Self::Left(heading) | Self::Whole(heading) | Self::Right(heading) => heading,
         }
     }
 
     fn alignment(self) -> CellAlignment {
         match self {
-            Self::Left(_) => CellAlignment::Left,
+            Self::Left(_) | Self::Whole(_) => CellAlignment::Left,
             Self::Right(_) => CellAlignment::Right,
         }
     }
@@ -265,6 +294,7 @@ DAY            TOKENS     COST
             vec![
                 ("name", "OpenAI".to_owned()),
                 ("upstream", "https://x".to_owned()),
+                ("no value", String::new()),
             ]
         };
         Output::to_writer(Format::Table, page.clone())

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{self, find, items, joined, minute, text, yes_no},
+    lookup::{self, find, joined, minute, text, yes_no},
     output::{Column, Output},
 };
 
 const PATH: &str = "/peers";
+const NONE_YET: &str = "\
+No peer yet, so every connection is refused. Make a machine known by its overlay address:
+  keyway peers add NAME --address ADDRESS --group GROUP";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -83,11 +86,7 @@ pub(super) async fn run(
         Command::Add(arguments) => add(arguments, client, output).await,
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Remove(which) => {
-            let peer = find(client, PATH, &which.peer).await?;
-            let answer = client.delete(&path_of(&peer)).await?;
-            output.show_fields(&answer, || {
-                vec![("removed", text(&peer, "name").to_owned())]
-            })
+            lookup::remove(client, PATH, &which.peer, "removed", output).await
         }
         Command::Block(which) => block(&which.peer, true, client, output).await,
         Command::Unblock(which) => block(&which.peer, false, client, output).await,
@@ -98,26 +97,21 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let peers = client.get(PATH).await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("ADDRESSES"),
         Column::Left("USER"),
         Column::Left("GROUPS"),
         Column::Left("BLOCKED"),
     ];
-    output.show(&peers, &columns, || {
-        items(&peers)
-            .iter()
-            .map(|peer| {
-                vec![
-                    text(peer, "name").to_owned(),
-                    text(peer, "id").to_owned(),
-                    joined(peer, "addresses"),
-                    user(peer).to_owned(),
-                    joined(peer, "groups"),
-                    yes_no(peer, "blocked"),
-                ]
-            })
-            .collect()
+    output.list(&peers, &columns, NONE_YET, |peer| {
+        vec![
+            text(peer, "name").to_owned(),
+            text(peer, "id").to_owned(),
+            joined(peer, "addresses"),
+            user(peer).to_owned(),
+            joined(peer, "groups"),
+            yes_no(peer, "blocked"),
+        ]
     })
 }
 

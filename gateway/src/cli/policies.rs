@@ -11,6 +11,9 @@ use super::{
 };
 
 const PATH: &str = "/policies";
+const NONE_YET: &str = "\
+No policy yet, so nobody reaches a provider. Let a group use one:
+  keyway policies add NAME --group GROUP --provider PROVIDER";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -63,7 +66,7 @@ pub(super) struct Update {
     providers: Vec<String>,
     #[arg(long)]
     description: Option<String>,
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     enabled: Option<bool>,
 }
 
@@ -81,12 +84,7 @@ pub(super) async fn run(
         }
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Remove(which) => {
-            let policy = find(client, PATH, &which.policy).await?;
-            let path = format!("{PATH}/{}", text(&policy, "id"));
-            let answer = client.delete(&path).await?;
-            output.show_fields(&answer, || {
-                vec![("removed", text(&policy, "name").to_owned())]
-            })
+            lookup::remove(client, PATH, &which.policy, "removed", output).await
         }
     }
 }
@@ -97,24 +95,19 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let groups = client.get("/groups").await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("GROUPS"),
         Column::Left("PROVIDERS"),
         Column::Left("ENABLED"),
     ];
-    output.show(&policies, &columns, || {
-        items(&policies)
-            .iter()
-            .map(|policy| {
-                vec![
-                    text(policy, "name").to_owned(),
-                    text(policy, "id").to_owned(),
-                    names(policy, "source_groups", &groups),
-                    names(policy, "destination_provider_ids", &providers),
-                    yes_no(policy, "enabled"),
-                ]
-            })
-            .collect()
+    output.list(&policies, &columns, NONE_YET, |policy| {
+        vec![
+            text(policy, "name").to_owned(),
+            text(policy, "id").to_owned(),
+            names(policy, "source_groups", &groups),
+            names(policy, "destination_provider_ids", &providers),
+            yes_no(policy, "enabled"),
+        ]
     })
 }
 

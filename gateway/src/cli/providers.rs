@@ -11,13 +11,16 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{self, find, items, minute, text, yes_no},
+    lookup::{self, find, items, joined, minute, text, yes_no},
     output::{Column, Output},
     secret_input::{KeySource, Need},
 };
 use model::ModelArgument;
 
 const PATH: &str = "/providers";
+const NONE_YET: &str = "\
+No provider yet. Connect one; `keyway catalog list` says what there is:
+  keyway providers connect openai_api";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -81,13 +84,34 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Allow loopback and private addresses
-    #[arg(long, value_name = "BOOL")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     allow_private: Option<bool>,
     /// Accept any certificate (self-hosted servers only)
-    #[arg(long, value_name = "BOOL")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     skip_tls_verification: Option<bool>,
     /// Tell the provider nothing about who calls
-    #[arg(long, value_name = "BOOL")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     no_metadata: Option<bool>,
 }
 
@@ -137,17 +161,13 @@ pub(super) async fn run(
         Command::Connect(arguments) => connect::run(arguments, client, output).await,
         Command::Show(which) => {
             let provider = find(client, PATH, &which.provider).await?;
-            show(&provider, output)
+            show(&provider, client, output).await
         }
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Disable(which) => switch(&which.provider, false, client, output).await,
         Command::Enable(which) => switch(&which.provider, true, client, output).await,
         Command::Remove(which) => {
-            let provider = find(client, PATH, &which.provider).await?;
-            let answer = client.delete(&path_of(&provider)).await?;
-            output.show_fields(&answer, || {
-                vec![("removed", text(&provider, "name").to_owned())]
-            })
+            lookup::remove(client, PATH, &which.provider, "removed", output).await
         }
         Command::Test(which) => test(&which.provider, client, output).await,
     }
@@ -158,26 +178,21 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let status = client.get("/status").await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("CATALOG"),
         Column::Left("UPSTREAM"),
         Column::Right("MODELS"),
         Column::Left("STATE"),
     ];
-    output.show(&providers, &columns, || {
-        items(&providers)
-            .iter()
-            .map(|provider| {
-                vec![
-                    text(provider, "name").to_owned(),
-                    text(provider, "id").to_owned(),
-                    text(provider, "provider_id").to_owned(),
-                    text(provider, "upstream_url").to_owned(),
-                    models(provider),
-                    state(provider, &status),
-                ]
-            })
-            .collect()
+    output.list(&providers, &columns, NONE_YET, |provider| {
+        vec![
+            text(provider, "name").to_owned(),
+            text(provider, "id").to_owned(),
+            text(provider, "provider_id").to_owned(),
+            text(provider, "upstream_url").to_owned(),
+            models(provider),
+            state(provider, &status),
+        ]
     })
 }
 
@@ -191,7 +206,7 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
     let path = path_of(&body);
     let request = model::WithKey::new(&body, key.as_ref());
     let provider = client.put(&path, &request).await?;
-    show(&provider, output)
+    show(&provider, client, output).await
 }
 
 async fn switch(
@@ -203,7 +218,7 @@ async fn switch(
     let mut body = find(client, PATH, wanted).await?;
     body["enabled"] = json!(enabled);
     let provider = client.put(&path_of(&body), &body).await?;
-    show(&provider, output)
+    show(&provider, client, output).await
 }
 
 async fn test(wanted: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -229,14 +244,18 @@ async fn test(wanted: &str, client: &Client, output: &mut Output) -> Result<(), 
     }
 }
 
-fn show(provider: &Value, output: &mut Output) -> Result<(), Failure> {
+async fn show(provider: &Value, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let status = client.get("/status").await?;
     output.show_fields(provider, || {
         vec![
             ("id", text(provider, "id").to_owned()),
             ("name", text(provider, "name").to_owned()),
             ("catalog", text(provider, "provider_id").to_owned()),
             ("upstream", text(provider, "upstream_url").to_owned()),
+            ("addresses", addresses(provider, &status)),
+            ("state", state(provider, &status)),
             ("models", models_in_full(provider)),
+            ("no price known", unpriced(provider)),
             ("enabled", yes_no(provider, "enabled")),
             ("any certificate", yes_no(provider, "skip_tls_verification")),
             (
@@ -246,7 +265,15 @@ fn show(provider: &Value, output: &mut Output) -> Result<(), Failure> {
             ("created", minute(provider, "created_at")),
             ("updated", minute(provider, "updated_at")),
         ]
-    })
+    })?;
+    if unpriced(provider).is_empty() {
+        return Ok(());
+    }
+    output.note(format_args!(
+        "\nRequests to models without a price count without a cost. To set prices, name all models:\n  \
+         keyway providers update {} --model ID=INPUT,OUTPUT",
+        text(provider, "id")
+    ))
 }
 
 fn path_of(provider: &Value) -> String {
@@ -272,19 +299,40 @@ fn models_in_full(provider: &Value) -> String {
     }
 }
 
+/// Models whose requests are counted without a cost.
+fn unpriced(provider: &Value) -> String {
+    let ids: Vec<&str> = items(&provider["models"])
+        .iter()
+        .filter(|model| model["unpriced"] == true)
+        .map(|model| text(model, "id"))
+        .collect();
+    ids.join(", ")
+}
+
+fn addresses(provider: &Value, status: &Value) -> String {
+    status_of(provider, status).map_or_else(String::new, |own| joined(own, "addresses"))
+}
+
 fn state(provider: &Value, status: &Value) -> String {
     if provider["enabled"] == false {
         return "disabled".to_owned();
     }
-    let own = lookup::items(&status["providers"])
-        .iter()
-        .find(|one| one["id"] == provider["id"]);
-    match own {
-        Some(own) if own["ready"] == true => "ready".to_owned(),
-        Some(own) => match text(own, "problem") {
-            "" => "not ready".to_owned(),
-            problem => problem.to_owned(),
-        },
-        None => "unknown".to_owned(),
+    let Some(own) = status_of(provider, status) else {
+        return "unknown".to_owned();
+    };
+    let ready = if own["ready"] == true {
+        "ready"
+    } else {
+        "not ready"
+    };
+    match text(own, "problem") {
+        "" => ready.to_owned(),
+        problem => format!("{ready}: {problem}"),
     }
+}
+
+fn status_of<'a>(provider: &Value, status: &'a Value) -> Option<&'a Value> {
+    items(&status["providers"])
+        .iter()
+        .find(|one| one["id"] == provider["id"])
 }

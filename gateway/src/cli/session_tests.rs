@@ -76,7 +76,9 @@ async fn from_a_key_to_a_policy() {
     let told = node.connect().await;
     assert!(told.contains("https://api.openai.com"), "{told}");
     assert!(told.contains(".agents.example. 5 IN A"), "{told}");
+    assert!(told.contains("keyway peers add"), "{told}");
     assert!(told.contains("keyway policies add"), "{told}");
+    assert!(!told.contains("no price known"), "{told}");
 
     let listed = node.run(&["providers", "list"]).await.unwrap();
     assert!(listed.contains("OpenAI API"), "{listed}");
@@ -124,6 +126,9 @@ async fn from_a_key_to_a_policy() {
     let shown: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(shown["models"][0]["output_per_1k"], 2);
     assert_eq!(shown["enabled"], false);
+    let words = ["providers", "update", "Main", "--model", "b"];
+    let unpriced = node.run(&words).await.unwrap();
+    assert!(unpriced.contains("no price known     b\n"), "{unpriced}");
     let tested = node.run(&["providers", "test", "Main"]).await.unwrap();
     assert!(tested.contains("12 ms"), "{tested}");
 

@@ -28,13 +28,13 @@ pub(super) enum Command {
 #[group(required = true, multiple = true)]
 pub(super) struct Set {
     /// Keep an access log (usage is counted regardless)
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     log_collection: Option<bool>,
     /// How long access log entries are kept; 0 keeps them forever
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<i64>,
     /// Remove personal data from what is collected
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     redact_pii: Option<bool>,
 }
 
@@ -47,7 +47,8 @@ pub(super) async fn run(
     if let Command::Set(arguments) = command {
         if text(&settings, "endpoint").is_empty() {
             return Err(Failure::Failed(
-                "there is no endpoint yet: connect a provider first".to_owned(),
+                "there is no endpoint yet: connect a provider first (`keyway providers connect`)"
+                    .to_owned(),
             ));
         }
         if let Some(enabled) = arguments.log_collection {
@@ -65,9 +66,12 @@ pub(super) async fn run(
     show(&settings, &status, output)
 }
 
-/// The records that lead agents to the node, one for each of its addresses.
+/// The records that lead agents to the node, one for each of its addresses; none while it has no name.
 pub(super) fn dns_records(settings: &Value, status: &Value) -> Vec<String> {
     let endpoint = text(settings, "endpoint");
+    if endpoint.is_empty() {
+        return Vec::new();
+    }
     let mut addresses: Vec<_> = items(&status["listeners"])
         .iter()
         .filter_map(|listener| listener.as_str()?.parse::<SocketAddr>().ok())
@@ -82,7 +86,7 @@ pub(super) fn dns_records(settings: &Value, status: &Value) -> Vec<String> {
             format!("{endpoint}. {DNS_TTL_SECONDS} IN {kind} {address}")
         })
         .collect();
-    if records.is_empty() && !endpoint.is_empty() {
+    if records.is_empty() {
         vec![format!(
             "{endpoint}. {DNS_TTL_SECONDS} IN A <the node's overlay address>"
         )]
@@ -98,7 +102,7 @@ fn show(settings: &Value, status: &Value, output: &mut Output) -> Result<(), Fai
             Some(_) | None => "forever".to_owned(),
         };
         let endpoint = match text(settings, "endpoint") {
-            "" => "(named when the first provider is connected)",
+            "" => "none yet: it is named when the first provider is connected",
             endpoint => endpoint,
         };
         vec![
@@ -131,6 +135,6 @@ mod tests {
             ]
         );
         assert!(dns_records(&settings, &json!({}))[0].contains('<'));
-        assert!(dns_records(&json!({"endpoint": ""}), &json!({})).is_empty());
+        assert!(dns_records(&json!({"endpoint": ""}), &status).is_empty());
     }
 }

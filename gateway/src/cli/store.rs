@@ -54,7 +54,11 @@ async fn export(file: Option<&Path>, client: &Client, output: &mut Output) -> Re
             file.write_all(text.as_bytes())?;
             file.sync_all()
         })
-        .map_err(|error| failed(path, error))
+        .map_err(|error| failed(path, error))?;
+    output.note(format_args!(
+        "written to {}; of use only with this node's master key",
+        path.display()
+    ))
 }
 
 /// Not through a node: what is running would have its state replaced under its feet.

@@ -1,16 +1,19 @@
 //! `keyway token`: access to the management API over TCP.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Failure,
     client::Client,
-    lookup::{find, items, minute, text},
+    lookup::{self, minute, text},
     output::{Column, Output},
 };
 
 const PATH: &str = "/tokens";
+const NONE_YET: &str = "\
+No token yet. The unix socket needs none; for the API over TCP:
+  keyway token create NAME";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -43,21 +46,14 @@ pub(super) async fn run(
             output.show_fields(&created, || {
                 vec![
                     ("id", text(&created, "id").to_owned()),
-                    ("expires", minute(&created, "expires_at")),
+                    ("expires", expires(&created)),
                     ("token", text(&created, "token").to_owned()),
                 ]
             })?;
             output.note("\nIt is not shown again. Use it as KEYWAY_TOKEN with --server URL.")
         }
         Command::List => list(client, output).await,
-        Command::Revoke { token } => {
-            let token = find(client, PATH, &token).await?;
-            let path = format!("{PATH}/{}", text(&token, "id"));
-            let answer = client.delete(&path).await?;
-            output.show_fields(&answer, || {
-                vec![("revoked", text(&token, "name").to_owned())]
-            })
-        }
+        Command::Revoke { token } => lookup::remove(client, PATH, &token, "revoked", output).await,
     }
 }
 
@@ -65,26 +61,23 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let tokens = client.get(PATH).await?;
     let columns = [
         Column::Left("NAME"),
-        Column::Left("ID"),
+        Column::Whole("ID"),
         Column::Left("CREATED"),
         Column::Left("EXPIRES"),
     ];
-    output.show(&tokens, &columns, || {
-        items(&tokens)
-            .iter()
-            .map(|token| {
-                let expires = minute(token, "expires_at");
-                vec![
-                    text(token, "name").to_owned(),
-                    text(token, "id").to_owned(),
-                    minute(token, "created_at"),
-                    if expires.is_empty() {
-                        "never".to_owned()
-                    } else {
-                        expires
-                    },
-                ]
-            })
-            .collect()
+    output.list(&tokens, &columns, NONE_YET, |token| {
+        vec![
+            text(token, "name").to_owned(),
+            text(token, "id").to_owned(),
+            minute(token, "created_at"),
+            expires(token),
+        ]
     })
+}
+
+fn expires(token: &Value) -> String {
+    match minute(token, "expires_at") {
+        never if never.is_empty() => "never".to_owned(),
+        at => at,
+    }
 }

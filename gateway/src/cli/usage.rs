@@ -113,7 +113,24 @@ pub(super) async fn run(
         Column::Right("TOTAL"),
         Column::Right("COST $"),
     ];
-    output.show(&rows, &columns, || table(items(&rows), &providers))
+    let when_empty = format!(
+        "Nothing was used in the last {} days, as far as this looks.",
+        arguments.days
+    );
+    output.show(&rows, &columns, &when_empty, || {
+        table(items(&rows), &providers)
+    })?;
+    let unpriced: u64 = items(&rows)
+        .iter()
+        .filter_map(|row| row["unpriced_count"].as_u64())
+        .sum();
+    if unpriced > 0 {
+        output.note(format_args!(
+            "\nRequests that the cost leaves out, because nobody knows a price: {unpriced} \
+             (see `keyway providers show`)"
+        ))?;
+    }
+    Ok(())
 }
 
 pub(super) fn query(pairs: &[(&'static str, String)]) -> String {

@@ -33,6 +33,7 @@ pub(crate) mod testing;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
@@ -108,7 +109,17 @@ pub fn router(state: AppState) -> Router {
             state.clone(),
             auth::authorize,
         ))
+        // The last layer comes first: refusals pass it too.
+        .layer(middleware::map_response(never_cached))
         .with_state(state)
+}
+
+/// Answers name users, peers and new tokens: no proxy or browser is to keep them.
+async fn never_cached(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Holds the answer to a change back until the workers serve it.

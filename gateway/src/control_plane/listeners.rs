@@ -58,6 +58,8 @@ pub struct Listeners {
     workers: Vec<Sender<WorkerCommand>>,
     open: BTreeMap<Listener, u64>,
     next_id: u64,
+    /// What this node had open at some time. Workers may still be closing it, so it may look taken.
+    held: BTreeSet<SocketAddr>,
     status: watch::Sender<ListenerStatus>,
     addresses: watch::Sender<Vec<IpAddr>>,
 }
@@ -77,6 +79,7 @@ impl Listeners {
             workers,
             open: BTreeMap::new(),
             next_id: 1,
+            held: BTreeSet::new(),
             status: watch::Sender::default(),
             addresses: watch::Sender::default(),
         };
@@ -150,7 +153,9 @@ impl Listeners {
     }
 
     fn open(&mut self, listener: Listener) -> Result<(), OpenFailure> {
-        socket::probe(listener.address, &self.overlay.interface)?;
+        if !self.held.contains(&listener.address) {
+            socket::probe(listener.address, &self.overlay.interface)?;
+        }
         // All or none: a worker without its socket would serve nobody and never be noticed.
         let sockets = self
             .workers
@@ -169,6 +174,7 @@ impl Listeners {
             let _ = worker.send(command);
         }
         self.open.insert(listener, id);
+        self.held.insert(listener.address);
         info!(address = %listener.address, tls = listener.tls, "listening");
         Ok(())
     }

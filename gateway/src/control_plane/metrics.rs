@@ -3,6 +3,8 @@
 
 mod family;
 mod process;
+mod provider_totals;
+mod usage_log;
 
 use std::{
     collections::BTreeMap,
@@ -14,12 +16,14 @@ use std::{
 
 use prometheus::{TextEncoder, proto::MetricFamily};
 
-use self::family::{counter, gauge, histogram, plain_counter, plain_gauge};
-use super::usage::{Health, UsageStatus};
+use self::{
+    family::{counter, gauge, histogram, plain_counter, plain_gauge},
+    provider_totals::ProviderTotals,
+};
+use super::usage::UsageStatus;
 use crate::handoff::{
     counters::{
-        Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, ProviderCounters,
-        WorkerCounters,
+        Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, WorkerCounters,
     },
     reason::{Reason, Source},
     record::Outcome,
@@ -101,7 +105,7 @@ impl Metrics {
         families.extend(self.connections());
         families.extend(self.exchanges());
         families.extend(self.per_provider());
-        families.extend(self.usage_log());
+        families.extend(usage_log::gather(&self.usage));
         families.extend(process::gather(self.started_at_seconds));
         families
     }
@@ -304,63 +308,6 @@ impl Metrics {
         ]
     }
 
-    fn usage_log(&self) -> Vec<MetricFamily> {
-        let status = &self.usage;
-        let load = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
-        let behind = |health: Health| match health {
-            Health::Ok => 0.0,
-            Health::Behind { .. } => 1.0,
-        };
-        vec![
-            plain_gauge(
-                "keyway_usage_log_batches_waiting",
-                "Batches of records handed over by workers that are not durable yet.",
-                load(&status.batches_waiting),
-            ),
-            plain_gauge(
-                "keyway_usage_log_batches_to_index",
-                "Batches of records that are durable and not yet visible to queries.",
-                status.batches_to_index() as f64,
-            ),
-            plain_counter(
-                "keyway_usage_log_batches_written_total",
-                "Batches of records made durable.",
-                load(&status.batches_written),
-            ),
-            plain_counter(
-                "keyway_usage_log_records_written_total",
-                "Records made durable.",
-                load(&status.records_written),
-            ),
-            plain_counter(
-                "keyway_usage_log_records_indexed_total",
-                "Records made visible to queries.",
-                load(&status.records_indexed),
-            ),
-            plain_counter(
-                "keyway_usage_log_damaged_batches_total",
-                "Batches set aside because they could not be read.",
-                load(&status.batches_damaged),
-            ),
-            plain_counter(
-                "keyway_usage_log_rows_swept_total",
-                "Rows deleted because they were older than the retention.",
-                load(&status.rows_swept),
-            ),
-            gauge(
-                "keyway_usage_log_behind",
-                "1 while a part of the usage log cannot go on and tries again.",
-                vec![
-                    (vec![("part", "writer".to_owned())], behind(status.writer())),
-                    (
-                        vec![("part", "indexer".to_owned())],
-                        behind(status.indexer()),
-                    ),
-                ],
-            ),
-        ]
-    }
-
     fn sum(&self, of: fn(&WorkerCounters) -> &Counter) -> f64 {
         self.workers.iter().map(|w| of(w).get()).sum::<u64>() as f64
     }
@@ -412,61 +359,6 @@ fn source_code(source: Source) -> &'static str {
         Source::Policy => "policy",
         Source::Gateway => "gateway",
         Source::Provider => "provider",
-    }
-}
-
-/// [`ProviderCounters`] of all workers together.
-#[derive(Default)]
-struct ProviderTotals {
-    exchanges: [u64; Outcome::ALL.len()],
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_input_tokens: u64,
-    cache_creation_input_tokens: u64,
-    cost_nano_usd: u64,
-    unpriced: u64,
-    connects: u64,
-    retries: u64,
-}
-
-impl ProviderTotals {
-    fn add(&mut self, counters: &ProviderCounters) {
-        for (total, counter) in self.exchanges.iter_mut().zip(&counters.exchanges) {
-            *total += counter.get();
-        }
-        for (total, counter) in [
-            (&mut self.input_tokens, &counters.input_tokens),
-            (&mut self.output_tokens, &counters.output_tokens),
-            (
-                &mut self.cache_read_input_tokens,
-                &counters.cache_read_input_tokens,
-            ),
-            (
-                &mut self.cache_creation_input_tokens,
-                &counters.cache_creation_input_tokens,
-            ),
-            (&mut self.cost_nano_usd, &counters.cost_nano_usd),
-            (&mut self.unpriced, &counters.unpriced),
-            (&mut self.connects, &counters.connects),
-            (&mut self.retries, &counters.retries),
-        ] {
-            // A provider chooses what it reports; the sum wraps like the counters themselves.
-            *total = total.wrapping_add(counter.get());
-        }
-    }
-
-    /// Disjoint kinds, unlike the counters: there, cached tokens are part of the input.
-    fn tokens(&self) -> [(&'static str, u64); 4] {
-        let uncached = self
-            .input_tokens
-            .saturating_sub(self.cache_read_input_tokens)
-            .saturating_sub(self.cache_creation_input_tokens);
-        [
-            ("uncached_input", uncached),
-            ("cache_read_input", self.cache_read_input_tokens),
-            ("cache_creation_input", self.cache_creation_input_tokens),
-            ("output", self.output_tokens),
-        ]
     }
 }
 

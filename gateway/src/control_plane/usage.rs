@@ -15,9 +15,12 @@ mod sweep;
 mod writer;
 
 mod access_log;
+mod condition;
 mod filter;
 mod money;
 mod overview;
+mod parameter;
+mod query;
 mod sessions;
 
 use std::{
@@ -36,13 +39,15 @@ use std::{
 use crate::handoff::queue::RecordReceiver;
 
 pub use access_log::{AccessLogEntry, AttemptEntry, Page};
-pub use filter::{
-    AccessLogQuery, Decision, Granularity, LogFilter, LogSort, OverviewQuery, QueryError,
-    SessionQuery, SessionSort, SortOrder,
-};
+pub use filter::{Decision, LogFilter};
 pub use money::NanoUsd;
 pub use overview::{Sums, TotalBy, UsageBucket, UsageTotal};
+pub use parameter::QueryError;
 pub use pool::UsageReader;
+pub use query::{
+    AccessLogQuery, Granularity, LogSort, OverviewQuery, PageQuery, SessionQuery, SessionSort,
+    SortKey, SortOrder,
+};
 pub use sessions::SessionEntry;
 pub use status::{Health, UsageStatus};
 

@@ -114,8 +114,9 @@ pub fn usable_models<'a>(
     let mut models = Vec::new();
     for route in reachable(snapshot, principal, dialect) {
         let Models { listed, defaults } = &route.provider.models;
-        let known = if listed.is_empty() { defaults } else { listed };
-        models.extend(known.keys().map(|id| (&**id, &**route.provider)));
+        let defaults = listed.is_empty().then(|| defaults.keys());
+        let known = listed.keys().chain(defaults.into_iter().flatten());
+        models.extend(known.map(|id| (&**id, &**route.provider)));
     }
     // Stable: of equal ids the oldest provider's stays first.
     models.sort_by_key(|(id, _)| *id);
@@ -176,9 +177,11 @@ fn lists(models: &Models, model: &str) -> bool {
 /// The operator's price, else the catalog's; each by the id, else by the id without its date.
 fn price<'a>(models: &'a Models, model: &str) -> Option<&'a Price> {
     let undated = undated_model(model);
-    [&models.listed, &*models.defaults]
-        .into_iter()
-        .find_map(|table| table.get(model).or_else(|| table.get(undated?)))
+    let Models { listed, defaults } = models;
+    let own = listed.get(model).or_else(|| listed.get(undated?));
+    own.and_then(Option::as_ref)
+        .or_else(|| defaults.get(model))
+        .or_else(|| defaults.get(undated?))
 }
 
 fn grant_for<'a>(principal: &Principal, provider: &'a Provider) -> Option<&'a Grant> {

@@ -58,7 +58,8 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         records: senders.pop().unwrap(),
         commands: received,
     })
-    .unwrap();
+    .unwrap()
+    .thread;
     commands
         .send(WorkerCommand::OpenListener {
             id: 1,
@@ -112,7 +113,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         extra_headers: Vec::new(),
         identity: None,
         models: Models {
-            listed: HashMap::from([("m".into(), price)]),
+            listed: HashMap::from([("m".into(), Some(price))]),
             defaults: Arc::default(),
         },
         targets: vec![Arc::new(Target {

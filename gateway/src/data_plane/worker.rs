@@ -49,9 +49,19 @@ pub struct WorkerStart {
     pub commands: Receiver<WorkerCommand>,
 }
 
-/// Starts the thread and returns once its runtime stands. The thread ends when a drain is over, after
-/// its last record was handed over.
-pub fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
+/// A worker that runs.
+pub struct RunningWorker {
+    /// Ends when a drain is over, after the worker's last record was handed over.
+    pub thread: JoinHandle<()>,
+    /// Which driver `workers.driver` became, and why; for the operator.
+    pub driver: String,
+}
+
+/// Starts the thread and returns once its runtime stands.
+///
+/// # Errors
+/// When the thread or its runtime could not be made.
+pub fn start(start: WorkerStart) -> io::Result<RunningWorker> {
     let (started, wait) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(format!("worker-{}", start.index))
@@ -68,7 +78,7 @@ pub fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
                 driver,
                 |driver| {
                     tracing::info!(worker = index, driver, "worker runs");
-                    let _ = on_start.send(Ok(()));
+                    let _ = on_start.send(Ok(driver.to_owned()));
                 },
                 // Boxed inside: everything of a worker must be made on its own thread.
                 async move { run(start).await },
@@ -77,9 +87,10 @@ pub fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
                 let _ = started.send(Err(error));
             }
         })?;
-    wait.recv()
+    let driver = wait
+        .recv()
         .map_err(|_| io::Error::other("the worker ended while it started"))??;
-    Ok(thread)
+    Ok(RunningWorker { thread, driver })
 }
 
 /// Binds this thread to the `index`-th of the cores the process may use.

@@ -106,8 +106,8 @@ pub struct AuthHeader {
 /// The models a provider serves and what they cost.
 #[derive(Debug, Default)]
 pub struct Models {
-    /// Explicitly configured ids. Empty list: any model (catch-all).
-    pub listed: HashMap<Box<str>, Price>,
+    /// Explicitly configured ids; `None` where nobody knows the price. Empty list: any model (catch-all).
+    pub listed: HashMap<Box<str>, Option<Price>>,
     /// Catalog prices that apply to models the operator did not list or price.
     pub defaults: Arc<HashMap<Box<str>, Price>>,
 }

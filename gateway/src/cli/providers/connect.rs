@@ -60,11 +60,11 @@ pub(super) async fn run(
     let key = arguments.key.read(&label, need)?;
     let request = model::WithKey::new(&body, key.as_ref());
     let provider = client.post(PATH, &request).await?;
-    show(&provider, output)?;
+    show(&provider, client, output).await?;
     next_steps(&provider, client, output).await
 }
 
-/// The endpoint, its DNS record, and the policy without which nobody gets through.
+/// The endpoint, its DNS record, and the peer and the policy without which nobody gets through.
 async fn next_steps(provider: &Value, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let settings = client.get("/settings").await?;
     let status = client.get("/status").await?;
@@ -74,6 +74,11 @@ async fn next_steps(provider: &Value, client: &Client, output: &mut Output) -> R
     ))?;
     for record in settings::dns_records(&settings, &status) {
         output.note(format_args!("  create this DNS record: {record}"))?;
+    }
+    if items(&client.get("/peers").await?).is_empty() {
+        output.note(
+            "  make a machine known: keyway peers add NAME --address ADDRESS --group agents",
+        )?;
     }
     let id = text(provider, "id");
     let policies = client.get("/policies").await?;
@@ -90,6 +95,7 @@ async fn next_steps(provider: &Value, client: &Client, output: &mut Output) -> R
             text(provider, "name")
         ))?;
     }
+    output.note(format_args!("  try its key: keyway providers test {id}"))?;
     output.note("  point an agent at it: keyway agent-config claude-code")
 }
 

@@ -104,6 +104,7 @@ impl Api {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(!text.contains(MARKER), "a key came back: {text}");
         assert!(!format!("{:?}", parts.headers).contains(MARKER));
+        assert_eq!(parts.headers[header::CACHE_CONTROL], "no-store");
         Answer {
             status: parts.status,
             headers: parts.headers,

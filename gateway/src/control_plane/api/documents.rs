@@ -111,6 +111,22 @@ pub(super) fn respond<T: Serialize>(shown: &T, revision: Revision) -> Response {
     ([(header::ETAG, etag(revision))], Json(shown)).into_response()
 }
 
+/// Deletes the document as it was at `revision`, and answers so.
+pub(super) async fn delete(
+    store: &dyn Store,
+    key: String,
+    revision: Revision,
+) -> Result<Response, ApiError> {
+    let transaction = Transaction {
+        compares: vec![unchanged(key.as_str(), revision)],
+        operations: vec![Operation::Delete { key }],
+    };
+    if !commit(store, transaction).await? {
+        return Err(ApiError::changed_meanwhile());
+    }
+    Ok(deleted())
+}
+
 /// 200 with an empty object, as the original answers deletions.
 pub(super) fn deleted() -> Response {
     Json(serde_json::json!({})).into_response()

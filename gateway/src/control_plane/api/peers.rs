@@ -21,7 +21,7 @@ use super::{
 };
 use crate::control_plane::{
     resource::{GroupDoc, PeerDoc, key},
-    store::{Compare, Operation, Store, Transaction},
+    store::{Compare, Store, Transaction},
 };
 
 const ADDRESSES_LIMIT: usize = 16;
@@ -102,16 +102,7 @@ pub(super) async fn remove(
 ) -> Result<Response, ApiError> {
     let current = load(&state, &id).await?;
     documents::check_if_match(&headers, current.revision)?;
-    let transaction = Transaction {
-        compares: vec![documents::unchanged(store_key(&id), current.revision)],
-        operations: vec![Operation::Delete {
-            key: store_key(&id),
-        }],
-    };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
-        return Err(ApiError::changed_meanwhile());
-    }
-    Ok(documents::deleted())
+    documents::delete(state.store.as_ref(), store_key(&id), current.revision).await
 }
 
 /// Adds the groups that do not exist yet; their name is their id until somebody knows better.

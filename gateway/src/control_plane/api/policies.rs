@@ -20,7 +20,7 @@ use super::{
 };
 use crate::control_plane::{
     resource::{PolicyDoc, ProviderDoc, key},
-    store::{Compare, Operation, Transaction},
+    store::{Compare, Transaction},
 };
 
 /// Groups, and providers, of one policy.
@@ -160,16 +160,7 @@ pub(super) async fn remove(
 ) -> Result<Response, ApiError> {
     let current = load(&state, &id).await?;
     documents::check_if_match(&headers, current.revision)?;
-    let transaction = Transaction {
-        compares: vec![documents::unchanged(store_key(&id), current.revision)],
-        operations: vec![Operation::Delete {
-            key: store_key(&id),
-        }],
-    };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
-        return Err(ApiError::changed_meanwhile());
-    }
-    Ok(documents::deleted())
+    documents::delete(state.store.as_ref(), store_key(&id), current.revision).await
 }
 
 /// Writes the policy with the groups it names first, provided that its providers are still there.

@@ -3,6 +3,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::control_plane::{catalog::Catalog, seal::LiveKeyring, store::Store, usage::UsageReader};
@@ -57,7 +58,8 @@ pub struct NodeStatus {
     pub not_ready: Vec<String>,
     /// Store revision that the workers serve.
     pub revision: u64,
-    /// `io_uring` or `epoll`.
+    pub started_at: Timestamp,
+    /// `io_uring` or `epoll`, with how and why.
     pub driver: String,
     pub workers: usize,
     /// Addresses that agents reach, `address:port`.

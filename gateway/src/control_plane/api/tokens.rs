@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{auth, body::JsonBody, documents, error::ApiError, id, state::AppState, validate};
 use crate::control_plane::{
     resource::{TokenDoc, key},
-    store::{Compare, Operation, Transaction},
+    store::{Compare, Transaction},
 };
 
 const TOKENS_LIMIT: usize = 256;
@@ -99,16 +99,7 @@ pub(super) async fn revoke(
     let current = documents::load::<TokenDoc>(state.store.as_ref(), &store_key(&id))
         .await?
         .ok_or_else(|| ApiError::not_found("token"))?;
-    let transaction = Transaction {
-        compares: vec![documents::unchanged(store_key(&id), current.revision)],
-        operations: vec![Operation::Delete {
-            key: store_key(&id),
-        }],
-    };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
-        return Err(ApiError::changed_meanwhile());
-    }
-    Ok(documents::deleted())
+    documents::delete(state.store.as_ref(), store_key(&id), current.revision).await
 }
 
 fn expiry(now: Timestamp, days: u16) -> Result<Timestamp, ApiError> {

@@ -11,7 +11,8 @@ use crate::{
     handoff::snapshot::{Models, NanoUsdPerMillion, Price},
 };
 
-/// The models of a provider with their prices. A model without any known price has all rates at zero.
+/// The models of a provider with their prices. A model that neither the operator nor the catalog prices
+/// has none: its cost is unknown, not zero.
 pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, Problem> {
     let mut listed = HashMap::with_capacity(docs.len());
     for doc in docs {
@@ -27,7 +28,7 @@ pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, 
     })
 }
 
-fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Price, rate::RateError> {
+fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Option<Price>, rate::RateError> {
     let read = |rate: &Option<serde_json::Number>| rate.as_ref().map(rate::from_per_1k).transpose();
     let input = read(&doc.input_per_1k)?;
     let output = read(&doc.output_per_1k)?;
@@ -35,8 +36,12 @@ fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Price, rate::Rate
     let cache_read = read(&doc.cached_input_per_1k)?.or(read(&doc.cache_read_per_1k)?);
     let cache_write = read(&doc.cache_creation_per_1k)?;
 
+    let is_priced_here = input.is_some() || output.is_some();
+    if !is_priced_here && list_price.is_none() {
+        return Ok(None);
+    }
     let mut price = list_price.cloned().unwrap_or_default();
-    if input.is_some() || output.is_some() {
+    if is_priced_here {
         // The operator's price is for every length.
         price.long_context = None;
     }
@@ -49,7 +54,7 @@ fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Price, rate::Rate
         price.cache_write = discount(rate);
         price.cache_write_long = discount(rate);
     }
-    Ok(price)
+    Ok(Some(price))
 }
 
 /// A cache rate of 0 means no discount: billed like input (NetBird's rule).

@@ -444,18 +444,24 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     let mut priced = model("gpt-5.4-nano");
     priced.input_per_1k = rate(0.003);
     priced.cached_input_per_1k = rate(0.0);
-    documents.providers[0].models = vec![priced, model("unknown")];
+    let mut free = model("free");
+    free.input_per_1k = rate(0.0);
+    let mut half_told = model("half-told");
+    half_told.cached_input_per_1k = rate(0.001);
+    documents.providers[0].models = vec![priced, free, half_told, model("unknown")];
     let compiled = compile_once(&documents);
     let models = &compiled.snapshot.providers[0].models;
     assert_eq!(
         models.listed["gpt-5.4-nano"],
-        Price {
+        Some(Price {
             input: NanoUsdPerMillion(3_000_000_000),
             output: NanoUsdPerMillion(1_250_000_000),
             ..Price::default()
-        }
+        })
     );
-    assert_eq!(models.listed["unknown"], Price::default());
+    assert_eq!(models.listed["free"], Some(Price::default()));
+    assert_eq!(models.listed["half-told"], None);
+    assert_eq!(models.listed["unknown"], None);
 }
 
 #[test]

@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::{
     UsageError, UsageReader,
-    filter::{AccessLogQuery, Condition, LogFilter, LogSort, SortOrder},
+    condition::Condition,
+    filter::LogFilter,
     money::NanoUsd,
+    query::{AccessLogQuery, LogSort, SortOrder},
 };
 use crate::handoff::record::Outcome;
 

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::{
     UsageError, UsageReader,
-    filter::{Granularity, LogFilter, OverviewQuery},
+    filter::LogFilter,
     money::NanoUsd,
+    query::{Granularity, OverviewQuery},
     rollup::SECONDS_PER_DAY,
 };
 

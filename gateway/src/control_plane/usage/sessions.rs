@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::{
     UsageError, UsageReader,
     access_log::{self, AccessLogEntry, Page},
-    filter::{Condition, SessionQuery, SessionSort},
+    condition::Condition,
     money::NanoUsd,
+    query::{SessionQuery, SessionSort},
 };
 
 /// Entries shown of one session: its latest.

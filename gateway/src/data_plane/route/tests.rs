@@ -82,7 +82,8 @@ fn from_rows(rows: &[Row<'_>]) -> Snapshot {
     let build = |&(id, dialects, base_path, models, groups): &Row<'_>| {
         let mut provider = provider(id, base_path);
         provider.dialects = DialectSet::of(dialects);
-        provider.models.listed = models.iter().map(|&id| (id.into(), price_of(1))).collect();
+        let listed = models.iter().map(|&id| (id.into(), Some(price_of(1))));
+        provider.models.listed = listed.collect();
         provider.grants = vec![grant("policy", groups)];
         provider
     };
@@ -259,10 +260,16 @@ fn prices_come_from_the_operator_then_the_catalog() {
     assert_eq!(found(&catch_all, "mystery"), None);
 
     let mut own = Arc::into_inner(catch_all.providers.into_iter().next().unwrap()).unwrap();
-    own.models.listed = HashMap::from([("gpt-4o".into(), price_of(0))]);
+    own.models.listed = HashMap::from([
+        ("gpt-4o".into(), Some(price_of(0))),
+        ("o3".into(), None),
+        ("mystery".into(), None),
+    ]);
     let listed = snapshot(vec![own]);
     assert_eq!(found(&listed, "gpt-4o"), Some(0));
     assert_eq!(found(&listed, "gpt-4o-2024-08-06"), Some(0));
+    assert_eq!(found(&listed, "o3"), Some(20));
+    assert_eq!(found(&listed, "mystery"), None);
 }
 
 #[test]

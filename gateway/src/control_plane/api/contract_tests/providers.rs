@@ -74,7 +74,9 @@ async fn catalog_prices_stay_the_catalogs() {
     );
     let mut shown = api.post("/providers", unpriced).await.ok();
     assert_eq!(shown["models"][0]["input_per_1k"], 0.00015);
+    assert!(shown["models"][0].get("unpriced").is_none());
     assert_eq!(shown["models"][1]["input_per_1k"], 0);
+    assert_eq!(shown["models"][1]["unpriced"], true);
     let path = format!("/providers/{}", shown["id"].as_str().unwrap());
     api.put(&path, shown.clone()).await.ok();
     let stored = || {
@@ -86,8 +88,9 @@ async fn catalog_prices_stay_the_catalogs() {
     };
     assert!(!stored().contains("0.00015"), "{}", stored());
     shown["models"][0]["input_per_1k"] = json!(0.5);
-    api.put(&path, shown).await.ok();
+    let changed = api.put(&path, shown).await.ok();
     assert!(stored().contains("0.5"), "{}", stored());
+    assert_eq!(changed["models"][1]["unpriced"], true);
 }
 
 #[tokio::test]

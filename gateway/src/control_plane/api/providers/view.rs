@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::control_plane::{
-    api::state::AppState,
-    catalog::CatalogEntry,
-    resource::{ModelDoc, ProviderDoc},
+use crate::{
+    control_plane::{
+        api::state::AppState,
+        catalog::CatalogEntry,
+        resource::{ModelDoc, ProviderDoc},
+    },
+    dialect::undated_model,
 };
 
 /// `allow_private_addresses` and `ca_pem` are additions to NetBird's shape.
@@ -33,7 +36,8 @@ pub(super) struct ProviderView<'a> {
     updated_at: Timestamp,
 }
 
-/// Prices that the operator left to the catalog are shown as what the catalog says.
+/// Prices that the operator left to the catalog are shown as what the catalog says. `unpriced` is an
+/// addition to NetBird's shape, which has no way to leave a price open.
 #[derive(Debug, Serialize)]
 pub(super) struct ModelView<'a> {
     id: &'a str,
@@ -45,6 +49,9 @@ pub(super) struct ModelView<'a> {
     cache_read_per_1k: Option<&'a serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_creation_per_1k: Option<&'a serde_json::Number>,
+    /// Neither the operator nor the catalog knows a price; the zeros mean nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unpriced: bool,
 }
 
 pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderView<'a> {
@@ -73,7 +80,9 @@ pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderV
 }
 
 pub(super) fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) -> ModelView<'a> {
-    let known = entry.and_then(|entry| entry.models.iter().find(|known| known.id == model.id));
+    let catalog_model = |id: &str| entry?.models.iter().find(|known| known.id == id);
+    // As the workers look prices up.
+    let known = catalog_model(&model.id).or_else(|| catalog_model(undated_model(&model.id)?));
     let zero = || serde_json::Number::from(0);
     ModelView {
         id: &model.id,
@@ -90,5 +99,8 @@ pub(super) fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) 
         cached_input_per_1k: model.cached_input_per_1k.as_ref(),
         cache_read_per_1k: model.cache_read_per_1k.as_ref(),
         cache_creation_per_1k: model.cache_creation_per_1k.as_ref(),
+        unpriced: model.input_per_1k.is_none()
+            && model.output_per_1k.is_none()
+            && entry.is_none_or(|entry| entry.price(&model.id).is_none()),
     }
 }
