@@ -8,6 +8,7 @@ mod http1;
 mod keyless;
 mod lifecycle;
 mod refused;
+mod secrets;
 mod standin;
 mod streams;
 
