@@ -30,7 +30,7 @@ const PAGE_IN_SWAP: u64 = 1 << 62;
 pub struct Wanted<'a> {
     /// What findings call it.
     pub name: &'static str,
-    pub secret: &'a str,
+    pub secret: &'a [u8],
 }
 
 /// A piece of a secret in some memory.
@@ -239,7 +239,7 @@ impl Patterns {
     fn of(wanted: &[Wanted<'_>]) -> Self {
         let mut all: Vec<Pattern> = Vec::new();
         for Wanted { name, secret } in wanted {
-            for (number, piece) in secret.as_bytes().chunks_exact(PIECE_BYTES).enumerate() {
+            for (number, piece) in secret.chunks_exact(PIECE_BYTES).enumerate() {
                 for (coding, bytes) in coding::codings(piece) {
                     if all.iter().all(|other| other.bytes != bytes) {
                         all.push(Pattern { name, coding, piece: number, bytes });
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn finds_what_this_process_holds() {
         let secret: String = (0..48).map(|i| char::from(b'a' + i % 26)).collect();
-        let wanted = [Wanted { name: "own", secret: &secret }];
+        let wanted = [Wanted { name: "own", secret: secret.as_bytes() }];
         let scan = scan(std::process::id(), &wanted).unwrap();
         let raw = scan.leaks("own").filter(|found| found.coding == Coding::Raw);
         let here = secret.as_ptr().addr();
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn finds_every_coding_anywhere() {
-        let wanted = [Wanted { name: "key", secret: "0123456789abcdef" }];
+        let wanted = [Wanted { name: "key", secret: b"0123456789abcdef" }];
         let in_base64 = "eDAxMjM0NTY3ODlhYmNkZWY="; // "x0123456789abcdef"
         assert_eq!(shown(in_base64.as_bytes(), &wanted).len(), 1);
         assert_eq!(shown(b"..0123456789abcdef..", &wanted), [("key", Coding::Raw)]);

@@ -9,6 +9,7 @@ mod keyless;
 mod lifecycle;
 mod refused;
 mod secrets;
+mod shown;
 mod standin;
 mod streams;
 

@@ -2,11 +2,15 @@
 
 use gateway_tests::{
     agent::{Session, Version},
-    memory::{self, Place, Scan, Wanted},
+    memory::{self, Scan, Wanted},
     node::ALICE,
 };
 use http::StatusCode;
-use tokio::time::{Duration, Instant};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    time::{Duration, Instant},
+};
 
 use super::*;
 
@@ -36,11 +40,17 @@ async fn no_copy_of_a_key_outlives_its_use() {
         alice.session(Version::Http1).await.unwrap(),
         alice.session(Version::Http2).await.unwrap(),
     ];
+    for provider in &providers {
+        node.cli(&["providers", "test", provider], "").await.unwrap();
+    }
     use_all(&mut sessions).await;
     let in_use = scan(pid, 0);
     println!("in use:\n{}", told(&in_use));
 
-    for (provider, [_, new]) in providers.iter().zip(KEYS) {
+    let (provider, [_, new]) = (&providers[0], KEYS[0]);
+    let mut kept_open = UnixStream::connect(node.socket()).await.unwrap();
+    rotate_on(&mut kept_open, provider, new).await;
+    for (provider, [_, new]) in providers.iter().zip(KEYS).skip(1) {
         let arguments = ["keys", "rotate", provider, "--keep-others", "--key-stdin"];
         node.cli(&arguments, new).await.unwrap();
     }
@@ -58,11 +68,27 @@ async fn no_copy_of_a_key_outlives_its_use() {
     println!("new in use:\n{}", told(&in_use));
     use_all(&mut sessions).await;
 
-    for provider in &providers {
+    for (provider, model) in providers.iter().zip(MODELS) {
+        node.cli(&["policies", "remove", model], "").await.unwrap();
         node.cli(&["providers", "remove", provider], "").await.unwrap();
     }
     wait_gone(pid, 1).await;
-    drop(standins);
+    drop((standins, kept_open));
+}
+
+/// As a client that keeps its connection for later.
+async fn rotate_on(connection: &mut UnixStream, provider: &str, key: &str) {
+    let body = json!({"api_key": key, "keep_others": true}).to_string();
+    let request = format!(
+        "POST /api/agent-network/providers/{provider}/keys HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let length = connection.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 /// Three stand-ins and a node that reaches each by a model of its own.
@@ -118,7 +144,7 @@ fn scan(pid: u32, generation: usize) -> Scan {
     let wanted: Vec<Wanted<'_>> = (0..3)
         .map(|number| Wanted {
             name: NAMES[generation][number],
-            secret: KEYS[number][generation],
+            secret: KEYS[number][generation].as_bytes(),
         })
         .collect();
     memory::scan(pid, &wanted).unwrap()
