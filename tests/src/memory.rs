@@ -272,11 +272,11 @@ fn begin(bytes: &[u8]) -> usize {
     usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
-/// Which of `wanted` shows in `bytes`, in any coding; for logs, answers and files.
-pub fn shown<'a>(bytes: &[u8], wanted: &[Wanted<'a>]) -> Vec<(&'static str, Coding)> {
+/// Which of `wanted` shows in `bytes`, in any coding, and where; for logs, answers and files.
+pub fn shown(bytes: &[u8], wanted: &[Wanted<'_>]) -> Vec<(&'static str, Coding, usize)> {
     let patterns = Patterns::of(wanted);
     let mut shown = Vec::new();
-    patterns.find(bytes, |pattern, _| shown.push((pattern.name, pattern.coding)));
+    patterns.find(bytes, |pattern, at| shown.push((pattern.name, pattern.coding, at)));
     shown
 }
 
@@ -305,7 +305,7 @@ mod tests {
         let wanted = [Wanted { name: "key", secret: b"0123456789abcdef" }];
         let in_base64 = "eDAxMjM0NTY3ODlhYmNkZWY="; // "x0123456789abcdef"
         assert_eq!(shown(in_base64.as_bytes(), &wanted).len(), 1);
-        assert_eq!(shown(b"..0123456789abcdef..", &wanted), [("key", Coding::Raw)]);
+        assert_eq!(shown(b"..0123456789abcdef..", &wanted), [("key", Coding::Raw, 2)]);
         assert_eq!(shown(b"..0123456789abcde...", &wanted), []);
     }
 }

@@ -79,8 +79,10 @@ impl Shown {
         ];
         let mut findings = Vec::new();
         for (place, text) in &self.0 {
-            for found in memory::shown(text, &wanted) {
-                findings.push(format!("{found:?} in {place}"));
+            for (name, coding, at) in memory::shown(text, &wanted) {
+                let around = &text[at.saturating_sub(100)..text.len().min(at + 100)];
+                let around = String::from_utf8_lossy(around);
+                findings.push(format!("{name} as {coding:?} in {place}: {around}"));
             }
         }
         assert!(findings.is_empty(), "{findings:#?}");
@@ -253,7 +255,7 @@ async fn operator_mistakes(node: &Node, provider: &str, shown: &mut Shown) {
         }
     }
     for path in [format!("{list}/{key}"), format!("{one}?api_key={key}"), format!("/{key}")] {
-        for method in [Method::GET, Method::POST, Method::DELETE] {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             let answer = node.api(method, &path, None).await;
             shown.add("the answer to a path", format!("{answer:?}"));
         }
