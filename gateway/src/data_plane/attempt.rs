@@ -146,7 +146,8 @@ impl Try<'_> {
         attempt: &mut Attempt,
     ) -> Tried {
         let timeouts = &self.permit.provider().timeouts;
-        let connecting = upstream::acquire(self.worker, self.target, timeouts, alarm, self.fresh);
+        let provider = self.permit.provider();
+        let connecting = upstream::acquire(self.worker, self.target, provider, alarm, self.fresh);
         // An agent that leaves while the node connects needs no connection.
         let gone = poll_fn(|cx| match self.body {
             // Its bytes are still to be read, by the sender.

@@ -44,8 +44,7 @@ async fn no_copy_of_a_key_outlives_its_use() {
         node.cli(&["providers", "test", provider], "").await.unwrap();
     }
     use_all(&mut sessions).await;
-    let in_use = scan(pid, 0);
-    println!("in use:\n{}", told(&in_use));
+    assert_only_in_arena(pid, 0);
 
     let (provider, [_, new]) = (&providers[0], KEYS[0]);
     let mut kept_open = UnixStream::connect(node.socket()).await.unwrap();
@@ -64,8 +63,7 @@ async fn no_copy_of_a_key_outlives_its_use() {
     }
     use_all(&mut sessions).await;
     wait_gone(pid, 0).await;
-    let in_use = scan(pid, 1);
-    println!("new in use:\n{}", told(&in_use));
+    assert_only_in_arena(pid, 1);
     use_all(&mut sessions).await;
 
     for (provider, model) in providers.iter().zip(MODELS) {
@@ -148,6 +146,16 @@ fn scan(pid: u32, generation: usize) -> Scan {
         })
         .collect();
     memory::scan(pid, &wanted).unwrap()
+}
+
+/// While a key is used the arena has it, one slot per credential, and nothing else does. The arena is
+/// secret memory where the kernel has it, and then nobody can look; else both pieces are counted there.
+#[track_caller]
+fn assert_only_in_arena(pid: u32, generation: usize) {
+    let scan = scan(pid, generation);
+    println!("in use: {}", told(&scan));
+    assert!(scan.leaks().next().is_none(), "{}", told(&scan));
+    assert!(scan.hidden_bytes > 0 || !scan.found.is_empty(), "no arena");
 }
 
 async fn wait_gone(pid: u32, generation: usize) {
