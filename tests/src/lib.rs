@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod certificate;
+pub mod memory;
 pub mod node;
 pub mod standin;
 mod unix_http;

@@ -46,6 +46,7 @@ pub struct Node {
     plain: Option<SocketAddr>,
     telemetry: SocketAddr,
     host: String,
+    log: Option<&'static str>,
 }
 
 impl Node {
@@ -76,13 +77,14 @@ impl Node {
         let config = setup::config(directory.path(), &options, &ports);
         std::fs::write(directory.path().join("keyway.toml"), config)?;
         let mut node = Self {
-            child: setup::spawn(directory.path())?,
+            child: setup::spawn(directory.path(), options.log)?,
             endpoint: SocketAddr::from(([127, 0, 0, 1], ports.endpoint)),
             plain: options
                 .plain
                 .then(|| SocketAddr::from(([127, 0, 0, 1], ports.plain))),
             telemetry: SocketAddr::from(([127, 0, 0, 1], ports.telemetry)),
             host: setup::ENDPOINT_NAME.to_owned(),
+            log: options.log,
             directory,
         };
         node.wait_live().await?;
@@ -425,7 +427,7 @@ impl Node {
     }
 
     async fn again(mut self) -> Result<Self> {
-        self.child = setup::spawn(self.directory.path())?;
+        self.child = setup::spawn(self.directory.path(), self.log)?;
         self.wait_live().await?;
         Ok(self)
     }

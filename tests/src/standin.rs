@@ -64,6 +64,8 @@ pub struct Options {
     pub persona: Persona,
     /// The only credential that is let in; `None` wants no credential at all, as a local server does.
     pub key: Option<String>,
+    /// A second one that is let in too, for as long as keys are exchanged.
+    pub next_key: Option<String>,
     pub listen: SocketAddr,
 }
 
@@ -75,6 +77,7 @@ impl Options {
             transport,
             persona: Persona::Test,
             key: Some(key.to_owned()),
+            next_key: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }

@@ -149,9 +149,10 @@ impl Try<'_> {
         recorder: &mut Recorder<'_>,
         attempt: &mut Attempt,
     ) -> Tried {
-        let timeouts = &self.out.permit.provider().timeouts;
+        let provider = self.out.permit.provider();
+        let timeouts = &provider.timeouts;
         let connecting =
-            upstream::acquire(self.out.worker, self.target, timeouts, alarm, self.fresh);
+            upstream::acquire(self.out.worker, self.target, provider, alarm, self.fresh);
         // An agent that leaves while the node connects needs no connection.
         let gone = poll_fn(|cx| match self.out.body {
             // Its bytes are still to be read, by the sender.

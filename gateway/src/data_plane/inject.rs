@@ -3,6 +3,7 @@
 //! The only place that reads a [`crate::secret::Secret`].
 
 mod identity;
+mod late_key;
 mod strip;
 
 use std::{io::Write, ops::Range};
@@ -12,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
 pub use identity::{group_names, user};
+pub use late_key::LateKey;
 pub use strip::response_header_passes;
 
 use super::policy::Permit;
@@ -23,6 +25,14 @@ use strip::RequestFilter;
 
 /// One header as it stands in a head: name in any case, value.
 pub type RawHeader<'h> = (&'h [u8], &'h [u8]);
+
+/// Coded head that surely fits into one frame beside the credential; frames have 16 KiB at the least
+/// (RFC 9113 section 6.5.2).
+const ONE_FRAME_BYTES: usize = 12 * 1024;
+/// The longest Huffman code has 30 bits (RFC 7541 appendix B).
+const CODED_BYTES_PER_BYTE_MAX: usize = 4;
+/// For the representation and the two lengths of a field.
+const FIELD_OVERHEAD_BYTES: usize = 8;
 
 /// What a head is written from, besides the agent's headers.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +104,9 @@ pub fn write_h1<'h>(
     Ok(secret)
 }
 
-/// The same head for HTTP/2. The credential's value is never indexed and is wiped when it is dropped.
+/// The same head for HTTP/2, with a stand-in that [`LateKey`] exchanges for the credential. A head that
+/// may not fit into one frame carries the credential itself, and h2's buffers with it, until the
+/// connection closes.
 ///
 /// # Errors
 ///
@@ -142,7 +154,14 @@ pub fn build_h2<'h>(
         BodyFraming::Empty | BodyFraming::Open => {}
     }
     if let Some((auth, credential)) = credential(request) {
-        map.insert(auth.name.clone(), sensitive_value(auth, credential)?);
+        let one_frame = coded_bytes_max(map, request.path) <= ONE_FRAME_BYTES;
+        let value = match one_frame {
+            true => late_key::stand_in(auth, credential)?,
+            false => sensitive_value(auth, credential)?,
+        };
+        // Last, whatever the operator's own headers are called.
+        map.remove(&auth.name);
+        map.insert(auth.name.clone(), value);
     }
     Ok(head)
 }
@@ -196,6 +215,14 @@ fn sensitive_value(auth: &AuthHeader, credential: &Credential) -> Result<HeaderV
         .map_err(|_| Reason::ConnectFailed)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// No less than what h2 makes of a head without its credential.
+fn coded_bytes_max(fields: &http::HeaderMap, path: &[u8]) -> usize {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().len() + value.len()) * CODED_BYTES_PER_BYTE_MAX + FIELD_OVERHEAD_BYTES
+    };
+    path.len() * CODED_BYTES_PER_BYTE_MAX + fields.iter().map(field).sum::<usize>()
 }
 
 fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

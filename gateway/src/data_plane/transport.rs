@@ -12,6 +12,7 @@ use std::{
 use super::{
     buffer::{Buffer, PIECE_BYTES},
     frame_watch::{Flood, FrameWatch},
+    inject::LateKey,
     io::Socket,
 };
 
@@ -317,16 +318,23 @@ pub struct H2Io {
     /// Plaintext sealed since the last flush.
     sealed: usize,
     watch: Option<FrameWatch>,
+    key: Option<LateKey>,
 }
 
 impl H2Io {
-    /// Toward a provider. `inbox` holds what arrived with the handshake.
-    pub fn client(transport: Transport, inbox: Buffer) -> Self {
+    /// Toward a provider, under TLS. `inbox` holds what arrived with the handshake; `key` goes into the
+    /// heads as they leave.
+    pub fn client(mut transport: Transport, inbox: Buffer, key: Option<LateKey>) -> Self {
+        if let Some(tls) = transport.tls.as_deref_mut() {
+            // Every write is taken whole, as `LateKey` wants it; `sealed` bounds what piles up.
+            tls.set_buffer_limit(None);
+        }
         Self {
             transport,
             inbox,
             sealed: 0,
             watch: None,
+            key,
         }
     }
 
@@ -337,6 +345,7 @@ impl H2Io {
             inbox,
             sealed: 0,
             watch: Some(FrameWatch::default()),
+            key: None,
         }
     }
 }
@@ -386,7 +395,20 @@ impl tokio::io::AsyncWrite for H2Io {
         let Some(tls) = this.transport.tls.as_deref_mut() else {
             return this.transport.socket.poll_send(cx, bufs);
         };
-        let sealed = tls.writer().write_vectored(bufs)?;
+        let sealed = match &mut this.key {
+            Some(key) => {
+                let whole: usize = bufs.iter().map(|buf| buf.len()).sum();
+                let exchanged = key.exchange(bufs)?;
+                let sealed = tls
+                    .writer()
+                    .write_vectored(exchanged.as_deref().unwrap_or(bufs))?;
+                if sealed != whole {
+                    return Poll::Ready(Err(io::Error::other("TLS takes no more")));
+                }
+                sealed
+            }
+            None => tls.writer().write_vectored(bufs)?,
+        };
         this.sealed += sealed;
         Poll::Ready(Ok(sealed))
     }

@@ -21,6 +21,7 @@ use super::{
     alarm::{Alarm, Elapsed},
     buffer::Buffer,
     failure::Failure,
+    inject::LateKey,
     io::Socket,
     message::ResponseHead,
     transport::Transport,
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::handoff::{
     reason::Reason,
-    snapshot::{Target, Timeouts},
+    snapshot::{Provider, Target},
 };
 
 /// A request on its way and its response on the way back.
@@ -55,10 +56,11 @@ impl Ready {
 pub async fn acquire(
     worker: &Rc<Worker>,
     target: &Arc<Target>,
-    timeouts: &Timeouts,
+    provider: &Provider,
     alarm: &Alarm,
     fresh: bool,
 ) -> Result<Ready, Failure> {
+    let timeouts = &provider.timeouts;
     let mut slot = None;
     if !fresh {
         let pooled = alarm.within(
@@ -78,7 +80,7 @@ pub async fn acquire(
     }
     let started = Instant::now();
     let connected = alarm
-        .within(timeouts.connect, connect(worker, target))
+        .within(timeouts.connect, connect(worker, target, provider))
         .await;
     let connection = match connected {
         Ok(result) => result?,
@@ -94,7 +96,11 @@ pub async fn acquire(
     })
 }
 
-async fn connect(worker: &Rc<Worker>, target: &Arc<Target>) -> Result<Acquired, Failure> {
+async fn connect(
+    worker: &Rc<Worker>,
+    target: &Arc<Target>,
+    provider: &Provider,
+) -> Result<Acquired, Failure> {
     let socket = Socket::connect(target.address).await.map_err(|e| {
         Failure::provider(Reason::ConnectFailed, format!("{}: {e}", target.address))
     })?;
@@ -120,9 +126,13 @@ async fn connect(worker: &Rc<Worker>, target: &Arc<Target>) -> Result<Acquired, 
         .await
         .map_err(|e| failed(&e))?;
     if transport.alpn() == Some(b"h2") {
+        let key = match (&provider.auth, &target.credential) {
+            (Some(auth), Some(credential)) => Some(LateKey::new(auth, credential)),
+            (_, None) | (None, _) => None,
+        };
         worker
             .pool
-            .opened_h2(worker, target, transport, inbox)
+            .opened_h2(worker, target, transport, inbox, key)
             .await
     } else {
         Ok(worker.pool.opened_h1(worker, target, transport, inbox))

@@ -117,6 +117,7 @@ async fn main() -> Result<()> {
                     true => Persona::Demo,
                     false => Persona::Test,
                 },
+                next_key: None,
                 key: Some(key.trim().to_owned()).filter(|key| !key.is_empty()),
                 listen,
             };

@@ -23,6 +23,8 @@ pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
 pub struct Options {
     /// Also listen without TLS.
     pub plain: bool,
+    /// What is logged, as in `KEYWAY_LOG`; `info` without.
+    pub log: Option<&'static str>,
     /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
     pub extra: Vec<(&'static str, String)>,
 }
@@ -106,7 +108,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
 }
 
 /// Starts the node on `keyway.toml` in its directory; its log goes on in `node.log`.
-pub(super) fn spawn(directory: &Path) -> Result<Child> {
+pub(super) fn spawn(directory: &Path, filter: Option<&str>) -> Result<Child> {
     let file = directory.join("keyway.toml");
     let log = File::options()
         .create(true)
@@ -116,6 +118,7 @@ pub(super) fn spawn(directory: &Path) -> Result<Child> {
         .args(["serve", "--config"])
         .arg(&file)
         .env("RUST_BACKTRACE", "1")
+        .env("KEYWAY_LOG", filter.unwrap_or("info"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

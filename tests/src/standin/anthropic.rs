@@ -71,7 +71,7 @@ async fn messages(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(),
         return reply::refuse(out, shared, &refusal, None).await;
     }
     let plan = Plan::of(&body, shared.options.persona);
-    if let Some(refusal) = reply::scripted_error(&plan) {
+    if let Some(refusal) = reply::scripted_error(&plan, seen) {
         return reply::refuse(out, shared, &refusal, plan.script.retry_after).await;
     }
     if body.get("stream") == Some(&Value::Bool(true)) {

@@ -141,13 +141,17 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .filter(|(header, _)| header == name)
         .map(|(_, value)| value.as_str())
         .collect();
-    let wanted = options.key.as_ref().map(|key| match options.vendor {
-        Vendor::OpenAi => format!("Bearer {key}"),
-        Vendor::Anthropic => key.clone(),
-    });
+    let wanted = options
+        .key
+        .as_ref()
+        .map(|key| [Some(key), options.next_key.as_ref()]);
+    let right = |sent: &str, key: &String| match options.vendor {
+        Vendor::OpenAi => sent.strip_prefix("Bearer ") == Some(key),
+        Vendor::Anthropic => sent == key,
+    };
     match (sent.as_slice(), wanted) {
         ([], None) => None,
-        ([sent], Some(wanted)) if *sent == wanted => None,
+        ([sent], Some(wanted)) if wanted.into_iter().flatten().any(|key| right(sent, key)) => None,
         ([], Some(_)) => Some(Refusal::new(401, "missing_api_key", "no credential")),
         ([_], Some(_)) => Some(Refusal::new(401, "invalid_api_key", "wrong credential")),
         ([_], None) => Some(Refusal::new(

@@ -56,7 +56,7 @@ async fn model_call(
         let refusal = Refusal::new(400, "model_required", "you must provide a model");
         return reply::refuse(out, shared, &refusal, None).await;
     }
-    if let Some(refusal) = reply::scripted_error(&plan) {
+    if let Some(refusal) = reply::scripted_error(&plan, seen) {
         return reply::refuse(out, shared, &refusal, plan.script.retry_after).await;
     }
     let streams = body.get("stream") == Some(&Value::Bool(true));

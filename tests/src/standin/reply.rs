@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
 use super::{
-    Persona, Shared, Sums,
+    Persona, Seen, Shared, Sums,
     check::Refusal,
     script::{Script, prompt_words},
     wire::{Framing, Gone, Out},
@@ -168,14 +168,24 @@ pub(super) async fn refuse(
     if let Some(seconds) = &seconds {
         headers.push(("retry-after", seconds));
     }
+    if refusal.code == "echo" {
+        headers.push(("x-echo", &refusal.message));
+    }
     let body = refusal.body(shared.options.vendor);
     out.whole(refusal.status, &headers, &body).await
 }
 
 /// The scripted error, if any.
-pub(super) fn scripted_error(plan: &Plan) -> Option<Refusal> {
+pub(super) fn scripted_error(plan: &Plan, seen: &Seen) -> Option<Refusal> {
     let status = plan.script.status?;
     Some(match status {
+        _ if plan.script.echo => {
+            let sent = seen
+                .header("authorization")
+                .or_else(|| seen.header("x-api-key"));
+            let message = format!("incorrect credential {}", sent.unwrap_or("(none)"));
+            Refusal::new(status, "echo", message)
+        }
         429 => Refusal::new(status, "rate_limit_exceeded", "slow down"),
         _ => Refusal::new(status, "scripted", "an error as asked for"),
     })

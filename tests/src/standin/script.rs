@@ -30,6 +30,8 @@ pub(super) struct Script {
     pub(super) written_long: u64,
     /// `reasoning=N`: how many of the output tokens are called reasoning.
     pub(super) reasoning: u64,
+    /// `echo`: an error repeats the credential it came with, in its body and in a header.
+    pub(super) echo: bool,
     /// `gzip`: the body is compressed, whatever was asked for.
     pub(super) gzip: bool,
     /// `close`: the body ends with the connection (HTTP/1.1).
@@ -53,6 +55,7 @@ impl Default for Script {
             written: 0,
             written_long: 0,
             reasoning: 0,
+            echo: false,
             gzip: false,
             close: false,
             interim: false,
@@ -97,6 +100,7 @@ impl Script {
             "written" => self.written = number,
             "written_long" => self.written_long = number,
             "reasoning" => self.reasoning = number,
+            "echo" => self.echo = true,
             "gzip" => self.gzip = true,
             "close" => self.close = true,
             "interim" => self.interim = true,

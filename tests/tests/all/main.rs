@@ -9,6 +9,8 @@ mod http1;
 mod keyless;
 mod lifecycle;
 mod refused;
+mod secrets;
+mod shown;
 mod standin;
 mod streams;
 

@@ -71,6 +71,8 @@ type Unsealed = (CredentialKey, Arc<Credential>);
 #[derive(PartialEq, Eq, Hash)]
 struct TargetKey {
     provider: String,
+    /// Says how the credential is written.
+    catalog_id: String,
     credential: Option<CredentialKey>,
     address: SocketAddr,
     authority: String,
@@ -255,6 +257,7 @@ impl Turn<'_> {
     ) -> Result<Arc<Target>, Problem> {
         let key = TargetKey {
             provider: doc.id.clone(),
+            catalog_id: doc.provider_id.clone(),
             credential: credential.map(|(key, _)| key.clone()),
             address,
             authority: upstream.authority.clone(),

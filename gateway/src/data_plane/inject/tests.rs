@@ -166,7 +166,7 @@ fn http2_says_the_same() {
             "accept-encoding: identity",
             "anthropic-beta: a",
             "anthropic-beta: b",
-            "authorization: Bearer sk-key",
+            "authorization: XXXXXXXXXXXXX",
             "content-length: 12",
             "content-type: application/json",
             "user-agent: sdk/1",
@@ -175,8 +175,22 @@ fn http2_says_the_same() {
             "x-portkey-config: pc-1",
         ]
     );
-    assert!(head.headers()[header::AUTHORIZATION].is_sensitive());
+    let (last, value) = head.headers().iter().last().unwrap();
+    assert_eq!(last, header::AUTHORIZATION, "where `LateKey` looks for it");
+    assert!(value.is_sensitive());
     assert!(!format!("{head:?}").contains("sk-key"));
+}
+
+#[test]
+fn only_a_head_of_more_than_one_frame_carries_the_key_through_h2() {
+    let target = target(Some("sk-key"));
+    for (bytes, expected) in [(2000, "XXXXXXXXXXXXX"), (5000, "Bearer sk-key")] {
+        let long = vec![b'x'; bytes];
+        with_request(gateway(), &target, Method::POST, BodyFraming::Empty, |r| {
+            let head = build_h2(r, [(&b"x-long"[..], &long[..])].into_iter()).unwrap();
+            assert_eq!(head.headers()[header::AUTHORIZATION], expected);
+        });
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::{
         alarm::coarse_now,
         buffer::Buffer,
         failure::Failure,
+        inject::LateKey,
         io,
         transport::{H2Io, Transport},
         worker::Worker,
@@ -212,13 +213,14 @@ impl Pool {
         target: &Target,
         transport: Transport,
         inbox: Buffer,
+        key: Option<LateKey>,
     ) -> Result<Acquired, Failure> {
         let (handle, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(worker.config.workers.head_bytes_limit as u32)
-            .handshake(H2Io::client(transport, inbox))
+            .handshake(H2Io::client(transport, inbox, key))
             .await
             .map_err(|e| Failure::provider(Reason::ProviderProtocol, e))?;
         let open = OpenGuard::new(worker);

@@ -1,0 +1,202 @@
+//! Where provider keys are while the node uses them, and that nothing is left when it stops to.
+
+use gateway_tests::{
+    agent::{Session, Version},
+    memory::{self, Scan, Wanted},
+    node::ALICE,
+};
+use http::StatusCode;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    time::{Duration, Instant},
+};
+
+use super::*;
+
+/// Keys of three providers before and after their rotation.
+const KEYS: [[&str; 2]; 3] = [
+    [
+        "sk-old1-Vb7mQe2xT9hKfA4uJpW8zLcN5rYdG6sXtR3",
+        "sk-new1-hK3wZr8PqM5tBxE7vNfJ2aYcU9dLgS4iToW6",
+    ],
+    [
+        "sk-old2-w9DkTq4LmX6zRfV2bHnJ8cPyE5uGsA7oKtB3",
+        "sk-new2-Zt5NcW8fQjX2vLmP7rHbK9yDgS3eUaR6iTqV4",
+    ],
+    [
+        "sk-old3-R8nVxJ4tQbL6wKzM2fHcP9yDgE7sUaT5iWoB3",
+        "sk-new3-k6TqZs9BvMxN4wRfJ8hLcP2yDgE7uUaV5iWoS3",
+    ],
+];
+const MODELS: [&str; 3] = ["over-tls-http1", "over-tls-http2", "over-plain-http1"];
+const TRANSPORTS: [Transport; 3] = [Transport::TlsHttp1, Transport::TlsHttp2, Transport::Plain];
+
+/// A removed key's connections, snapshots and buffers are gone within this time: the pool closes
+/// connections at the worker's tick, the builder looks at retired snapshots every 250 ms.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn no_copy_of_a_key_outlives_its_use() {
+    let (standins, node, providers) = three_providers().await;
+    let pid = node.pid().unwrap();
+    if let Err(error) = memory::may_scan(pid) {
+        println!("SKIPPED: no_copy_of_a_key_outlives_its_use: reading /proc/PID/mem: {error}");
+        return;
+    }
+    let alice = node.alice().await.unwrap();
+    let mut sessions = [
+        alice.session(Version::Http1).await.unwrap(),
+        alice.session(Version::Http2).await.unwrap(),
+    ];
+    for provider in &providers {
+        node.cli(&["providers", "test", provider], "")
+            .await
+            .unwrap();
+    }
+    use_all(&mut sessions).await;
+    assert_only_in_arena(pid, 0);
+
+    let (provider, [_, new]) = (&providers[0], KEYS[0]);
+    let mut kept_open = UnixStream::connect(node.socket()).await.unwrap();
+    rotate_on(&mut kept_open, provider, new).await;
+    for (provider, [_, new]) in providers.iter().zip(KEYS).skip(1) {
+        let arguments = ["keys", "rotate", provider, "--keep-others", "--key-stdin"];
+        node.cli(&arguments, new).await.unwrap();
+    }
+    use_all(&mut sessions).await;
+    for provider in &providers {
+        let path = format!("/api/agent-network/providers/{provider}/keys");
+        let keys = node.api_ok(http::Method::GET, &path, None).await.unwrap();
+        let old = keys[0]["id"].as_str().unwrap();
+        let path = format!("{path}/{old}");
+        node.api_ok(http::Method::DELETE, &path, None)
+            .await
+            .unwrap();
+    }
+    use_all(&mut sessions).await;
+    wait_gone(pid, 0).await;
+    assert_only_in_arena(pid, 1);
+    use_all(&mut sessions).await;
+
+    for (provider, model) in providers.iter().zip(MODELS) {
+        node.cli(&["policies", "remove", model], "").await.unwrap();
+        node.cli(&["providers", "remove", provider], "")
+            .await
+            .unwrap();
+    }
+    wait_gone(pid, 1).await;
+    drop((standins, kept_open));
+}
+
+/// As a client that keeps its connection for later.
+async fn rotate_on(connection: &mut UnixStream, provider: &str, key: &str) {
+    let body = json!({"api_key": key, "keep_others": true}).to_string();
+    let request = format!(
+        "POST /api/agent-network/providers/{provider}/keys HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let length = connection.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// Three stand-ins and a node that reaches each by a model of its own.
+async fn three_providers() -> (Vec<StandIn>, Node, Vec<String>) {
+    let node = Node::start(NodeOptions::default()).await.unwrap();
+    node.add_peer("alice", ALICE, "agents").await.unwrap();
+    let (mut standins, mut providers) = (Vec::new(), Vec::new());
+    for ((transport, model), [old, new]) in TRANSPORTS.into_iter().zip(MODELS).zip(KEYS) {
+        let mut options = Options::new(Vendor::OpenAi, transport, old);
+        options.next_key = Some(new.to_owned());
+        let standin = StandIn::start(options).await.unwrap();
+        let provider = node
+            .connect_with(json!({
+                "provider_id": "openai_api",
+                "name": model,
+                "upstream_url": standin.url(),
+                "api_key": old,
+                "models": [{"id": model, "input_per_1k": 0.001, "output_per_1k": 0.001}],
+                "enabled": true,
+                "allow_private_addresses": true,
+                "ca_pem": standin.ca_pem(),
+            }))
+            .await
+            .unwrap();
+        node.add_policy(model, "agents", &provider).await.unwrap();
+        standins.push(standin);
+        providers.push(provider);
+    }
+    node.wait_ready().await.unwrap();
+    (standins, node, providers)
+}
+
+/// Every provider, over both versions, streamed and whole.
+async fn use_all(sessions: &mut [Session]) {
+    for session in sessions {
+        for model in MODELS {
+            for stream in [false, true] {
+                let mut body = chat("[[events=20]]", stream);
+                body["model"] = json!(model);
+                let reply = session.post(CHAT, &body, &[]).await.unwrap();
+                assert_eq!(reply.status, StatusCode::OK, "{model}: {reply:?}");
+            }
+        }
+    }
+}
+
+/// Looks for the keys of all providers before (0) or after (1) their rotation.
+fn scan(pid: u32, generation: usize) -> Scan {
+    const NAMES: [[&str; 3]; 2] = [
+        ["old TLS HTTP/1", "old TLS HTTP/2", "old plain"],
+        ["new TLS HTTP/1", "new TLS HTTP/2", "new plain"],
+    ];
+    let wanted: Vec<Wanted<'_>> = (0..3)
+        .map(|number| Wanted {
+            name: NAMES[generation][number],
+            secret: KEYS[number][generation].as_bytes(),
+        })
+        .collect();
+    memory::scan(pid, &wanted).unwrap()
+}
+
+/// While a key is used the arena has it, one slot per credential, and nothing else does. The arena is
+/// secret memory where the kernel has it, and then nobody can look; else both pieces are counted there.
+#[track_caller]
+fn assert_only_in_arena(pid: u32, generation: usize) {
+    let scan = scan(pid, generation);
+    println!("in use: {}", told(&scan));
+    assert!(scan.leaks().next().is_none(), "{}", told(&scan));
+    assert!(scan.hidden_bytes > 0 || !scan.found.is_empty(), "no arena");
+}
+
+async fn wait_gone(pid: u32, generation: usize) {
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        let scan = scan(pid, generation);
+        if scan.found.is_empty() {
+            println!("nothing left in {} KiB", scan.bytes >> 10);
+            return;
+        }
+        assert!(Instant::now() < deadline, "still there:\n{}", told(&scan));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn told(scan: &Scan) -> String {
+    let mut text = format!(
+        "{} KiB, {} KiB hidden\n",
+        scan.bytes >> 10,
+        scan.hidden_bytes >> 10
+    );
+    for ((name, coding, place), count) in scan.summary() {
+        text += &format!("{count} pieces of {name} as {coding:?} in {place:?}\n");
+    }
+    for found in &scan.found {
+        text += &format!("{found}\n");
+    }
+    text
+}
