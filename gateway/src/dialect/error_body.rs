@@ -120,7 +120,6 @@ fn model_at_fault(reason: Reason) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -82,7 +82,6 @@ fn malformed(_: std::num::ParseIntError) -> RateError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
