@@ -207,9 +207,6 @@ fn cells(entry: &Value, providers: &Value) -> [String; COLUMNS.len()] {
     } else {
         dollars(entry["cost_usd"].as_f64().unwrap_or(0.0))
     };
-    // The part that all reasons have in common says nothing here.
-    let reason = text(entry, "reason");
-    let reason = reason.strip_prefix("llm_policy.").unwrap_or(reason);
     let time = text(entry, "timestamp");
     [
         // Without the year.
@@ -220,7 +217,7 @@ fn cells(entry: &Value, providers: &Value) -> [String; COLUMNS.len()] {
         number("duration_ms"),
         number("total_tokens"),
         cost,
-        format!("{} {reason}", entry["status_code"])
+        format!("{} {}", entry["status_code"], text(entry, "reason"))
             .trim_end()
             .to_owned(),
     ]
@@ -266,7 +263,7 @@ mod tests {
         let entry = json!({
             "model": "m",
             "status_code": 403,
-            "reason": "llm_policy.model_not_routable",
+            "reason": "model_not_routable",
             "unpriced": true,
         });
         let cells = cells(&entry, &Value::Null);

@@ -15,6 +15,7 @@ mod sweep;
 mod writer;
 
 mod access_log;
+mod amounts;
 mod condition;
 mod filter;
 mod money;
@@ -39,6 +40,7 @@ use std::{
 use crate::handoff::queue::RecordReceiver;
 
 pub use access_log::{AccessLogEntry, AttemptEntry, Page};
+pub use amounts::Amounts;
 pub use filter::{Decision, LogFilter};
 pub use money::NanoUsd;
 pub use overview::{Sums, TotalBy, UsageBucket, UsageTotal};

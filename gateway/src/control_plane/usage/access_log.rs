@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     UsageError, UsageReader,
+    amounts::Amounts,
     condition::Condition,
     filter::LogFilter,
-    money::NanoUsd,
     query::{AccessLogQuery, LogSort, SortOrder},
 };
 use crate::handoff::record::Outcome;
@@ -43,11 +43,6 @@ impl<T> Page<T> {
 }
 
 /// One exchange: NetBird's fields first, then what this node adds.
-///
-/// Token counts follow OpenTelemetry for every provider: `input_tokens` includes the cached ones
-/// (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and
-/// `cache_creation_tokens` are parts of it and `total_tokens` is input plus output.
-/// `input_cost_usd` is the cost of the uncached part; the four parts add up to `cost_usd`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AccessLogEntry {
     pub id: String,
@@ -73,17 +68,8 @@ pub struct AccessLogEntry {
     pub decision: &'static str,
     /// NetBird's code when `decision` is `deny`, else empty.
     pub deny_reason: String,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub total_tokens: u64,
-    pub cached_input_tokens: u64,
-    pub cache_creation_tokens: u64,
-    pub input_cost_usd: NanoUsd,
-    pub cached_input_cost_usd: NanoUsd,
-    pub cache_creation_cost_usd: NanoUsd,
-    pub output_cost_usd: NanoUsd,
-    pub cost_usd: NanoUsd,
-    pub cache_cost_usd: NanoUsd,
+    #[serde(flatten)]
+    pub amounts: Amounts,
     pub stream: bool,
     /// All groups of the caller at that time.
     pub group_ids: Vec<String>,
@@ -230,9 +216,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
     let denied = outcome == Outcome::Denied as usize;
     let reason: String = row.get(15)?;
     let dialect: String = row.get(9)?;
-    let (input_tokens, output_tokens): (u64, u64) = (row.get(16)?, row.get(17)?);
-    let [input, cache_read, cache_creation, output] =
-        [row.get(20)?, row.get(21)?, row.get(22)?, row.get(23)?];
     let time_to_first_token_us: u32 = row.get::<_, i64>(32)?.try_into().unwrap_or(u32::MAX);
     Ok(AccessLogEntry {
         id: row.get(0)?,
@@ -256,17 +239,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
         } else {
             String::new()
         },
-        input_tokens,
-        output_tokens,
-        total_tokens: input_tokens + output_tokens,
-        cached_input_tokens: row.get(18)?,
-        cache_creation_tokens: row.get(19)?,
-        input_cost_usd: NanoUsd(input),
-        cached_input_cost_usd: NanoUsd(cache_read),
-        cache_creation_cost_usd: NanoUsd(cache_creation),
-        output_cost_usd: NanoUsd(output),
-        cost_usd: NanoUsd(input + cache_read + cache_creation + output),
-        cache_cost_usd: NanoUsd(cache_read + cache_creation),
+        amounts: Amounts::read(row, 16)?,
         stream: row.get(24)?,
         group_ids: from_json(row.get(25)?),
         sequence: row.get(26)?,

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{
     UsageError, UsageReader,
+    amounts::Amounts,
     filter::LogFilter,
-    money::NanoUsd,
     query::{Granularity, OverviewQuery},
     rollup::SECONDS_PER_DAY,
 };
@@ -16,20 +16,11 @@ use super::{
 /// Lines of [`UsageReader::totals`]: the most expensive ones.
 const TOTALS_MAX: i64 = 1000;
 
-/// Added-up exchanges. For the meaning of token counts see [`super::AccessLogEntry`].
+/// Added-up exchanges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub total_tokens: u64,
-    pub cached_input_tokens: u64,
-    pub cache_creation_tokens: u64,
-    pub input_cost_usd: NanoUsd,
-    pub cached_input_cost_usd: NanoUsd,
-    pub cache_creation_cost_usd: NanoUsd,
-    pub output_cost_usd: NanoUsd,
-    pub cost_usd: NanoUsd,
-    pub cache_cost_usd: NanoUsd,
+    #[serde(flatten)]
+    pub amounts: Amounts,
     /// All exchanges, whatever their outcome.
     pub request_count: u64,
     /// Refused by policy.
@@ -139,25 +130,8 @@ const ROLLUP_COLUMNS: &str = "user_id, group_set, provider_id, model,
 
 /// Reads one row of [`SUMS`] from column `at` on.
 fn sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
-    let (input_tokens, output_tokens): (u64, u64) = (row.get(at + 4)?, row.get(at + 5)?);
-    let [input, cache_read, cache_creation, output] = [
-        row.get(at + 8)?,
-        row.get(at + 9)?,
-        row.get(at + 10)?,
-        row.get(at + 11)?,
-    ];
     Ok(Sums {
-        input_tokens,
-        output_tokens,
-        total_tokens: input_tokens + output_tokens,
-        cached_input_tokens: row.get(at + 6)?,
-        cache_creation_tokens: row.get(at + 7)?,
-        input_cost_usd: NanoUsd(input),
-        cached_input_cost_usd: NanoUsd(cache_read),
-        cache_creation_cost_usd: NanoUsd(cache_creation),
-        output_cost_usd: NanoUsd(output),
-        cost_usd: NanoUsd(input + cache_read + cache_creation + output),
-        cache_cost_usd: NanoUsd(cache_read + cache_creation),
+        amounts: Amounts::read(row, at + 4)?,
         request_count: row.get(at)?,
         denied_count: row.get(at + 1)?,
         failed_count: row.get(at + 2)?,
@@ -167,17 +141,7 @@ fn sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
 
 impl Sums {
     fn add(&mut self, other: &Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.total_tokens += other.total_tokens;
-        self.cached_input_tokens += other.cached_input_tokens;
-        self.cache_creation_tokens += other.cache_creation_tokens;
-        self.input_cost_usd.0 += other.input_cost_usd.0;
-        self.cached_input_cost_usd.0 += other.cached_input_cost_usd.0;
-        self.cache_creation_cost_usd.0 += other.cache_creation_cost_usd.0;
-        self.output_cost_usd.0 += other.output_cost_usd.0;
-        self.cost_usd.0 += other.cost_usd.0;
-        self.cache_cost_usd.0 += other.cache_cost_usd.0;
+        self.amounts.add(&other.amounts);
         self.request_count += other.request_count;
         self.denied_count += other.denied_count;
         self.failed_count += other.failed_count;

@@ -7,16 +7,15 @@ use serde::Serialize;
 use super::{
     UsageError, UsageReader,
     access_log::{self, AccessLogEntry, Page},
+    amounts::Amounts,
     condition::Condition,
-    money::NanoUsd,
     query::{SessionQuery, SessionSort},
 };
 
 /// Entries shown of one session: its latest.
 const ENTRIES_MAX: i64 = 200;
 
-/// One session; sums cover all its exchanges that match the filter. For the meaning of token counts see
-/// [`AccessLogEntry`].
+/// One session; sums cover all its exchanges that match the filter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SessionEntry {
     /// Empty for an exchange without one.
@@ -27,17 +26,8 @@ pub struct SessionEntry {
     /// Start of the latest exchange.
     pub ended_at: String,
     pub request_count: u64,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub total_tokens: u64,
-    pub cached_input_tokens: u64,
-    pub cache_creation_tokens: u64,
-    pub input_cost_usd: NanoUsd,
-    pub cached_input_cost_usd: NanoUsd,
-    pub cache_creation_cost_usd: NanoUsd,
-    pub output_cost_usd: NanoUsd,
-    pub cost_usd: NanoUsd,
-    pub cache_cost_usd: NanoUsd,
+    #[serde(flatten)]
+    pub amounts: Amounts,
     pub providers: Vec<String>,
     pub models: Vec<String>,
     /// `deny` when any exchange was refused by policy.
@@ -114,9 +104,6 @@ struct Found {
 
 /// Reads one row of [`SUMMARY`].
 fn summary(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let (input_tokens, output_tokens): (u64, u64) = (row.get(7)?, row.get(8)?);
-    let [input, cache_read, cache_creation, output] =
-        [row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?];
     let session = SessionEntry {
         session_id: row.get(0)?,
         user_id: row.get(1)?,
@@ -124,17 +111,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Found> {
         started_at: access_log::timestamp(row.get(4)?),
         ended_at: access_log::timestamp(row.get(5)?),
         request_count: row.get(6)?,
-        input_tokens,
-        output_tokens,
-        total_tokens: input_tokens + output_tokens,
-        cached_input_tokens: row.get(9)?,
-        cache_creation_tokens: row.get(10)?,
-        input_cost_usd: NanoUsd(input),
-        cached_input_cost_usd: NanoUsd(cache_read),
-        cache_creation_cost_usd: NanoUsd(cache_creation),
-        output_cost_usd: NanoUsd(output),
-        cost_usd: NanoUsd(input + cache_read + cache_creation + output),
-        cache_cost_usd: NanoUsd(cache_read + cache_creation),
+        amounts: Amounts::read(row, 7)?,
         providers: named(row.get(15)?),
         models: named(row.get(16)?),
         decision: if row.get(17)? { "deny" } else { "allow" },

@@ -122,17 +122,17 @@ fn matches(filter: &LogFilter, r: &ExchangeRecord<'_>) -> bool {
 fn plain_sums<'a>(records: impl Iterator<Item = &'a ExchangeRecord<'a>>) -> Sums {
     let mut s = Sums::default();
     for r in records {
-        s.input_tokens += r.usage.input_tokens;
-        s.output_tokens += r.usage.output_tokens;
-        s.total_tokens += r.usage.input_tokens + r.usage.output_tokens;
-        s.cached_input_tokens += r.usage.cache_read_input_tokens;
-        s.cache_creation_tokens += r.usage.cache_creation_tokens();
-        s.input_cost_usd.0 += r.cost.input as i64;
-        s.cached_input_cost_usd.0 += r.cost.cache_read as i64;
-        s.cache_creation_cost_usd.0 += r.cost.cache_creation as i64;
-        s.output_cost_usd.0 += r.cost.output as i64;
-        s.cost_usd.0 += r.cost.total() as i64;
-        s.cache_cost_usd.0 += (r.cost.cache_read + r.cost.cache_creation) as i64;
+        s.amounts.input_tokens += r.usage.input_tokens;
+        s.amounts.output_tokens += r.usage.output_tokens;
+        s.amounts.total_tokens += r.usage.input_tokens + r.usage.output_tokens;
+        s.amounts.cached_input_tokens += r.usage.cache_read_input_tokens;
+        s.amounts.cache_creation_tokens += r.usage.cache_creation_tokens();
+        s.amounts.input_cost_usd.0 += r.cost.input as i64;
+        s.amounts.cached_input_cost_usd.0 += r.cost.cache_read as i64;
+        s.amounts.cache_creation_cost_usd.0 += r.cost.cache_creation as i64;
+        s.amounts.output_cost_usd.0 += r.cost.output as i64;
+        s.amounts.cost_usd.0 += r.cost.total() as i64;
+        s.amounts.cache_cost_usd.0 += (r.cost.cache_read + r.cost.cache_creation) as i64;
         s.request_count += 1;
         s.denied_count += u64::from(r.outcome == Outcome::Denied);
         s.failed_count += u64::from(!matches!(r.outcome, Outcome::Answered | Outcome::Denied));
@@ -258,8 +258,12 @@ fn every_sort_sorts() {
         (LogSort::Provider, |e| e.provider.clone()),
         (LogSort::StatusCode, |e| format!("{:05}", e.status_code)),
         (LogSort::Duration, |e| format!("{:09}", e.duration_ms)),
-        (LogSort::CostUsd, |e| format!("{:020}", e.cost_usd.0)),
-        (LogSort::TotalTokens, |e| format!("{:020}", e.total_tokens)),
+        (LogSort::CostUsd, |e| {
+            format!("{:020}", e.amounts.cost_usd.0)
+        }),
+        (LogSort::TotalTokens, |e| {
+            format!("{:020}", e.amounts.total_tokens)
+        }),
         (LogSort::UserId, |e| e.user_id.clone()),
         (LogSort::Decision, |e| e.decision.to_owned()),
     ];
@@ -324,9 +328,9 @@ fn sessions_fold_by_user_and_session_id() {
             let sums = plain_sums(of_session.iter().copied());
             assert_eq!(session.request_count as usize, of_session.len());
             assert_eq!(session.entries.len(), of_session.len().min(200));
-            assert_eq!(session.cost_usd, sums.cost_usd);
-            assert_eq!(session.cache_cost_usd, sums.cache_cost_usd);
-            assert_eq!(session.total_tokens, sums.total_tokens);
+            assert_eq!(session.amounts.cost_usd, sums.amounts.cost_usd);
+            assert_eq!(session.amounts.cache_cost_usd, sums.amounts.cache_cost_usd);
+            assert_eq!(session.amounts.total_tokens, sums.amounts.total_tokens);
             assert_eq!(session.decision == "deny", sums.denied_count > 0);
             assert!(session.entries.is_sorted_by_key(|e| e.timestamp.clone()));
             let mut groups: Vec<&str> = of_session
@@ -368,7 +372,7 @@ fn sessions_sort_by_every_key() {
             })
             .unwrap();
         if sort == SessionSort::CostUsd {
-            assert!(page.data.is_sorted_by_key(|s| s.cost_usd));
+            assert!(page.data.is_sorted_by_key(|s| s.amounts.cost_usd));
         }
         assert_eq!(page.data.len() as u64, page.total_records);
     }
@@ -452,7 +456,7 @@ fn absurd_numbers_stay_integers() {
         .reader()
         .totals(TotalBy::Model, &LogFilter::default())
         .unwrap();
-    assert_eq!(totals[0].sums.input_tokens, 100 * index::VALUE_MAX);
+    assert_eq!(totals[0].sums.amounts.input_tokens, 100 * index::VALUE_MAX);
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! `Amounts`: tokens and what they cost, of one exchange or of many.
+
+use rusqlite::Row;
+use serde::Serialize;
+
+use super::money::NanoUsd;
+
+/// Part of every answer about usage, in NetBird's names.
+///
+/// Token counts follow OpenTelemetry for every provider: `input_tokens` includes the cached ones
+/// (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and
+/// `cache_creation_tokens` are parts of it and `total_tokens` is input plus output.
+/// `input_cost_usd` is the cost of the uncached part; the four parts add up to `cost_usd`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Amounts {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+    pub cached_input_tokens: u64,
+    pub cache_creation_tokens: u64,
+    pub input_cost_usd: NanoUsd,
+    pub cached_input_cost_usd: NanoUsd,
+    pub cache_creation_cost_usd: NanoUsd,
+    pub output_cost_usd: NanoUsd,
+    pub cost_usd: NanoUsd,
+    pub cache_cost_usd: NanoUsd,
+}
+
+impl Amounts {
+    /// Reads eight columns from `at` on: tokens of input, output, cache read and cache creation, then
+    /// what each of input, cache read, cache creation and output cost.
+    pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        let (input_tokens, output_tokens): (u64, u64) = (row.get(at)?, row.get(at + 1)?);
+        let (input, cache_read) = (row.get(at + 4)?, row.get(at + 5)?);
+        let (cache_creation, output) = (row.get(at + 6)?, row.get(at + 7)?);
+        Ok(Self {
+            input_tokens,
+            output_tokens,
+            total_tokens: input_tokens + output_tokens,
+            cached_input_tokens: row.get(at + 2)?,
+            cache_creation_tokens: row.get(at + 3)?,
+            input_cost_usd: NanoUsd(input),
+            cached_input_cost_usd: NanoUsd(cache_read),
+            cache_creation_cost_usd: NanoUsd(cache_creation),
+            output_cost_usd: NanoUsd(output),
+            cost_usd: NanoUsd(input + cache_read + cache_creation + output),
+            cache_cost_usd: NanoUsd(cache_read + cache_creation),
+        })
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.total_tokens += other.total_tokens;
+        self.cached_input_tokens += other.cached_input_tokens;
+        self.cache_creation_tokens += other.cache_creation_tokens;
+        self.input_cost_usd.0 += other.input_cost_usd.0;
+        self.cached_input_cost_usd.0 += other.cached_input_cost_usd.0;
+        self.cache_creation_cost_usd.0 += other.cache_creation_cost_usd.0;
+        self.output_cost_usd.0 += other.output_cost_usd.0;
+        self.cost_usd.0 += other.cost_usd.0;
+        self.cache_cost_usd.0 += other.cache_cost_usd.0;
+    }
+}
