@@ -3,14 +3,7 @@
 
 mod coding;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    fs::File,
-    io,
-    ops::Range,
-    os::unix::fs::FileExt as _,
-};
+use std::{collections::BTreeMap, fmt, fs::File, io, ops::Range, os::unix::fs::FileExt as _};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -55,8 +48,17 @@ pub enum Place {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, coding, piece, address, place } = self;
-        write!(f, "{name} piece {piece} {coding:?} at {address:#x} in {place:?}")
+        let Self {
+            name,
+            coding,
+            piece,
+            address,
+            place,
+        } = self;
+        write!(
+            f,
+            "{name} piece {piece} {coding:?} at {address:#x} in {place:?}"
+        )
     }
 }
 
@@ -73,14 +75,18 @@ pub struct Scan {
 impl Scan {
     /// Findings outside the arena, for a failure's message.
     pub fn leaks(&self) -> impl Iterator<Item = &Found> {
-        self.found.iter().filter(|found| found.place != Place::Arena)
+        self.found
+            .iter()
+            .filter(|found| found.place != Place::Arena)
     }
 
     /// Pieces by where and how they lie, for people.
     pub fn summary(&self) -> BTreeMap<(&'static str, Coding, Place), usize> {
         let mut counts = BTreeMap::new();
         for found in &self.found {
-            *counts.entry((found.name, found.coding, found.place.clone())).or_default() += 1;
+            *counts
+                .entry((found.name, found.coding, found.place.clone()))
+                .or_default() += 1;
         }
         counts
     }
@@ -94,7 +100,11 @@ pub fn scan(pid: u32, wanted: &[Wanted<'_>]) -> Result<Scan> {
     let memory = File::open(format!("/proc/{pid}/mem")).context("open its memory")?;
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context("open its page map")?;
     let patterns = Patterns::of(wanted);
-    let mut scan = Scan { found: Vec::new(), bytes: 0, hidden_bytes: 0 };
+    let mut scan = Scan {
+        found: Vec::new(),
+        bytes: 0,
+        hidden_bytes: 0,
+    };
     let mut window = vec![0; WINDOW_BYTES];
     for mapping in mappings(pid)? {
         if mapping.secret_memory {
@@ -202,7 +212,10 @@ fn present_ranges(pagemap: &File, range: &Range<usize>) -> Result<Vec<Range<usiz
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) })?;
     let mut entries = vec![0; range.len() / page * PAGEMAP_ENTRY_BYTES];
     pagemap
-        .read_exact_at(&mut entries, (range.start / page * PAGEMAP_ENTRY_BYTES) as u64)
+        .read_exact_at(
+            &mut entries,
+            (range.start / page * PAGEMAP_ENTRY_BYTES) as u64,
+        )
         .context("read its page map")?;
     let mut runs: Vec<Range<usize>> = Vec::new();
     let (entries, _) = entries.as_chunks::<PAGEMAP_ENTRY_BYTES>();
@@ -240,7 +253,12 @@ impl Patterns {
             for (number, piece) in secret.chunks_exact(PIECE_BYTES).enumerate() {
                 for (coding, bytes) in coding::codings(piece) {
                     if all.iter().all(|other| other.bytes != bytes) {
-                        all.push(Pattern { name, coding, piece: number, bytes });
+                        all.push(Pattern {
+                            name,
+                            coding,
+                            piece: number,
+                            bytes,
+                        });
                     }
                 }
             }
@@ -249,8 +267,16 @@ impl Patterns {
         for pattern in &all {
             begins[begin(&pattern.bytes)] = true;
         }
-        let longest = all.iter().map(|pattern| pattern.bytes.len()).max().unwrap_or(0);
-        Self { all, begins, longest }
+        let longest = all
+            .iter()
+            .map(|pattern| pattern.bytes.len())
+            .max()
+            .unwrap_or(0);
+        Self {
+            all,
+            begins,
+            longest,
+        }
     }
 
     fn find(&self, memory: &[u8], mut found: impl FnMut(&Pattern, usize)) {
@@ -274,7 +300,9 @@ fn begin(bytes: &[u8]) -> usize {
 pub fn shown(bytes: &[u8], wanted: &[Wanted<'_>]) -> Vec<(&'static str, Coding, usize)> {
     let patterns = Patterns::of(wanted);
     let mut shown = Vec::new();
-    patterns.find(bytes, |pattern, at| shown.push((pattern.name, pattern.coding, at)));
+    patterns.find(bytes, |pattern, at| {
+        shown.push((pattern.name, pattern.coding, at))
+    });
     shown
 }
 
@@ -286,7 +314,10 @@ mod tests {
     #[test]
     fn finds_what_this_process_holds() {
         let secret: String = (0..48).map(|i| char::from(b'a' + i % 26)).collect();
-        let wanted = [Wanted { name: "own", secret: secret.as_bytes() }];
+        let wanted = [Wanted {
+            name: "own",
+            secret: secret.as_bytes(),
+        }];
         let scan = scan(std::process::id(), &wanted).unwrap();
         let raw = scan.leaks().filter(|found| found.coding == Coding::Raw);
         let here = secret.as_ptr().addr();
@@ -300,10 +331,16 @@ mod tests {
 
     #[test]
     fn finds_every_coding_anywhere() {
-        let wanted = [Wanted { name: "key", secret: b"0123456789abcdef" }];
+        let wanted = [Wanted {
+            name: "key",
+            secret: b"0123456789abcdef",
+        }];
         let in_base64 = "eDAxMjM0NTY3ODlhYmNkZWY="; // "x0123456789abcdef"
         assert_eq!(shown(in_base64.as_bytes(), &wanted).len(), 1);
-        assert_eq!(shown(b"..0123456789abcdef..", &wanted), [("key", Coding::Raw, 2)]);
+        assert_eq!(
+            shown(b"..0123456789abcdef..", &wanted),
+            [("key", Coding::Raw, 2)]
+        );
         assert_eq!(shown(b"..0123456789abcde...", &wanted), []);
     }
 }

@@ -10,9 +10,13 @@ use base64::{
 pub enum Coding {
     Raw,
     /// In either alphabet; `phase`: bytes in front of it, modulo 3.
-    Base64 { phase: usize },
+    Base64 {
+        phase: usize,
+    },
     /// RFC 7541 appendix B; `phase`: bits in front of it, modulo 8.
-    Huffman { phase: usize },
+    Huffman {
+        phase: usize,
+    },
 }
 
 /// `piece` in every form, without what its neighbours decide.
@@ -50,7 +54,11 @@ fn huffman(piece: &[u8], phase: usize) -> Option<Vec<u8>> {
     let first = usize::from(phase > 0);
     let (whole, _) = bits.as_chunks::<8>();
     let bytes = whole[first..].iter();
-    Some(bytes.map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit))).collect())
+    Some(
+        bytes
+            .map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit)))
+            .collect(),
+    )
 }
 
 /// The codes of printable characters up to 8 bits are consecutive within their length.
@@ -77,7 +85,12 @@ mod tests {
     #[test]
     fn huffman_of_the_rfc() {
         let coded = huffman(b"www.example.com", 0).unwrap();
-        assert_eq!(coded, [0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4]);
+        assert_eq!(
+            coded,
+            [
+                0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4
+            ]
+        );
         let coded = huffman(b"custom-value", 0).unwrap();
         assert_eq!(coded, [0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4]);
     }
@@ -89,8 +102,14 @@ mod tests {
             let whole = [&b"Bearer sk-live-ab"[..front], piece, b"behind"].concat();
             let text = BASE64_STANDARD_NO_PAD.encode(&whole);
             let part = base64(piece, front % 3, &BASE64_STANDARD_NO_PAD);
-            assert!(memchr::memmem::find(text.as_bytes(), &part).is_some(), "{front}");
-            let bits: u32 = whole[..front].iter().map(|byte| huffman_code(*byte).unwrap().1).sum();
+            assert!(
+                memchr::memmem::find(text.as_bytes(), &part).is_some(),
+                "{front}"
+            );
+            let bits: u32 = whole[..front]
+                .iter()
+                .map(|byte| huffman_code(*byte).unwrap().1)
+                .sum();
             let coded = huffman(&whole, 0).unwrap();
             let part = huffman(piece, bits as usize % 8).unwrap();
             assert!(part.len() >= 8);

@@ -141,7 +141,10 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .filter(|(header, _)| header == name)
         .map(|(_, value)| value.as_str())
         .collect();
-    let wanted = options.key.as_ref().map(|key| [Some(key), options.next_key.as_ref()]);
+    let wanted = options
+        .key
+        .as_ref()
+        .map(|key| [Some(key), options.next_key.as_ref()]);
     let right = |sent: &str, key: &String| match options.vendor {
         Vendor::OpenAi => sent.strip_prefix("Bearer ") == Some(key),
         Vendor::Anthropic => sent == key,

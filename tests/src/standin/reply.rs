@@ -180,7 +180,9 @@ pub(super) fn scripted_error(plan: &Plan, seen: &Seen) -> Option<Refusal> {
     let status = plan.script.status?;
     Some(match status {
         _ if plan.script.echo => {
-            let sent = seen.header("authorization").or_else(|| seen.header("x-api-key"));
+            let sent = seen
+                .header("authorization")
+                .or_else(|| seen.header("x-api-key"));
             let message = format!("incorrect credential {}", sent.unwrap_or("(none)"));
             Refusal::new(status, "echo", message)
         }

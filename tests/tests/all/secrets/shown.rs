@@ -19,7 +19,11 @@ const PROVIDER_KEY: &str = "sk-planted-Qm7xWc3TzK9vRb5NhJ2dLf8YpGa6SeU4";
 const WRONG_KEY: &str = "sk-refused-Hd4nVq8ZyB2kXw6MtPj9RcLf3GsUa7Ee";
 const AGENT_KEY: &str = "agent-own-Tk5zNw2QxJ8mVb4RhCf7LdPy9GsUa3Eo";
 /// Models of the providers, by how they fail.
-const WORKS: [&str; 3] = ["works-over-tls-http1", "works-over-tls-http2", "works-plain"];
+const WORKS: [&str; 3] = [
+    "works-over-tls-http1",
+    "works-over-tls-http2",
+    "works-plain",
+];
 const FAILS: [&str; 4] = ["refuses", "mistrusted", "repeats", "absent"];
 
 #[tokio::test]
@@ -33,8 +37,11 @@ async fn no_key_shows_anywhere_at_trace() {
 }
 
 async fn drive_and_search(log: &'static str) {
-    let options = NodeOptions { log: Some(log), ..NodeOptions::default() };
-    let node = Node::start(options).await.unwrap();
+    let options = NodeOptions {
+        log: Some(log),
+        ..NodeOptions::default()
+    };
+    let mut node = Node::start(options).await.unwrap();
     node.add_peer("alice", ALICE, "agents").await.unwrap();
     let providers = Providers::connect(&node).await;
     node.wait_ready().await.unwrap();
@@ -46,18 +53,23 @@ async fn drive_and_search(log: &'static str) {
     }
     broken_heads(&alice, &mut shown).await;
     for provider in &providers.ids {
-        let output = node.cli_any(&["providers", "test", provider], "").await.unwrap();
+        let output = node
+            .cli_any(&["providers", "test", provider], "")
+            .await
+            .unwrap();
         shown.add("providers test", format!("{output:?}"));
     }
     operator_mistakes(&node, &providers.ids[0], &mut shown).await;
+    let old_master_key = master_key(&node);
     node.cli(&["keys", "rotate-master"], "").await.unwrap();
     everything_to_read(&node, &providers.ids, &mut shown).await;
 
-    let master_key = std::fs::read(node.directory().join("master.key")).unwrap();
-    assert!(master_key.len() >= 32);
-    let directory = node.directory().to_owned();
-    files(&directory, &mut shown);
-    shown.search(&master_key);
+    node.signal(libc::SIGTERM).unwrap();
+    assert!(node.wait_exit().await.unwrap().success());
+    files(node.directory(), &mut shown);
+    let (text, bytes) = master_key(&node);
+    let (old_text, old_bytes) = old_master_key;
+    shown.search(&[text, bytes, old_text, old_bytes]);
 }
 
 /// What was shown where.
@@ -70,13 +82,25 @@ impl Shown {
     }
 
     #[track_caller]
-    fn search(&self, master_key: &[u8]) {
-        let wanted = [
-            Wanted { name: "the provider's key", secret: PROVIDER_KEY.as_bytes() },
-            Wanted { name: "the refused key", secret: WRONG_KEY.as_bytes() },
-            Wanted { name: "the agent's credential", secret: AGENT_KEY.as_bytes() },
-            Wanted { name: "the master key", secret: master_key },
+    fn search(&self, master_keys: &[Vec<u8>]) {
+        let mut wanted = vec![
+            Wanted {
+                name: "the provider's key",
+                secret: PROVIDER_KEY.as_bytes(),
+            },
+            Wanted {
+                name: "the refused key",
+                secret: WRONG_KEY.as_bytes(),
+            },
+            Wanted {
+                name: "the agent's credential",
+                secret: AGENT_KEY.as_bytes(),
+            },
         ];
+        wanted.extend(master_keys.iter().map(|secret| Wanted {
+            name: "a master key",
+            secret,
+        }));
         let mut findings = Vec::new();
         for (place, text) in &self.0 {
             for (name, coding, at) in memory::shown(text, &wanted) {
@@ -86,33 +110,45 @@ impl Shown {
             }
         }
         assert!(findings.is_empty(), "{findings:#?}");
-        let bytes: usize = self.0.iter().map(|(_, text)| text.len()).sum();
-        println!("searched {} places, {} KiB", self.0.len(), bytes >> 10);
     }
 }
 
 struct Providers {
-    _standins: Vec<StandIn>,
+    standins: Vec<StandIn>,
     ids: Vec<String>,
 }
 
 impl Providers {
     async fn connect(node: &Node) -> Self {
-        let mut this = Self { _standins: Vec::new(), ids: Vec::new() };
+        let mut this = Self {
+            standins: Vec::new(),
+            ids: Vec::new(),
+        };
         let transports = [Transport::TlsHttp1, Transport::TlsHttp2, Transport::Plain];
         let mut authorities = Vec::new();
         for (transport, model) in transports.into_iter().zip(WORKS) {
             let standin = Options::new(Vendor::OpenAi, transport, PROVIDER_KEY);
             let standin = StandIn::start(standin).await.unwrap();
-            this.add(node, model, &standin.url(), standin.ca_pem(), PROVIDER_KEY).await;
+            this.add(node, model, &standin.url(), standin.ca_pem(), PROVIDER_KEY)
+                .await;
             authorities.push(standin.ca_pem().map(str::to_owned));
-            this._standins.push(standin);
+            this.standins.push(standin);
         }
-        let url = this._standins[1].url();
-        this.add(node, FAILS[0], &url, authorities[1].as_deref(), WRONG_KEY).await;
-        this.add(node, FAILS[1], &url, authorities[0].as_deref(), PROVIDER_KEY).await;
-        this.add(node, FAILS[2], &repeater().await, None, PROVIDER_KEY).await;
-        this.add(node, FAILS[3], "http://127.0.0.1:9", None, PROVIDER_KEY).await;
+        let url = this.standins[1].url();
+        this.add(node, FAILS[0], &url, authorities[1].as_deref(), WRONG_KEY)
+            .await;
+        this.add(
+            node,
+            FAILS[1],
+            &url,
+            authorities[0].as_deref(),
+            PROVIDER_KEY,
+        )
+        .await;
+        this.add(node, FAILS[2], &repeater().await, None, PROVIDER_KEY)
+            .await;
+        this.add(node, FAILS[3], "http://127.0.0.1:9", None, PROVIDER_KEY)
+            .await;
         this
     }
 
@@ -181,9 +217,16 @@ async fn agent_failures(alice: &Agent, version: Version, shown: &mut Shown) {
             let answer = session.send(Method::POST, CHAT, &headers, body).await;
             if prompt.contains("echo") || FAILS.contains(&model) {
                 let status = answer.as_ref().unwrap().status;
-                assert_eq!(status, StatusCode::BAD_GATEWAY, "{model} {prompt}: {answer:?}");
+                assert_eq!(
+                    status,
+                    StatusCode::BAD_GATEWAY,
+                    "{model} {prompt}: {answer:?}"
+                );
             }
-            shown.add(format!("{model} {prompt} {version:?}"), format!("{answer:?}"));
+            shown.add(
+                format!("{model} {prompt} {version:?}"),
+                format!("{answer:?}"),
+            );
         }
     }
     for (method, path, body) in [
@@ -211,7 +254,9 @@ async fn broken_heads(alice: &Agent, shown: &mut Shown) {
         format!(
             "POST {CHAT} HTTP/1.1\r\nhost: {host}\r\n{credential}content-length: 99999999999\r\n\r\n"
         ),
-        format!("POST {CHAT} HTTP/1.1\r\nhost: {host}\r\n{credential}transfer-encoding: chunked\r\n\r\nzz\r\n"),
+        format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: {host}\r\n{credential}transfer-encoding: chunked\r\n\r\nzz\r\n"
+        ),
         format!("Bearer {AGENT_KEY}\r\n\r\n"),
     ] {
         let answer = alice.raw(head.as_bytes()).await;
@@ -245,16 +290,24 @@ async fn operator_mistakes(node: &Node, provider: &str, shown: &mut Shown) {
         let answers = [
             node.api(Method::POST, list, Some(body)).await,
             node.api(Method::PUT, &one, Some(body)).await,
-            node.api(Method::POST, &format!("{one}/keys"), Some(body)).await,
-            node.api(Method::POST, "/api/agent-network/policies", Some(body)).await,
-            node.api(Method::POST, "/api/agent-network/peers", Some(body)).await,
-            node.api(Method::PUT, "/api/agent-network/settings", Some(body)).await,
+            node.api(Method::POST, &format!("{one}/keys"), Some(body))
+                .await,
+            node.api(Method::POST, "/api/agent-network/policies", Some(body))
+                .await,
+            node.api(Method::POST, "/api/agent-network/peers", Some(body))
+                .await,
+            node.api(Method::PUT, "/api/agent-network/settings", Some(body))
+                .await,
         ];
         for answer in answers {
             shown.add("an API error", format!("{answer:?}"));
         }
     }
-    for path in [format!("{list}/{key}"), format!("{one}?api_key={key}"), format!("/{key}")] {
+    for path in [
+        format!("{list}/{key}"),
+        format!("{one}?api_key={key}"),
+        format!("/{key}"),
+    ] {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             let answer = node.api(method, &path, None).await;
             shown.add("the answer to a path", format!("{answer:?}"));
@@ -264,9 +317,23 @@ async fn operator_mistakes(node: &Node, provider: &str, shown: &mut Shown) {
     for (arguments, stdin) in [
         (&["providers", "connect", "openai", "--key", key][..], ""),
         (&["keys", "rotate", provider, "--key", key][..], ""),
-        (&["keys", "rotate", provider, "--key-stdin"][..], two_words.as_str()),
-        (&["keys", "rotate", "no-such-provider", "--key-stdin"][..], key),
-        (&["providers", "connect", "no-such-catalog-entry", "--key-stdin"][..], key),
+        (
+            &["keys", "rotate", provider, "--key-stdin"][..],
+            two_words.as_str(),
+        ),
+        (
+            &["keys", "rotate", "no-such-provider", "--key-stdin"][..],
+            key,
+        ),
+        (
+            &[
+                "providers",
+                "connect",
+                "no-such-catalog-entry",
+                "--key-stdin",
+            ][..],
+            key,
+        ),
     ] {
         let output = node.cli_any(arguments, stdin).await.unwrap();
         assert!(!output.status.success(), "{arguments:?}");
@@ -299,7 +366,9 @@ async fn everything_to_read(node: &Node, providers: &[String], shown: &mut Shown
         paths.push(format!("providers/{id}/keys"));
     }
     for path in paths {
-        let answer = node.api(Method::GET, &format!("/api/agent-network/{path}"), None).await;
+        let answer = node
+            .api(Method::GET, &format!("/api/agent-network/{path}"), None)
+            .await;
         shown.add(format!("GET {path}"), format!("{answer:?}"));
     }
     let export = node.cli(&["store", "export"], "").await.unwrap();
@@ -315,7 +384,11 @@ fn files(directory: &Path, shown: &mut Shown) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, shown);
-        } else if path.is_file() && !path.ends_with("master.key") {
+        } else if path.is_file()
+            && !path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"master.key"))
+        {
             shown.add(path.display().to_string(), std::fs::read(&path).unwrap());
         }
     }
