@@ -10,7 +10,6 @@ mod keyless;
 mod lifecycle;
 mod refused;
 mod secrets;
-mod shown;
 mod standin;
 mod streams;
 

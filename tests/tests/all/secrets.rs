@@ -1,5 +1,14 @@
-//! Where provider keys are while the node uses them, and that nothing is left when it stops to.
+//! Where provider keys are while the node uses them, and that nothing is left when it stops to. A scan of
+//! the whole process looks for them raw, in base64 and Huffman-coded, piece by piece.
+//!
+//! Not seen by the scan, because the kernel shows it to nobody: the arena itself where the kernel has
+//! secret memory, and socket buffers. A request whose head may not fit into one HTTP/2 frame leaves
+//! a coded key in h2's buffers until the connection closes (see `inject::build_h2`): only its end is
+//! tested.
 
+mod shown;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use gateway_tests::{
     agent::{Session, Version},
     memory::{self, Scan, Wanted},
@@ -9,7 +18,7 @@ use http::StatusCode;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
-    time::{Duration, Instant},
+    time::{Duration, Instant, sleep},
 };
 
 use super::*;
@@ -28,15 +37,31 @@ const KEYS: [[&str; 2]; 3] = [
         "sk-old3-R8nVxJ4tQbL6wKzM2fHcP9yDgE7sUaT5iWoB3",
         "sk-new3-k6TqZs9BvMxN4wRfJ8hLcP2yDgE7uUaV5iWoS3",
     ],
+<<<<<<< HEAD
+=======
 ];
-const MODELS: [&str; 3] = ["over-tls-http1", "over-tls-http2", "over-plain-http1"];
+const MODELS: [&str; 3] = [
+    "model-over-tls-http1",
+    "model-over-tls-http2",
+    "model-over-plain-http1",
+>>>>>>> part2-secrets
+];
 const TRANSPORTS: [Transport; 3] = [Transport::TlsHttp1, Transport::TlsHttp2, Transport::Plain];
+
+/// No secret, and always there: what shows that the scan can see.
+const CONTROL: Wanted<'_> = Wanted {
+    name: "a peer's name",
+    secret: b"a-peer-that-stays",
+};
+
+const MASTER: &str = "the master key";
 
 /// A removed key's connections, snapshots and buffers are gone within this time: the pool closes
 /// connections at the worker's tick, the builder looks at retired snapshots every 250 ms.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 async fn no_copy_of_a_key_outlives_its_use() {
     let (standins, node, providers) = three_providers().await;
     let pid = node.pid().unwrap();
@@ -54,8 +79,16 @@ async fn no_copy_of_a_key_outlives_its_use() {
             .await
             .unwrap();
     }
+    let other = "127.0.0.8".parse().unwrap();
+    node.add_peer("a-peer-that-stays", other, "others")
+        .await
+        .unwrap();
     use_all(&mut sessions).await;
-    assert_only_in_arena(pid, 0);
+    assert_only_in_arena(&node, 0);
+    // These go through h2 with the key in them: still right, and gone with the connection.
+    for bytes in [3_000, 20_000] {
+        use_with_long_head(&mut sessions, bytes).await;
+    }
 
     let (provider, [_, new]) = (&providers[0], KEYS[0]);
     let mut kept_open = UnixStream::connect(node.socket()).await.unwrap();
@@ -75,8 +108,9 @@ async fn no_copy_of_a_key_outlives_its_use() {
             .unwrap();
     }
     use_all(&mut sessions).await;
-    wait_gone(pid, 0).await;
-    assert_only_in_arena(pid, 1);
+    wait_gone(&node, 0).await;
+    assert_only_in_arena(&node, 1);
+    still_open(&mut kept_open).await;
     use_all(&mut sessions).await;
 
     for (provider, model) in providers.iter().zip(MODELS) {
@@ -85,7 +119,7 @@ async fn no_copy_of_a_key_outlives_its_use() {
             .await
             .unwrap();
     }
-    wait_gone(pid, 1).await;
+    wait_gone(&node, 1).await;
     drop((standins, kept_open));
 }
 
@@ -97,7 +131,21 @@ async fn rotate_on(connection: &mut UnixStream, provider: &str, key: &str) {
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    connection.write_all(request.as_bytes()).await.unwrap();
+    // In pieces, so that the key comes to lie in several of the server's buffers.
+    for piece in request.as_bytes().chunks(request.len() - body.len()) {
+        connection.write_all(piece).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_ok(connection).await;
+}
+
+async fn still_open(connection: &mut UnixStream) {
+    let request = b"GET /api/agent-network/tokens HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    assert_ok(connection).await;
+}
+
+async fn assert_ok(connection: &mut UnixStream) {
     let mut answer = [0; 4096];
     let length = connection.read(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..length]);
@@ -148,41 +196,76 @@ async fn use_all(sessions: &mut [Session]) {
     }
 }
 
+/// As [`use_all`], with a head of more than `bytes`.
+async fn use_with_long_head(sessions: &mut [Session], bytes: usize) {
+    let agent = "a".repeat(bytes);
+    for session in sessions {
+        for model in MODELS {
+            let mut body = chat("hi", false);
+            body["model"] = json!(model);
+            let headers = [("user-agent", agent.as_str())];
+            let reply = session.post(CHAT, &body, &headers).await.unwrap();
+            assert_eq!(reply.status, StatusCode::OK, "{model}: {reply:?}");
+        }
+    }
+}
+
 /// Looks for the keys of all providers before (0) or after (1) their rotation.
-fn scan(pid: u32, generation: usize) -> Scan {
+fn scan(node: &Node, generation: usize) -> Scan {
     const NAMES: [[&str; 3]; 2] = [
         ["old TLS HTTP/1", "old TLS HTTP/2", "old plain"],
         ["new TLS HTTP/1", "new TLS HTTP/2", "new plain"],
     ];
-    let wanted: Vec<Wanted<'_>> = (0..3)
+    let mut wanted: Vec<Wanted<'_>> = (0..3)
         .map(|number| Wanted {
             name: NAMES[generation][number],
             secret: KEYS[number][generation].as_bytes(),
         })
         .collect();
-    memory::scan(pid, &wanted).unwrap()
+    wanted.push(CONTROL);
+    let (master_text, master_key) = master_key(node);
+    for secret in [&master_text, &master_key] {
+        wanted.push(Wanted {
+            name: MASTER,
+            secret,
+        });
+    }
+    let mut scan = memory::scan(node.pid().unwrap(), &wanted).unwrap();
+    let all = scan.found.len();
+    scan.found.retain(|found| found.name != CONTROL.name);
+    assert!(scan.found.len() < all, "the scan finds nothing at all");
+    let master_key = scan.leaks().find(|found| found.name == MASTER);
+    assert_eq!(master_key, None);
+    scan.found.retain(|found| found.name != MASTER);
+    scan
 }
 
 /// While a key is used the arena has it, one slot per credential, and nothing else does. The arena is
 /// secret memory where the kernel has it, and then nobody can look; else both pieces are counted there.
 #[track_caller]
-fn assert_only_in_arena(pid: u32, generation: usize) {
-    let scan = scan(pid, generation);
-    println!("in use: {}", told(&scan));
+fn assert_only_in_arena(node: &Node, generation: usize) {
+    let scan = scan(node, generation);
     assert!(scan.leaks().next().is_none(), "{}", told(&scan));
     assert!(scan.hidden_bytes > 0 || !scan.found.is_empty(), "no arena");
 }
 
-async fn wait_gone(pid: u32, generation: usize) {
+/// As its file has it, and as it is.
+pub(super) fn master_key(node: &Node) -> (Vec<u8>, Vec<u8>) {
+    let text = std::fs::read(node.directory().join("master.key")).unwrap();
+    let bytes = BASE64_STANDARD.decode(text.trim_ascii()).unwrap();
+    assert_eq!(bytes.len(), 32);
+    (text, bytes)
+}
+
+async fn wait_gone(node: &Node, generation: usize) {
     let deadline = Instant::now() + GONE_WITHIN;
     loop {
-        let scan = scan(pid, generation);
+        let scan = scan(node, generation);
         if scan.found.is_empty() {
-            println!("nothing left in {} KiB", scan.bytes >> 10);
             return;
         }
         assert!(Instant::now() < deadline, "still there:\n{}", told(&scan));
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
     }
 }
 

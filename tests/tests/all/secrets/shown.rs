@@ -41,7 +41,11 @@ async fn drive_and_search(log: &'static str) {
         log: Some(log),
         ..NodeOptions::default()
     };
+<<<<<<< HEAD:tests/tests/all/shown.rs
     let node = Node::start(options).await.unwrap();
+=======
+    let mut node = Node::start(options).await.unwrap();
+>>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
     node.add_peer("alice", ALICE, "agents").await.unwrap();
     let providers = Providers::connect(&node).await;
     node.wait_ready().await.unwrap();
@@ -60,14 +64,16 @@ async fn drive_and_search(log: &'static str) {
         shown.add("providers test", format!("{output:?}"));
     }
     operator_mistakes(&node, &providers.ids[0], &mut shown).await;
+    let old_master_key = master_key(&node);
     node.cli(&["keys", "rotate-master"], "").await.unwrap();
     everything_to_read(&node, &providers.ids, &mut shown).await;
 
-    let master_key = std::fs::read(node.directory().join("master.key")).unwrap();
-    assert!(master_key.len() >= 32);
-    let directory = node.directory().to_owned();
-    files(&directory, &mut shown);
-    shown.search(&master_key);
+    node.signal(libc::SIGTERM).unwrap();
+    assert!(node.wait_exit().await.unwrap().success());
+    files(node.directory(), &mut shown);
+    let (text, bytes) = master_key(&node);
+    let (old_text, old_bytes) = old_master_key;
+    shown.search(&[text, bytes, old_text, old_bytes]);
 }
 
 /// What was shown where.
@@ -80,8 +86,13 @@ impl Shown {
     }
 
     #[track_caller]
+<<<<<<< HEAD:tests/tests/all/shown.rs
     fn search(&self, master_key: &[u8]) {
         let wanted = [
+=======
+    fn search(&self, master_keys: &[Vec<u8>]) {
+        let mut wanted = vec![
+>>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
             Wanted {
                 name: "the provider's key",
                 secret: PROVIDER_KEY.as_bytes(),
@@ -94,11 +105,18 @@ impl Shown {
                 name: "the agent's credential",
                 secret: AGENT_KEY.as_bytes(),
             },
+<<<<<<< HEAD:tests/tests/all/shown.rs
             Wanted {
                 name: "the master key",
                 secret: master_key,
             },
+=======
+>>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
         ];
+        wanted.extend(master_keys.iter().map(|secret| Wanted {
+            name: "a master key",
+            secret,
+        }));
         let mut findings = Vec::new();
         for (place, text) in &self.0 {
             for (name, coding, at) in memory::shown(text, &wanted) {
@@ -108,20 +126,22 @@ impl Shown {
             }
         }
         assert!(findings.is_empty(), "{findings:#?}");
-        let bytes: usize = self.0.iter().map(|(_, text)| text.len()).sum();
-        println!("searched {} places, {} KiB", self.0.len(), bytes >> 10);
     }
 }
 
 struct Providers {
-    _standins: Vec<StandIn>,
+    standins: Vec<StandIn>,
     ids: Vec<String>,
 }
 
 impl Providers {
     async fn connect(node: &Node) -> Self {
         let mut this = Self {
+<<<<<<< HEAD:tests/tests/all/shown.rs
             _standins: Vec::new(),
+=======
+            standins: Vec::new(),
+>>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
             ids: Vec::new(),
         };
         let transports = [Transport::TlsHttp1, Transport::TlsHttp2, Transport::Plain];
@@ -132,9 +152,13 @@ impl Providers {
             this.add(node, model, &standin.url(), standin.ca_pem(), PROVIDER_KEY)
                 .await;
             authorities.push(standin.ca_pem().map(str::to_owned));
-            this._standins.push(standin);
+            this.standins.push(standin);
         }
+<<<<<<< HEAD:tests/tests/all/shown.rs
         let url = this._standins[1].url();
+=======
+        let url = this.standins[1].url();
+>>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
         this.add(node, FAILS[0], &url, authorities[1].as_deref(), WRONG_KEY)
             .await;
         this.add(
@@ -384,7 +408,11 @@ fn files(directory: &Path, shown: &mut Shown) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, shown);
-        } else if path.is_file() && !path.ends_with("master.key") {
+        } else if path.is_file()
+            && !path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"master.key"))
+        {
             shown.add(path.display().to_string(), std::fs::read(&path).unwrap());
         }
     }
