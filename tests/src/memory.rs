@@ -313,11 +313,7 @@ mod tests {
 
     #[test]
     fn finds_what_this_process_holds() {
-<<<<<<< HEAD
-        let secret: String = (0..48).map(|i| char::from(b'a' + i % 26)).collect();
-=======
         let secret: String = (0..48).map(|i| char::from(b'A' + i)).collect();
->>>>>>> part2-secrets
         let wanted = [Wanted {
             name: "own",
             secret: secret.as_bytes(),

@@ -37,14 +37,11 @@ const KEYS: [[&str; 2]; 3] = [
         "sk-old3-R8nVxJ4tQbL6wKzM2fHcP9yDgE7sUaT5iWoB3",
         "sk-new3-k6TqZs9BvMxN4wRfJ8hLcP2yDgE7uUaV5iWoS3",
     ],
-<<<<<<< HEAD
-=======
 ];
 const MODELS: [&str; 3] = [
     "model-over-tls-http1",
     "model-over-tls-http2",
     "model-over-plain-http1",
->>>>>>> part2-secrets
 ];
 const TRANSPORTS: [Transport; 3] = [Transport::TlsHttp1, Transport::TlsHttp2, Transport::Plain];
 

@@ -41,11 +41,7 @@ async fn drive_and_search(log: &'static str) {
         log: Some(log),
         ..NodeOptions::default()
     };
-<<<<<<< HEAD:tests/tests/all/shown.rs
-    let node = Node::start(options).await.unwrap();
-=======
     let mut node = Node::start(options).await.unwrap();
->>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
     node.add_peer("alice", ALICE, "agents").await.unwrap();
     let providers = Providers::connect(&node).await;
     node.wait_ready().await.unwrap();
@@ -86,13 +82,8 @@ impl Shown {
     }
 
     #[track_caller]
-<<<<<<< HEAD:tests/tests/all/shown.rs
-    fn search(&self, master_key: &[u8]) {
-        let wanted = [
-=======
     fn search(&self, master_keys: &[Vec<u8>]) {
         let mut wanted = vec![
->>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
             Wanted {
                 name: "the provider's key",
                 secret: PROVIDER_KEY.as_bytes(),
@@ -105,13 +96,6 @@ impl Shown {
                 name: "the agent's credential",
                 secret: AGENT_KEY.as_bytes(),
             },
-<<<<<<< HEAD:tests/tests/all/shown.rs
-            Wanted {
-                name: "the master key",
-                secret: master_key,
-            },
-=======
->>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
         ];
         wanted.extend(master_keys.iter().map(|secret| Wanted {
             name: "a master key",
@@ -137,11 +121,7 @@ struct Providers {
 impl Providers {
     async fn connect(node: &Node) -> Self {
         let mut this = Self {
-<<<<<<< HEAD:tests/tests/all/shown.rs
-            _standins: Vec::new(),
-=======
             standins: Vec::new(),
->>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
             ids: Vec::new(),
         };
         let transports = [Transport::TlsHttp1, Transport::TlsHttp2, Transport::Plain];
@@ -154,11 +134,7 @@ impl Providers {
             authorities.push(standin.ca_pem().map(str::to_owned));
             this.standins.push(standin);
         }
-<<<<<<< HEAD:tests/tests/all/shown.rs
-        let url = this._standins[1].url();
-=======
         let url = this.standins[1].url();
->>>>>>> part2-secrets:tests/tests/all/secrets/shown.rs
         this.add(node, FAILS[0], &url, authorities[1].as_deref(), WRONG_KEY)
             .await;
         this.add(
