@@ -17,7 +17,13 @@ pub(crate) use count::Count;
 use count::Format;
 
 /// Skips that CI accepts, by a part of their line.
-const EXPECTED_SKIPS: &[&str] = &[];
+const EXPECTED_SKIPS: &[&str] = &[
+    // Figures for a release build on a quiet machine, not judgements.
+    ", a measurement",
+    // Bodies of processes that other tests start and kill.
+    ", run by another test, as its child",
+    ", runs as a child of ",
+];
 
 /// Runs some of the tests.
 type Group = fn() -> Result<Count>;
