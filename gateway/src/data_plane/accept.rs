@@ -105,17 +105,20 @@ async fn serve(
     let mut inbox = Buffer::default();
     let transport = match tls {
         None => Transport::plain(socket),
-        Some(config) => match handshake(&worker, socket, config, &alarm, &mut inbox).await {
-            Ok(transport) => transport,
-            Err(error) => {
-                worker.counters.tls_handshake_failures.add(1);
-                tracing::debug!(address = %peer.address, %error, "TLS handshake failed");
-                return;
+        // Boxed, as is HTTP/2 below: what most connections wait in should be small.
+        Some(config) => {
+            match Box::pin(handshake(&worker, socket, config, &alarm, &mut inbox)).await {
+                Ok(transport) => transport,
+                Err(error) => {
+                    worker.counters.tls_handshake_failures.add(1);
+                    tracing::debug!(address = %peer.address, %error, "TLS handshake failed");
+                    return;
+                }
             }
-        },
+        }
     };
     if transport.alpn() == Some(b"h2") {
-        connection::serve_h2(worker, peer, transport, inbox, alarm).await;
+        Box::pin(connection::serve_h2(worker, peer, transport, inbox, alarm)).await;
     } else {
         connection::serve_h1(worker, peer, transport, inbox, alarm).await;
     }
