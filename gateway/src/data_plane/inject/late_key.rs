@@ -76,10 +76,9 @@ impl LateKey {
         &'a mut self,
         written: &'a [IoSlice<'a>],
     ) -> io::Result<Option<Vec<IoSlice<'a>>>> {
-        let mut exchanged = Vec::new();
-        // The state is borrowed by what is returned, so it moves first.
         let mut skip = self.skip;
-        let mut found = Vec::new();
+        // Which slice, and where in it the head ends.
+        let mut found: Vec<(usize, usize)> = Vec::new();
         for (number, slice) in written.iter().enumerate() {
             let mut at = 0;
             while slice.len() - at > skip {
@@ -105,7 +104,7 @@ impl LateKey {
         if found.is_empty() {
             return Ok(None);
         }
-        exchanged.reserve(written.len() + found.len() * (PARTS + 1));
+        let mut exchanged = Vec::with_capacity(written.len() + found.len() * (PARTS + 1));
         let mut found = found.into_iter().peekable();
         for (number, slice) in written.iter().enumerate() {
             let mut from = 0;
