@@ -3,8 +3,6 @@
 
 use std::cell::RefCell;
 
-use zeroize::Zeroize;
-
 /// Size of a pooled piece: two TLS records, and what one `recv` takes at the most.
 pub const PIECE_BYTES: usize = 32 * 1024;
 
@@ -90,16 +88,6 @@ impl Buffer {
         }
     }
 
-    /// Drops the data behind the first `n` bytes.
-    pub fn truncate(&mut self, n: usize) {
-        self.end = self.end.min(self.start + n);
-    }
-
-    /// Overwrites the data; for what carried a secret.
-    pub fn wipe(&mut self) {
-        self.bytes[self.start..self.end].zeroize();
-    }
-
     fn release(&mut self) {
         self.start = 0;
         self.end = 0;
@@ -168,13 +156,5 @@ mod tests {
         buffer.extend(b"tail");
         assert_eq!(&buffer.data()[..10], &all[PIECE_BYTES + 1..][..10]);
         assert!(buffer.data().ends_with(b"tail"));
-    }
-
-    #[test]
-    fn wiped_bytes_are_zero() {
-        let mut buffer = Buffer::default();
-        buffer.extend(b"secret");
-        buffer.wipe();
-        assert_eq!(buffer.data(), [0; 6]);
     }
 }

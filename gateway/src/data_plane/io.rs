@@ -252,10 +252,6 @@ impl Socket {
     pub fn reset_on_close(&self) {
         let _ = socket2::SockRef::from(&self.fd()).set_linger(Some(Duration::ZERO));
     }
-
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
-    }
 }
 
 /// A listening socket made by the control plane.

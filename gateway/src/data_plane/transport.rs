@@ -81,14 +81,6 @@ impl Transport {
         self.tls.as_ref()?.alpn_protocol()
     }
 
-    pub fn is_tls(&self) -> bool {
-        self.tls.is_some()
-    }
-
-    pub fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
     /// The next read tries the socket before it waits; for a look at a connection that rested.
     pub fn assume_readable(&mut self) {
         self.socket.assume_readable();
