@@ -1,42 +1,32 @@
 //! From a permitted request to a provider that has begun to answer: targets in order, with the few
 //! retries that are safe.
 
-use std::{future::poll_fn, io, rc::Rc, sync::Arc, task::Poll, time::Instant};
+mod send;
 
-use bytes::Bytes;
-use zeroize::Zeroizing;
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
+use self::send::Unsent;
 use super::{
     alarm::{Alarm, Elapsed},
     body::RequestBody,
     downstream::Downstream,
     edit::Edits,
     failure::Failure,
-    inject::{self, BodyFraming, UpstreamRequest},
+    inject::{BodyFraming, UpstreamRequest},
     io::{Raced, race},
     message::{Framing, RequestHead, ResponseHead},
     policy::Permit,
     record::Recorder,
     relay::Answer,
     route,
-    upstream::{
-        self, Upstream,
-        h1::H1Exchange,
-        h2::{self, H2Exchange},
-        pool::{Acquired, StreamGuard},
-    },
+    upstream::{self, Upstream, h1::H1Exchange, h2, pool::Acquired},
     worker::Worker,
 };
 use crate::{
-    dialect::{
-        Dialect,
-        json::{pieces, spliced_len},
-    },
+    dialect::{Dialect, json::spliced_len},
     handoff::{reason::Reason, record::Attempt, snapshot::Target},
 };
 
-/// Room for a request head; most fit.
-const HEAD_BYTES: usize = 1024;
 /// Room for a joined path; most fit.
 const PATH_BYTES: usize = 256;
 /// Tries for one request, all targets together.
@@ -221,114 +211,6 @@ impl Try<'_> {
         }
     }
 
-    async fn send_h1(
-        &self,
-        exchange: &mut H1Exchange,
-        down: &mut Downstream<'_>,
-        alarm: &Alarm,
-        recorder: &mut Recorder<'_>,
-    ) -> Result<(), Unsent<io::Error>> {
-        // Wiped whole when it is dropped, however this ends.
-        let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
-        inject::write_h1(&self.request(), self.out.head.fields.iter(), &mut head)
-            .map_err(|reason| Unsent::Failed(reason.into()))?;
-        match self.out.body {
-            RequestBody::None => self.patient(alarm, exchange.send(&[&head])).await,
-            RequestBody::Held { bytes, .. } => {
-                let mut parts = vec![&head[..]];
-                let segments = [bytes.data()];
-                parts.extend(pieces(&segments, &self.out.edits.splices));
-                self.patient(alarm, exchange.send(&parts)).await
-            }
-            RequestBody::Streamed(framing) => {
-                self.patient(alarm, exchange.send(&[&head])).await?;
-                drop(head);
-                while self.next_body(down, alarm, recorder).await? {
-                    let data = down.body_data();
-                    if *framing == Framing::Chunked {
-                        let size = format!("{:x}\r\n", data.len());
-                        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"]))
-                            .await?;
-                    } else {
-                        self.patient(alarm, exchange.send(&[data])).await?;
-                    }
-                    down.consume_body();
-                }
-                if *framing == Framing::Chunked {
-                    self.patient(alarm, exchange.send(&[b"0\r\n\r\n"])).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn send_h2(
-        &self,
-        handle: h2::H2Handle,
-        stream: StreamGuard,
-        down: &mut Downstream<'_>,
-        alarm: &Alarm,
-        recorder: &mut Recorder<'_>,
-    ) -> Result<H2Exchange, Unsent<::h2::Error>> {
-        let request = inject::build_h2(&self.request(), self.out.head.fields.iter())
-            .map_err(|reason| Unsent::Failed(reason.into()))?;
-        let bodiless = matches!(self.out.body, RequestBody::None);
-        let starting = H2Exchange::start(handle, stream, request, bodiless);
-        let mut exchange = self.patient(alarm, starting).await?;
-        match self.out.body {
-            RequestBody::None => {}
-            RequestBody::Held { bytes, .. } => {
-                let segments = [bytes.data()];
-                let mut pieces = pieces(&segments, &self.out.edits.splices).peekable();
-                while let Some(piece) = pieces.next() {
-                    let last = pieces.peek().is_none();
-                    let piece = Bytes::copy_from_slice(piece);
-                    self.patient(alarm, exchange.send(piece, last)).await?;
-                }
-            }
-            RequestBody::Streamed(_) => {
-                while self.next_body(down, alarm, recorder).await? {
-                    let piece = Bytes::copy_from_slice(down.body_data());
-                    self.patient(alarm, exchange.send(piece, false)).await?;
-                    down.consume_body();
-                }
-                exchange.end().map_err(Unsent::Broken)?;
-            }
-        }
-        Ok(exchange)
-    }
-
-    /// Waits for more of a body that the agent is still sending.
-    async fn next_body<E>(
-        &self,
-        down: &mut Downstream<'_>,
-        alarm: &Alarm,
-        recorder: &mut Recorder<'_>,
-    ) -> Result<bool, Unsent<E>> {
-        let idle = self.out.worker.config.timeouts.request_body_idle;
-        let more = match alarm.within(idle, poll_fn(|cx| down.poll_body(cx))).await {
-            Ok(more) => more.map_err(Unsent::Failed)?,
-            Err(Elapsed) => return Err(Unsent::Failed(Reason::RequestTimeout.into())),
-        };
-        recorder.request_bytes += down.body_data().len() as u64;
-        Ok(more)
-    }
-
-    /// Waits for the provider to take bytes.
-    async fn patient<T, E>(
-        &self,
-        alarm: &Alarm,
-        sending: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Unsent<E>> {
-        match alarm
-            .within(self.out.permit.provider().timeouts.first_byte, sending)
-            .await
-        {
-            Ok(result) => result.map_err(Unsent::Broken),
-            Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
-        }
-    }
-
     fn request(&self) -> UpstreamRequest<'_> {
         let body = match self.out.body {
             RequestBody::None => BodyFraming::Empty,
@@ -344,6 +226,7 @@ impl Try<'_> {
             permit: self.out.permit,
             target: self.target,
             body,
+            takes_trailers: self.out.head.takes_trailers,
         }
     }
 
@@ -356,12 +239,4 @@ impl Try<'_> {
             Reason::FirstByteTimeout.into()
         }
     }
-}
-
-/// Why a request did not get through.
-enum Unsent<E> {
-    /// The connection broke.
-    Broken(E),
-    /// Anything else: no further try helps.
-    Failed(Failure),
 }

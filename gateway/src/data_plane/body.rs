@@ -8,7 +8,7 @@ use super::{
     buffer::Buffer,
     downstream::Downstream,
     failure::Failure,
-    message::{Framing, RequestHead},
+    message::{Fields, Framing, RequestHead},
     record::Recorder,
     worker::{ExchangeGuard, Worker},
 };
@@ -34,6 +34,7 @@ pub enum RequestBody {
     Held {
         bytes: Buffer,
         scanned: ScannedBody,
+        trailers: Option<Fields>,
     },
     /// Still with the agent.
     Streamed(Framing),
@@ -122,7 +123,12 @@ pub async fn receive(
     {
         recorder.set_session(session);
     }
-    Ok(RequestBody::Held { bytes, scanned })
+    let trailers = down.take_trailers();
+    Ok(RequestBody::Held {
+        bytes,
+        scanned,
+        trailers,
+    })
 }
 
 fn scan_failure(error: ScanError) -> Failure {

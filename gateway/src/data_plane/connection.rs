@@ -14,6 +14,7 @@ use super::{
     failure::Failure,
     io as rt,
     message::{Fields, Framing, RequestHead, Version},
+    parse::h1,
     transport::{H2Io, Transport},
     worker::Worker,
 };
@@ -181,6 +182,8 @@ fn h2_head(request: Request<h2::RecvStream>) -> (RequestHead, h2::RecvStream) {
             .and_then(|length| length.to_str().ok()?.parse().ok())
             .map_or(Framing::Chunked, Framing::Length)
     };
+    let takes_trailers =
+        (parts.headers.get(http::header::TE)).is_some_and(|te| h1::takes_trailers(te.as_bytes()));
     let head = RequestHead {
         target: parts
             .uri
@@ -193,6 +196,7 @@ fn h2_head(request: Request<h2::RecvStream>) -> (RequestHead, h2::RecvStream) {
         framing,
         keep_alive: true,
         expects_continue: false,
+        takes_trailers,
     };
     (head, body)
 }

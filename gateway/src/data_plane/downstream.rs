@@ -10,7 +10,10 @@ use std::{
 };
 
 use self::{h1::H1Downstream, h2::H2Downstream};
-use super::{failure::Failure, message::Framing};
+use super::{
+    failure::Failure,
+    message::{Fields, Framing},
+};
 
 /// See the module.
 pub enum Downstream<'a> {
@@ -18,11 +21,14 @@ pub enum Downstream<'a> {
     H2(&'a mut H2Downstream),
 }
 
+/// Names and values of header or trailer fields.
+pub type FieldLines<'i, 'a> = &'i mut dyn Iterator<Item = (&'a [u8], &'a [u8])>;
+
 /// Head of a response to the agent.
 pub struct ReplyHead<'i, 'a> {
     pub status: u16,
     /// Without framing and connection fields; those are the writer's.
-    pub fields: &'i mut dyn Iterator<Item = (&'a [u8], &'a [u8])>,
+    pub fields: FieldLines<'i, 'a>,
     pub framing: Framing,
 }
 
@@ -47,6 +53,22 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.consume_body(),
             Self::H2(down) => down.consume_body(),
+        }
+    }
+
+    /// Fields that came behind the request body; once, after its end.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::H1(down) => down.take_trailers(),
+            Self::H2(down) => down.take_trailers(),
+        }
+    }
+
+    /// Whether fields behind the response body reach the agent.
+    pub fn takes_trailers(&self) -> bool {
+        match self {
+            Self::H1(down) => down.takes_trailers(),
+            Self::H2(_) => true,
         }
     }
 
@@ -95,9 +117,14 @@ impl Downstream<'_> {
 
     /// Ends the response in an orderly way, and sends what is queued.
     pub async fn finish(&mut self) -> io::Result<()> {
+        self.finish_with(&mut std::iter::empty()).await
+    }
+
+    /// As [`Self::finish`], with fields behind the body if the agent takes them.
+    pub async fn finish_with(&mut self, trailers: FieldLines<'_, '_>) -> io::Result<()> {
         match self {
-            Self::H1(down) => down.finish().await,
-            Self::H2(down) => down.flush(true).await,
+            Self::H1(down) => down.finish(trailers).await,
+            Self::H2(down) => down.finish(trailers).await,
         }
     }
 

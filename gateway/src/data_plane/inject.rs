@@ -5,6 +5,7 @@
 mod identity;
 mod late_key;
 mod strip;
+mod trailers;
 
 use std::{io::Write, ops::Range};
 
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 pub use identity::{group_names, user};
 pub use late_key::LateKey;
 pub use strip::response_header_passes;
+pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
 use super::policy::Permit;
 use crate::handoff::{
@@ -43,6 +45,8 @@ pub struct UpstreamRequest<'a> {
     pub permit: &'a Permit<'a>,
     pub target: &'a Target,
     pub body: BodyFraming,
+    /// The agent takes trailers, so the provider need not keep them.
+    pub takes_trailers: bool,
 }
 
 /// How the upstream learns where the body ends.
@@ -68,7 +72,8 @@ pub fn write_h1<'h>(
     headers: impl Iterator<Item = RawHeader<'h>> + Clone,
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, Reason> {
-    let filter = RequestFilter::new(request.permit.provider(), headers.clone())?;
+    let trailers_follow = request.body == BodyFraming::Open;
+    let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?;
     check_path(request.path)?;
     for part in [
         request.method.as_str().as_bytes(),
@@ -89,6 +94,10 @@ pub fn write_h1<'h>(
         write_line(out, name.as_str().as_bytes(), value);
         Ok(())
     })?;
+    if request.takes_trailers {
+        // RFC 9110 section 10.1.4: it holds for this hop, and says so.
+        out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+    }
     match request.body {
         BodyFraming::Length(length) => write_length(out, length),
         // A POST without a body says so (RFC 9110 section 8.6).
@@ -115,7 +124,8 @@ pub fn build_h2<'h>(
     request: &UpstreamRequest<'_>,
     headers: impl Iterator<Item = RawHeader<'h>> + Clone,
 ) -> Result<http::Request<()>, Reason> {
-    let filter = RequestFilter::new(request.permit.provider(), headers.clone())?;
+    let trailers_follow = request.body == BodyFraming::Open;
+    let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?;
     check_path(request.path)?;
     let scheme = if request.target.tls.is_some() {
         http::uri::Scheme::HTTPS
@@ -147,6 +157,9 @@ pub fn build_h2<'h>(
         map.append(name.clone(), value);
         Ok(())
     })?;
+    if request.takes_trailers {
+        map.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     match request.body {
         BodyFraming::Length(length) => {
             map.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

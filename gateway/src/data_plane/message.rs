@@ -143,6 +143,8 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// The agent waits for `100 Continue` before it sends its body.
     pub expects_continue: bool,
+    /// `TE: trailers`: fields behind the answer's body will not be thrown away.
+    pub takes_trailers: bool,
 }
 
 impl RequestHead {

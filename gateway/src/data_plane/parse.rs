@@ -3,3 +3,4 @@
 pub mod body;
 pub mod chunked;
 pub mod h1;
+pub mod trailers;

@@ -72,10 +72,14 @@ pub async fn relay(
     };
     let id = recorder.request_id();
     let head_request = request.method == Method::HEAD;
+    let takes_trailers = down.takes_trailers();
     let mut fields = head
         .fields
         .iter()
-        .filter(|(name, _)| inject::response_header_passes(name))
+        .filter(|(name, _)| {
+            inject::response_header_passes(name)
+                || (takes_trailers && name.eq_ignore_ascii_case(b"trailer"))
+        })
         // The writer frames the body; only the answer to HEAD tells of a length without one.
         .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
         .chain([(&b"x-keyway-request-id"[..], id.as_bytes())]);
@@ -108,7 +112,10 @@ pub async fn relay(
             }
             Ok(Step::End) => {
                 meter.finish(&mut |piece| down.push(piece));
-                match alarm.within(write_idle, down.finish()).await {
+                let trailers = upstream.take_trailers();
+                let mut trailers = (trailers.iter().flat_map(|fields| fields.iter()))
+                    .filter(|(name, _)| inject::response_trailer_passes(name));
+                match alarm.within(write_idle, down.finish_with(&mut trailers)).await {
                     Ok(Ok(())) => break Ok(()),
                     Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
                 }

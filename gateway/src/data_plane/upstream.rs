@@ -23,7 +23,7 @@ use super::{
     failure::Failure,
     inject::LateKey,
     io::Socket,
-    message::ResponseHead,
+    message::{Fields, ResponseHead},
     transport::Transport,
     worker::Worker,
 };
@@ -169,6 +169,14 @@ impl Upstream {
         match self {
             Self::H1(exchange) => exchange.consume(),
             Self::H2(exchange) => exchange.consume(),
+        }
+    }
+
+    /// Fields that came behind the body; once, after its end.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::H1(exchange) => exchange.take_trailers(),
+            Self::H2(exchange) => exchange.take_trailers(),
         }
     }
 

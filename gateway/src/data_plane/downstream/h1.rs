@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::ReplyHead;
+use super::{FieldLines, ReplyHead};
 use crate::{
     data_plane::{
         alarm::Alarm,
         buffer::Buffer,
         failure::Failure,
-        message::{Framing, RequestHead, Version},
+        message::{Fields, Framing, RequestHead, Version},
         parse::{body::BodyDecoder, h1},
         transport::Transport,
     },
@@ -32,6 +32,7 @@ pub struct H1Downstream {
     out: Buffer,
     body: BodyDecoder,
     expects_continue: bool,
+    takes_trailers: bool,
     head_request: bool,
     version: Version,
     chunked: bool,
@@ -49,6 +50,7 @@ impl H1Downstream {
             out: Buffer::default(),
             body: BodyDecoder::new(Framing::None),
             expects_continue: false,
+            takes_trailers: false,
             head_request: false,
             version: Version::Http11,
             chunked: false,
@@ -86,6 +88,7 @@ impl H1Downstream {
                 self.inbox.consume(length);
                 self.body = BodyDecoder::new(head.framing);
                 self.expects_continue = head.expects_continue;
+                self.takes_trailers = head.takes_trailers;
                 self.head_request = head.method == http::Method::HEAD;
                 self.version = head.version;
                 self.keep_alive = head.keep_alive;
@@ -129,6 +132,15 @@ impl H1Downstream {
         self.body.consume(&mut self.inbox);
     }
 
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.body.take_trailers()
+    }
+
+    /// RFC 9110 section 6.5.1: only an agent that asked for them will not throw them away.
+    pub fn takes_trailers(&self) -> bool {
+        self.takes_trailers && self.version == Version::Http11
+    }
+
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.inbox.len() < PIPELINE_BYTES_LIMIT {
             match ready!(self.transport.poll_read(cx, &mut self.inbox)) {
@@ -162,10 +174,7 @@ impl H1Downstream {
             .unwrap_or("");
         out.line(format_args!("HTTP/1.1 {} {reason}\r\n", head.status));
         for (name, value) in head.fields {
-            out.0.extend(name);
-            out.0.extend(b": ");
-            out.0.extend(value);
-            out.0.extend(b"\r\n");
+            out.field(name, value);
         }
         match framing {
             Framing::Length(length) => out.line(format_args!("content-length: {length}\r\n")),
@@ -215,9 +224,15 @@ impl H1Downstream {
         result
     }
 
-    pub async fn finish(&mut self) -> io::Result<()> {
+    pub async fn finish(&mut self, trailers: FieldLines<'_, '_>) -> io::Result<()> {
         if self.chunked {
-            self.out.extend(b"0\r\n\r\n");
+            self.out.extend(b"0\r\n");
+            if self.takes_trailers() {
+                for (name, value) in trailers {
+                    Appender(&mut self.out).field(name, value);
+                }
+            }
+            self.out.extend(b"\r\n");
         }
         self.flush().await
     }
@@ -280,6 +295,12 @@ struct Appender<'a>(&'a mut Buffer);
 impl Appender<'_> {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.write_fmt(line).expect("memory takes what is written");
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        for part in [name, b": ", value, b"\r\n"] {
+            self.0.extend(part);
+        }
     }
 }
 

@@ -8,11 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, server::SendResponse};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::ReplyHead;
+use super::{FieldLines, ReplyHead};
 use crate::{
-    data_plane::{failure::Failure, message::Framing},
+    data_plane::{
+        failure::Failure,
+        message::{Fields, Framing},
+        parse::trailers::{self, BadTrailers},
+    },
     handoff::reason::Reason,
 };
 
@@ -21,6 +25,7 @@ pub struct H2Downstream {
     body: RecvStream,
     /// Request DATA being used; its flow-control window is given back when it was.
     body_ready: Bytes,
+    trailers: Option<Fields>,
     respond: SendResponse<Bytes>,
     sender: Option<SendStream<Bytes>>,
     out: Vec<u8>,
@@ -33,6 +38,7 @@ impl H2Downstream {
         Self {
             body,
             body_ready: Bytes::new(),
+            trailers: None,
             respond,
             sender: None,
             out: Vec::new(),
@@ -48,13 +54,23 @@ impl H2Downstream {
             }
             match ready!(self.body.poll_data(cx)) {
                 Some(Ok(data)) => self.body_ready = data,
-                Some(Err(error)) if error.is_reset() => {
-                    return Poll::Ready(Err(Reason::ClientGone.into()));
-                }
-                Some(Err(_)) => return Poll::Ready(Err(Reason::RequestTruncated.into())),
-                None => return Poll::Ready(Ok(false)),
+                Some(Err(error)) => return Poll::Ready(Err(unread(&error))),
+                None => return self.poll_trailers(cx).map_ok(|()| false),
             }
         }
+    }
+
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let map = ready!(self.body.poll_trailers(cx)).map_err(|error| unread(&error))?;
+        if let Some(map) = map {
+            let fields = trailers::of_h2(map).map_err(|BadTrailers| Reason::MalformedRequest)?;
+            self.trailers = fields;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
     }
 
     pub fn body_data(&self) -> &[u8] {
@@ -80,14 +96,7 @@ impl H2Downstream {
         *response.status_mut() =
             StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        for (name, value) in head.fields {
-            // What HTTP/2 cannot carry is not worth an exchange.
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-            {
-                headers.append(name, value);
-            }
-        }
+        append(headers, head.fields);
         if let Framing::Length(length) = head.framing {
             headers.insert(http::header::CONTENT_LENGTH, length.into());
         }
@@ -137,6 +146,17 @@ impl H2Downstream {
         Ok(())
     }
 
+    pub async fn finish(&mut self, trailers: FieldLines<'_, '_>) -> io::Result<()> {
+        let mut map = HeaderMap::new();
+        append(&mut map, trailers);
+        self.flush(map.is_empty()).await?;
+        if let Some(sender) = self.sender.as_mut().filter(|_| !self.ended) {
+            self.ended = true;
+            sender.send_trailers(map).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
     pub fn abort(&mut self) {
         if let Some(sender) = &mut self.sender
             && !self.ended
@@ -144,5 +164,24 @@ impl H2Downstream {
             self.ended = true;
             sender.send_reset(h2::Reason::INTERNAL_ERROR);
         }
+    }
+}
+
+/// What HTTP/2 cannot carry is not worth an exchange.
+fn append(map: &mut HeaderMap, fields: FieldLines<'_, '_>) {
+    for (name, value) in fields {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            map.append(name, value);
+        }
+    }
+}
+
+fn unread(error: &h2::Error) -> Failure {
+    if error.is_reset() {
+        Reason::ClientGone.into()
+    } else {
+        Reason::RequestTruncated.into()
     }
 }

@@ -52,6 +52,8 @@ pub struct LateKey {
     length_bytes: usize,
     /// Bytes until the next frame's header.
     skip: usize,
+    /// The stream that was opened last; h2 opens them in order. Its later HEADERS are an agent's trailers.
+    last_stream: u32,
 }
 
 impl LateKey {
@@ -64,6 +66,7 @@ impl LateKey {
             length,
             length_bytes,
             skip: PREFACE_BYTES,
+            last_stream: 0,
         }
     }
 
@@ -76,23 +79,27 @@ impl LateKey {
         &'a mut self,
         written: &'a [IoSlice<'a>],
     ) -> io::Result<Option<Vec<IoSlice<'a>>>> {
-        let mut skip = self.skip;
+        let (mut skip, mut last_stream) = (self.skip, self.last_stream);
         // Which slice, and where in it the head ends.
         let mut found: Vec<(usize, usize)> = Vec::new();
         for (number, slice) in written.iter().enumerate() {
             let mut at = 0;
             while slice.len() - at > skip {
                 at += skip;
-                let Some(header) = slice.get(at..at + FRAME_HEADER_BYTES) else {
+                let header = slice[at..].first_chunk::<FRAME_HEADER_BYTES>();
+                let Some([a, b, c, kind, flags, stream @ ..]) = header else {
                     return Err(io::Error::other("a torn frame header"));
                 };
-                skip = usize::from(header[0]) << 16
-                    | usize::from(header[1]) << 8
-                    | usize::from(header[2]);
+                skip = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
                 at += FRAME_HEADER_BYTES;
-                let whole = header[3] == HEADERS && header[4] & END_HEADERS != 0;
+                let stream = u32::from_be_bytes(*stream);
+                let opens = *kind == HEADERS && stream > last_stream;
+                if opens {
+                    last_stream = stream;
+                }
                 if let Some(block) = slice.get(at..at + skip)
-                    && whole
+                    && opens
+                    && flags & END_HEADERS != 0
                     && self.ends_in_stand_in(block)
                 {
                     found.push((number, at + skip));
@@ -100,7 +107,7 @@ impl LateKey {
             }
             skip -= slice.len() - at;
         }
-        self.skip = skip;
+        (self.skip, self.last_stream) = (skip, last_stream);
         if found.is_empty() {
             return Ok(None);
         }
@@ -120,7 +127,8 @@ impl LateKey {
         Ok(Some(exchanged))
     }
 
-    /// A head's last field is the credential: nothing an agent sends can stand there.
+    /// The last field of the head that opens a stream is the credential: nothing an agent sends can stand
+    /// there. Behind a body it could, which is why later heads of a stream are not looked at.
     fn ends_in_stand_in(&self, block: &[u8]) -> bool {
         let Some(start) = block.len().checked_sub(self.coded_bytes()) else {
             return false;
@@ -166,8 +174,12 @@ mod tests {
     use crate::secret::Secret;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        frame_of(1, kind, flags, payload)
+    }
+
+    fn frame_of(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = (payload.len() as u32).to_be_bytes();
-        [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
     }
 
     fn parts(secret: &[u8]) -> (AuthHeader, Arc<Credential>) {
@@ -194,26 +206,29 @@ mod tests {
             let real = [&b"head"[..], &length[..bytes], b"Bearer ", &secret].concat();
             let preface = vec![b'p'; PREFACE_BYTES];
             assert!(late.exchange(&[IoSlice::new(&preface)]).unwrap().is_none());
-            // Two heads, one without its end, and a DATA frame whose payload goes on in a second slice.
+            // Two heads, one without its end, trailers, and a DATA frame whose payload goes on in a second
+            // slice.
             let mut data = frame(0, 0, &stand_in);
             let rest = data.split_off(12);
-            let stream = |block: &[u8]| {
+            let frames = |first: u32, block: &[u8]| {
                 [
                     frame(4, 0, &[0; 6]),
-                    frame(HEADERS, END_HEADERS, block),
-                    frame(HEADERS, END_HEADERS | 1, block),
-                    frame(HEADERS, 0, &stand_in),
-                    frame(9, END_HEADERS, &stand_in),
+                    frame_of(first, HEADERS, END_HEADERS, block),
+                    frame_of(first + 2, HEADERS, END_HEADERS | 1, block),
+                    frame_of(first + 4, HEADERS, 0, &stand_in),
+                    frame_of(first + 4, 9, END_HEADERS, &stand_in),
+                    frame_of(first, HEADERS, END_HEADERS | 1, &stand_in),
+                    frame_of(first + 4, HEADERS, END_HEADERS | 1, &stand_in),
                     data.clone(),
                 ]
                 .concat()
             };
-            for _ in 0..2 {
-                let first = stream(&stand_in);
+            for opened in [1, 7] {
+                let first = frames(opened, &stand_in);
                 let written = [IoSlice::new(&first), IoSlice::new(&rest)];
                 let exchanged = late.exchange(&written).unwrap().unwrap();
                 let exchanged: Vec<u8> = exchanged.iter().flat_map(|part| part.to_vec()).collect();
-                assert_eq!(exchanged, [&stream(&real)[..], &rest].concat());
+                assert_eq!(exchanged, [&frames(opened, &real)[..], &rest].concat());
             }
         }
     }

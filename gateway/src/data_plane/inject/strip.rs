@@ -18,17 +18,21 @@ pub(super) struct RequestFilter<'r, 'h> {
     /// Names that `Connection` lists (RFC 9110 section 7.6.1).
     connection: [&'h [u8]; CONNECTION_OPTIONS_LIMIT],
     connection_len: usize,
+    /// Fields may follow the body, and the agent may say which.
+    trailers_follow: bool,
 }
 
 impl<'r, 'h> RequestFilter<'r, 'h> {
     pub(super) fn new(
         provider: &'r Provider,
         headers: impl Iterator<Item = RawHeader<'h>>,
+        trailers_follow: bool,
     ) -> Result<Self, Reason> {
         let mut filter = Self {
             provider,
             connection: [b""; CONNECTION_OPTIONS_LIMIT],
             connection_len: 0,
+            trailers_follow,
         };
         for (name, value) in headers {
             if !name.eq_ignore_ascii_case(b"connection") {
@@ -46,7 +50,8 @@ impl<'r, 'h> RequestFilter<'r, 'h> {
     /// Whether a header of the agent goes upstream.
     pub(super) fn passes(&self, name: &[u8]) -> Result<bool, Reason> {
         let folded = Folded::new(name).ok_or(Reason::MalformedRequest)?;
-        let dropped = folded.is_refused()
+        let announces = self.trailers_follow && folded.name() == b"trailer";
+        let dropped = (folded.is_refused() && !announces)
             || self.connection[..self.connection_len]
                 .iter()
                 .any(|option| option.eq_ignore_ascii_case(name))
@@ -72,7 +77,7 @@ impl<'r, 'h> RequestFilter<'r, 'h> {
 
 /// A name in lower case with `-` for `_`, since servers that hand headers on as variables (CGI, WSGI)
 /// read both alike.
-struct Folded {
+pub(super) struct Folded {
     bytes: [u8; Self::BYTES_LIMIT],
     len: usize,
 }
@@ -82,7 +87,7 @@ impl Folded {
     const BYTES_LIMIT: usize = 40;
 
     /// `None` when `name` is no token (RFC 9110 section 5.6.2).
-    fn new(name: &[u8]) -> Option<Self> {
+    pub(super) fn new(name: &[u8]) -> Option<Self> {
         let mut folded = Self {
             bytes: [0; Self::BYTES_LIMIT],
             len: name.len().min(Self::BYTES_LIMIT),
@@ -99,7 +104,7 @@ impl Folded {
         is_token.then_some(folded)
     }
 
-    fn name(&self) -> &[u8] {
+    pub(super) fn name(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
@@ -288,7 +293,7 @@ mod tests {
     };
 
     fn passes(provider: &Provider, name: &str) -> Result<bool, Reason> {
-        let filter = RequestFilter::new(provider, [].into_iter())?;
+        let filter = RequestFilter::new(provider, [].into_iter(), false)?;
         filter.passes(name.as_bytes())
     }
 
@@ -393,20 +398,34 @@ mod tests {
     }
 
     #[test]
+    fn trailers_are_announced_where_they_can_follow() {
+        let provider = provider("p", "");
+        for (follow, listed, expected) in [
+            (false, "close", false),
+            (true, "close", true),
+            (true, "trailer", false),
+        ] {
+            let connection: RawHeader<'_> = (b"connection", listed.as_bytes());
+            let filter = RequestFilter::new(&provider, [connection].into_iter(), follow).unwrap();
+            assert_eq!(filter.passes(b"Trailer"), Ok(expected), "{follow} {listed}");
+        }
+    }
+
+    #[test]
     fn connection_lists_more_hop_by_hop_headers() {
         let provider = provider("p", "");
         let headers: [RawHeader<'_>; 2] = [
             (b"Connection", b"close, X-Hop"),
             (b"connection", b" anthropic-beta "),
         ];
-        let filter = RequestFilter::new(&provider, headers.into_iter()).unwrap();
+        let filter = RequestFilter::new(&provider, headers.into_iter(), false).unwrap();
         assert_eq!(filter.passes(b"x-hop"), Ok(false));
         assert_eq!(filter.passes(b"Anthropic-Beta"), Ok(false));
         assert_eq!(filter.passes(b"anthropic-version"), Ok(true));
 
         let many = ["a"; CONNECTION_OPTIONS_LIMIT + 1].join(",");
         let headers: [RawHeader<'_>; 1] = [(b"connection", many.as_bytes())];
-        let refused = RequestFilter::new(&provider, headers.into_iter()).err();
+        let refused = RequestFilter::new(&provider, headers.into_iter(), false).err();
         assert_eq!(refused, Some(Reason::MalformedRequest));
     }
 

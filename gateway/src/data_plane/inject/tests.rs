@@ -25,7 +25,7 @@ const HEADERS: &[RawHeader<'static>] = &[
     (b"Anthropic-Beta", b"b"),
 ];
 
-fn target(secret: Option<&str>) -> Target {
+pub(super) fn target(secret: Option<&str>) -> Target {
     Target {
         id: TargetId(1),
         address: ([127, 0, 0, 1], 443).into(),
@@ -39,7 +39,7 @@ fn target(secret: Option<&str>) -> Target {
     }
 }
 
-fn gateway() -> Provider {
+pub(super) fn gateway() -> Provider {
     let mut provider = provider("p", "");
     provider.auth = Some(AuthHeader {
         name: header::AUTHORIZATION,
@@ -58,7 +58,7 @@ fn gateway() -> Provider {
 }
 
 /// Runs `test` with a request to `provider`.
-fn with_request<T>(
+pub(super) fn with_request<T>(
     mut provider: Provider,
     target: &Target,
     method: Method,
@@ -76,10 +76,11 @@ fn with_request<T>(
         permit: &permit,
         target,
         body,
+        takes_trailers: false,
     })
 }
 
-fn headers() -> impl Iterator<Item = RawHeader<'static>> + Clone {
+pub(super) fn headers() -> impl Iterator<Item = RawHeader<'static>> + Clone {
     HEADERS.iter().copied()
 }
 

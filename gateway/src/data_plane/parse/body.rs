@@ -1,12 +1,19 @@
 //! An HTTP/1 body at the front of a receive buffer, by its framing.
 
-use super::chunked::{BadChunk, ChunkedDecoder, Step};
-use crate::data_plane::{buffer::Buffer, message::Framing};
+use super::{
+    chunked::{BadChunk, ChunkedDecoder, Step},
+    trailers,
+};
+use crate::data_plane::{
+    buffer::Buffer,
+    message::{Fields, Framing},
+};
 
 /// What is left of a body. After [`Self::step`] said so, the first bytes of the buffer are body.
 pub struct BodyDecoder {
     left: Left,
     ready: usize,
+    trailers: Option<Fields>,
 }
 
 enum Left {
@@ -24,7 +31,11 @@ impl BodyDecoder {
             Framing::Chunked => Left::Chunked(ChunkedDecoder::default()),
             Framing::UntilClose => Left::UntilClose,
         };
-        Self { left, ready: 0 }
+        Self {
+            left,
+            ready: 0,
+            trailers: None,
+        }
     }
 
     /// Looks at the buffer; true when body bytes are ready at its front.
@@ -50,8 +61,13 @@ impl BodyDecoder {
                     self.ready = data;
                 }
                 Step::More { skip } => buffer.consume(skip),
-                Step::End { skip } => {
+                Step::End { skip, trailers } => {
                     buffer.consume(skip);
+                    if trailers > 0 {
+                        let fields = trailers::of_h1(&buffer.data()[..trailers]);
+                        buffer.consume(trailers);
+                        self.trailers = fields.map_err(|trailers::BadTrailers| BadChunk)?;
+                    }
                     self.left = Left::Nothing;
                 }
             },
@@ -67,6 +83,11 @@ impl BodyDecoder {
     pub fn consume(&mut self, buffer: &mut Buffer) {
         buffer.consume(self.ready);
         self.ready = 0;
+    }
+
+    /// Fields that came behind the body; once, after its end.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
     }
 
     pub fn is_end(&self) -> bool {

@@ -1,11 +1,13 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), resumable at any byte.
 
+use super::trailers;
+
 /// Longest chunk-size line, extensions included.
-const LINE_BYTES_LIMIT: u32 = 256;
-/// All trailer fields together.
-const TRAILER_BYTES_LIMIT: u32 = 8 * 1024;
+const LINE_BYTES_LIMIT: usize = 256;
 /// Hexadecimal digits of a chunk size; 2^60 bytes are enough for anyone.
 const SIZE_DIGITS_LIMIT: u32 = 15;
+
+const EMPTY_LINE_BYTES: usize = 2;
 
 /// Where a chunked body stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +15,8 @@ pub struct ChunkedDecoder {
     state: State,
     /// Bytes left of the current chunk.
     left: u64,
-    /// Bytes of the current line, or of all trailers.
-    line: u32,
+    /// Bytes looked at of the current line, or of the whole trailer section.
+    line: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +45,9 @@ pub enum Step {
     Data { skip: usize, data: usize },
     /// Consume `skip` bytes of framing; more input is needed.
     More { skip: usize },
-    /// Consume `skip` bytes of framing; the body is complete.
-    End { skip: usize },
+    /// Consume `skip` bytes of framing; the body is complete, and `trailers` bytes are its trailer section
+    /// with the empty line that ends it.
+    End { skip: usize, trailers: usize },
 }
 
 /// Not chunked coding, or over a limit.
@@ -71,21 +74,18 @@ impl ChunkedDecoder {
     pub fn step(&mut self, input: &[u8]) -> Result<Step, BadChunk> {
         let mut at = 0;
         loop {
-            if self.state == State::Data {
-                let data = usize::try_from(self.left)
-                    .unwrap_or(usize::MAX)
-                    .min(input.len() - at);
-                if data == 0 {
-                    return Ok(Step::More { skip: at });
-                }
-                self.left -= data as u64;
-                if self.left == 0 {
-                    self.state = State::DataCr;
-                }
-                return Ok(Step::Data { skip: at, data });
-            }
-            if self.state == State::End {
-                return Ok(Step::End { skip: at });
+            match self.state {
+                State::Data => return Ok(self.data(input.len() - at, at)),
+                State::Trailer
+                | State::TrailerLine
+                | State::TrailerLf
+                | State::EndLf
+                | State::End => return self.trailers(&input[at..], at),
+                State::Size(_)
+                | State::Extension
+                | State::SizeLf
+                | State::DataCr
+                | State::DataLf => {}
             }
             let Some(&byte) = input.get(at) else {
                 return Ok(Step::More { skip: at });
@@ -93,6 +93,36 @@ impl ChunkedDecoder {
             at += 1;
             self.take(byte)?;
         }
+    }
+
+    /// `input` bytes are here behind `skip` bytes of framing.
+    fn data(&mut self, input: usize, skip: usize) -> Step {
+        let data = usize::try_from(self.left).unwrap_or(usize::MAX).min(input);
+        if data == 0 {
+            return Step::More { skip };
+        }
+        self.left -= data as u64;
+        if self.left == 0 {
+            self.state = State::DataCr;
+        }
+        Step::Data { skip, data }
+    }
+
+    /// Looks on through the trailer section, which stays in the input until it is whole.
+    fn trailers(&mut self, section: &[u8], skip: usize) -> Result<Step, BadChunk> {
+        while self.state != State::End {
+            let Some(&byte) = section.get(self.line) else {
+                return Ok(Step::More { skip });
+            };
+            self.line += 1;
+            if self.line > trailers::BYTES_LIMIT + EMPTY_LINE_BYTES {
+                return Err(BadChunk);
+            }
+            self.take(byte)?;
+        }
+        // Told once: what follows is not this body's.
+        let trailers = std::mem::take(&mut self.line);
+        Ok(Step::End { skip, trailers })
     }
 
     fn take(&mut self, byte: u8) -> Result<(), BadChunk> {
@@ -127,10 +157,6 @@ impl ChunkedDecoder {
             (State::DataLf, b'\n') => State::Size(0),
             (State::Trailer, b'\r') => State::EndLf,
             (State::Trailer | State::TrailerLine, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.line += 1;
-                if self.line > TRAILER_BYTES_LIMIT {
-                    return Err(BadChunk);
-                }
                 State::TrailerLine
             }
             (State::TrailerLine, b'\r') => State::TrailerLf,
@@ -161,9 +187,14 @@ mod tests {
 
     /// Decodes input given in pieces; the body and how many bytes were left over.
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool), BadChunk> {
+        decode_all(pieces).map(|(body, _, left, end)| (body, left, end))
+    }
+
+    /// As [`decode`], with the trailer section.
+    fn decode_all(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, usize, bool), BadChunk> {
         let mut decoder = ChunkedDecoder::default();
         let mut pending = Vec::new();
-        let mut body = Vec::new();
+        let (mut body, mut section) = (Vec::new(), Vec::new());
         for piece in pieces {
             pending.extend_from_slice(piece);
             loop {
@@ -176,14 +207,15 @@ mod tests {
                         pending.drain(..skip);
                         break;
                     }
-                    Step::End { skip } => {
+                    Step::End { skip, trailers } => {
                         pending.drain(..skip);
+                        section.extend(pending.drain(..trailers));
                         break;
                     }
                 }
             }
         }
-        Ok((body, pending.len(), decoder.is_end()))
+        Ok((body, section, pending.len(), decoder.is_end()))
     }
 
     const WHOLE: &[u8] = b"5;ext=1\r\nhello\r\nA\r\n, world...\r\n0\r\nX: y\r\nZ: 1\r\n\r\nNEXT";
@@ -191,8 +223,10 @@ mod tests {
     #[test]
     fn same_result_split_anywhere() {
         for cut in 0..=WHOLE.len() {
-            let (body, left, end) = decode(&[&WHOLE[..cut], &WHOLE[cut..]]).expect("valid");
+            let pieces = [&WHOLE[..cut], &WHOLE[cut..]];
+            let (body, trailers, left, end) = decode_all(&pieces).expect("valid");
             assert_eq!(body, b"hello, world...", "cut at {cut}");
+            assert_eq!(trailers, b"X: y\r\nZ: 1\r\n\r\n", "cut at {cut}");
             assert_eq!((left, end), (4, true), "cut at {cut}");
         }
     }
@@ -220,6 +254,16 @@ mod tests {
         }
         let long = [b"5;".as_slice(), &vec![b'x'; 300], b"\r\nhello\r\n"].concat();
         assert_eq!(decode(&[&long]), Err(BadChunk));
+    }
+
+    #[test]
+    fn a_trailer_section_has_a_limit() {
+        for (over, expected) in [(0, Ok(true)), (1, Err(BadChunk))] {
+            let value = "v".repeat(trailers::BYTES_LIMIT - "x: \r\n".len() + over);
+            let section = format!("0\r\nx: {value}\r\n\r\n");
+            let end = decode(&[section.as_bytes()]).map(|(_, _, end)| end);
+            assert_eq!(end, expected, "{over} over");
+        }
     }
 
     #[test]

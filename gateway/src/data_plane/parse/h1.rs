@@ -31,6 +31,7 @@ pub fn request(bytes: &[u8], limit: usize) -> Result<Option<(RequestHead, usize)
     let head = RequestHead {
         keep_alive: scan.keep_alive(version),
         expects_continue: scan.expects_continue(version)?,
+        takes_trailers: scan.takes_trailers,
         fields: spans(bytes, length, parsed.headers),
         method,
         target,
@@ -105,7 +106,8 @@ fn target(raw: &str) -> Result<(String, Option<String>), Reason> {
     Ok((path, Some(authority.to_owned())))
 }
 
-fn spans(bytes: &[u8], length: usize, headers: &[httparse::Header<'_>]) -> Fields {
+/// Where `headers` stand in the first `length` of `bytes`, out of which they were parsed.
+pub(super) fn spans(bytes: &[u8], length: usize, headers: &[httparse::Header<'_>]) -> Fields {
     let base = bytes.as_ptr() as usize;
     let span = |part: &[u8]| {
         let start = (part.as_ptr() as usize - base) as u32;
@@ -125,6 +127,7 @@ struct FramingFields<'a> {
     transfer_encoding: Option<&'a [u8]>,
     close: bool,
     keep_alive: bool,
+    takes_trailers: bool,
     expect: Option<&'a [u8]>,
 }
 
@@ -153,6 +156,7 @@ impl<'a> FramingFields<'a> {
                         this.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
+                2 if is("te") => this.takes_trailers |= takes_trailers(header.value),
                 6 if is("expect") => this.expect = Some(header.value),
                 _ => {}
             }
@@ -203,6 +207,12 @@ impl<'a> FramingFields<'a> {
             (Some(_), None | Some(_)) => Err(Reason::ProviderProtocol),
         }
     }
+}
+
+/// Whether a value of `TE` says that trailers are wanted (RFC 9110 section 10.1.4).
+pub fn takes_trailers(te: &[u8]) -> bool {
+    te.split(|byte| *byte == b',')
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Digits only: no sign, no list, no white space inside.
@@ -333,6 +343,21 @@ mod tests {
         let expect = |v: &str| parse(&format!("POST / HTTP/1.1\r\nExpect: {v}\r\n\r\n"));
         assert!(expect("100-Continue").unwrap().unwrap().0.expects_continue);
         assert!(matches!(expect("200-ok"), Err(Reason::ExpectationFailed)));
+    }
+
+    #[test]
+    fn trailers_are_wanted_by_name() {
+        for (te, wanted) in [
+            ("", false),
+            ("TE: trailers\r\n", true),
+            ("te: gzip;q=0.5 , Trailers\r\n", true),
+            ("te: gzip\r\nte: trailers\r\n", true),
+            ("te: trailers;q=0.5\r\n", false),
+            ("te: trailer\r\n", false),
+        ] {
+            let head = parse(&format!("GET / HTTP/1.1\r\n{te}\r\n"));
+            assert_eq!(head.unwrap().unwrap().0.takes_trailers, wanted, "{te}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     data_plane::{
         buffer::Buffer,
         failure::Failure,
-        message::{Framing, ResponseHead},
+        message::{Fields, Framing, ResponseHead},
         parse::{body::BodyDecoder, h1},
         transport::Transport,
         upstream::pool::OpenGuard,
@@ -130,6 +130,10 @@ impl H1Exchange {
 
     pub fn consume(&mut self) {
         self.body.consume(&mut self.connection.inbox);
+    }
+
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.body.take_trailers()
     }
 
     /// Back to the pool, if nothing speaks against another exchange.

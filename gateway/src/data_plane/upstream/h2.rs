@@ -7,12 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, client::ResponseFuture};
-use http::Request;
+use http::{HeaderMap, Request};
 
 use crate::{
     data_plane::{
         failure::Failure,
         message::{Fields, Framing, ResponseHead},
+        parse::trailers::{self, BadTrailers},
         upstream::pool::StreamGuard,
     },
     handoff::reason::Reason,
@@ -28,6 +29,7 @@ pub struct H2Exchange {
     body: Option<RecvStream>,
     /// DATA being passed on; its flow-control window is given back when it was.
     ready: Bytes,
+    trailers: Option<Fields>,
     _stream: StreamGuard,
 }
 
@@ -47,6 +49,7 @@ impl H2Exchange {
             sender,
             body: None,
             ready: Bytes::new(),
+            trailers: None,
             _stream: stream,
         })
     }
@@ -65,9 +68,13 @@ impl H2Exchange {
         Ok(())
     }
 
-    /// Ends a body whose last bytes were not known to be the last.
-    pub fn end(&mut self) -> Result<(), h2::Error> {
-        self.sender.send_data(Bytes::new(), true)
+    /// Ends a body whose last bytes were not known to be the last, with the fields behind it.
+    pub fn end(&mut self, trailers: HeaderMap) -> Result<(), h2::Error> {
+        if trailers.is_empty() {
+            self.sender.send_data(Bytes::new(), true)
+        } else {
+            self.sender.send_trailers(trailers)
+        }
     }
 
     pub async fn response(&mut self) -> Result<ResponseHead, Failure> {
@@ -103,9 +110,18 @@ impl H2Exchange {
                     return Poll::Ready(Ok(true));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
-                None => return Poll::Ready(Ok(false)),
+                None => break,
             }
         }
+        if let Some(map) = ready!(body.poll_trailers(cx)).map_err(|e| broken(&e))? {
+            self.trailers = trailers::of_h2(map)
+                .map_err(|BadTrailers| Failure::provider(Reason::ProviderProtocol, "trailers"))?;
+        }
+        Poll::Ready(Ok(false))
+    }
+
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
     }
 
     pub fn data(&self) -> &[u8] {

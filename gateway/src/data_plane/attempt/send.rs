@@ -1,0 +1,204 @@
+//! A request on its way to one target: head, body as it is held or comes, and what follows it.
+
+use std::{future::poll_fn, io};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use zeroize::Zeroizing;
+
+use super::Try;
+use crate::{
+    data_plane::{
+        alarm::{Alarm, Elapsed},
+        body::RequestBody,
+        downstream::Downstream,
+        failure::Failure,
+        inject::{self, BodyFraming, UpstreamRequest},
+        message::{Fields, Framing},
+        record::Recorder,
+        upstream::{
+            h1::H1Exchange,
+            h2::{H2Exchange, H2Handle},
+            pool::StreamGuard,
+        },
+    },
+    dialect::json::{pieces, spliced_len},
+    handoff::reason::Reason,
+};
+
+/// Room for a request head; most fit.
+const HEAD_BYTES: usize = 1024;
+
+/// Why a request did not get through.
+pub(super) enum Unsent<E> {
+    /// The connection broke.
+    Broken(E),
+    /// Anything else: no further try helps.
+    Failed(Failure),
+}
+
+impl Try<'_> {
+    pub(super) async fn send_h1(
+        &self,
+        exchange: &mut H1Exchange,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<(), Unsent<io::Error>> {
+        let request = self.request();
+        let mut trailers = Vec::new();
+        if let RequestBody::Held {
+            trailers: Some(fields),
+            ..
+        } = self.out.body
+        {
+            trailers = self.trailers_h1(fields)?;
+        }
+        // Nothing can follow a body of stated length.
+        let body = match request.body {
+            BodyFraming::Length(_) if !trailers.is_empty() => BodyFraming::Open,
+            body => body,
+        };
+        let request = UpstreamRequest { body, ..request };
+        // Wiped whole when it is dropped, however this ends.
+        let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
+        inject::write_h1(&request, self.out.head.fields.iter(), &mut head)
+            .map_err(|reason| Unsent::Failed(reason.into()))?;
+        match self.out.body {
+            RequestBody::None => self.patient(alarm, exchange.send(&[&head])).await,
+            RequestBody::Held { bytes, .. } => {
+                let splices = &self.out.edits.splices;
+                let segments = [bytes.data()];
+                let size;
+                let mut parts = vec![&head[..]];
+                if !trailers.is_empty() {
+                    size = format!("{:x}\r\n", spliced_len(bytes.len(), splices));
+                    parts.push(size.as_bytes());
+                }
+                parts.extend(pieces(&segments, splices));
+                if !trailers.is_empty() {
+                    parts.extend([&b"\r\n0\r\n"[..], &trailers, b"\r\n"]);
+                }
+                self.patient(alarm, exchange.send(&parts)).await
+            }
+            RequestBody::Streamed(framing) => {
+                self.patient(alarm, exchange.send(&[&head])).await?;
+                drop(head);
+                while self.next_body(down, alarm, recorder).await? {
+                    let data = down.body_data();
+                    if *framing == Framing::Chunked {
+                        let size = format!("{:x}\r\n", data.len());
+                        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"]))
+                            .await?;
+                    } else {
+                        self.patient(alarm, exchange.send(&[data])).await?;
+                    }
+                    down.consume_body();
+                }
+                if *framing == Framing::Chunked {
+                    if let Some(fields) = down.take_trailers() {
+                        trailers = self.trailers_h1(&fields)?;
+                    }
+                    let end: [&[u8]; 3] = [b"0\r\n", &trailers, b"\r\n"];
+                    self.patient(alarm, exchange.send(&end)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn send_h2(
+        &self,
+        handle: H2Handle,
+        stream: StreamGuard,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<H2Exchange, Unsent<h2::Error>> {
+        let request = inject::build_h2(&self.request(), self.out.head.fields.iter())
+            .map_err(|reason| Unsent::Failed(reason.into()))?;
+        let bodiless = matches!(self.out.body, RequestBody::None);
+        let starting = H2Exchange::start(handle, stream, request, bodiless);
+        let mut exchange = self.patient(alarm, starting).await?;
+        match self.out.body {
+            RequestBody::None => {}
+            RequestBody::Held {
+                bytes, trailers, ..
+            } => {
+                let trailers = self.trailers_h2(trailers.as_ref())?;
+                let segments = [bytes.data()];
+                let mut pieces = pieces(&segments, &self.out.edits.splices).peekable();
+                while let Some(piece) = pieces.next() {
+                    let last = pieces.peek().is_none() && trailers.is_empty();
+                    let piece = Bytes::copy_from_slice(piece);
+                    self.patient(alarm, exchange.send(piece, last)).await?;
+                }
+                if !trailers.is_empty() {
+                    exchange.end(trailers).map_err(Unsent::Broken)?;
+                }
+            }
+            RequestBody::Streamed(_) => {
+                while self.next_body(down, alarm, recorder).await? {
+                    let piece = Bytes::copy_from_slice(down.body_data());
+                    self.patient(alarm, exchange.send(piece, false)).await?;
+                    down.consume_body();
+                }
+                let trailers = self.trailers_h2(down.take_trailers().as_ref())?;
+                exchange.end(trailers).map_err(Unsent::Broken)?;
+            }
+        }
+        Ok(exchange)
+    }
+
+    /// What goes behind a chunked body; empty when none of `fields` may.
+    fn trailers_h1<E>(&self, fields: &Fields) -> Result<Vec<u8>, Unsent<E>> {
+        let mut lines = Vec::new();
+        inject::write_h1_trailers(
+            &self.request(),
+            self.out.head.fields.iter(),
+            fields,
+            &mut lines,
+        )
+        .map_err(|reason| Unsent::Failed(reason.into()))?;
+        Ok(lines)
+    }
+
+    fn trailers_h2<E>(&self, fields: Option<&Fields>) -> Result<HeaderMap, Unsent<E>> {
+        let Some(fields) = fields else {
+            return Ok(HeaderMap::new());
+        };
+        inject::build_h2_trailers(&self.request(), self.out.head.fields.iter(), fields)
+            .map_err(|reason| Unsent::Failed(reason.into()))
+    }
+
+    /// Waits for more of a body that the agent is still sending.
+    async fn next_body<E>(
+        &self,
+        down: &mut Downstream<'_>,
+        alarm: &Alarm,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<bool, Unsent<E>> {
+        let idle = self.out.worker.config.timeouts.request_body_idle;
+        let more = match alarm.within(idle, poll_fn(|cx| down.poll_body(cx))).await {
+            Ok(more) => more.map_err(Unsent::Failed)?,
+            Err(Elapsed) => return Err(Unsent::Failed(Reason::RequestTimeout.into())),
+        };
+        recorder.request_bytes += down.body_data().len() as u64;
+        Ok(more)
+    }
+
+    /// Waits for the provider to take bytes.
+    async fn patient<T, E>(
+        &self,
+        alarm: &Alarm,
+        sending: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Unsent<E>> {
+        match alarm
+            .within(self.out.permit.provider().timeouts.first_byte, sending)
+            .await
+        {
+            Ok(result) => result.map_err(Unsent::Broken),
+            Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
+        }
+    }
+}
