@@ -1,5 +1,7 @@
 //! A whole worker on real sockets, with both drivers, between a blocking client and a scripted provider.
 
+mod trailers;
+
 use std::{
     collections::HashMap,
     io::{Read, Write},
@@ -200,7 +202,7 @@ fn provider(script: impl Fn(&mut TcpStream, String) + Send + Sync + 'static) -> 
     address
 }
 
-/// Reads one message with a Content-Length; `None` at the end.
+/// Reads one message with a Content-Length or in chunks, as they are; `None` at the end.
 fn read_message(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -213,6 +215,16 @@ fn read_message(stream: &mut TcpStream) -> Option<String> {
     let head = String::from_utf8(bytes.clone())
         .unwrap()
         .to_ascii_lowercase();
+    if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+        let body = bytes.len() - 2;
+        while !(bytes.ends_with(b"\r\n\r\n")
+            && memchr::memmem::find(&bytes[body..], b"\r\n0\r\n").is_some())
+        {
+            stream.read_exact(&mut byte).ok()?;
+            bytes.push(byte[0]);
+        }
+        return Some(String::from_utf8(bytes).unwrap());
+    }
     let length = head
         .lines()
         .find_map(|l| l.strip_prefix("content-length: ")?.parse().ok());
