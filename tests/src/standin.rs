@@ -94,6 +94,8 @@ pub struct Seen {
     /// Lower-case names in the order of arrival; credential values included.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// Fields behind the body, as `headers`.
+    pub trailers: Vec<(String, String)>,
     /// Number of the connection, from 1.
     pub connection: u64,
 }

@@ -169,7 +169,11 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
 
 fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let unexpected = |name: &str, value: &str| match name {
-        "connection" => !value.eq_ignore_ascii_case("keep-alive"),
+        // `te` belongs to `TE: trailers`.
+        "connection" => !["keep-alive", "te"].contains(&value),
+        "te" => value != "trailers",
+        // It may be told which fields follow the body.
+        "trailer" => false,
         "transfer-encoding" => !value.eq_ignore_ascii_case("chunked"),
         _ => {
             name != credential_header(vendor)
@@ -238,6 +242,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             body: Bytes::new(),
+            trailers: Vec::new(),
             connection: 1,
         };
         judge(&seen, &Options::new(vendor, Transport::Plain, "right")).map(|refusal| refusal.code)
@@ -297,7 +302,7 @@ mod tests {
             (
                 Vendor::OpenAi,
                 path,
-                vec![own, ("te", "trailers")],
+                vec![own, ("te", "gzip")],
                 Some("unexpected_header"),
             ),
             (

@@ -15,6 +15,9 @@ use super::{
 /// Longest an answer stays silent after `stall`.
 const STALL_LIMIT: Duration = Duration::from_secs(600);
 
+/// What `trailers` sends; the second field is for no agent.
+const TRAILERS: [(&str, &str); 2] = [("x-standin-sum", "7"), ("set-cookie", "a=b")];
+
 const DEMO: &str = "[demo provider] Hello from Keyway's built-in demo provider. No model was asked: \
     these sentences are canned, and only the path they took is real. Your request carried no API key. \
     The node knew this machine by its address in the tunnel, found a policy that lets it in, added the \
@@ -153,7 +156,10 @@ pub(super) async fn stream(
         out.data(after.as_bytes()).await?;
     }
     shared.stats.usage(&plan.model, plan.sums);
-    out.end().await
+    match plan.script.trailers {
+        true => out.end_with(&TRAILERS).await,
+        false => out.end().await,
+    }
 }
 
 /// An error the script asks for, or one found in the request.

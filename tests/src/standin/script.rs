@@ -38,6 +38,8 @@ pub(super) struct Script {
     pub(super) close: bool,
     /// `interim`: a 103 comes first.
     pub(super) interim: bool,
+    /// `trailers`: fields follow a streamed answer.
+    pub(super) trailers: bool,
 }
 
 impl Default for Script {
@@ -59,6 +61,7 @@ impl Default for Script {
             gzip: false,
             close: false,
             interim: false,
+            trailers: false,
         }
     }
 }
@@ -104,6 +107,7 @@ impl Script {
             "gzip" => self.gzip = true,
             "close" => self.close = true,
             "interim" => self.interim = true,
+            "trailers" => self.trailers = true,
             _ => {}
         }
     }

@@ -66,9 +66,14 @@ impl Out<'_> {
 
     /// Ends the body.
     pub(super) async fn end(&mut self) -> Result<(), Gone> {
+        self.end_with(&[]).await
+    }
+
+    /// Ends a [`Framing::Stream`] with fields behind it.
+    pub(super) async fn end_with(&mut self, trailers: &[(&str, &str)]) -> Result<(), Gone> {
         match self {
-            Self::Http1(answer) => answer.end().await,
-            Self::Http2(answer) => answer.end(),
+            Self::Http1(answer) => answer.end(trailers).await,
+            Self::Http2(answer) => answer.end(trailers),
         }
     }
 

@@ -12,6 +12,7 @@ mod refused;
 mod secrets;
 mod standin;
 mod streams;
+mod trailers;
 
 use gateway_tests::{
     node::{Node, Options as NodeOptions},

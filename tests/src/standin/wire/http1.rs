@@ -70,22 +70,17 @@ impl Input {
         else {
             bail!("a request line: {head:?}");
         };
-        let headers = lines
-            .map(|line| {
-                let (name, value) = line.split_once(':').context("a header line")?;
-                ensure!(!name.contains([' ', '\t', '\n']), "a header name: {name:?}");
-                Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let headers = lines.map(field).collect::<Result<Vec<_>>>()?;
         let mut seen = Seen {
             method: method.parse()?,
             target: target.to_owned(),
             http_version: 1,
             headers,
             body: Bytes::new(),
+            trailers: Vec::new(),
             connection,
         };
-        seen.body = self.body(&seen).await?;
+        (seen.body, seen.trailers) = self.body(&seen).await?;
         Ok(Some(seen))
     }
 
@@ -102,7 +97,7 @@ impl Input {
         }
     }
 
-    async fn body(&mut self, seen: &Seen) -> Result<Bytes> {
+    async fn body(&mut self, seen: &Seen) -> Result<(Bytes, Vec<(String, String)>)> {
         match (
             seen.header("transfer-encoding"),
             seen.header("content-length"),
@@ -113,21 +108,27 @@ impl Input {
                 let length: usize = length.parse().context("a content-length")?;
                 ensure!(length <= BODY_BYTES_LIMIT, "a body of {length} bytes");
                 self.fill(length).await?;
-                Ok(self.buffer.split_to(length).freeze())
+                Ok((self.buffer.split_to(length).freeze(), Vec::new()))
             }
-            (None, None) => Ok(Bytes::new()),
+            (None, None) => Ok((Bytes::new(), Vec::new())),
         }
     }
 
-    async fn chunked(&mut self) -> Result<Bytes> {
+    async fn chunked(&mut self) -> Result<(Bytes, Vec<(String, String)>)> {
         let mut body = BytesMut::new();
         loop {
             let size = self.line().await?;
             let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16)
                 .context("a chunk size")?;
             if size == 0 {
-                while !self.line().await?.is_empty() {}
-                return Ok(body.freeze());
+                let mut trailers = Vec::new();
+                loop {
+                    let line = self.line().await?;
+                    if line.is_empty() {
+                        return Ok((body.freeze(), trailers));
+                    }
+                    trailers.push(field(&line)?);
+                }
             }
             ensure!(
                 body.len() + size <= BODY_BYTES_LIMIT,
@@ -164,6 +165,12 @@ impl Input {
         ensure!(read > 0, "the connection ended inside a request");
         Ok(())
     }
+}
+
+fn field(line: &str) -> Result<(String, String)> {
+    let (name, value) = line.split_once(':').context("a field line")?;
+    ensure!(!name.contains([' ', '\t', '\n']), "a field name: {name:?}");
+    Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
 /// See [`Out`].
@@ -214,9 +221,16 @@ impl Answer<'_> {
         }
     }
 
-    pub(super) async fn end(&mut self) -> Result<(), Gone> {
+    pub(super) async fn end(&mut self, trailers: &[(&str, &str)]) -> Result<(), Gone> {
         match self.framing {
-            Framing::Stream if !self.head_only => self.write(b"0\r\n\r\n").await,
+            Framing::Stream if !self.head_only => {
+                let mut end = "0\r\n".to_owned();
+                for (name, value) in trailers {
+                    let _ = write!(end, "{name}: {value}\r\n");
+                }
+                end += "\r\n";
+                self.write(end.as_bytes()).await
+            }
             Framing::Stream | Framing::Length(_) | Framing::Close => Ok(()),
         }
     }

@@ -65,6 +65,7 @@ async fn exchange(
         stream.flow_control().release_capacity(data.len())?;
         body.extend_from_slice(&data);
     }
+    let trailers = stream.trailers().await?.unwrap_or_default();
     let target = head
         .uri
         .path_and_query()
@@ -74,16 +75,13 @@ async fn exchange(
         .uri
         .authority()
         .map(|a| ("host".to_owned(), a.to_string()));
-    let headers = head.headers.iter().map(|(name, value)| {
-        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        (name.as_str().to_owned(), value)
-    });
     let seen = Seen {
         method: head.method,
         target,
         http_version: 2,
-        headers: authority.into_iter().chain(headers).collect(),
+        headers: authority.into_iter().chain(fields(&head.headers)).collect(),
         body: body.freeze(),
+        trailers: fields(&trailers).collect(),
         connection,
     };
     let mut out = Out::Http2(Answer {
@@ -92,6 +90,13 @@ async fn exchange(
     });
     let _counted = answer(seen, &mut out, shared).await;
     Ok(())
+}
+
+fn fields(map: &http::HeaderMap) -> impl Iterator<Item = (String, String)> {
+    map.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    })
 }
 
 /// See [`Out`].
@@ -146,9 +151,16 @@ impl Answer {
         Ok(())
     }
 
-    pub(super) fn end(&mut self) -> Result<(), Gone> {
+    pub(super) fn end(&mut self, trailers: &[(&str, &str)]) -> Result<(), Gone> {
         let stream = self.stream.as_mut().ok_or(Gone::Peer)?;
-        stream.send_data(Bytes::new(), true).map_err(|_| Gone::Peer)
+        let sent = if trailers.is_empty() {
+            stream.send_data(Bytes::new(), true)
+        } else {
+            let field =
+                |(name, value): &(&str, &str)| Some((name.parse().ok()?, value.parse().ok()?));
+            stream.send_trailers(trailers.iter().filter_map(field).collect())
+        };
+        sent.map_err(|_| Gone::Peer)
     }
 
     pub(super) async fn cut(&mut self) {
