@@ -54,3 +54,18 @@ fn meter_anthropic() {
 fn meter_compressed() {
     replay("meter_compressed", checks::meter_compressed);
 }
+
+#[test]
+fn http1_request() {
+    replay("http1_request", checks::http1_request);
+}
+
+#[test]
+fn http1_response() {
+    replay("http1_response", checks::http1_response);
+}
+
+#[test]
+fn http1_chunked() {
+    replay("http1_chunked", checks::http1_chunked);
+}

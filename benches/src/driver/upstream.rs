@@ -18,7 +18,7 @@ use super::{clock, head, socket::Socket};
 use crate::poll::{Poll, Ready};
 
 /// Stands before the send time in each event, in 20 digits of nanoseconds.
-pub(super) const STAMP: &[u8] = br#""stamp_ns":"#;
+pub(super) const STAMP: &[u8] = br#""stamp_ns":""#;
 pub(super) const STAMP_DIGITS: usize = 20;
 
 /// Ends a chunked body.
@@ -202,7 +202,7 @@ impl Event {
             r#""model":"bench-model","choices":[{"index":0,"delta":{"content":" token"}}],"#,
         );
         let stamp = std::str::from_utf8(STAMP).expect("the stamp's name is ASCII");
-        let data = format!("{before}{stamp}{:0STAMP_DIGITS$}}}\n\n", 0);
+        let data = format!("{before}{stamp}{:0STAMP_DIGITS$}\"}}\n\n", 0);
         let chunk = format!("{:x}\r\n{data}\r\n", data.len()).into_bytes();
         let digits = memmem::find(&chunk, STAMP).expect("just written") + STAMP.len();
         let usage = concat!(

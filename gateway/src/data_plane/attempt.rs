@@ -181,7 +181,9 @@ impl Try<'_> {
                 Upstream::H1(exchange)
             }
             Acquired::H2(handle, stream) => {
-                match self.send_h2(handle, stream, down, alarm, recorder).await {
+                // Boxed: most exchanges are not of this kind, and their state is smaller for it.
+                let sending = Box::pin(self.send_h2(handle, stream, down, alarm, recorder));
+                match sending.await {
                     Ok(exchange) => Upstream::H2(Box::new(exchange)),
                     Err(Unsent::Broken(error)) => {
                         let failure = Failure::provider(Reason::ProviderCut, &error);

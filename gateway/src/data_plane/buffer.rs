@@ -74,6 +74,18 @@ impl Buffer {
         self.filled(bytes.len());
     }
 
+    /// Adds `parts` in order.
+    pub fn extend_all<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut space = self.space(length);
+        for part in parts {
+            let (here, rest) = space.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            space = rest;
+        }
+        self.filled(length);
+    }
+
     /// The first `n` bytes are used up; memory goes back to the pool with the last of them.
     pub fn consume(&mut self, n: usize) {
         self.start += n;
@@ -136,7 +148,7 @@ mod tests {
     #[test]
     fn an_empty_buffer_owns_nothing() {
         let mut buffer = Buffer::default();
-        buffer.extend(b"hello");
+        buffer.extend_all([b"he", b"", b"llo"]);
         assert_eq!(buffer.bytes.len(), PIECE_BYTES);
         buffer.consume(2);
         assert_eq!(buffer.data(), b"llo");

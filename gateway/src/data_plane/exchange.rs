@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Instant};
 
 use super::{
     accept::Peer,
-    alarm::{Alarm, Elapsed, TICK},
+    alarm::{Alarm, Elapsed, TICK, coarse_now},
     attempt::Outgoing,
     authority, body,
     downstream::Downstream,
@@ -115,7 +115,7 @@ async fn serve<'s>(
             .provider()
             .timeouts
             .total
-            .map(|total| Instant::now() + total),
+            .map(|total| coarse_now() + TICK + total),
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
     let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
@@ -238,7 +238,7 @@ async fn tell(
     let reason = failure.reason;
     let begun = recorder.status != 0;
     tracing::debug!(
-        request = recorder.request_id(),
+        request = recorder.request_id().as_str(),
         reason = reason.code(),
         detail = failure.detail.as_deref().unwrap_or(""),
         "exchange failed"

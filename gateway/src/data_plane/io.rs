@@ -220,8 +220,14 @@ impl Socket {
     /// Sends what the kernel takes at once, else `WouldBlock`.
     pub fn try_send(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            let sent = socket2::SockRef::from(&self.fd())
-                .send_vectored_with_flags(parts, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+            const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
+            let sent = match parts {
+                // The kernel has no list to copy in then.
+                [part] => socket::send(self.stream.as_raw_fd(), part, FLAGS).map_err(Into::into),
+                parts => {
+                    socket2::SockRef::from(&self.fd()).send_vectored_with_flags(parts, FLAGS.bits())
+                }
+            };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,

@@ -130,8 +130,8 @@ impl<'s> Recorder<'s> {
     }
 
     /// As agents and operators see it.
-    pub fn request_id(&self) -> String {
-        format!("req_{:032x}", self.id)
+    pub fn request_id(&self) -> RequestId {
+        RequestId::new(self.id)
     }
 }
 
@@ -199,7 +199,42 @@ impl Drop for Recorder<'_> {
     }
 }
 
+/// A record's id as text: `req_` and 32 hexadecimal digits.
+#[derive(Clone, Copy)]
+pub struct RequestId([u8; 36]);
+
+impl RequestId {
+    fn new(id: u128) -> Self {
+        let mut text = *b"req_00000000000000000000000000000000";
+        for (pair, byte) in text[4..].chunks_exact_mut(2).zip(id.to_be_bytes()) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 0xf)];
+        }
+        Self(text)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+}
+
 /// The longest prefix within `limit` bytes that does not break a character.
 fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_padded_hexadecimal() {
+        for id in [0, 0xfed_cba9, u128::MAX] {
+            assert_eq!(RequestId::new(id).as_str(), format!("req_{id:032x}"));
+        }
+    }
 }

@@ -144,7 +144,9 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             names: vec!["ep.test".into()],
             tls: None,
         },
-        peers: HashMap::from([(IpAddr::V4(Ipv4Addr::LOCALHOST), Arc::new(principal))]),
+        peers: [(IpAddr::V4(Ipv4Addr::LOCALHOST), Arc::new(principal))]
+            .into_iter()
+            .collect(),
         providers: vec![Arc::new(provider)],
         policies: vec![policy],
     }

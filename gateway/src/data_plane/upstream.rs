@@ -79,9 +79,9 @@ pub async fn acquire(
         }
     }
     let started = Instant::now();
-    let connected = alarm
-        .within(timeouts.connect, connect(worker, target, provider))
-        .await;
+    // Boxed, as it is rare and large: the state of every exchange has room for what it holds itself.
+    let connecting = Box::pin(connect(worker, target, provider));
+    let connected = alarm.within(timeouts.connect, connecting).await;
     let connection = match connected {
         Ok(result) => result?,
         Err(Elapsed) => return Err(Failure::provider(Reason::ConnectTimeout, target.address)),

@@ -1,12 +1,9 @@
 //! How a `Snapshot` reaches the workers: swapped whole; a worker notices by one load. The
 //! publisher keeps every snapshot until no worker holds it, so that the free runs in the control plane.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -70,7 +67,7 @@ fn empty(revision: u64) -> Snapshot {
     Snapshot {
         revision,
         endpoint: Endpoint::default(),
-        peers: HashMap::new(),
+        peers: foldhash::HashMap::default(),
         providers: Vec::new(),
         policies: Vec::new(),
     }

@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub revision: u64,
     pub endpoint: Endpoint,
     /// Overlay address to who is there. An address that is missing is no peer.
-    pub peers: HashMap<IpAddr, Arc<Principal>>,
+    pub peers: foldhash::HashMap<IpAddr, Arc<Principal>>,
     /// Enabled providers, oldest first.
     pub providers: Vec<Arc<Provider>>,
     /// Enabled policies.

@@ -1,6 +1,8 @@
 //! What must hold for any input: one function per fuzz target. The gateway's tests replay the corpora
 //! through the same functions.
 
+mod http1;
+
 use gateway::dialect::{
     Dialect, Operation,
     json::{
@@ -12,6 +14,8 @@ use gateway::dialect::{
 };
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use http1::{http1_chunked, http1_request, http1_response};
 
 /// The scanner agrees with itself over any segments, with serde_json on what an object is and on the
 /// values that decide, and its edits make what they say.

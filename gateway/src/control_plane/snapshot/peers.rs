@@ -98,9 +98,9 @@ impl PeerCompiler {
         documents: &Documents,
         groups: &Groups,
         skipped: &mut Vec<SkippedDocument>,
-    ) -> HashMap<IpAddr, Arc<Principal>> {
+    ) -> foldhash::HashMap<IpAddr, Arc<Principal>> {
         self.slots.begin();
-        let mut peers: HashMap<IpAddr, Arc<Principal>> = HashMap::new();
+        let mut peers: foldhash::HashMap<IpAddr, Arc<Principal>> = foldhash::HashMap::default();
         let mut ambiguous = HashSet::new();
         for doc in &documents.peers {
             let slot = self.slot(&doc.id);

@@ -1,7 +1,7 @@
 //! HTTP/1.1 toward an agent.
 
 use std::{
-    io::{self, Write},
+    io,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -167,34 +167,44 @@ impl H1Downstream {
             framing @ (Framing::None | Framing::Length(_) | Framing::Chunked) => framing,
         };
         self.until_close = framing == Framing::UntilClose;
-        let mut out = Appender(&mut self.out);
+        let out = &mut self.out;
         let reason = http::StatusCode::from_u16(head.status)
             .ok()
             .and_then(|status| status.canonical_reason())
             .unwrap_or("");
-        out.line(format_args!("HTTP/1.1 {} {reason}\r\n", head.status));
+        let mut digits = itoa::Buffer::new();
+        out.extend_all([
+            b"HTTP/1.1 ",
+            digits.format(head.status).as_bytes(),
+            b" ",
+            reason.as_bytes(),
+            b"\r\n",
+        ]);
         for (name, value) in head.fields {
-            out.field(name, value);
+            out.extend_all([name, b": ", value, b"\r\n"]);
         }
         match framing {
-            Framing::Length(length) => out.line(format_args!("content-length: {length}\r\n")),
+            Framing::Length(length) => {
+                let length = digits.format(length).as_bytes();
+                out.extend_all([b"content-length: ", length, b"\r\n"]);
+            }
             Framing::Chunked => {
                 self.chunked = !self.head_request;
-                out.0.extend(b"transfer-encoding: chunked\r\n");
+                out.extend(b"transfer-encoding: chunked\r\n");
             }
             Framing::None
                 if !matches!(head.status, 100..=199 | 204 | 304) && !self.head_request =>
             {
-                out.0.extend(b"content-length: 0\r\n");
+                out.extend(b"content-length: 0\r\n");
             }
             Framing::None | Framing::UntilClose => {}
         }
         if !self.keep_alive {
-            out.0.extend(b"connection: close\r\n");
+            out.extend(b"connection: close\r\n");
         } else if self.version == Version::Http10 {
-            out.0.extend(b"connection: keep-alive\r\n");
+            out.extend(b"connection: keep-alive\r\n");
         }
-        out.0.extend(b"\r\n");
+        out.extend(b"\r\n");
     }
 
     pub fn push(&mut self, data: &[u8]) {
@@ -202,9 +212,9 @@ impl H1Downstream {
             return;
         }
         if self.chunked {
-            Appender(&mut self.out).line(format_args!("{:x}\r\n", data.len()));
-            self.out.extend(data);
-            self.out.extend(b"\r\n");
+            let mut digits = [0; CHUNK_SIZE_DIGITS];
+            let size = hexadecimal(data.len(), &mut digits);
+            self.out.extend_all([size, b"\r\n", data, b"\r\n"]);
         } else {
             self.out.extend(data);
         }
@@ -229,7 +239,7 @@ impl H1Downstream {
             self.out.extend(b"0\r\n");
             if self.takes_trailers() {
                 for (name, value) in trailers {
-                    Appender(&mut self.out).field(name, value);
+                    self.out.extend_all([name, b": ", value, b"\r\n"]);
                 }
             }
             self.out.extend(b"\r\n");
@@ -289,28 +299,32 @@ impl H1Downstream {
     }
 }
 
-/// Formats into a buffer.
-struct Appender<'a>(&'a mut Buffer);
+/// Digits of the longest chunk size.
+const CHUNK_SIZE_DIGITS: usize = usize::BITS as usize / 4;
 
-impl Appender<'_> {
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        self.write_fmt(line).expect("memory takes what is written");
-    }
-
-    fn field(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, b": ", value, b"\r\n"] {
-            self.0.extend(part);
+/// A chunk size as its line has it.
+fn hexadecimal(mut number: usize, digits: &mut [u8; CHUNK_SIZE_DIGITS]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b"0123456789abcdef"[number & 0xf];
+        number >>= 4;
+        if number == 0 {
+            return &digits[start..];
         }
     }
 }
 
-impl Write for Appender<'_> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.extend(buf);
-        Ok(buf.len())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        for number in [0, 1, 9, 10, 15, 16, 255, 0xc0ffee, usize::MAX] {
+            let mut digits = [0; CHUNK_SIZE_DIGITS];
+            let text = hexadecimal(number, &mut digits);
+            assert_eq!(text, format!("{number:x}").as_bytes());
+        }
     }
 }

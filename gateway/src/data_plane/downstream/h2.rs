@@ -20,6 +20,9 @@ use crate::{
     handoff::reason::Reason,
 };
 
+/// Names an exchange in its answer.
+const REQUEST_ID: &str = "x-keyway-request-id";
+
 /// See the module.
 pub struct H2Downstream {
     body: RecvStream,
@@ -170,9 +173,11 @@ impl H2Downstream {
 /// What HTTP/2 cannot carry is not worth an exchange.
 fn append(map: &mut HeaderMap, fields: FieldLines<'_, '_>) {
     for (name, value) in fields {
-        if let (Ok(name), Ok(value)) =
+        if let (Ok(name), Ok(mut value)) =
             (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {
+            // Never the same twice: in HPACK's table it would only drive out what is.
+            value.set_sensitive(name == REQUEST_ID);
             map.append(name, value);
         }
     }

@@ -23,6 +23,8 @@ pub struct ChunkedDecoder {
 enum State {
     /// In the size digits; the count of digits so far.
     Size(u32),
+    /// White space behind the size, which some senders pad it with.
+    Padding,
     Extension,
     SizeLf,
     Data,
@@ -82,6 +84,7 @@ impl ChunkedDecoder {
                 | State::EndLf
                 | State::End => return self.trailers(&input[at..], at),
                 State::Size(_)
+                | State::Padding
                 | State::Extension
                 | State::SizeLf
                 | State::DataCr
@@ -135,14 +138,14 @@ impl ChunkedDecoder {
                 self.left = self.left << 4 | u64::from(digit);
                 State::Size(digits + 1)
             }
-            (State::Size(1..), b'\r') => State::SizeLf,
-            (State::Size(1..), b';' | b' ' | b'\t') => State::Extension,
-            (State::Extension, b'\r') => State::SizeLf,
+            (State::Size(1..) | State::Padding | State::Extension, b'\r') => State::SizeLf,
+            (State::Size(1..) | State::Padding, b';') => State::Extension,
+            (State::Size(1..) | State::Padding, b'\t' | b' ') => {
+                self.lengthen_line()?;
+                State::Padding
+            }
             (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.line += 1;
-                if self.line > LINE_BYTES_LIMIT {
-                    return Err(BadChunk);
-                }
+                self.lengthen_line()?;
                 State::Extension
             }
             (State::SizeLf, b'\n') => {
@@ -164,6 +167,7 @@ impl ChunkedDecoder {
             (State::EndLf, b'\n') => State::End,
             (
                 State::Size(_)
+                | State::Padding
                 | State::Extension
                 | State::SizeLf
                 | State::Data
@@ -177,6 +181,14 @@ impl ChunkedDecoder {
                 _,
             ) => return Err(BadChunk),
         };
+        Ok(())
+    }
+
+    fn lengthen_line(&mut self) -> Result<(), BadChunk> {
+        self.line += 1;
+        if self.line > LINE_BYTES_LIMIT {
+            return Err(BadChunk);
+        }
         Ok(())
     }
 }
@@ -244,6 +256,8 @@ mod tests {
             b"1000000000000000\r\n",
             b"0\r\nX: y\nZ\r\n\r\n",
             b"5;\x01\r\nhello\r\n",
+            b"5 5\r\nhello\r\n",
+            b"5 x\r\nhello\r\n",
         ] {
             assert_eq!(
                 decode(&[bad]),
@@ -252,8 +266,10 @@ mod tests {
                 String::from_utf8_lossy(bad)
             );
         }
-        let long = [b"5;".as_slice(), &vec![b'x'; 300], b"\r\nhello\r\n"].concat();
-        assert_eq!(decode(&[&long]), Err(BadChunk));
+        for filler in [b'x', b' '] {
+            let long = [b"5 ;".as_slice(), &vec![filler; 300], b"\r\nhello\r\n"].concat();
+            assert_eq!(decode(&[&long]), Err(BadChunk));
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
     Snapshot {
         revision: 1,
         endpoint: Endpoint::default(),
-        peers: HashMap::new(),
+        peers: foldhash::HashMap::default(),
         providers: providers.into_iter().map(Arc::new).collect(),
         policies: Vec::new(),
     }

@@ -4,13 +4,15 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     future::poll_fn,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+use foldhash::HashMap;
 
 use super::{h1::H1Connection, h2::H2Handle};
 use crate::{

@@ -423,20 +423,20 @@ fn send(wanted: bool, piece: &[u8], visitor: &mut impl Visitor) -> Scan<()> {
 }
 
 /// Length of the run of bytes that end no string, begin no escape and are no control character. Short
-/// runs (keys, code with an escape every few words) are found by word arithmetic, long ones by vector code.
+/// runs (keys, prose with an escape every few words) are found block by block, long ones by wider code.
 #[inline]
 fn plain_len(bytes: &[u8]) -> usize {
-    const WORDS: usize = 6;
+    const BLOCKS: usize = 4;
     let mut at = 0;
-    for _ in 0..WORDS {
-        let Some(word) = bytes[at..].first_chunk() else {
+    for _ in 0..BLOCKS {
+        let Some(block) = bytes[at..].first_chunk() else {
             return at + bytewise_len(&bytes[at..]);
         };
-        let special = special_bytes(u64::from_le_bytes(*word));
+        let special = special_bytes(block);
         if special != 0 {
             return at + special.trailing_zeros() as usize / 8;
         }
-        at += 8;
+        at += block.len();
     }
     let rest = &bytes[at..];
     let stop = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
@@ -446,16 +446,14 @@ fn plain_len(bytes: &[u8]) -> usize {
     at + stop
 }
 
-/// Marks by its top bit each byte that is a quote, a backslash or below space. Bytes above a marked one
-/// may be marked wrongly, the lowest mark is right.
+/// Marks each byte that is a quote, a backslash or below space. Written so that it becomes vector code.
 #[inline]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
-    let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-    (quote | backslash | below(word, 0x20)) & TOPS
+fn special_bytes(block: &[u8; 16]) -> u128 {
+    let mut marks = [0; 16];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        *mark = u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
+    }
+    u128::from_le_bytes(marks)
 }
 
 fn bytewise_len(bytes: &[u8]) -> usize {

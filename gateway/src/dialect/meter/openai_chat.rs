@@ -69,7 +69,8 @@ fn is_empty_array(raw: &RawValue) -> bool {
         .is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
-/// Whether a chunk has a choice that says something: the first one usually only names the role.
+/// Whether a chunk has a choice that says something: the first one usually only names the role. What is
+/// no chunk at all says something too.
 fn has_content(data: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct ContentChunk<'a> {
@@ -103,7 +104,7 @@ fn has_content(data: &[u8]) -> bool {
     }
     let says_something =
         |raw: Option<&RawValue>| raw.is_some_and(|raw| !matches!(raw.get(), "\"\"" | "[]" | "{}"));
-    serde_json::from_slice::<ContentChunk<'_>>(data).is_ok_and(|chunk| {
+    serde_json::from_slice::<ContentChunk<'_>>(data).map_or(true, |chunk| {
         chunk.choices.into_iter().any(|choice| {
             says_something(choice.text)
                 || choice.delta.is_some_and(|delta| {
