@@ -56,6 +56,7 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         snapshots: publisher.reader(),
         counters: Arc::new(WorkerCounters::default()),
         records: senders.pop().unwrap(),
+        objects: Arc::default(),
         commands: received,
     })
     .unwrap()

@@ -2,7 +2,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::*;
 use crate::{
-    dialect::{DialectSet, ModelSource, Operation},
+    dialect::{DialectSet, ModelSource, Object, Operation},
     handoff::snapshot::{Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Timeouts},
 };
 
@@ -95,6 +95,7 @@ pub(crate) fn request(dialect: Dialect, operation: Operation) -> Classified<'sta
         dialect,
         operation,
         model: ModelSource::Body,
+        object: Object::None,
     }
 }
 
@@ -173,7 +174,7 @@ fn the_order_of_choice() {
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
     for (title, rows, expected) in table {
         let snapshot = from_rows(rows);
-        let found = route(&snapshot, &principal, &chat, Some("gpt-4o"));
+        let found = route(&snapshot, &principal, &chat, Some("gpt-4o"), None);
         assert_eq!(found.map(|route| &*route.provider.id), *expected, "{title}");
     }
 }
@@ -183,7 +184,7 @@ fn dated_ids_follow_what_is_registered_without_a_date() {
     let snapshot = from_rows(&[("a", ANTHROPIC, "", &["claude-haiku-4-5"], &[1])]);
     let principal = principal(&[1]);
     let messages = request(Dialect::Anthropic, Operation::Messages);
-    let found = |model| route(&snapshot, &principal, &messages, Some(model)).err();
+    let found = |model| route(&snapshot, &principal, &messages, Some(model), None).err();
     assert_eq!(found("claude-haiku-4-5"), None);
     assert_eq!(found("claude-haiku-4-5-20251001"), None);
     assert_eq!(
@@ -204,7 +205,7 @@ fn requests_without_a_model() {
     let (member, stranger) = (principal(&[1]), principal(&[]));
     let found = |principal: &Principal, operation| {
         let request = request(Dialect::OpenAi, operation);
-        route(&snapshot, principal, &request, None).map(|route| route.provider.id.to_string())
+        route(&snapshot, principal, &request, None, None).map(|route| route.provider.id.to_string())
     };
     assert_eq!(found(&member, Operation::Other), Ok("c".to_owned()));
     assert_eq!(
@@ -227,7 +228,7 @@ fn dialects_to_come_are_named_to_those_who_may_use_them() {
     let found = |dialect, groups: &[u32]| {
         let principal = principal(groups);
         let request = request(dialect, Operation::Other);
-        route(&snapshot, &principal, &request, Some("m")).err()
+        route(&snapshot, &principal, &request, Some("m"), None).err()
     };
     assert_eq!(
         found(Dialect::Bedrock, &[1]),
@@ -251,7 +252,7 @@ fn prices_come_from_the_operator_then_the_catalog() {
     let principal = principal(&[1]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
     let found = |snapshot: &Snapshot, model| {
-        let route = route(snapshot, &principal, &chat, Some(model)).unwrap();
+        let route = route(snapshot, &principal, &chat, Some(model), None).unwrap();
         route.price.map(|price| price.input.0)
     };
     let catch_all = snapshot(vec![own]);
@@ -283,7 +284,7 @@ fn the_first_grant_that_holds_is_used_and_all_that_hold_are_told() {
     let snapshot = snapshot(vec![own]);
     let principal = principal(&[1, 2, 5, 12]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
-    let route = route(&snapshot, &principal, &chat, Some("m")).unwrap();
+    let route = route(&snapshot, &principal, &chat, Some("m"), None).unwrap();
     assert_eq!(&*route.grant.policy.id, "mid");
     let told: Vec<_> = route.authorising_groups().map(|group| &*group.id).collect();
     assert_eq!(told, ["g1", "g2", "g12"]);
