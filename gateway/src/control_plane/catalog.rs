@@ -136,6 +136,8 @@ pub struct CatalogEntry {
     pub dialects: DialectSet,
     pub status: Status,
     #[serde(skip)]
+    pub stream_usage: StreamUsage,
+    #[serde(skip)]
     prices: Arc<PriceTable>,
 }
 
@@ -200,6 +202,17 @@ pub enum Status {
     Implemented,
     Partly,
     Planned,
+}
+
+/// When streams of chat tell their usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUsage {
+    /// When asked by `stream_options.include_usage`.
+    #[default]
+    Asked,
+    /// Always; the option is refused.
+    Always,
 }
 
 /// The rule that a provider's usage is billed under.

@@ -113,6 +113,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         }),
         extra_headers: Vec::new(),
         identity: None,
+        asks_for_usage: true,
         models: Models {
             listed: HashMap::from([("m".into(), Some(price))]),
             defaults: Arc::default(),

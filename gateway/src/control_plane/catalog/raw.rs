@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, Surface,
+    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
     rate,
 };
@@ -34,6 +34,8 @@ struct RawEntry {
     priced: Vec<String>,
     #[serde(default)]
     extra_headers: Vec<String>,
+    #[serde(default)]
+    stream_usage: StreamUsage,
     identity: Option<RawIdentity>,
 }
 
@@ -211,6 +213,7 @@ fn resolve_entry(
         brand_color: raw.brand_color,
         models,
         pricing_surfaces: raw.surfaces,
+        stream_usage: raw.stream_usage,
         extra_headers: raw
             .extra_headers
             .into_iter()

@@ -18,6 +18,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         auth: None,
         extra_headers: Vec::new(),
         identity: None,
+        asks_for_usage: true,
         models: Models::default(),
         targets: Vec::new(),
         grants: Vec::new(),
