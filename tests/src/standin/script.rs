@@ -38,6 +38,8 @@ pub(super) struct Script {
     pub(super) close: bool,
     /// `interim`: a 103 comes first.
     pub(super) interim: bool,
+    /// `polls=N`: a job in the background is done when it is asked for the N-th time.
+    pub(super) polls: u64,
 }
 
 impl Default for Script {
@@ -59,6 +61,7 @@ impl Default for Script {
             gzip: false,
             close: false,
             interim: false,
+            polls: 2,
         }
     }
 }
@@ -104,6 +107,7 @@ impl Script {
             "gzip" => self.gzip = true,
             "close" => self.close = true,
             "interim" => self.interim = true,
+            "polls" => self.polls = number,
             _ => {}
         }
     }

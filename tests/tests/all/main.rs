@@ -8,6 +8,7 @@ mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod objects;
 mod refused;
 mod secrets;
 mod standin;
