@@ -20,6 +20,7 @@ use super::{
     admission,
     endpoint_tls::EndpointCertificate,
     file_watch::FileWatch,
+    load_catalog,
     node_view::RunningNode,
     provider_test::UpstreamTester,
     readiness::watch_parts,
@@ -31,7 +32,6 @@ use crate::{
     control_plane::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
-        catalog::Catalog,
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
         resolve::{Resolver, system_lookup},
@@ -101,7 +101,7 @@ impl Node {
         let (certificates, ca_pem) =
             certificates(&config.endpoint, store.as_ref(), &keyring).await?;
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
-        let catalog = Arc::new(Catalog::built_in());
+        let catalog = Arc::new(load_catalog(&config.catalog)?);
 
         let (senders, records) = record_queue(
             config.workers.count,

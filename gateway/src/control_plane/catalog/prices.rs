@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    Surface, rate,
-    raw::{self, Problems},
-};
+use super::{Surface, problem::Problems, rate, raw};
 use crate::handoff::snapshot::{LongContextPrice, NanoUsdPerMillion, Price};
 
 /// A model of the price file.

@@ -10,6 +10,7 @@ use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
     JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
+    problem::{File, Problems},
     rate,
 };
 use crate::dialect::{Dialect, DialectSet};
@@ -77,31 +78,15 @@ enum RawBodyField {
     Tags,
 }
 
-/// Collects mistakes.
-#[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
-
-impl Problems {
-    pub(super) fn add(&mut self, place: &str, message: impl Into<String>) {
-        self.0.push(Problem {
-            place: place.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    pub(super) fn take<T>(&mut self, place: &str, result: Result<T, impl ToString>) -> Option<T> {
-        result
-            .map_err(|error| self.add(place, error.to_string().trim()))
-            .ok()
-    }
-}
-
 pub(super) fn resolve(catalog: &str, prices: &str) -> Result<Catalog, Vec<Problem>> {
-    let mut problems = Problems::default();
+    let mut problems = Problems::new(File::Prices, prices);
     let prices = prices::read(prices, &mut problems);
+    let mut found = problems.found;
+    let mut problems = Problems::new(File::Catalog, catalog);
     let entries = read_entries(catalog, &prices, &mut problems);
-    if !problems.0.is_empty() {
-        return Err(problems.0);
+    found.append(&mut problems.found);
+    if !found.is_empty() {
+        return Err(found);
     }
     let tables = prices.into_iter().map(|(surface, models)| {
         let prices = models
