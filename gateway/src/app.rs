@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 pub use node::Node;
 
 use crate::{
-    config::{CatalogConfig, Config, ConfigError},
+    config::{CatalogConfig, Config},
     control_plane::catalog::{Catalog, CatalogError},
 };
 use signals::{Signal, Signals};
@@ -39,7 +39,7 @@ const EXIT_IMPATIENT: i32 = 1;
 /// certificate again; a second SIGTERM ends the process without draining.
 ///
 /// # Errors
-/// When the node cannot start (a [`ConfigError`] inside for a wrong configuration), or did not stop
+/// When the node cannot start (a [`crate::config::ConfigError`] inside for a wrong configuration), or did not stop
 /// cleanly.
 pub fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
@@ -62,7 +62,7 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 /// Checks a configuration and says what a start would meet on this machine.
 ///
 /// # Errors
-/// All mistakes of the configuration ([`ConfigError`]), or of the catalog's files ([`CatalogError`]).
+/// All mistakes of the configuration ([`crate::config::ConfigError`]), or of the catalog's files ([`CatalogError`]).
 pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
     let config = Config::load(path)?;
     load_catalog(&config.catalog)?;

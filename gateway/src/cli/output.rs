@@ -248,7 +248,7 @@ pub(super) fn dollars(amount: f64) -> String {
     let digits = fraction.len().min(zeros + 2);
     let shown = format!("{amount:.digits$}");
     // A second digit that is zero says nothing.
-    shown.strip_suffix('0').map_or(shown.clone(), str::to_owned)
+    shown.strip_suffix('0').unwrap_or(&shown).to_owned()
 }
 
 /// Decimals of an amount that is not tiny.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod answered;
+mod catalog;
 mod hostile;
 mod http1;
 mod keyless;

@@ -91,3 +91,63 @@ pub(super) fn recent(
     }
     Ok(objects)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        control_plane::usage::{schema::Index, spool::Spool},
+        handoff::{
+            batch::{BatchBuilder, new_buffer},
+            record::{Usage, tests::sample},
+        },
+    };
+
+    fn record(object_id: &'static str, output_tokens: u64) -> ExchangeRecord<'static> {
+        ExchangeRecord {
+            object_id,
+            usage: Usage {
+                output_tokens,
+                ..Usage::default()
+            },
+            ..sample()
+        }
+    }
+
+    #[test]
+    fn index_and_spool_tell_of_objects() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut index = Index::open(&directory.path().join("index")).unwrap();
+        let transaction = index.connection.transaction().unwrap();
+        // The one that bills a job may be recorded before the one that made it.
+        for record in [
+            record("job", 7),
+            record("", 1),
+            record("open", 0),
+            record("job", 0),
+        ] {
+            note(&transaction, &record).unwrap();
+        }
+        transaction.commit().unwrap();
+        let mut spool = Spool::open(&directory.path().join("spool"), 1 << 30).unwrap();
+        let sealed = |record: &ExchangeRecord<'_>| {
+            let mut builder = BatchBuilder::new(0);
+            builder.append(record);
+            builder.seal(new_buffer())
+        };
+        let indexed = sealed(&ExchangeRecord {
+            id: 1,
+            ..record("indexed", 1)
+        });
+        let waiting = sealed(&ExchangeRecord {
+            id: 2,
+            ..record("open", 3)
+        });
+        let mark = spool.write([&indexed[..]].into_iter()).unwrap();
+        spool.write([&waiting[..]].into_iter()).unwrap();
+        let found = recent(&index.connection, &spool.reader().unwrap(), mark).unwrap();
+        let found: Vec<_> = found.iter().map(|o| (o.id.as_str(), o.billed)).collect();
+        assert_eq!(found, [("job", true), ("open", false), ("open", true)]);
+    }
+}

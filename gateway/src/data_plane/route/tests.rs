@@ -224,6 +224,41 @@ fn requests_without_a_model() {
 }
 
 #[test]
+fn an_object_is_asked_for_where_it_is_kept() {
+    let mut snapshot = from_rows(&[
+        ("a", OPENAI, "", &[], &[1]),
+        ("b", OPENAI, "", &[], &[1]),
+        ("c", OPENAI, "", &[], &[2]),
+        ("d", ANTHROPIC, "", &[], &[1]),
+    ]);
+    for (slot, provider) in (1..).zip(&mut snapshot.providers) {
+        Arc::get_mut(provider).unwrap().slot = ProviderSlot(slot);
+    }
+    let member = principal(&[1]);
+    let stored = request(Dialect::OpenAi, Operation::StoredResponse);
+    for (keeper, expected) in [
+        (None, Ok("a")),
+        (Some(1), Ok("a")),
+        (Some(2), Ok("b")),
+        // Another group's, another dialect's, and one that is gone.
+        (Some(3), Err(Reason::NoAuthorisedProvider)),
+        (Some(4), Err(Reason::NoAuthorisedProvider)),
+        (Some(5), Err(Reason::NoAuthorisedProvider)),
+    ] {
+        let found = route(&snapshot, &member, &stored, None, keeper.map(ProviderSlot));
+        assert_eq!(
+            found.map(|route| &*route.provider.id),
+            expected,
+            "{keeper:?}"
+        );
+    }
+    // A model decides before the object does.
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let found = route(&snapshot, &member, &chat, Some("m"), Some(ProviderSlot(2)));
+    assert_eq!(found.map(|route| &*route.provider.id), Ok("a"));
+}
+
+#[test]
 fn dialects_to_come_are_named_to_those_who_may_use_them() {
     let snapshot = from_rows(&[("a", &[Dialect::Bedrock], "", &[], &[1])]);
     let found = |dialect, groups: &[u32]| {
