@@ -23,7 +23,10 @@ use tracing::{error, info, warn};
 
 pub use node::Node;
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{CatalogConfig, Config},
+    control_plane::catalog::{Catalog, CatalogError},
+};
 use signals::{Signal, Signals};
 
 /// Threads of the control plane's runtime. Small on purpose: the cores belong to the workers.
@@ -36,7 +39,7 @@ const EXIT_IMPATIENT: i32 = 1;
 /// certificate again; a second SIGTERM ends the process without draining.
 ///
 /// # Errors
-/// When the node cannot start (a [`ConfigError`] inside for a wrong configuration), or did not stop
+/// When the node cannot start (a [`crate::config::ConfigError`] inside for a wrong configuration), or did not stop
 /// cleanly.
 pub fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
@@ -59,10 +62,16 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 /// Checks a configuration and says what a start would meet on this machine.
 ///
 /// # Errors
-/// All mistakes of the configuration.
-pub fn check(path: &Path) -> Result<Vec<String>, ConfigError> {
+/// All mistakes of the configuration ([`crate::config::ConfigError`]), or of the catalog's files ([`CatalogError`]).
+pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
     let config = Config::load(path)?;
+    load_catalog(&config.catalog)?;
     Ok(foresee::obstacles(&config))
+}
+
+/// The catalog that a node with this configuration works with.
+fn load_catalog(config: &CatalogConfig) -> Result<Catalog, CatalogError> {
+    Catalog::load(config.file.as_deref(), config.prices.as_deref())
 }
 
 async fn run(config: Config, path: &Path) -> anyhow::Result<()> {

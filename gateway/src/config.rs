@@ -34,6 +34,7 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub store: StoreConfig,
     pub usage: UsageConfig,
+    pub catalog: CatalogConfig,
     pub secrets: SecretsConfig,
     pub workers: WorkersConfig,
     pub timeouts: TimeoutsConfig,
@@ -172,6 +173,15 @@ pub struct UsageConfig {
     pub flush_interval: Duration,
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,
+}
+
+/// Files that stand in for the compiled-in ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatalogConfig {
+    /// What can be connected.
+    pub file: Option<PathBuf>,
+    /// What models cost.
+    pub prices: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ pub mod record;
 pub mod relay;
 pub mod respond;
 pub mod route;
+pub mod settle;
 pub mod transport;
 pub mod upstream;
 pub mod worker;

@@ -102,7 +102,10 @@ pub enum Operation {
     GetModel,
     /// `/api/hello`, by which Claude Code warms its connection up: answered by the node itself.
     Hello,
-    /// Files, batches, audio, images…: passed through.
+    /// What vendors bill in units that nothing here counts: audio, images, video, OCR, reranking, batches.
+    /// Passed through.
+    Unmetered,
+    /// Files, listings, what became of a batch…: passed through.
     Other,
 }
 
@@ -120,6 +123,7 @@ impl Operation {
             Self::ListModels => "list_models",
             Self::GetModel => "get_model",
             Self::Hello => "hello",
+            Self::Unmetered => "unmetered",
             Self::Other => "other",
         }
     }
@@ -135,7 +139,11 @@ impl Operation {
             | Self::Messages
             | Self::CountTokens
             | Self::GetModel => true,
-            Self::StoredResponse | Self::ListModels | Self::Hello | Self::Other => false,
+            Self::StoredResponse
+            | Self::ListModels
+            | Self::Hello
+            | Self::Unmetered
+            | Self::Other => false,
         }
     }
 }
@@ -151,12 +159,23 @@ pub enum ModelSource<'a> {
     None,
 }
 
+/// What a request has to do with an object that the provider keeps: a response, a file, a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object<'a> {
+    None,
+    /// The answer names a new one.
+    Made,
+    /// The path names one by its id.
+    Named(&'a str),
+}
+
 /// What the path of a request says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classified<'a> {
     pub dialect: Dialect,
     pub operation: Operation,
     pub model: ModelSource<'a>,
+    pub object: Object<'a>,
 }
 
 /// How a provider is told who calls; formats in `facts` of NetBird's catalog.
@@ -210,6 +229,10 @@ pub fn classify<'a>(
         dialect: known.dialect,
         operation: rule.operation,
         model,
+        object: match known.object {
+            Object::Made if verb != Verb::Post => Object::None,
+            object @ (Object::None | Object::Made | Object::Named(_)) => object,
+        },
     })
 }
 

@@ -69,6 +69,19 @@ def test_count_tokens(client):
 
 def test_models(client):
     assert MODEL in [model.id for model in client.models.list()]
+    assert client.models.retrieve(MODEL).id == MODEL
+
+
+def test_batches(client, newest_record):
+    request = {"custom_id": "one", "params": ask("hi")}
+    batch = client.messages.batches.create(requests=[request])
+    assert client.messages.batches.retrieve(batch.id).processing_status == "in_progress"
+    assert client.messages.batches.cancel(batch.id).id == batch.id
+    assert list(client.messages.batches.list()) == []
+    row = newest_record(
+        lambda row: row["path"] == "/v1/messages/batches" and row["method"] == "POST"
+    )
+    assert (row["operation"], row["unpriced"]) == ("unmetered", True)
 
 
 def test_denied_model_raises_permission_denied(client):

@@ -76,8 +76,29 @@ def test_responses(client):
         kinds = [event.type for event in stream]
     assert kinds[0] == "response.created"
     assert kinds[-1] == "response.completed"
-    assert client.responses.retrieve("resp_1").id == "resp_1"
-    assert client.responses.cancel("resp_1").status == "cancelled"
+
+
+def test_stored_responses(client):
+    made = client.responses.create(model=MODEL, input="one two three")
+    assert client.responses.retrieve(made.id).output_text == made.output_text
+    assert list(client.responses.input_items.list(made.id)) == []
+    assert client.responses.cancel(made.id).status == "cancelled"
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+    counted = client.responses.input_tokens.count(model=MODEL, input="one two three")
+    assert counted.input_tokens == 3
+
+
+def test_a_background_response_is_billed_once(client, newest_record):
+    prompt = "one two three four five six [[events=11 polls=2]]"
+    job = client.responses.create(model=MODEL, input=prompt, background=True)
+    assert (job.status, job.usage) == ("queued", None)
+    statuses = [client.responses.retrieve(job.id).status for _ in range(4)]
+    assert statuses == ["queued", "completed", "completed", "completed"]
+    row = newest_record(lambda row: row["output_tokens"] == 11)
+    assert (row["operation"], row["model"], row["input_tokens"]) == ("stored_response", MODEL, 6)
+    assert float(row["cost_usd"]) == pytest.approx(6 * 150e-9 + 11 * 600e-9, rel=1e-9)
 
 
 def test_embeddings_and_models(client):
@@ -86,8 +107,30 @@ def test_embeddings_and_models(client):
     assert MODEL in [model.id for model in client.models.list()]
 
 
-def test_a_file_is_uploaded(client):
-    assert client.files.create(file=("a.jsonl", b"{}\n"), purpose="batch").bytes > 3
+def test_files_and_batches(client):
+    file = client.files.create(file=("a.jsonl", b"{}\n"), purpose="batch")
+    assert file.bytes > 3
+    assert client.files.retrieve(file.id).id == file.id
+    assert client.files.content(file.id).read() == b"{}\n"
+    assert list(client.files.list()) == []
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    assert client.batches.retrieve(batch.id).input_file_id == file.id
+    assert client.batches.cancel(batch.id).status == "cancelled"
+    assert list(client.batches.list()) == []
+    assert client.files.delete(file.id).deleted
+
+
+def test_audio_and_images(client, newest_record):
+    speech = client.audio.speech.create(model=MODEL, voice="alloy", input="hello")
+    assert speech.read().startswith(b"ID3")
+    heard = client.audio.transcriptions.create(model="whisper-1", file=("a.mp3", b"ID3"))
+    assert heard.text == "word1 word2"
+    image = client.images.generate(model=MODEL, prompt="an otter")
+    assert image.data[0].b64_json
+    row = newest_record(lambda row: row["path"] == "/v1/images/generations")
+    assert (row["operation"], row["unpriced"]) == ("unmetered", True)
 
 
 def test_denied_model_raises_permission_denied(client):

@@ -33,9 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Models that [`Node::connect`] lists, with prices in dollars per thousand tokens.
-const PRICED: [(&str, &str, &str); 2] = [
+const PRICED: [(&str, &str, &str); 5] = [
     ("gpt-4o-mini", "0.00015", "0.0006"),
     ("claude-sonnet-4-6", "0.003", "0.015"),
+    ("mistral-small-latest", "0.00015", "0.0006"),
+    ("Qwen/Qwen3-8B", "0.0001", "0.0001"),
+    ("llama3.2:3b", "0", "0"),
 ];
 
 /// A running node. Dropping it kills the process; [`Self::stop`] ends it as an operator would.
@@ -218,7 +221,8 @@ impl Node {
         Ok(value)
     }
 
-    /// Connects a stand-in as its vendor's own catalog entry and returns the provider's id.
+    /// Connects a stand-in as its vendor's own catalog entry and returns the provider's id. An empty key
+    /// is none.
     ///
     /// # Errors
     /// When the API refuses.
@@ -226,13 +230,15 @@ impl Node {
         let (catalog_id, (model, input, output)) = match vendor {
             Vendor::OpenAi => ("openai_api", PRICED[0]),
             Vendor::Anthropic => ("anthropic_api", PRICED[1]),
+            Vendor::Mistral => ("mistral_api", PRICED[2]),
+            Vendor::Vllm => ("vllm", PRICED[3]),
+            Vendor::Ollama => ("ollama", PRICED[4]),
         };
         let price = |text: &str| -> Result<Value> { Ok(serde_json::from_str(text)?) };
-        let body = json!({
+        let mut body = json!({
             "provider_id": catalog_id,
             "name": format!("{catalog_id}-{}", standin.address().port()),
             "upstream_url": standin.url(),
-            "api_key": key,
             "models": [{
                 "id": model,
                 "input_per_1k": price(input)?,
@@ -242,6 +248,9 @@ impl Node {
             "allow_private_addresses": true,
             "ca_pem": standin.ca_pem(),
         });
+        if !key.is_empty() {
+            body["api_key"] = json!(key);
+        }
         self.connect_with(body).await
     }
 

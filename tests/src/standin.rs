@@ -2,10 +2,12 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`] and [`anthropic`]. Bytes on the wire: [`wire`].
+//! vendors' endpoints look like: [`openai`] and [`anthropic`]; what they remember: [`kept`]. Bytes on the
+//! wire: [`wire`].
 
 mod anthropic;
 mod check;
+mod kept;
 mod openai;
 mod reply;
 mod script;
@@ -34,6 +36,12 @@ const SEEN_LIMIT: usize = 256;
 pub enum Vendor {
     OpenAi,
     Anthropic,
+    /// OpenAI's shape, and an error for every field it does not know.
+    Mistral,
+    /// A server of one's own, with or without a key.
+    Vllm,
+    /// The `/v1` paths of a server that takes no key.
+    Ollama,
 }
 
 /// What the answers say.
@@ -132,6 +140,7 @@ pub struct StandIn {
 pub(crate) struct Shared {
     options: Options,
     stats: stats::Ledger,
+    kept: kept::Kept,
 }
 
 impl StandIn {
@@ -152,6 +161,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             options,
             stats: stats::Ledger::new(SEEN_LIMIT),
+            kept: kept::Kept::new(address.port()),
         });
         let task = tokio::spawn(accept(listener, acceptor, shared.clone()));
         Ok(Self {
@@ -266,7 +276,9 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             .await
         }
         None => match shared.options.vendor {
-            Vendor::OpenAi => openai::answer(&seen, out, shared).await,
+            Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+                openai::answer(&seen, out, shared).await
+            }
             Vendor::Anthropic => anthropic::answer(&seen, out, shared).await,
         },
     };

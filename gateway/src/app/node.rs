@@ -1,6 +1,7 @@
 //! A running node: every part, in the order in which they start and stop.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -19,6 +20,7 @@ use super::{
     admission,
     endpoint_tls::EndpointCertificate,
     file_watch::FileWatch,
+    load_catalog,
     node_view::RunningNode,
     provider_test::UpstreamTester,
     readiness::watch_parts,
@@ -30,7 +32,6 @@ use crate::{
     control_plane::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
-        catalog::Catalog,
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
         resolve::{Resolver, system_lookup},
@@ -38,9 +39,14 @@ use crate::{
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::UsageLog,
+        usage::{KnownObject, UsageLog},
     },
-    handoff::{publish::SnapshotPublisher, queue::record_queue, snapshot::Timeouts},
+    handoff::{
+        objects::ObjectTable,
+        publish::SnapshotPublisher,
+        queue::record_queue,
+        snapshot::{ProviderSlot, Timeouts},
+    },
 };
 
 /// How often the certificate's files are looked at.
@@ -95,19 +101,20 @@ impl Node {
         let (certificates, ca_pem) =
             certificates(&config.endpoint, store.as_ref(), &keyring).await?;
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
-        let catalog = Arc::new(Catalog::built_in());
+        let catalog = Arc::new(load_catalog(&config.catalog)?);
 
         let (senders, records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
-        let usage = UsageLog::start(&config.usage.path, records)
+        let mut usage = UsageLog::start(&config.usage.path, records)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
-        let workers = Workers::start(&config, random_node(), &publisher, senders)?;
+        let objects = Arc::new(ObjectTable::default());
+        let workers = Workers::start(&config, random_node(), &publisher, senders, &objects)?;
 
         let mut listeners = Listeners::new(&config.endpoint, &config.overlay, workers.commands());
         let timeouts = watch::Sender::new(provider_timeouts(&config.timeouts));
@@ -127,6 +134,7 @@ impl Node {
         )
         .await?;
         let reports = builder.reports();
+        restore(&objects, usage.take_objects(), &reports.borrow());
         tasks.spawn(builder.run());
         tasks.spawn(renew_certificate(
             config.endpoint.tls.clone(),
@@ -312,6 +320,22 @@ fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
         error!(%damage, "changes may be lost");
     }
     Ok(Arc::new(opened.store))
+}
+
+/// Tells the workers' table what an earlier process knew. Objects at providers that are gone are left out.
+fn restore(
+    table: &ObjectTable,
+    objects: impl IntoIterator<Item = KnownObject>,
+    report: &SnapshotReport,
+) {
+    let slots: HashMap<&str, ProviderSlot> = (report.providers.iter())
+        .map(|provider| (provider.id.as_str(), provider.slot))
+        .collect();
+    for object in objects {
+        if let Some(slot) = slots.get(object.provider_id.as_str()) {
+            table.restore(&object.account, &object.id, *slot, object.billed);
+        }
+    }
 }
 
 /// Where the endpoint's certificate comes from, and the CA that agents have to trust.

@@ -15,8 +15,8 @@ use crate::{
     config::Config,
     data_plane::worker::{self, WorkerStart},
     handoff::{
-        command::WorkerCommand, counters::WorkerCounters, publish::SnapshotPublisher,
-        queue::RecordSender,
+        command::WorkerCommand, counters::WorkerCounters, objects::ObjectTable,
+        publish::SnapshotPublisher, queue::RecordSender,
     },
 };
 
@@ -43,6 +43,7 @@ impl Workers {
         node: u16,
         publisher: &SnapshotPublisher,
         records: Vec<RecordSender>,
+        objects: &Arc<ObjectTable>,
     ) -> anyhow::Result<Self> {
         let mut workers = Self {
             commands: Vec::with_capacity(records.len()),
@@ -52,7 +53,7 @@ impl Workers {
         };
         for (index, records) in records.into_iter().enumerate() {
             workers
-                .start_one(config, node, index, publisher, records)
+                .start_one(config, node, index, publisher, records, objects)
                 .with_context(|| format!("worker {index}"))?;
         }
         Ok(workers)
@@ -65,6 +66,7 @@ impl Workers {
         index: usize,
         publisher: &SnapshotPublisher,
         records: RecordSender,
+        objects: &Arc<ObjectTable>,
     ) -> io::Result<()> {
         let (sender, commands) = mpsc::channel();
         let counters = Arc::new(WorkerCounters::default());
@@ -75,6 +77,7 @@ impl Workers {
             snapshots: publisher.reader(),
             counters: Arc::clone(&counters),
             records,
+            objects: Arc::clone(objects),
             commands,
         })?;
         self.threads.push(running.thread);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
@@ -25,7 +26,7 @@ const COLUMNS: [(Column, usize); 8] = [
     (Column::Left("MODEL"), MODEL_WIDTH),
     (Column::Right("MS"), 6),
     (Column::Right("TOKENS"), 7),
-    (Column::Right("COST $"), 8),
+    (Column::Amount("COST $"), 8),
     (Column::Left("STATUS"), 3),
 ];
 const USER_WIDTH: usize = 16;
@@ -54,9 +55,25 @@ pub(super) struct Arguments {
     /// Only what holds this text (id, host, path, model, user)
     #[arg(long)]
     search: Option<String>,
-    /// Only from this time on (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    since: Option<jiff::Timestamp>,
+    /// Only from this time on: RFC 3339, or so long ago (15m, 2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+}
+
+/// A point in time, or how long ago it was.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let wrong =
+        || "write a time such as 2026-11-23T08:00:00Z, or how long ago: 15m, 2h, 7d".to_owned();
+    let ago: Span = text.parse().map_err(|_| wrong())?;
+    if ago.is_negative() {
+        return Err(wrong());
+    }
+    ago.to_duration(SpanRelativeTo::days_are_24_hours())
+        .and_then(|ago| Timestamp::now().checked_sub(ago))
+        .map_err(|_| wrong())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -187,7 +204,7 @@ fn line(cells: &[String; COLUMNS.len()]) -> String {
     for (cell, (column, width)) in cells.iter().zip(COLUMNS) {
         line.push_str(&match column {
             Column::Left(_) | Column::Whole(_) => format!("{cell:width$}  "),
-            Column::Right(_) => format!("{cell:>width$}  "),
+            Column::Right(_) | Column::Amount(_) => format!("{cell:>width$}  "),
         });
     }
     line.truncate(line.trim_end().len());
@@ -204,6 +221,9 @@ fn cells(entry: &Value, providers: &Value) -> [String; COLUMNS.len()] {
     let provider = lookup::name_of(providers, text(entry, "resolved_provider_id"));
     let cost = if entry["unpriced"] == true {
         NO_PRICE.to_owned()
+    } else if !items(&entry["left_out"]).is_empty() {
+        // Parts of it have no price.
+        format!("{}+", dollars(entry["cost_usd"].as_f64().unwrap_or(0.0)))
     } else {
         dollars(entry["cost_usd"].as_f64().unwrap_or(0.0))
     };
@@ -259,6 +279,39 @@ mod tests {
     }
 
     #[test]
+    fn since_takes_a_time_or_a_duration() {
+        let time = "2026-11-23T08:00:00Z";
+        assert_eq!(
+            moment(time).map(|moment| moment.to_string()),
+            Ok(time.to_owned())
+        );
+        for (text, seconds) in [
+            ("15m", 900),
+            ("2h", 7200),
+            ("1h30m", 5400),
+            ("7d", 604_800),
+            ("2w", 1_209_600),
+            ("P1DT1H", 90_000),
+        ] {
+            let ago = Timestamp::now().as_second() - moment(text).unwrap().as_second();
+            assert!((seconds..seconds + 60).contains(&ago), "{text}: {ago}");
+        }
+        for text in [
+            "",
+            "15",
+            "m",
+            "-2h",
+            "2h ago",
+            "yesterday",
+            "3 fortnights",
+            "1y",
+            "9999999d",
+        ] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_failed_says_why_and_an_unknown_price_is_no_zero() {
         let entry = json!({
             "model": "m",
@@ -266,7 +319,17 @@ mod tests {
             "reason": "model_not_routable",
             "unpriced": true,
         });
-        let cells = cells(&entry, &Value::Null);
-        assert_eq!(cells[6..], [NO_PRICE, "403 model_not_routable"]);
+        let [.., cost, status] = cells(&entry, &Value::Null);
+        assert_eq!(
+            [cost.as_str(), &status],
+            [NO_PRICE, "403 model_not_routable"]
+        );
+    }
+
+    #[test]
+    fn a_cost_that_leaves_parts_out_has_a_plus() {
+        let entry = json!({"cost_usd": 0.000_012, "left_out": ["tools"], "status_code": 200});
+        let [.., cost, _] = cells(&entry, &Value::Null);
+        assert_eq!(cost, "0.000012+");
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn check(
         return output.raw(&crate::config::example());
     }
     let path = required(config)?;
-    let foreseen = crate::app::check(path).map_err(|error| Failure::Failed(error.to_string()))?;
+    let foreseen =
+        crate::app::check(path).map_err(|error| Failure::Failed(format!("{error:#}")))?;
     let report = json!({"ok": true, "notes": foreseen});
     output.show_fields(&report, Vec::new)?;
     output.note(format_args!("{}: no mistakes", path.display()))?;

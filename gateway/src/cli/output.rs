@@ -35,6 +35,8 @@ pub(super) enum Column {
     Whole(&'static str),
     /// Numbers.
     Right(&'static str),
+    /// Numbers whose points stand below each other.
+    Amount(&'static str),
 }
 
 impl Output {
@@ -146,7 +148,12 @@ impl Output {
         }
     }
 
-    fn table(&mut self, columns: &[Column], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    fn table(&mut self, columns: &[Column], mut rows: Vec<Vec<String>>) -> Result<(), Failure> {
+        for (index, column) in columns.iter().enumerate() {
+            if matches!(column, Column::Amount(_)) {
+                align_points(&mut rows, index);
+            }
+        }
         let mut table = Table::new();
         table.load_style(NOTHING);
         if self.is_terminal {
@@ -168,12 +175,13 @@ impl Output {
             cells.set_cell_alignment(column.alignment());
             match column {
                 Column::Left(_) => {}
-                Column::Whole(_) | Column::Right(_) => {
+                Column::Whole(_) | Column::Right(_) | Column::Amount(_) => {
                     cells.set_constraint(ColumnConstraint::ContentWidth);
                 }
             }
         }
         for line in table.lines() {
+            let line = line.replace(NO_BREAK_SPACE, " ");
             writeln!(self.writer, "{}", line.trim_end())?;
         }
         Ok(())
@@ -188,14 +196,17 @@ impl Output {
 impl Column {
     fn heading(self) -> &'static str {
         match self {
-            Self::Left(heading) | Self::Whole(heading) | Self::Right(heading) => heading,
+            Self::Left(heading)
+            | Self::Whole(heading)
+            | Self::Right(heading)
+            | Self::Amount(heading) => heading,
         }
     }
 
     fn alignment(self) -> CellAlignment {
         match self {
             Self::Left(_) | Self::Whole(_) => CellAlignment::Left,
-            Self::Right(_) => CellAlignment::Right,
+            Self::Right(_) | Self::Amount(_) => CellAlignment::Right,
         }
     }
 }
@@ -225,10 +236,41 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// Dollars with four decimals.
+/// Dollars with four decimals, and as many more as two digits of a tiny amount need.
 pub(super) fn dollars(amount: f64) -> String {
-    format!("{amount:.4}")
+    // Costs are counted in billionths.
+    let exact = format!("{amount:.9}");
+    let fraction = exact.strip_prefix("0.").unwrap_or_default();
+    let zeros = fraction.bytes().take_while(|digit| *digit == b'0').count();
+    if zeros + 1 < DECIMALS || zeros == fraction.len() {
+        return format!("{amount:.DECIMALS$}");
+    }
+    let digits = fraction.len().min(zeros + 2);
+    let shown = format!("{amount:.digits$}");
+    // A second digit that is zero says nothing.
+    shown.strip_suffix('0').unwrap_or(&shown).to_owned()
 }
+
+/// Decimals of an amount that is not tiny.
+const DECIMALS: usize = 4;
+
+/// Fills up behind the cells of a column, so that their points stand below each other.
+fn align_points(rows: &mut [Vec<String>], column: usize) {
+    let behind = |cell: &str| cell.rfind('.').map_or(0, |point| cell.len() - point);
+    let cells = || rows.iter().filter_map(|row| row.get(column));
+    let widest = cells().map(|cell| behind(cell)).max().unwrap_or(0);
+    for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+        let missing = match behind(cell) {
+            // Not an amount.
+            0 => 0,
+            decimals => widest - decimals,
+        };
+        // A plain space at the end would be cut off.
+        cell.extend(std::iter::repeat_n(NO_BREAK_SPACE, missing));
+    }
+}
+
+const NO_BREAK_SPACE: char = '\u{a0}';
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -259,6 +301,40 @@ pub(super) mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn tiny_amounts_keep_their_digits() {
+        for (amount, expected) in [
+            (0.0, "0.0000"),
+            (0.5, "0.5000"),
+            (12.34567, "12.3457"),
+            (0.00123, "0.0012"),
+            (0.00012, "0.00012"),
+            (0.0001, "0.0001"),
+            (0.000_012, "0.000012"),
+            (0.000_000_15, "0.00000015"),
+            (0.000_000_001, "0.000000001"),
+            (0.000_000_000_1, "0.0000"),
+        ] {
+            assert_eq!(dollars(amount), expected);
+        }
+    }
+
+    #[test]
+    fn points_of_amounts_stand_below_each_other() {
+        let page = Page::default();
+        let mut output = Output::to_writer(Format::Table, page.clone());
+        let amounts = [dollars(12.0), dollars(0.000_012), "no price".to_owned()];
+        let rows = amounts.map(|amount| vec!["x".to_owned(), amount]).to_vec();
+        output
+            .table(&[Column::Left("A"), Column::Amount("COST $")], rows)
+            .unwrap();
+        output.finish().unwrap();
+        assert_eq!(
+            page.text(),
+            "A     COST $\nx  12.0000\nx   0.000012\nx   no price\n"
+        );
     }
 
     #[test]

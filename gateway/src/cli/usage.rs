@@ -111,7 +111,7 @@ pub(super) async fn run(
         Column::Right("CACHED"),
         Column::Right("OUTPUT"),
         Column::Right("TOTAL"),
-        Column::Right("COST $"),
+        Column::Amount("COST $"),
     ];
     let when_empty = format!(
         "Nothing was used in the last {} days, as far as this looks.",
@@ -126,8 +126,8 @@ pub(super) async fn run(
         .sum();
     if unpriced > 0 {
         output.note(format_args!(
-            "\nRequests that the cost leaves out, because nobody knows a price: {unpriced} \
-             (see `keyway providers show`)"
+            "\nRequests whose cost is not known, or not wholly: {unpriced} \
+             (`keyway logs` marks them; prices are in `keyway providers show`)"
         ))?;
     }
     Ok(())

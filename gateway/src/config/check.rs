@@ -27,6 +27,14 @@ pub(super) fn files(config: &Config, reader: &mut Reader<'_>) {
         readable(reader, "endpoint", "tls_certificate", certificate);
         readable(reader, "endpoint", "tls_key", key);
     }
+    for (key, path) in [
+        ("file", &config.catalog.file),
+        ("prices", &config.catalog.prices),
+    ] {
+        if let Some(path) = path {
+            readable(reader, "catalog", key, path);
+        }
+    }
     match &config.secrets.master_key {
         // Made at the first start.
         MasterKeySource::File(path) => {

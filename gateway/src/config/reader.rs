@@ -15,7 +15,9 @@ use super::{
 pub(super) const ENVIRONMENT_PREFIX: &str = "KEYWAY__";
 
 /// Words an operator may try, and the key that is meant.
-const SYNONYMS: [(&str, &str); 14] = [
+const SYNONYMS: [(&str, &str); 16] = [
+    ("catalog.path", "catalog.file"),
+    ("catalog.price_file", "catalog.prices"),
     ("endpoint.host", "endpoint.name"),
     ("endpoint.hostname", "endpoint.name"),
     ("endpoint.proxy_address", "endpoint.domain"),

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminConfig, AdmissionMode, Config, Driver, EndpointConfig, EndpointTls, MasterKeySource,
-    OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig,
-    WorkersConfig,
+    AdminConfig, AdmissionMode, CatalogConfig, Config, Driver, EndpointConfig, EndpointTls,
+    MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig,
+    UsageConfig, WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Port, Size, StaticSource},
 };
@@ -35,6 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         telemetry: telemetry(reader),
         store: store(reader),
         usage: usage(reader),
+        catalog: catalog(reader),
         secrets: secrets(reader),
         workers: workers(reader),
         timeouts: timeouts(reader),
@@ -206,6 +207,24 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             256,
             1..=65_536,
             "Batches of records that may wait for the disk, per worker.",
+        ),
+    }
+}
+
+fn catalog(reader: &mut Reader<'_>) -> CatalogConfig {
+    const SECTION: &str = "catalog";
+    CatalogConfig {
+        file: reader.get_optional(
+            SECTION,
+            "file",
+            PathBuf::from("/etc/keyway/catalog.toml"),
+            "Replaces the compiled-in catalog of what can be connected (config/catalog.toml shows the form).",
+        ),
+        prices: reader.get_optional(
+            SECTION,
+            "prices",
+            PathBuf::from("/etc/keyway/prices.toml"),
+            "Replaces the compiled-in list prices (config/prices.toml shows the form).",
         ),
     }
 }

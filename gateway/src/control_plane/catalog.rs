@@ -4,6 +4,7 @@
 
 mod identity;
 mod prices;
+mod problem;
 pub mod rate;
 mod raw;
 
@@ -17,6 +18,7 @@ use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
+pub use problem::{CatalogError, File, Problem};
 
 use crate::{
     dialect::{Dialect, DialectSet, IdentityFormat},
@@ -31,6 +33,9 @@ pub const KEY_PLACEHOLDER: &str = "${API_KEY}";
 
 const CATALOG_TOML: &str = include_str!("../../../config/catalog.toml");
 const PRICES_TOML: &str = include_str!("../../../config/prices.toml");
+
+/// A file of an operator's is not read beyond this.
+const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Every entry, and the prices of every surface.
 #[derive(Debug)]
@@ -47,22 +52,30 @@ impl Catalog {
     }
 
     /// The compiled-in catalog, with either file replaced.
+    ///
+    /// # Errors
+    /// With the mistakes of all entries and models.
     pub fn load(catalog: Option<&Path>, prices: Option<&Path>) -> Result<Self, CatalogError> {
-        let read = |path: Option<&Path>, built_in: &str| match path {
+        let fail = |problems| CatalogError::new(problems, catalog, prices);
+        let read = |file, path: Option<&Path>, built_in: &str| match path {
             None => Ok(built_in.to_owned()),
-            Some(path) => std::fs::read_to_string(path).map_err(|error| CatalogError {
-                problems: vec![Problem {
-                    place: path.display().to_string(),
-                    message: error.to_string(),
-                }],
+            Some(path) => read_file(path).map_err(|message| {
+                fail(vec![Problem {
+                    file,
+                    line: None,
+                    place: String::new(),
+                    message,
+                }])
             }),
         };
-        Self::parse(&read(catalog, CATALOG_TOML)?, &read(prices, PRICES_TOML)?)
+        let catalog_text = read(File::Catalog, catalog, CATALOG_TOML)?;
+        let prices_text = read(File::Prices, prices, PRICES_TOML)?;
+        raw::resolve(&catalog_text, &prices_text).map_err(fail)
     }
 
-    /// Reads both files; the error lists the mistakes of all entries and models.
+    /// Reads the text of both files; the error lists the mistakes of all entries and models.
     pub fn parse(catalog: &str, prices: &str) -> Result<Self, CatalogError> {
-        raw::resolve(catalog, prices).map_err(|problems| CatalogError { problems })
+        raw::resolve(catalog, prices).map_err(|problems| CatalogError::new(problems, None, None))
     }
 
     pub fn entries(&self) -> &[CatalogEntry] {
@@ -82,27 +95,12 @@ impl Catalog {
     }
 }
 
-/// What is wrong with the files, all of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", list(problems))]
-pub struct CatalogError {
-    pub problems: Vec<Problem>,
-}
-
-/// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Which entry or model, such as `entry openai_api` or `openai."gpt-4o"`.
-    pub place: String,
-    pub message: String,
-}
-
-fn list(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems
-        .iter()
-        .map(|problem| format!("{}: {}", problem.place, problem.message))
-        .collect();
-    lines.join("\n")
+fn read_file(path: &Path) -> Result<String, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
 /// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects` and
@@ -135,6 +133,8 @@ pub struct CatalogEntry {
     #[serde(serialize_with = "dialect_codes")]
     pub dialects: DialectSet,
     pub status: Status,
+    #[serde(skip)]
+    pub stream_usage: StreamUsage,
     #[serde(skip)]
     prices: Arc<PriceTable>,
 }
@@ -200,6 +200,17 @@ pub enum Status {
     Implemented,
     Partly,
     Planned,
+}
+
+/// When streams of chat tell their usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUsage {
+    /// When asked by `stream_options.include_usage`.
+    #[default]
+    Asked,
+    /// Always; the option is refused.
+    Always,
 }
 
 /// The rule that a provider's usage is billed under.

@@ -292,7 +292,7 @@ impl Metrics {
             ),
             counter(
                 "keyway_unpriced_requests_total",
-                "Exchanges whose model has no known price.",
+                "Exchanges whose cost is not known, or not wholly.",
                 of(|t| t.unpriced),
             ),
             counter(

@@ -6,6 +6,7 @@
 
 mod index;
 mod indexer;
+mod objects;
 mod pool;
 mod rollup;
 mod schema;
@@ -25,8 +26,9 @@ mod query;
 mod sessions;
 
 use std::{
+    collections::VecDeque,
     fs::DirBuilder,
-    io,
+    io, mem,
     os::unix::fs::DirBuilderExt,
     path::Path,
     sync::{
@@ -43,6 +45,7 @@ pub use access_log::{AccessLogEntry, AttemptEntry, Page};
 pub use amounts::Amounts;
 pub use filter::{Decision, LogFilter};
 pub use money::NanoUsd;
+pub use objects::KnownObject;
 pub use overview::{Sums, TotalBy, UsageBucket, UsageTotal};
 pub use parameter::QueryError;
 pub use pool::UsageReader;
@@ -67,6 +70,8 @@ pub struct UsageLog {
     status: Arc<UsageStatus>,
     settings: Arc<LogSettings>,
     reader: UsageReader,
+    /// What an earlier process left; see [`UsageLog::take_objects`].
+    objects: VecDeque<KnownObject>,
     writer: writer::WriterHandle,
     indexer: JoinHandle<()>,
 }
@@ -115,6 +120,7 @@ impl UsageLog {
             .spooled_up_to
             .store(spool.last_id()? as u64, Ordering::Relaxed);
         let indexed = index::indexed_up_to(&index.connection, &spool_reader.identity)?;
+        let objects = objects::recent(&index.connection, &spool_reader, indexed)?;
         status
             .indexed_up_to
             .store(indexed as u64, Ordering::Relaxed);
@@ -136,9 +142,16 @@ impl UsageLog {
             status,
             settings,
             reader,
+            objects,
             writer,
             indexer,
         })
+    }
+
+    /// Objects that exchanges of earlier processes made, oldest first; an object may come again with what
+    /// became known later. Once: they are not kept here.
+    pub fn take_objects(&mut self) -> VecDeque<KnownObject> {
+        mem::take(&mut self.objects)
     }
 
     pub fn status(&self) -> Arc<UsageStatus> {

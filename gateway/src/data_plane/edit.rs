@@ -31,6 +31,7 @@ pub fn edits(
     };
     let mut edits = Edits::default();
     if dialect == Dialect::OpenAi
+        && permit.provider().asks_for_usage
         && matches!(
             operation,
             Operation::ChatCompletions | Operation::Completions

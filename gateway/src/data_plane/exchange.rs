@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        self, Classified, ModelSource, Operation,
+        self, Classified, ModelSource, Object, Operation,
         model_list::{self, ListedModel},
         path,
     },
@@ -96,6 +96,7 @@ async fn serve<'s>(
     let classified = classify(head)?;
     recorder.dialect = Some(classified.dialect);
     recorder.operation = Some(classified.operation);
+    recorder.object = classified.object;
     if let Some(session) = dialect::session::session_id(head.fields.iter()) {
         recorder.set_session(session);
     }
@@ -106,7 +107,12 @@ async fn serve<'s>(
     }
 
     let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
-    let permit = policy::permit(snapshot, principal, &classified, body.model(&classified))?;
+    let model = body.model(&classified);
+    let keeper = match classified.object {
+        Object::Named(id) => worker.objects.provider(&principal.id, id),
+        Object::None | Object::Made => None,
+    };
+    let permit = policy::permit(snapshot, principal, &classified, model, keeper)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
 
@@ -201,6 +207,7 @@ fn local_answer(
         | Operation::Embeddings
         | Operation::Messages
         | Operation::CountTokens
+        | Operation::Unmetered
         | Operation::Other => Ok(None),
     }
 }

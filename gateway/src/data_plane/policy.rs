@@ -7,7 +7,7 @@ use crate::{
     dialect::Classified,
     handoff::{
         reason::Reason,
-        snapshot::{Policy, Price, Principal, Provider, Snapshot},
+        snapshot::{Policy, Price, Principal, Provider, ProviderSlot, Snapshot},
     },
 };
 
@@ -29,8 +29,9 @@ pub fn permit<'a>(
     principal: &'a Principal,
     classified: &Classified<'_>,
     model: Option<&str>,
+    keeper: Option<ProviderSlot>,
 ) -> Result<Permit<'a>, Reason> {
-    route(snapshot, principal, classified, model).map(|route| Permit { route })
+    route(snapshot, principal, classified, model, keeper).map(|route| Permit { route })
 }
 
 impl<'a> Permit<'a> {

@@ -11,12 +11,13 @@ use http::Method;
 
 use super::{message::RequestHead, worker::Worker};
 use crate::{
-    dialect::{Dialect, Operation},
+    dialect::{Dialect, Object, Operation},
     handoff::{
+        objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, ExchangeRecord, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT,
-            Usage,
+            Attempt, CostNanoUsd, ExchangeRecord, LeftOut, Outcome, PATH_BYTES_LIMIT,
+            SESSION_BYTES_LIMIT, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -39,6 +40,10 @@ pub struct Recorder<'s> {
     pub operation: Option<Operation>,
     pub model: String,
     pub session_id: String,
+    /// What the request has to do with an object at the provider.
+    pub object: Object<'s>,
+    /// See [`ExchangeRecord::object_id`].
+    pub object_id: String,
     pub provider: Option<&'s Provider>,
     pub policy: Option<&'s Policy>,
     pub stream: bool,
@@ -48,6 +53,7 @@ pub struct Recorder<'s> {
     pub usage: Usage,
     pub cost: CostNanoUsd,
     pub unpriced: bool,
+    pub left_out: LeftOut,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
@@ -83,6 +89,8 @@ impl<'s> Recorder<'s> {
             operation: None,
             model: String::new(),
             session_id: String::new(),
+            object: Object::None,
+            object_id: String::new(),
             provider: None,
             policy: None,
             stream: false,
@@ -93,6 +101,7 @@ impl<'s> Recorder<'s> {
             usage: Usage::default(),
             cost: CostNanoUsd::default(),
             unpriced: false,
+            left_out: LeftOut::default(),
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),
@@ -109,6 +118,13 @@ impl<'s> Recorder<'s> {
     /// Keeps a session id as far as it fits.
     pub fn set_session(&mut self, session: &str) {
         cut(session, SESSION_BYTES_LIMIT).clone_into(&mut self.session_id);
+    }
+
+    /// Keeps the id of an object, unless it is longer than the control plane could use.
+    pub fn set_object_id(&mut self, id: &str) {
+        if id.len() <= OBJECT_ID_BYTES_LIMIT {
+            id.clone_into(&mut self.object_id);
+        }
     }
 
     /// The exchange failed; `status` is what the agent was told, 0 when nothing could be.
@@ -139,13 +155,14 @@ impl Drop for Recorder<'_> {
     fn drop(&mut self) {
         let duration_us = self.elapsed_us();
         let counters = &self.worker.counters;
+        let is_priced = !self.unpriced && self.left_out.is_empty();
         let slot = self
             .provider
             .as_ref()
             .map_or(ProviderSlot(0), |provider| provider.slot);
         counters
             .provider(slot)
-            .count(self.outcome, &self.usage, &self.cost, self.unpriced);
+            .count(self.outcome, &self.usage, &self.cost, !is_priced);
         counters.request_duration.observe_us(duration_us);
         counters.request_bytes.add(self.request_bytes);
         counters.response_bytes.add(self.response_bytes);
@@ -191,6 +208,8 @@ impl Drop for Recorder<'_> {
             usage: self.usage,
             cost: self.cost,
             unpriced: self.unpriced,
+            left_out: self.left_out,
+            object_id: &self.object_id,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),

@@ -12,11 +12,12 @@ use super::{
     message::{Framing, RequestHead, ResponseHead},
     policy::Permit,
     record::Recorder,
+    settle,
     upstream::Upstream,
     worker::Worker,
 };
 use crate::{
-    dialect::{Operation, error_body, meter::Meter, price},
+    dialect::{Operation, error_body, meter::Meter},
     handoff::{reason::Reason, record::Outcome},
 };
 
@@ -97,21 +98,25 @@ pub async fn relay(
     let result = loop {
         let step = poll_fn(|cx| poll_step(cx, &mut upstream, down, &mut meter, recorder, sent));
         match alarm.within(timeouts.idle, step).await {
-            Ok(Step::Flush) => match alarm.within(write_idle, down.flush()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
-            },
+            Ok(Step::Flush) => {
+                settle::note_object(worker, permit, &meter, recorder);
+                match alarm.within(write_idle, down.flush()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
+                }
+            }
             Ok(Step::End)
                 // Nothing but the dialect's own end tells a whole answer from one that was cut here.
                 if head.framing == Framing::UntilClose
                     && head.status == 200
-                    && operation != Operation::Other
+                    && !matches!(operation, Operation::Unmetered | Operation::Other)
                     && !meter.metered().complete =>
             {
                 break Err(Failure::provider(Reason::ProviderCut, "closed before the dialect's end"));
             }
             Ok(Step::End) => {
                 meter.finish(&mut |piece| down.push(piece));
+                settle::note_object(worker, permit, &meter, recorder);
                 let trailers = upstream.take_trailers();
                 let mut trailers = (trailers.iter().flat_map(|fields| fields.iter()))
                     .filter(|(name, _)| inject::response_trailer_passes(name));
@@ -128,13 +133,7 @@ pub async fn relay(
         }
     };
     let metered = meter.metered();
-    if let Some(usage) = metered.usage {
-        recorder.usage = usage;
-        match permit.price() {
-            Some(price) => recorder.cost = price::cost(&usage, price),
-            None => recorder.unpriced = true,
-        }
-    }
+    settle::settle(worker, permit, &metered, recorder);
     match result {
         Ok(()) => {
             upstream.finish(worker);

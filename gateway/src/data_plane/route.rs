@@ -11,7 +11,9 @@ use crate::{
     dialect::{Classified, Dialect, undated_model},
     handoff::{
         reason::Reason,
-        snapshot::{Grant, Group, GroupIndex, Models, Price, Principal, Provider, Snapshot},
+        snapshot::{
+            Grant, Group, GroupIndex, Models, Price, Principal, Provider, ProviderSlot, Snapshot,
+        },
     },
 };
 
@@ -33,7 +35,8 @@ pub struct Route<'a> {
 ///
 /// `principal` must come from the same snapshot, since group indexes have no meaning outside of it.
 /// `model` is as the agent meant it (see [`crate::dialect::path::decode_model`] for
-/// [`crate::dialect::ModelSource::Path`]).
+/// [`crate::dialect::ModelSource::Path`]). `keeper` is the provider that keeps the object which the request
+/// names, where that is known; a request without a model goes there and nowhere else.
 ///
 /// # Errors
 ///
@@ -44,11 +47,12 @@ pub fn route<'a>(
     principal: &'a Principal,
     classified: &Classified<'_>,
     model: Option<&str>,
+    keeper: Option<ProviderSlot>,
 ) -> Result<Route<'a>, Reason> {
     let best = match model {
         Some(model) => by_model(snapshot, principal, classified.dialect, model)?,
         None if classified.operation.needs_model() => return Err(Reason::ModelMissing),
-        None => without_model(snapshot, principal, classified.dialect)?,
+        None => without_model(snapshot, principal, classified.dialect, keeper)?,
     };
     if classified.dialect.is_implemented() {
         Ok(best)
@@ -93,14 +97,17 @@ fn by_model<'a>(
     best.map(|(_, route)| route).ok_or(refusal)
 }
 
-/// Files, batches and the like belong to an account, not to a model: always the same, first provider.
+/// Files, batches and the like belong to an account, not to a model: the provider that keeps the object, else
+/// always the same, first one. An object whose provider the caller may not reach (any more) is denied: no
+/// other provider has it.
 fn without_model<'a>(
     snapshot: &'a Snapshot,
     principal: &'a Principal,
     dialect: Dialect,
+    keeper: Option<ProviderSlot>,
 ) -> Result<Route<'a>, Reason> {
     reachable(snapshot, principal, dialect)
-        .next()
+        .find(|route| keeper.is_none_or(|keeper| route.provider.slot == keeper))
         .ok_or(Reason::NoAuthorisedProvider)
 }
 
@@ -141,6 +148,11 @@ fn reachable<'a>(
 }
 
 impl<'a> Route<'a> {
+    /// The price of a model that the request did not name, but its answer does.
+    pub fn price_of(&self, model: &str) -> Option<&'a Price> {
+        price(&self.provider.models, model)
+    }
+
     pub fn principal(&self) -> &'a Principal {
         self.principal
     }

@@ -58,6 +58,7 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         snapshots: publisher.reader(),
         counters: Arc::new(WorkerCounters::default()),
         records: senders.pop().unwrap(),
+        objects: Arc::default(),
         commands: received,
     })
     .unwrap()
@@ -114,6 +115,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         }),
         extra_headers: Vec::new(),
         identity: None,
+        asks_for_usage: true,
         models: Models {
             listed: HashMap::from([("m".into(), Some(price))]),
             defaults: Arc::default(),

@@ -29,6 +29,7 @@ use crate::{
     handoff::{
         command::WorkerCommand,
         counters::WorkerCounters,
+        objects::ObjectTable,
         publish::SnapshotReader,
         queue::RecordSender,
         record::ExchangeRecord,
@@ -46,6 +47,8 @@ pub struct WorkerStart {
     pub snapshots: SnapshotReader,
     pub counters: Arc<WorkerCounters>,
     pub records: RecordSender,
+    /// Shared by all workers.
+    pub objects: Arc<ObjectTable>,
     pub commands: Receiver<WorkerCommand>,
 }
 
@@ -110,6 +113,7 @@ pub struct Worker {
     pub counters: Arc<WorkerCounters>,
     pub alarms: Alarms,
     pub pool: Pool,
+    pub objects: Arc<ObjectTable>,
     index: u8,
     node: u16,
     snapshots: RefCell<SnapshotReader>,
@@ -132,6 +136,7 @@ async fn run(start: WorkerStart) {
         snapshots,
         counters,
         records,
+        objects,
         commands,
     } = start;
     let mut snapshots = snapshots;
@@ -142,6 +147,7 @@ async fn run(start: WorkerStart) {
         counters,
         alarms: Alarms::default(),
         pool: Pool::default(),
+        objects,
         index: index as u8,
         node,
         snapshots: RefCell::new(snapshots),

@@ -1,7 +1,7 @@
 //! Anthropic's dialect: its paths and its model ids.
 
 use super::{
-    Dialect, Operation,
+    Dialect, Object, Operation,
     path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
 };
 
@@ -9,7 +9,7 @@ const MESSAGES: &[Rule] = &[rule(Verb::Post, Operation::Messages, ModelPlace::Bo
 const COUNT_TOKENS: &[Rule] = &[rule(Verb::Post, Operation::CountTokens, ModelPlace::Body)];
 const BATCHES: &[Rule] = &[
     rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
-    rule(Verb::Post, Operation::Other, ModelPlace::Nowhere),
+    rule(Verb::Post, Operation::Unmetered, ModelPlace::Nowhere),
 ];
 const BATCH: &[Rule] = &[
     rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
@@ -31,11 +31,17 @@ pub(super) fn lookup(rest: &str) -> Option<Known<'_>> {
         dialect: Dialect::Anthropic,
         rules,
         model: None,
+        object: Object::None,
     };
     let rules = match rest {
         "messages" => MESSAGES,
         "messages/count_tokens" => COUNT_TOKENS,
-        "messages/batches" => BATCHES,
+        "messages/batches" => {
+            return Some(Known {
+                object: Object::Made,
+                ..known(BATCHES)
+            });
+        }
         "models" => LIST_MODELS,
         _ => match rest.split_once('/').unwrap_or((rest, "")) {
             ("models", model) => {
@@ -44,8 +50,22 @@ pub(super) fn lookup(rest: &str) -> Option<Known<'_>> {
                     ..known(GET_MODEL)
                 });
             }
-            ("messages", tail) => batch(tail)?,
-            ("files" | "skills", _) => OTHER,
+            ("messages", tail) => {
+                let (id, rules) = batch(tail)?;
+                return Some(Known {
+                    object: Object::Named(id),
+                    ..known(rules)
+                });
+            }
+            ("files" | "skills", tail) => {
+                return Some(Known {
+                    object: match tail.split('/').next() {
+                        Some("") | None => Object::Made,
+                        Some(id) => Object::Named(id),
+                    },
+                    ..known(OTHER)
+                });
+            }
             _ => return None,
         },
     };
@@ -58,11 +78,12 @@ pub(super) fn is_shared(rest: &str) -> bool {
 }
 
 /// `batches/{id}`, `batches/{id}/cancel`, `batches/{id}/results`.
-fn batch(tail: &str) -> Option<&'static [Rule]> {
-    match tail.strip_prefix("batches/")?.split_once('/') {
-        None => Some(BATCH),
-        Some((_, "cancel")) => Some(BATCH_CANCEL),
-        Some((_, "results")) => Some(BATCH_RESULTS),
+fn batch(tail: &str) -> Option<(&str, &'static [Rule])> {
+    let tail = tail.strip_prefix("batches/")?;
+    match tail.split_once('/') {
+        None => Some((tail, BATCH)),
+        Some((id, "cancel")) => Some((id, BATCH_CANCEL)),
+        Some((id, "results")) => Some((id, BATCH_RESULTS)),
         Some(_) => None,
     }
 }

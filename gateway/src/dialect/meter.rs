@@ -1,32 +1,42 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
 //! One module per shape of response: [`openai_chat`], [`openai_responses`] and [`anthropic`] read event
-//! streams, [`json_body`] reads single objects, [`openai_usage`] what OpenAI's operations share.
+//! streams, [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
+//! operations share.
 
 mod anthropic;
 mod count;
 mod event_body;
 mod inflate;
 mod json_body;
+mod left_out;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod replay;
+mod response_object;
 
 use super::{Dialect, Operation};
-use crate::handoff::record::Usage;
+use crate::handoff::record::{LeftOut, Usage};
 
 use event_body::{EventBody, Events};
 use inflate::Inflate;
-use json_body::{JsonBody, UsageShape};
+use json_body::{JsonBody, Shape};
 
 /// What a finished (or abandoned) meter knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metered {
-    /// `None` when the response reported none, and for operations that bill nothing.
+    /// `None` when the response reported none (yet), and for operations that bill nothing. That of a stored
+    /// response may have been billed before.
     pub usage: Option<Usage>,
+    /// What a price per token leaves out of `usage`.
+    pub left_out: LeftOut,
+    /// Id of the object that the answer is: a response that is kept, a file, a batch….
+    pub object: Option<Box<str>>,
+    /// The model that made a response, as its answer names it.
+    pub model: Option<Box<str>>,
     /// The dialect's own end was seen (`[DONE]`, `message_stop`, the JSON object's end…): an agent that
     /// leaves after this point has its answer. A body whose end has no mark of its own is complete when
     /// [`Meter::finish`] was called.
@@ -44,8 +54,8 @@ pub struct Metered {
 #[derive(Debug)]
 pub struct Meter {
     metered: Metered,
-    /// Usage in this response is to be billed.
-    is_billed: bool,
+    /// Errors use nothing and make nothing.
+    is_success: bool,
     inflate: Option<Inflate>,
     body: Body,
 }
@@ -75,7 +85,7 @@ impl Meter {
         let media_type = content_type.split(|byte| *byte == b';').next();
         Self {
             metered: Metered::default(),
-            is_billed: (200..300).contains(&status) && is_billed(operation),
+            is_success: (200..300).contains(&status),
             inflate,
             body: match media_type {
                 Some(media_type) if is_readable => {
@@ -126,14 +136,30 @@ impl Meter {
         self.metered.content_started
     }
 
+    /// [`Metered::object`], as soon as it is known: before the agent has got enough to ask for it.
+    pub fn object(&self) -> Option<&str> {
+        match &self.body {
+            _ if !self.is_success => None,
+            Body::Json(json) => json.object(),
+            Body::Events(_) => self.metered.object.as_deref(),
+            Body::Opaque => None,
+        }
+    }
+
     /// What is known so far; valid at any time, also after a cut.
     pub fn metered(&self) -> Metered {
         let mut metered = self.metered.clone();
         if let Body::Json(json) = &self.body {
-            metered.usage = json.usage();
+            json.read(&mut metered);
         }
-        if !self.is_billed {
-            metered.usage = None;
+        if !self.is_success {
+            metered = Metered {
+                usage: None,
+                left_out: LeftOut::default(),
+                object: None,
+                model: None,
+                ..metered
+            };
         }
         metered
     }
@@ -157,7 +183,7 @@ impl Body {
             || names(media_type, "application/json")
             || media_type.to_ascii_lowercase().ends_with(b"+json")
         {
-            return Self::Json(Box::new(JsonBody::new(usage_shape(operation))));
+            return Self::Json(Box::new(JsonBody::new(shape(operation))));
         }
         Self::Opaque
     }
@@ -171,27 +197,21 @@ impl Body {
     }
 }
 
-/// Whether the answer's usage is what this request costs. A stored response was billed when it was made;
-/// counting tokens is free.
-fn is_billed(operation: Operation) -> bool {
-    usage_shape(operation).is_some()
-}
-
-/// Where and how a single JSON object reports usage.
-fn usage_shape(operation: Operation) -> Option<UsageShape> {
+/// What a single JSON object tells.
+fn shape(operation: Operation) -> Shape {
     match operation {
-        Operation::ChatCompletions
-        | Operation::Completions
-        | Operation::Responses
-        | Operation::Embeddings => Some(UsageShape::OpenAi),
-        Operation::Messages => Some(UsageShape::Anthropic),
-        Operation::StoredResponse
-        | Operation::ResponsesInputTokens
+        Operation::ChatCompletions | Operation::Completions | Operation::Embeddings => {
+            Shape::OpenAi
+        }
+        Operation::Responses | Operation::StoredResponse => Shape::Response,
+        Operation::Messages => Shape::Anthropic,
+        Operation::Unmetered | Operation::Other => Shape::Object,
+        // Counting tokens is free.
+        Operation::ResponsesInputTokens
         | Operation::CountTokens
         | Operation::ListModels
         | Operation::GetModel
-        | Operation::Hello
-        | Operation::Other => None,
+        | Operation::Hello => Shape::Any,
     }
 }
 

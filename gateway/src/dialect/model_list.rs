@@ -60,7 +60,15 @@ struct OpenAiModel<'a> {
     object: &'static str,
     created: i64,
     owned_by: &'a str,
+    /// Mistral's SDK refuses a model without these two; the others pass over them.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    capabilities: Unknown,
 }
+
+/// `{}`: nothing is said.
+#[derive(Serialize)]
+struct Unknown {}
 
 impl<'a> From<ListedModel<'a>> for OpenAiModel<'a> {
     fn from(model: ListedModel<'a>) -> Self {
@@ -69,6 +77,8 @@ impl<'a> From<ListedModel<'a>> for OpenAiModel<'a> {
             object: "model",
             created: model.created,
             owned_by: model.provider,
+            kind: "base",
+            capabilities: Unknown {},
         }
     }
 }
@@ -134,8 +144,10 @@ mod tests {
         assert_eq!(
             parsed(render_models(Dialect::OpenAi, MODELS.into_iter())),
             json!({"object": "list", "data": [
-                {"id": "claude-opus-5", "object": "model", "created": 0, "owned_by": "anthropic"},
-                {"id": "m\"2", "object": "model", "created": 1_790_000_000, "owned_by": "own"},
+                {"id": "claude-opus-5", "object": "model", "created": 0, "owned_by": "anthropic",
+                 "type": "base", "capabilities": {}},
+                {"id": "m\"2", "object": "model", "created": 1_790_000_000, "owned_by": "own",
+                 "type": "base", "capabilities": {}},
             ]})
         );
         assert_eq!(
@@ -158,7 +170,8 @@ mod tests {
         let [model, _] = MODELS;
         assert_eq!(
             parsed(render_model(Dialect::OpenAi, model)),
-            json!({"id": "claude-opus-5", "object": "model", "created": 0, "owned_by": "anthropic"})
+            json!({"id": "claude-opus-5", "object": "model", "created": 0, "owned_by": "anthropic",
+                   "type": "base", "capabilities": {}})
         );
         assert_eq!(
             parsed(render_model(Dialect::Anthropic, model))["display_name"],

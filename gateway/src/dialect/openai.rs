@@ -1,7 +1,7 @@
 //! OpenAI's dialect: its paths, those that compatible vendors (Mistral, vLLM) add, and its model ids.
 
 use super::{
-    Dialect, Operation,
+    Dialect, Object, Operation,
     path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
 };
 
@@ -33,10 +33,17 @@ const STORED_RESPONSE_CANCEL: &[Rule] = &[rule(
 const EMBEDDINGS: &[Rule] = &[rule(Verb::Post, Operation::Embeddings, ModelPlace::Body)];
 const LIST_MODELS: &[Rule] = &[rule(Verb::Get, Operation::ListModels, ModelPlace::Nowhere)];
 const GET_MODEL: &[Rule] = &[rule(Verb::Get, Operation::GetModel, ModelPlace::Path)];
-/// JSON bodies that name a model, without usage of their own shape.
-const OTHER_WITH_MODEL: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Body)];
-/// Multipart bodies, and JSON ones whose model is optional.
-const OTHER_POST: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Nowhere)];
+/// JSON bodies that name a model.
+const UNMETERED_WITH_MODEL: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Body)];
+/// Multipart bodies.
+const UNMETERED: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Nowhere)];
+/// Jobs that are billed when they are done.
+const UNMETERED_JOBS: &[Rule] = &[
+    rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
+    rule(Verb::Post, Operation::Unmetered, ModelPlace::Nowhere),
+];
+/// The model is optional.
+const MODERATIONS: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Nowhere)];
 const OTHER: &[Rule] = &[
     rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
     rule(Verb::Post, Operation::Other, ModelPlace::Nowhere),
@@ -49,22 +56,31 @@ pub(super) fn lookup(rest: &str) -> Option<Known<'_>> {
         dialect: Dialect::OpenAi,
         rules,
         model: None,
+        object: Object::None,
+    };
+    let collection = |rules, id| Known {
+        object: match id {
+            Some(id) => Object::Named(id),
+            None => Object::Made,
+        },
+        ..known(rules)
     };
     let rules = match rest {
         "chat/completions" => CHAT_COMPLETIONS,
-        "responses" | "responses/compact" => RESPONSES,
+        "responses" => return Some(collection(RESPONSES, None)),
+        "responses/compact" => RESPONSES,
         "embeddings" => EMBEDDINGS,
         "completions" | "fim/completions" => COMPLETIONS,
         "responses/input_tokens" => RESPONSES_INPUT_TOKENS,
         "models" => LIST_MODELS,
         "audio/speech" | "images/generations" | "ocr" | "rerank" | "chat/moderations" => {
-            OTHER_WITH_MODEL
+            UNMETERED_WITH_MODEL
         }
-        "moderations"
-        | "audio/transcriptions"
-        | "audio/translations"
-        | "images/edits"
-        | "images/variations" => OTHER_POST,
+        "moderations" => MODERATIONS,
+        "audio/transcriptions" | "audio/translations" | "images/edits" | "images/variations" => {
+            UNMETERED
+        }
+        "batches" | "batch/jobs" | "videos" => return Some(collection(UNMETERED_JOBS, None)),
         _ => {
             let (head, tail) = match rest.split_once('/') {
                 Some((head, tail)) => (head, Some(tail)),
@@ -77,23 +93,34 @@ pub(super) fn lookup(rest: &str) -> Option<Known<'_>> {
                         ..known(GET_MODEL)
                     });
                 }
-                ("responses", Some(tail)) => stored_response(tail)?,
+                ("responses", Some(tail)) => {
+                    return Some(collection(stored_response(tail)?, first_segment(tail)));
+                }
                 ("chat", Some(tail)) => {
                     tail.strip_prefix("completions/")?;
+                    // Nothing notes which completions were stored.
                     OTHER
                 }
-                ("batch", Some("jobs")) => OTHER,
-                ("batch", Some(tail)) if tail.starts_with("jobs/") => OTHER,
+                ("batch", Some(tail)) => {
+                    let id = first_segment(tail.strip_prefix("jobs/")?);
+                    return Some(collection(OTHER, id));
+                }
                 (
                     "files" | "uploads" | "batches" | "vector_stores" | "conversations"
                     | "containers" | "skills" | "videos",
-                    _,
-                ) => OTHER,
+                    tail,
+                ) => {
+                    return Some(collection(OTHER, tail.and_then(first_segment)));
+                }
                 _ => return None,
             }
         }
     };
     Some(known(rules))
+}
+
+fn first_segment(path: &str) -> Option<&str> {
+    path.split('/').next()
 }
 
 /// `{id}`, `{id}/cancel`, `{id}/input_items`.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use super::{Dialect, Operation, anthropic, openai};
+use super::{Dialect, Object, Operation, anthropic, openai};
 
 /// The methods that dialects use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub(super) struct Known<'a> {
     pub(super) rules: &'static [Rule],
     /// The model as the path has it, percent-encoded.
     pub(super) model: Option<&'a str>,
+    /// [`Object::Made`] where `POST` makes one.
+    pub(super) object: Object<'a>,
 }
 
 const HELLO: &[Rule] = &[
@@ -97,6 +99,7 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
             dialect: Dialect::Anthropic,
             rules: HELLO,
             model: None,
+            object: Object::None,
         });
     }
     if let Some(known) = bedrock(path)
@@ -228,6 +231,7 @@ fn bedrock(path: &str) -> Option<Known<'_>> {
         dialect: Dialect::Bedrock,
         rules: POST_WITH_MODEL_IN_PATH,
         model: Some(model),
+        object: Object::None,
     })
 }
 
@@ -238,6 +242,7 @@ fn azure_deployment(path: &str) -> Option<Known<'_>> {
         dialect: Dialect::Azure,
         rules: POST_WITH_MODEL_IN_PATH,
         model: Some(deployment),
+        object: Object::None,
     })
 }
 
@@ -259,6 +264,7 @@ fn vertex(path: &str) -> Option<Known<'_>> {
             dialect: Dialect::Vertex,
             rules,
             model,
+            object: Object::None,
         })
     };
     let of_google = rest.starts_with("projects/") || rest.starts_with("publishers/");

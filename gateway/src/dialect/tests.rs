@@ -90,7 +90,7 @@ fn openai_paths() {
             ("POST", "/v1/files", some(Op::Other, Nowhere)),
             ("DELETE", "/v1/files/f1", some(Op::Other, Nowhere)),
             ("GET", "/v1/files/f1/content", some(Op::Other, Nowhere)),
-            ("POST", "/v1/batches", some(Op::Other, Nowhere)),
+            ("POST", "/v1/batches", some(Op::Unmetered, Nowhere)),
             ("POST", "/v1/batches/b1/cancel", some(Op::Other, Nowhere)),
             ("GET", "/v1/batch/jobs", some(Op::Other, Nowhere)),
             ("GET", "/v1/batch/jobs/j1", some(Op::Other, Nowhere)),
@@ -100,10 +100,14 @@ fn openai_paths() {
                 "/v1/vector_stores/v1/search",
                 some(Op::Other, Nowhere),
             ),
-            ("POST", "/v1/audio/transcriptions", some(Op::Other, Nowhere)),
-            ("POST", "/v1/audio/speech", some(Op::Other, Body)),
-            ("POST", "/v1/images/generations", some(Op::Other, Body)),
-            ("POST", "/v1/images/edits", some(Op::Other, Nowhere)),
+            (
+                "POST",
+                "/v1/audio/transcriptions",
+                some(Op::Unmetered, Nowhere),
+            ),
+            ("POST", "/v1/audio/speech", some(Op::Unmetered, Body)),
+            ("POST", "/v1/images/generations", some(Op::Unmetered, Body)),
+            ("POST", "/v1/images/edits", some(Op::Unmetered, Nowhere)),
             ("POST", "/v1/moderations", some(Op::Other, Nowhere)),
         ],
         false,
@@ -331,5 +335,44 @@ fn cut_paths_are_no_reason_to_panic() {
                 assert_eq!(found.is_some(), posts, "{path}");
             }
         }
+    }
+}
+
+#[test]
+fn objects_are_made_or_named() {
+    let (made, none) = (Object::Made, Object::None);
+    let named = Object::Named;
+    for (method, path, anthropic, expected) in [
+        ("POST", "/v1/responses", false, made),
+        ("GET", "/v1/responses/r1", false, named("r1")),
+        ("POST", "/v1/responses/r1/cancel", false, named("r1")),
+        ("GET", "/v1/responses/r1/input_items", false, named("r1")),
+        ("POST", "/v1/responses/input_tokens", false, none),
+        ("POST", "/v1/chat/completions", false, none),
+        ("GET", "/v1/chat/completions/c1", false, none),
+        ("POST", "/v1/files", false, made),
+        ("GET", "/v1/files", false, none),
+        ("GET", "/v1/files/f1/content", false, named("f1")),
+        ("POST", "/v1/batches", false, made),
+        ("POST", "/v1/batches/b1/cancel", false, named("b1")),
+        ("POST", "/v1/batch/jobs", false, made),
+        ("GET", "/v1/batch/jobs/j1", false, named("j1")),
+        ("POST", "/v1/uploads/u1/parts", false, named("u1")),
+        ("POST", "/v1/responses/compact", false, none),
+        ("POST", "/v1/images/generations", false, none),
+        ("POST", "/v1/audio/transcriptions", false, none),
+        ("POST", "/v1/moderations", false, none),
+        ("POST", "/v1/messages", false, none),
+        ("POST", "/v1/messages/batches", false, made),
+        ("GET", "/v1/messages/batches", false, none),
+        ("GET", "/v1/messages/batches/b1", false, named("b1")),
+        ("GET", "/v1/messages/batches/b1/results", false, named("b1")),
+        ("POST", "/v1/files", true, made),
+        ("GET", "/v1/files", true, none),
+        ("GET", "/v1/files/f1/content", true, named("f1")),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let found = classify(&method, path, anthropic);
+        assert_eq!(found.map(|c| c.object), Some(expected), "{method} {path}");
     }
 }

@@ -58,6 +58,53 @@ impl CostNanoUsd {
     }
 }
 
+/// What an exchange's cost leaves out, because nobody knows its price; empty when the cost is whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut(u8);
+
+impl LeftOut {
+    /// Another service tier than the standard one (flex, priority, batch, fast…): the tokens are priced as
+    /// standard ones.
+    pub const SERVICE_TIER: Self = Self(1);
+    /// Tools of the provider's that are billed per call, such as web search.
+    pub const TOOLS: Self = Self(1 << 1);
+    /// Audio, whose tokens or seconds have prices of their own.
+    pub const AUDIO: Self = Self(1 << 2);
+    /// Processing in a region that costs more.
+    pub const REGION: Self = Self(1 << 3);
+
+    const CODES: [(Self, &str); 4] = [
+        (Self::SERVICE_TIER, "service_tier"),
+        (Self::TOOLS, "tools"),
+        (Self::AUDIO, "audio"),
+        (Self::REGION, "region"),
+    ];
+
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub fn codes(self) -> impl Iterator<Item = &'static str> {
+        let held = move |(one, _): &(Self, &str)| self.0 & one.0 != 0;
+        Self::CODES.into_iter().filter(held).map(|(_, code)| code)
+    }
+
+    /// As stored in the index.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Unknown bits, which a newer version may have written, are dropped.
+    pub fn from_bits(bits: u8) -> Self {
+        let known = Self::CODES.iter().fold(0, |all, (one, _)| all | one.0);
+        Self(bits & known)
+    }
+}
+
 /// How an exchange ended. Exactly one per exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,6 +221,12 @@ pub struct ExchangeRecord<'a> {
     pub cost: CostNanoUsd,
     /// No price was known for the model; `cost` is zero for that reason.
     pub unpriced: bool,
+    /// Parts that `cost` leaves out.
+    pub left_out: LeftOut,
+    /// Id of the object that this exchange made at the provider, or whose usage it is billed; else
+    /// empty.
+    #[serde(borrow)]
+    pub object_id: &'a str,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
@@ -287,6 +340,8 @@ pub(crate) mod tests {
                 output: 6_400_000,
             },
             unpriced: false,
+            left_out: LeftOut::default(),
+            object_id: "resp_1",
             request_bytes: 4096,
             response_bytes: 65_536,
             attempts: vec![Attempt {
@@ -328,6 +383,8 @@ pub(crate) mod tests {
                 principal_id: "",
                 display_name: "Zoë 🦦",
                 group_ids: vec![],
+                left_out: LeftOut::TOOLS,
+                object_id: "",
                 outcome: Outcome::Denied,
                 reason: "no_authorised_provider",
                 status: 0,
@@ -357,6 +414,19 @@ pub(crate) mod tests {
         longer.push(0);
         assert_eq!(ExchangeRecord::decode(&longer), Err(RecordError));
         assert_eq!(ExchangeRecord::decode(&[0xff; 64]), Err(RecordError));
+    }
+
+    #[test]
+    fn what_is_left_out_has_codes() {
+        let mut parts = LeftOut::default();
+        assert!(parts.is_empty());
+        parts.add(LeftOut::REGION);
+        parts.add(LeftOut::SERVICE_TIER);
+        assert_eq!(
+            parts.codes().collect::<Vec<_>>(),
+            ["service_tier", "region"]
+        );
+        assert_eq!(LeftOut::from_bits(parts.bits() | 0x80), parts);
     }
 
     #[test]

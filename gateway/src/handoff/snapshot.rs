@@ -83,6 +83,8 @@ pub struct Provider {
     pub extra_headers: Vec<(HeaderName, HeaderValue)>,
     /// How the caller's identity is told to this provider; `None` tells nothing.
     pub identity: Option<IdentityFormat>,
+    /// Streams of chat tell their usage only when asked to. Where they always do, asking is an error.
+    pub asks_for_usage: bool,
     pub models: Models,
     /// In the order to try. Empty when the host has no usable address (yet).
     pub targets: Vec<Arc<Target>>,

@@ -1,5 +1,5 @@
-//! A node with an OpenAI and an Anthropic stand-in behind it, for tests in other languages. Prints one
-//! line of JSON about itself and runs until standard input ends.
+//! A node with a stand-in of every vendor behind it, for tests in other languages. Prints one line of JSON
+//! about itself and runs until standard input ends.
 
 #![expect(clippy::print_stdout, reason = "a command-line tool")]
 
@@ -12,25 +12,53 @@ use gateway_tests::{
 };
 use serde_json::json;
 
-const OPENAI_KEY: &str = "sk-standin-openai-52c1";
-const ANTHROPIC_KEY: &str = "sk-standin-anthropic-9be0";
+/// Whose API is played over what, and with which key; an empty one is none.
+const PROVIDERS: [(Vendor, Transport, &str); 5] = [
+    (
+        Vendor::OpenAi,
+        Transport::TlsHttp2,
+        "sk-standin-openai-52c1",
+    ),
+    (
+        Vendor::Anthropic,
+        Transport::TlsHttp1,
+        "sk-standin-anthropic-9be0",
+    ),
+    (Vendor::Mistral, Transport::TlsHttp2, "standin-mistral-77e3"),
+    (Vendor::Vllm, Transport::Plain, "token-standin-vllm-1c08"),
+    (Vendor::Ollama, Transport::Plain, ""),
+];
+
+/// A second vLLM server, which takes no key; its model has the name that it serves it under.
+const KEYLESS_MODEL: &str = "keyless-qwen";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let openai = Options::new(Vendor::OpenAi, Transport::TlsHttp2, OPENAI_KEY);
-    let openai = StandIn::start(openai).await?;
-    let anthropic = Options::new(Vendor::Anthropic, Transport::TlsHttp1, ANTHROPIC_KEY);
-    let anthropic = StandIn::start(anthropic).await?;
     let node = Node::start(NodeOptions::default()).await?;
-    let first = node.connect(&openai, Vendor::OpenAi, OPENAI_KEY).await?;
-    let second = node
-        .connect(&anthropic, Vendor::Anthropic, ANTHROPIC_KEY)
-        .await?;
     // Python's clients choose no source address, so their peer is the loopback address itself.
     node.add_peer("sdk", Ipv4Addr::LOCALHOST.into(), "agents")
         .await?;
-    node.add_policy("openai", "agents", &first).await?;
-    node.add_policy("anthropic", "agents", &second).await?;
+    let mut standins = Vec::new();
+    for (vendor, transport, key) in PROVIDERS {
+        let standin = start(vendor, transport, key).await?;
+        let provider = node.connect(&standin, vendor, key).await?;
+        let name = format!("{vendor:?}").to_lowercase();
+        node.add_policy(&name, "agents", &provider).await?;
+        standins.push((name, standin));
+    }
+    let standin = start(Vendor::Vllm, Transport::Plain, "").await?;
+    let provider = node
+        .connect_with(json!({
+            "provider_id": "vllm",
+            "name": "vllm-keyless",
+            "upstream_url": format!("{}/v1", standin.url()),
+            "models": [{"id": KEYLESS_MODEL, "input_per_1k": 0, "output_per_1k": 0}],
+            "enabled": true,
+            "allow_private_addresses": true,
+        }))
+        .await?;
+    node.add_policy("vllm-keyless", "agents", &provider).await?;
+    standins.push(("vllm-keyless".to_owned(), standin));
     node.wait_ready().await?;
     let agent = node.agent(Ipv4Addr::LOCALHOST.into()).await?;
     let ca_file = node.directory().join("endpoint-ca.pem");
@@ -43,7 +71,7 @@ async fn main() -> Result<()> {
     });
     println!("{ready}");
     tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await?;
-    for (name, standin) in [("openai", &openai), ("anthropic", &anthropic)] {
+    for (name, standin) in &standins {
         anyhow::ensure!(
             standin.stats().refused.is_empty(),
             "{name} refused: {:?}",
@@ -51,4 +79,10 @@ async fn main() -> Result<()> {
         );
     }
     node.stop().await
+}
+
+async fn start(vendor: Vendor, transport: Transport, key: &str) -> Result<StandIn> {
+    let mut options = Options::new(vendor, transport, key);
+    options.key = (!key.is_empty()).then(|| key.to_owned());
+    StandIn::start(options).await
 }

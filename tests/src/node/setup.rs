@@ -95,6 +95,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         ("usage", format!("path = {}", at("usage"))),
         ("secrets", format!("master_key_file = {}", at("master.key"))),
         ("workers", "count = 2\npin = false".to_owned()),
+        ("catalog", String::new()),
         ("timeouts", String::new()),
     ];
     let mut toml = String::new();

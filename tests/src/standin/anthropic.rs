@@ -28,6 +28,10 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
         ["v1", "messages", "batches"] if post => {
             reply::json(out, 200, &batch("msgbatch_standin")).await
         }
+        ["v1", "messages", "batches"] => {
+            let list = json!({"data": [], "first_id": null, "last_id": null, "has_more": false});
+            reply::json(out, 200, &list).await
+        }
         ["v1", "messages", "batches", id] if !post => reply::json(out, 200, &batch(id)).await,
         ["v1", "messages", "batches", id, "cancel"] if post => {
             reply::json(out, 200, &batch(id)).await

@@ -74,12 +74,19 @@ impl Refusal {
     /// The error body in the vendor's own shape.
     pub(super) fn body(&self, vendor: Vendor) -> Vec<u8> {
         let body: Value = match vendor {
-            Vendor::OpenAi => json!({"error": {
+            Vendor::OpenAi | Vendor::Ollama => json!({"error": {
                 "message": self.message,
                 "type": "invalid_request_error",
                 "param": null,
                 "code": self.code,
             }}),
+            Vendor::Mistral | Vendor::Vllm => json!({
+                "object": "error",
+                "message": self.message,
+                "type": "invalid_request_error",
+                "param": null,
+                "code": self.code,
+            }),
             Vendor::Anthropic => json!({
                 "type": "error",
                 "error": {
@@ -112,7 +119,7 @@ pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
-        Vendor::OpenAi => "authorization",
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => "authorization",
         Vendor::Anthropic => "x-api-key",
     }
 }
@@ -146,7 +153,9 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .as_ref()
         .map(|key| [Some(key), options.next_key.as_ref()]);
     let right = |sent: &str, key: &String| match options.vendor {
-        Vendor::OpenAi => sent.strip_prefix("Bearer ") == Some(key),
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+            sent.strip_prefix("Bearer ") == Some(key)
+        }
         Vendor::Anthropic => sent == key,
     };
     match (sent.as_slice(), wanted) {
@@ -213,7 +222,7 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
-        Vendor::OpenAi => false,
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {

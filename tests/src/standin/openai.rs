@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Seen, Shared,
+    Seen, Shared, Vendor,
     check::Refusal,
     reply::{self, Plan},
     wire::{Gone, Out},
@@ -15,20 +15,19 @@ const CREATED: u64 = 1_760_000_000;
 pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
     let parts: Vec<&str> = seen.path().trim_start_matches('/').split('/').collect();
     let post = seen.method == Method::POST;
+    let vendor = shared.options.vendor;
     match parts.as_slice() {
-        ["v1", "models"] if !post => reply::json(out, 200, &models()).await,
-        ["v1", "models", id] if !post => reply::json(out, 200, &model(id)).await,
-        ["v1", "files"] if post => reply::json(out, 200, &file(seen.body.len())).await,
-        ["v1", "files", _] if !post => reply::json(out, 200, &file(0)).await,
-        ["v1", "responses", id] if !post => {
-            let body = json!({"id": id, "object": "response", "status": "completed", "output": []});
-            reply::json(out, 200, &body).await
+        ["v1", "models"] if !post => reply::json(out, 200, &models(vendor)).await,
+        ["v1", "models", id] if !post => reply::json(out, 200, &model(vendor, id)).await,
+        ["v1", operation @ ..] if vendor != Vendor::OpenAi => {
+            model_call(&operation.join("/"), seen, out, shared).await
         }
-        ["v1", "responses", id, "cancel"] if post => {
-            let body = json!({"id": id, "object": "response", "status": "cancelled", "output": []});
-            reply::json(out, 200, &body).await
+        ["v1", "files"] if post => {
+            let made = file(&shared.kept.id("file-"), seen.body.len());
+            shared.kept.put(&made);
+            reply::json(out, 200, &made).await
         }
-        ["v1", "responses", _, "input_items"] if !post => {
+        ["v1", "files" | "batches"] if !post => {
             reply::json(
                 out,
                 200,
@@ -36,8 +35,60 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             )
             .await
         }
+        ["v1", "files", _, "content"] if !post => {
+            out.whole(
+                200,
+                &[("content-type", "application/octet-stream")],
+                b"{}\n",
+            )
+            .await
+        }
+        ["v1", "batches"] if post => match serde_json::from_slice::<Value>(&seen.body) {
+            Ok(body) if body["input_file_id"].is_string() => {
+                let made = batch(&shared.kept.id("batch_"), &body);
+                shared.kept.put(&made);
+                reply::json(out, 200, &made).await
+            }
+            _ => unknown(seen, out, shared).await,
+        },
+        ["v1", "responses", "input_tokens"] => {
+            model_call("responses/input_tokens", seen, out, shared).await
+        }
+        ["v1", "responses", id, "input_items"] if !post && shared.kept.get(id).is_some() => {
+            let list = json!({"object": "list", "data": [], "first_id": null, "last_id": null,
+                "has_more": false});
+            reply::json(out, 200, &list).await
+        }
+        ["v1", "responses" | "batches", id, "cancel"] if post => {
+            kept(shared.kept.cancel(id), seen, out, shared).await
+        }
+        ["v1", kind @ ("responses" | "files" | "batches"), id] => match seen.method {
+            Method::GET => kept(shared.kept.get(id), seen, out, shared).await,
+            Method::DELETE => {
+                let gone = |_| json!({"id": id, "object": kind, "deleted": true});
+                kept(shared.kept.remove(id).map(gone), seen, out, shared).await
+            }
+            _ => unknown(seen, out, shared).await,
+        },
+        ["v1", "audio", "transcriptions" | "translations"] if post => {
+            let usage = json!({"type": "duration", "seconds": 3});
+            reply::json(out, 200, &json!({"text": "word1 word2", "usage": usage})).await
+        }
         ["v1", operation @ ..] if post => model_call(&operation.join("/"), seen, out, shared).await,
         _ => unknown(seen, out, shared).await,
+    }
+}
+
+/// An object that was asked for by its id.
+async fn kept(
+    object: Option<Value>,
+    seen: &Seen,
+    out: &mut Out<'_>,
+    shared: &Shared,
+) -> Result<(), Gone> {
+    match object {
+        Some(object) => reply::json(out, 200, &object).await,
+        None => unknown(seen, out, shared).await,
     }
 }
 
@@ -51,6 +102,10 @@ async fn model_call(
         let refusal = Refusal::new(400, "invalid_json", "the body is no JSON");
         return reply::refuse(out, shared, &refusal, None).await;
     };
+    if let Some(refusal) = unknown_field(shared.options.vendor, &body) {
+        return reply::refuse(out, shared, &refusal, None).await;
+    }
+    let vendor = shared.options.vendor;
     let plan = Plan::of(&body, shared.options.persona);
     if plan.model.is_empty() {
         let refusal = Refusal::new(400, "model_required", "you must provide a model");
@@ -61,19 +116,28 @@ async fn model_call(
     }
     let streams = body.get("stream") == Some(&Value::Bool(true));
     match (operation, streams) {
-        ("chat/completions", false) => reply::whole(out, shared, &plan, &chat(&plan)).await,
+        ("chat/completions", false) => reply::whole(out, shared, &plan, &chat(vendor, &plan)).await,
         ("chat/completions", true) => {
             let asked = body.pointer("/stream_options/include_usage") == Some(&Value::Bool(true));
             chat_stream(out, shared, &plan, asked).await
         }
-        ("completions", false) => reply::whole(out, shared, &plan, &completion(&plan)).await,
+        ("completions", false) => {
+            reply::whole(out, shared, &plan, &completion(vendor, &plan)).await
+        }
         ("completions", true) => {
             let asked = body.pointer("/stream_options/include_usage") == Some(&Value::Bool(true));
             completion_stream(out, shared, &plan, asked).await
         }
         ("responses", false) => {
-            let body = response(&plan, "completed");
-            reply::whole(out, shared, &plan, &body).await
+            let id = shared.kept.id("resp_");
+            let done = response(&id, &plan, "completed");
+            if body.get("background") == Some(&Value::Bool(true)) {
+                let queued = response(&id, &plan, "queued");
+                shared.kept.put_job(&queued, done, plan.script.polls);
+                return reply::json(out, 200, &queued).await;
+            }
+            shared.kept.put(&done);
+            reply::whole(out, shared, &plan, &done).await
         }
         ("responses", true) => response_stream(out, shared, &plan).await,
         ("responses/input_tokens", _) => {
@@ -90,10 +154,33 @@ async fn model_call(
                 },
                 ..plan
             };
-            reply::whole(out, shared, &plan, &embeddings(&plan)).await
+            reply::whole(out, shared, &plan, &embeddings(vendor, &plan)).await
+        }
+        ("audio/speech", _) if vendor == Vendor::OpenAi => {
+            out.whole(200, &[("content-type", "audio/mpeg")], b"ID3standin")
+                .await
+        }
+        ("images/generations", _) if vendor == Vendor::OpenAi => {
+            let body = json!({"created": CREATED, "data": [{"b64_json": "c3RhbmRpbg=="}]});
+            reply::json(out, 200, &body).await
         }
         _ => unknown(seen, out, shared).await,
     }
+}
+
+/// Mistral takes no field that it does not know.
+fn unknown_field(vendor: Vendor, body: &Value) -> Option<Refusal> {
+    const OF_OPENAI: [&str; 5] = [
+        "stream_options",
+        "user",
+        "store",
+        "logit_bias",
+        "top_logprobs",
+    ];
+    let found = |name: &&&str| vendor == Vendor::Mistral && body.get(name).is_some();
+    let name = OF_OPENAI.iter().find(found)?;
+    let message = format!("extra_forbidden: body.{name}: Extra inputs are not permitted");
+    Some(Refusal::new(422, "extra_forbidden", message))
 }
 
 async fn unknown(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
@@ -102,21 +189,33 @@ async fn unknown(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), 
     reply::refuse(out, shared, &refusal, None).await
 }
 
-fn usage(plan: &Plan) -> Value {
-    json!({
+fn usage(vendor: Vendor, plan: &Plan) -> Value {
+    let mut usage = json!({
         "prompt_tokens": plan.sums.input_tokens,
         "completion_tokens": plan.sums.output_tokens,
         "total_tokens": plan.sums.input_tokens + plan.sums.output_tokens,
-        "prompt_tokens_details": {
-            "cached_tokens": plan.script.cached,
-            "cache_write_tokens": plan.script.written,
-            "audio_tokens": 0,
-        },
-        "completion_tokens_details": {"reasoning_tokens": plan.sums.reasoning_tokens},
-    })
+    });
+    match vendor {
+        Vendor::OpenAi | Vendor::Anthropic => {
+            usage["prompt_tokens_details"] = json!({
+                "cached_tokens": plan.script.cached,
+                "cache_write_tokens": plan.script.written,
+                "audio_tokens": 0,
+            });
+            usage["completion_tokens_details"] =
+                json!({"reasoning_tokens": plan.sums.reasoning_tokens});
+        }
+        Vendor::Mistral => {
+            usage["prompt_audio_seconds"] = Value::Null;
+            usage["service_tier"] = json!("standard");
+        }
+        Vendor::Vllm => usage["prompt_tokens_details"] = Value::Null,
+        Vendor::Ollama => {}
+    }
+    usage
 }
 
-fn chat(plan: &Plan) -> Value {
+fn chat(vendor: Vendor, plan: &Plan) -> Value {
     json!({
         "id": "chatcmpl-standin",
         "object": "chat.completion",
@@ -128,7 +227,7 @@ fn chat(plan: &Plan) -> Value {
             "logprobs": null,
             "finish_reason": "stop",
         }],
-        "usage": usage(plan),
+        "usage": usage(vendor, plan),
     })
 }
 
@@ -138,6 +237,7 @@ async fn chat_stream(
     plan: &Plan,
     include_usage: bool,
 ) -> Result<(), Gone> {
+    let vendor = shared.options.vendor;
     let chunk = |choices: Value, usage: Value| {
         let mut body = json!({
             "id": "chatcmpl-standin",
@@ -146,8 +246,11 @@ async fn chat_stream(
             "model": plan.model,
             "choices": choices,
         });
-        if include_usage {
+        if include_usage || !usage.is_null() {
             body["usage"] = usage;
+        }
+        if vendor == Vendor::Ollama {
+            body["system_fingerprint"] = json!("fp_ollama");
         }
         format!("data: {body}\n\n")
     };
@@ -156,14 +259,20 @@ async fn chat_stream(
         choice(json!({"role": "assistant", "content": ""}), Value::Null),
         Value::Null,
     );
-    let mut after = chunk(choice(json!({}), json!("stop")), Value::Null);
+    // Mistral tells usage unasked, on the last chunk.
+    let last = match vendor {
+        Vendor::Mistral => usage(vendor, plan),
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Vllm | Vendor::Ollama => Value::Null,
+    };
+    let is_told = include_usage || !last.is_null();
+    let mut after = chunk(choice(json!({}), json!("stop")), last);
     if include_usage {
-        after += &chunk(json!([]), usage(plan));
+        after += &chunk(json!([]), usage(vendor, plan));
     }
     after += "data: [DONE]\n\n";
     let word = |text: &str| chunk(choice(json!({"content": text}), Value::Null), Value::Null);
     // Without the option no usage is reported, so none is counted.
-    let sums = match include_usage {
+    let sums = match is_told {
         true => plan.sums,
         false => super::Sums::default(),
     };
@@ -174,14 +283,14 @@ async fn chat_stream(
     reply::stream(out, shared, &counted, before, word, after).await
 }
 
-fn completion(plan: &Plan) -> Value {
+fn completion(vendor: Vendor, plan: &Plan) -> Value {
     json!({
         "id": "cmpl-standin",
         "object": "text_completion",
         "created": CREATED,
         "model": plan.model,
         "choices": [{"index": 0, "text": plan.text(), "logprobs": null, "finish_reason": "stop"}],
-        "usage": usage(plan),
+        "usage": usage(vendor, plan),
     })
 }
 
@@ -191,6 +300,7 @@ async fn completion_stream(
     plan: &Plan,
     include_usage: bool,
 ) -> Result<(), Gone> {
+    let vendor = shared.options.vendor;
     let chunk = |choices: Value, usage: Value| {
         let body = json!({
             "id": "cmpl-standin",
@@ -208,15 +318,15 @@ async fn completion_stream(
     };
     let mut after = String::new();
     if include_usage {
-        after += &chunk(json!([]), usage(plan));
+        after += &chunk(json!([]), usage(vendor, plan));
     }
     after += "data: [DONE]\n\n";
     reply::stream(out, shared, plan, String::new(), word, after).await
 }
 
-fn response(plan: &Plan, status: &str) -> Value {
+fn response(id: &str, plan: &Plan, status: &str) -> Value {
     json!({
-        "id": "resp_standin",
+        "id": id,
         "object": "response",
         "created_at": CREATED,
         "status": status,
@@ -279,7 +389,10 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
         body["content_index"] = json!(0);
         body
     };
-    let started = json!({"response": response(plan, "in_progress")});
+    let id = shared.kept.id("resp_");
+    let done_response = response(&id, plan, "completed");
+    shared.kept.put(&done_response);
+    let started = json!({"response": response(&id, plan, "in_progress")});
     let before = event("response.created", started.clone())
         + &event("response.in_progress", started)
         + &event(
@@ -299,40 +412,72 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
             "response.output_item.done",
             json!({"output_index": 0, "item": message(plan)}),
         )
-        + &event(
-            "response.completed",
-            json!({"response": response(plan, "completed")}),
-        );
+        + &event("response.completed", json!({"response": done_response}));
     reply::stream(out, shared, plan, before, word, after).await
 }
 
-fn embeddings(plan: &Plan) -> Value {
-    // Four floats, base64, as the SDK asks for by default: 0.0, 0.25, 0.5, 1.0.
-    const FLOATS: &str = "AAAAAAAAgD4AAAA/AACAPw==";
-    json!({
+fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
+    let floats = match vendor {
+        // Base64, as the SDK asks for by default.
+        Vendor::OpenAi | Vendor::Anthropic => json!("AAAAAAAAgD4AAAA/AACAPw=="),
+        Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => json!([0.0, 0.25, 0.5, 1.0]),
+    };
+    let mut body = json!({
         "object": "list",
         "model": plan.model,
-        "data": [{"object": "embedding", "index": 0, "embedding": FLOATS}],
+        "data": [{"object": "embedding", "index": 0, "embedding": floats}],
         "usage": {"prompt_tokens": plan.sums.input_tokens, "total_tokens": plan.sums.input_tokens},
-    })
+    });
+    if vendor == Vendor::Mistral {
+        body["id"] = json!("embd-standin");
+    }
+    body
 }
 
-fn models() -> Value {
-    json!({"object": "list", "data": [model("gpt-4o-mini"), model("gpt-4o")]})
+fn models(vendor: Vendor) -> Value {
+    let ids: &[&str] = match vendor {
+        Vendor::OpenAi | Vendor::Anthropic => &["gpt-4o-mini", "gpt-4o"],
+        Vendor::Mistral => &["mistral-small-latest", "mistral-embed"],
+        Vendor::Vllm => &["Qwen/Qwen3-8B"],
+        Vendor::Ollama => &["llama3.2:3b"],
+    };
+    let models: Vec<Value> = ids.iter().map(|id| model(vendor, id)).collect();
+    json!({"object": "list", "data": models})
 }
 
-fn model(id: &str) -> Value {
-    json!({"id": id, "object": "model", "created": CREATED, "owned_by": "standin"})
+fn model(vendor: Vendor, id: &str) -> Value {
+    let owner = match vendor {
+        Vendor::OpenAi | Vendor::Anthropic => "standin",
+        Vendor::Mistral => "mistralai",
+        Vendor::Vllm => "vllm",
+        Vendor::Ollama => "library",
+    };
+    json!({"id": id, "object": "model", "created": CREATED, "owned_by": owner})
 }
 
-fn file(bytes: usize) -> Value {
+fn file(id: &str, bytes: usize) -> Value {
     json!({
-        "id": "file-standin",
+        "id": id,
         "object": "file",
         "bytes": bytes,
         "created_at": CREATED,
         "filename": "standin.jsonl",
         "purpose": "batch",
         "status": "processed",
+    })
+}
+
+fn batch(id: &str, body: &Value) -> Value {
+    json!({
+        "id": id,
+        "object": "batch",
+        "endpoint": body["endpoint"],
+        "errors": null,
+        "input_file_id": body["input_file_id"],
+        "completion_window": "24h",
+        "status": "validating",
+        "created_at": CREATED,
+        "request_counts": {"total": 0, "completed": 0, "failed": 0},
+        "metadata": null,
     })
 }

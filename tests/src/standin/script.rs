@@ -40,6 +40,8 @@ pub(super) struct Script {
     pub(super) interim: bool,
     /// `trailers`: fields follow a streamed answer.
     pub(super) trailers: bool,
+    /// `polls=N`: a job in the background is done when it is asked for the N-th time.
+    pub(super) polls: u64,
 }
 
 impl Default for Script {
@@ -62,6 +64,7 @@ impl Default for Script {
             close: false,
             interim: false,
             trailers: false,
+            polls: 2,
         }
     }
 }
@@ -108,6 +111,7 @@ impl Script {
             "close" => self.close = true,
             "interim" => self.interim = true,
             "trailers" => self.trailers = true,
+            "polls" => self.polls = number,
             _ => {}
         }
     }

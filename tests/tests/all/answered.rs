@@ -177,13 +177,17 @@ async fn calls_beside_the_model_pass_through() {
         .session(Version::Http1)
         .await
         .unwrap();
+    let asked = json!({"model": "gpt-4o-mini", "input": "hi"});
+    let made = session.post("/v1/responses", &asked, &[]).await.unwrap();
+    let id = text(&made.json().unwrap(), "id").to_owned();
     for (method, path) in [
-        (Method::GET, "/v1/responses/resp_1"),
-        (Method::POST, "/v1/responses/resp_1/cancel"),
-        (Method::GET, "/v1/responses/resp_1/input_items"),
+        (Method::GET, format!("/v1/responses/{id}")),
+        (Method::POST, format!("/v1/responses/{id}/cancel")),
+        (Method::GET, format!("/v1/responses/{id}/input_items")),
+        (Method::DELETE, format!("/v1/responses/{id}")),
     ] {
         let reply = session
-            .send(method.clone(), path, &[], Default::default())
+            .send(method.clone(), &path, &[], Default::default())
             .await
             .unwrap();
         assert_eq!(reply.status, StatusCode::OK, "{method} {path}: {reply:?}");

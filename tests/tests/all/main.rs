@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod answered;
+mod catalog;
 mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod objects;
 mod refused;
 mod secrets;
 mod standin;

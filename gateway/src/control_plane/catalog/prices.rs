@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    Surface, rate,
-    raw::{self, Problems},
-};
+use super::{Surface, problem::Problems, rate, raw};
 use crate::handoff::snapshot::{LongContextPrice, NanoUsdPerMillion, Price};
 
 /// A model of the price file.
@@ -71,34 +68,37 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Prices {
 }
 
 fn model(raw: RawModel, place: &str, problems: &mut Problems) -> Option<PricedModel> {
-    let mut rate = |key, text: Option<&str>| read_rate(place, key, text, problems);
-    let mut price = Price {
-        input: rate("input", Some(&raw.input))?,
-        output: rate("output", Some(&raw.output))?,
-        cache_read: rate("cache_read", raw.cache_read.as_deref()),
-        cache_write: rate("cache_write", raw.cache_write.as_deref()),
-        cache_write_long: rate("cache_write_long", raw.cache_write_long.as_deref()),
-        long_context: None,
-    };
+    let cache = [&raw.cache_read, &raw.cache_write, &raw.cache_write_long];
+    let mut price = rates([&raw.input, &raw.output], cache, place, problems)?;
     if let Some(raw) = raw.long_context {
-        let place = &format!("{place}.long_context");
-        let mut rate = |key, text: Option<&str>| read_rate(place, key, text, problems);
+        let place = format!("{place}.long_context");
+        let cache = [&raw.cache_read, &raw.cache_write, &raw.cache_write_long];
         price.long_context = Some(Box::new(LongContextPrice {
             above_input_tokens: raw.above,
-            rates: Price {
-                input: rate("input", Some(&raw.input))?,
-                output: rate("output", Some(&raw.output))?,
-                cache_read: rate("cache_read", raw.cache_read.as_deref()),
-                cache_write: rate("cache_write", raw.cache_write.as_deref()),
-                cache_write_long: rate("cache_write_long", raw.cache_write_long.as_deref()),
-                long_context: None,
-            },
+            rates: rates([&raw.input, &raw.output], cache, &place, problems)?,
         }));
     }
     Some(PricedModel {
         label: raw.label,
         context: raw.context,
         price,
+    })
+}
+
+fn rates(
+    [input, output]: [&str; 2],
+    [read, write, write_long]: [&Option<String>; 3],
+    place: &str,
+    problems: &mut Problems,
+) -> Option<Price> {
+    let mut rate = |key, text: Option<&str>| read_rate(place, key, text, problems);
+    Some(Price {
+        input: rate("input", Some(input))?,
+        output: rate("output", Some(output))?,
+        cache_read: rate("cache_read", read.as_deref()),
+        cache_write: rate("cache_write", write.as_deref()),
+        cache_write_long: rate("cache_write_long", write_long.as_deref()),
+        long_context: None,
     })
 }
 

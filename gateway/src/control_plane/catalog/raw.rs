@@ -8,8 +8,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, Surface,
+    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
+    problem::{File, Problems},
     rate,
 };
 use crate::dialect::{Dialect, DialectSet};
@@ -34,6 +35,8 @@ struct RawEntry {
     priced: Vec<String>,
     #[serde(default)]
     extra_headers: Vec<String>,
+    #[serde(default)]
+    stream_usage: StreamUsage,
     identity: Option<RawIdentity>,
 }
 
@@ -75,31 +78,15 @@ enum RawBodyField {
     Tags,
 }
 
-/// Collects mistakes.
-#[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
-
-impl Problems {
-    pub(super) fn add(&mut self, place: &str, message: impl Into<String>) {
-        self.0.push(Problem {
-            place: place.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    pub(super) fn take<T>(&mut self, place: &str, result: Result<T, impl ToString>) -> Option<T> {
-        result
-            .map_err(|error| self.add(place, error.to_string().trim()))
-            .ok()
-    }
-}
-
 pub(super) fn resolve(catalog: &str, prices: &str) -> Result<Catalog, Vec<Problem>> {
-    let mut problems = Problems::default();
+    let mut problems = Problems::new(File::Prices, prices);
     let prices = prices::read(prices, &mut problems);
+    let mut found = problems.found;
+    let mut problems = Problems::new(File::Catalog, catalog);
     let entries = read_entries(catalog, &prices, &mut problems);
-    if !problems.0.is_empty() {
-        return Err(problems.0);
+    found.append(&mut problems.found);
+    if !found.is_empty() {
+        return Err(found);
     }
     let tables = prices.into_iter().map(|(surface, models)| {
         let prices = models
@@ -211,6 +198,7 @@ fn resolve_entry(
         brand_color: raw.brand_color,
         models,
         pricing_surfaces: raw.surfaces,
+        stream_usage: raw.stream_usage,
         extra_headers: raw
             .extra_headers
             .into_iter()

@@ -313,8 +313,48 @@ fn a_file_of_the_operator_replaces_the_compiled_in_one() {
         .price("mistral-large-4");
     assert_eq!(price.unwrap().input, NanoUsdPerMillion(700_000_000));
     let missing = Catalog::load(Some(Path::new("/nonexistent/catalog.toml")), None);
-    assert_eq!(
-        missing.unwrap_err().problems[0].place,
-        "/nonexistent/catalog.toml"
+    let missing = missing.unwrap_err().to_string();
+    assert!(
+        missing.starts_with("/nonexistent/catalog.toml: "),
+        "{missing}"
     );
+}
+
+#[test]
+fn mistakes_are_named_with_file_line_and_place() {
+    let file = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    };
+    let with = |catalog: &str, prices: &str| {
+        let (catalog, prices) = (file(catalog), file(prices));
+        let error = Catalog::load(Some(catalog.path()), Some(prices.path())).unwrap_err();
+        error
+            .to_string()
+            .replace(&catalog.path().display().to_string(), "C")
+            .replace(&prices.path().display().to_string(), "P")
+    };
+    let error = with(
+        &CATALOG_TOML.replacen("brand_color = \"#D97757\"", "brand_colour = \"#D97757\"", 1),
+        &PRICES_TOML.replace("\"0.68\"", "\"cheap\""),
+    );
+    let line = |text: &str, found: &str| {
+        let at = text.lines().position(|line| line.contains(found));
+        at.unwrap() + 1
+    };
+    let model = line(PRICES_TOML, "\"mistral-large-4\"");
+    // The entry begins a line before its id.
+    let entry = line(CATALOG_TOML, "id = \"anthropic_api\"") - 1;
+    let mut lines = error.lines();
+    let first = lines.next().unwrap();
+    assert!(
+        first.starts_with(&format!("P:{model}: openai.\"mistral-large-4\".input: ")),
+        "{error}"
+    );
+    let second = format!("C:{entry}: entry anthropic_api: ");
+    assert!(lines.any(|line| line.starts_with(&second)), "{error}");
+    assert!(error.contains("brand_colour"), "{error}");
+    let broken = with(CATALOG_TOML, "x = ");
+    assert!(broken.contains("line 1"), "{broken}");
 }

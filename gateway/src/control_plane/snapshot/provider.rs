@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     control_plane::{
-        catalog::{CatalogEntry, Kind},
+        catalog::{CatalogEntry, Kind, StreamUsage},
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
@@ -194,6 +194,7 @@ impl Turn<'_> {
             auth: Some(entry.auth_header()),
             extra_headers,
             identity,
+            asks_for_usage: entry.stream_usage == StreamUsage::Asked,
             models,
             targets,
             grants,

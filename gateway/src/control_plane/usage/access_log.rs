@@ -11,7 +11,7 @@ use super::{
     filter::LogFilter,
     query::{AccessLogQuery, LogSort, SortOrder},
 };
-use crate::handoff::record::Outcome;
+use crate::handoff::record::{LeftOut, Outcome};
 
 /// What `service_id` says: the node is one service.
 const SERVICE_ID: &str = "keyway";
@@ -95,6 +95,8 @@ pub struct AccessLogEntry {
     pub reasoning_tokens: u64,
     /// No price was known for the model; the cost is zero for that reason.
     pub unpriced: bool,
+    /// Parts that the cost leaves out: `service_tier`, `tools`, `audio`, `region`.
+    pub left_out: Vec<&'static str>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<AttemptEntry>,
@@ -190,7 +192,7 @@ const COLUMNS: &str =
      input_cost, cache_read_cost, cache_creation_cost, output_cost, stream,
      (SELECT group_ids FROM group_set WHERE group_set.id = access_log.group_set), sequence,
      display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
-     overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts";
+     overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out";
 
 /// Rows of `table` that meet `condition`; `table` and `tail` are our own text, `values` the parameters
 /// of the latter.
@@ -258,6 +260,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
         overhead_us: row.get(33)?,
         reasoning_tokens: row.get(34)?,
         unpriced: row.get(35)?,
+        left_out: LeftOut::from_bits(row.get(39)?).codes().collect(),
         request_bytes: row.get(36)?,
         response_bytes: row.get(37)?,
         attempts: from_json::<(u64, u64, u16)>(row.get(38)?)

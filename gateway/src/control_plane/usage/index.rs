@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt::Write, net::IpAddr};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{UsageError, rollup::Rollup};
+use super::{UsageError, objects, rollup::Rollup};
 use crate::handoff::{
     batch::{Batch, BatchError},
     record::{Attempt, ExchangeRecord},
@@ -78,6 +78,7 @@ impl Indexing {
                 if collect {
                     insert_row(&transaction, record, group_set)?;
                 }
+                objects::note(&transaction, record)?;
                 rollup.add(record, group_set);
                 names.insert(record.principal_id, record.display_name);
             }
@@ -185,11 +186,11 @@ fn insert_row(
                  input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens,
                  cache_creation_long_tokens, reasoning_tokens,
                  input_cost, cache_read_cost, cache_creation_cost, output_cost,
-                 unpriced, request_bytes, response_bytes, attempts
+                 unpriced, left_out, request_bytes, response_bytes, attempts
              ) VALUES (
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                  ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34,
-                 ?35, ?36, ?37, ?38, ?39
+                 ?35, ?36, ?37, ?38, ?39, ?40
              )",
         )?
         .execute(params![
@@ -229,6 +230,7 @@ fn insert_row(
             clamp(cost.cache_creation),
             clamp(cost.output),
             record.unpriced,
+            record.left_out.bits(),
             clamp(record.request_bytes),
             clamp(record.response_bytes),
             attempts_json(&record.attempts),

@@ -27,7 +27,7 @@ pub struct Sums {
     pub denied_count: u64,
     /// Neither answered nor refused by policy.
     pub failed_count: u64,
-    /// Exchanges whose model has no known price.
+    /// Exchanges whose cost is not known, or leaves a part out.
     pub unpriced_count: u64,
 }
 
@@ -162,7 +162,8 @@ fn from_rows(filter: &LogFilter) -> (String, Vec<Value>) {
     let condition = filter.on_rows();
     let sql = format!(
         "SELECT started_at_us / {} AS day, user_id, group_set, provider_id, model,
-                1 AS requests, outcome = 1 AS denied, outcome > 1 AS failed, unpriced,
+                1 AS requests, outcome = 1 AS denied, outcome > 1 AS failed,
+                unpriced OR left_out <> 0 AS unpriced,
                 input_tokens, output_tokens, cache_read_tokens,
                 cache_creation_tokens + cache_creation_long_tokens AS cache_creation_tokens,
                 input_cost, cache_read_cost, cache_creation_cost, output_cost

@@ -53,7 +53,7 @@ impl<'a> Rollup<'a> {
                 record.outcome,
                 Outcome::Answered | Outcome::Denied
             )),
-            i64::from(record.unpriced),
+            i64::from(record.unpriced || !record.left_out.is_empty()),
             clamp(usage.input_tokens),
             clamp(usage.output_tokens),
             clamp(usage.cache_read_input_tokens),

@@ -18,7 +18,8 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// of these groups" is one look-up that cannot count an exchange twice.
 /// Sums have the key (period, user, group set, provider, model); an exchange without usage is summed
 /// under the empty model, so that invented model names make no rows.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE access_log (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL,
@@ -127,7 +128,19 @@ const MIGRATIONS: &[&str] = &["
         bytes BLOB NOT NULL,
         PRIMARY KEY (spool, batch_id)
     );
-"];
+",
+    "
+    ALTER TABLE access_log ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE object (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id TEXT NOT NULL,
+        object_id TEXT NOT NULL,
+        provider_id TEXT NOT NULL,
+        billed INTEGER NOT NULL,
+        UNIQUE (user_id, object_id)
+    );
+",
+];
 
 /// The index, open for its one writer.
 pub(super) struct Index {

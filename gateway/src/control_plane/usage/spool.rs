@@ -168,9 +168,35 @@ impl SpoolReader {
 
     /// Up to `limit` batches above `after`, by id.
     pub(super) fn read(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u8>)>, UsageError> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+        self.select(
+            "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id LIMIT ?2",
+            after,
+            limit,
+        )
+    }
+
+    /// The last `limit` batches above `after`, by id.
+    pub(super) fn read_newest(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Vec<u8>)>, UsageError> {
+        self.select(
+            "SELECT id, bytes FROM (
+                 SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id DESC LIMIT ?2
+             ) ORDER BY id",
+            after,
+            limit,
+        )
+    }
+
+    fn select(
+        &self,
+        sql: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Vec<u8>)>, UsageError> {
+        let mut select = self.connection.prepare_cached(sql)?;
         let rows = select.query_map(params![after, limit as i64], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;

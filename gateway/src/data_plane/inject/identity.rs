@@ -231,7 +231,7 @@ mod tests {
             group.name = Arc::from(*name);
         }
         let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
-        let route = route(&snapshot, &caller, &chat, Some("m")).unwrap();
+        let route = route(&snapshot, &caller, &chat, Some("m"), None).unwrap();
         let mut told = Vec::new();
         for_each_header(&route, &mut |name, value| {
             let value = String::from_utf8(value.to_vec()).unwrap();

@@ -69,7 +69,7 @@ pub(super) fn with_request<T>(
     let snapshot = snapshot(vec![provider]);
     let caller = principal(&[1]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
-    let permit = permit(&snapshot, &caller, &chat, Some("m")).unwrap();
+    let permit = permit(&snapshot, &caller, &chat, Some("m"), None).unwrap();
     test(&UpstreamRequest {
         method: &method,
         path: b"/v1/chat/completions?beta=true",

@@ -2,7 +2,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::*;
 use crate::{
-    dialect::{DialectSet, ModelSource, Operation},
+    dialect::{DialectSet, ModelSource, Object, Operation},
     handoff::snapshot::{Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Timeouts},
 };
 
@@ -18,6 +18,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         auth: None,
         extra_headers: Vec::new(),
         identity: None,
+        asks_for_usage: true,
         models: Models::default(),
         targets: Vec::new(),
         grants: Vec::new(),
@@ -95,6 +96,7 @@ pub(crate) fn request(dialect: Dialect, operation: Operation) -> Classified<'sta
         dialect,
         operation,
         model: ModelSource::Body,
+        object: Object::None,
     }
 }
 
@@ -173,7 +175,7 @@ fn the_order_of_choice() {
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
     for (title, rows, expected) in table {
         let snapshot = from_rows(rows);
-        let found = route(&snapshot, &principal, &chat, Some("gpt-4o"));
+        let found = route(&snapshot, &principal, &chat, Some("gpt-4o"), None);
         assert_eq!(found.map(|route| &*route.provider.id), *expected, "{title}");
     }
 }
@@ -183,7 +185,7 @@ fn dated_ids_follow_what_is_registered_without_a_date() {
     let snapshot = from_rows(&[("a", ANTHROPIC, "", &["claude-haiku-4-5"], &[1])]);
     let principal = principal(&[1]);
     let messages = request(Dialect::Anthropic, Operation::Messages);
-    let found = |model| route(&snapshot, &principal, &messages, Some(model)).err();
+    let found = |model| route(&snapshot, &principal, &messages, Some(model), None).err();
     assert_eq!(found("claude-haiku-4-5"), None);
     assert_eq!(found("claude-haiku-4-5-20251001"), None);
     assert_eq!(
@@ -204,7 +206,7 @@ fn requests_without_a_model() {
     let (member, stranger) = (principal(&[1]), principal(&[]));
     let found = |principal: &Principal, operation| {
         let request = request(Dialect::OpenAi, operation);
-        route(&snapshot, principal, &request, None).map(|route| route.provider.id.to_string())
+        route(&snapshot, principal, &request, None, None).map(|route| route.provider.id.to_string())
     };
     assert_eq!(found(&member, Operation::Other), Ok("c".to_owned()));
     assert_eq!(
@@ -222,12 +224,47 @@ fn requests_without_a_model() {
 }
 
 #[test]
+fn an_object_is_asked_for_where_it_is_kept() {
+    let mut snapshot = from_rows(&[
+        ("a", OPENAI, "", &[], &[1]),
+        ("b", OPENAI, "", &[], &[1]),
+        ("c", OPENAI, "", &[], &[2]),
+        ("d", ANTHROPIC, "", &[], &[1]),
+    ]);
+    for (slot, provider) in (1..).zip(&mut snapshot.providers) {
+        Arc::get_mut(provider).unwrap().slot = ProviderSlot(slot);
+    }
+    let member = principal(&[1]);
+    let stored = request(Dialect::OpenAi, Operation::StoredResponse);
+    for (keeper, expected) in [
+        (None, Ok("a")),
+        (Some(1), Ok("a")),
+        (Some(2), Ok("b")),
+        // Another group's, another dialect's, and one that is gone.
+        (Some(3), Err(Reason::NoAuthorisedProvider)),
+        (Some(4), Err(Reason::NoAuthorisedProvider)),
+        (Some(5), Err(Reason::NoAuthorisedProvider)),
+    ] {
+        let found = route(&snapshot, &member, &stored, None, keeper.map(ProviderSlot));
+        assert_eq!(
+            found.map(|route| &*route.provider.id),
+            expected,
+            "{keeper:?}"
+        );
+    }
+    // A model decides before the object does.
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let found = route(&snapshot, &member, &chat, Some("m"), Some(ProviderSlot(2)));
+    assert_eq!(found.map(|route| &*route.provider.id), Ok("a"));
+}
+
+#[test]
 fn dialects_to_come_are_named_to_those_who_may_use_them() {
     let snapshot = from_rows(&[("a", &[Dialect::Bedrock], "", &[], &[1])]);
     let found = |dialect, groups: &[u32]| {
         let principal = principal(groups);
         let request = request(dialect, Operation::Other);
-        route(&snapshot, &principal, &request, Some("m")).err()
+        route(&snapshot, &principal, &request, Some("m"), None).err()
     };
     assert_eq!(
         found(Dialect::Bedrock, &[1]),
@@ -251,7 +288,7 @@ fn prices_come_from_the_operator_then_the_catalog() {
     let principal = principal(&[1]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
     let found = |snapshot: &Snapshot, model| {
-        let route = route(snapshot, &principal, &chat, Some(model)).unwrap();
+        let route = route(snapshot, &principal, &chat, Some(model), None).unwrap();
         route.price.map(|price| price.input.0)
     };
     let catch_all = snapshot(vec![own]);
@@ -283,7 +320,7 @@ fn the_first_grant_that_holds_is_used_and_all_that_hold_are_told() {
     let snapshot = snapshot(vec![own]);
     let principal = principal(&[1, 2, 5, 12]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
-    let route = route(&snapshot, &principal, &chat, Some("m")).unwrap();
+    let route = route(&snapshot, &principal, &chat, Some("m"), None).unwrap();
     assert_eq!(&*route.grant.policy.id, "mid");
     let told: Vec<_> = route.authorising_groups().map(|group| &*group.id).collect();
     assert_eq!(told, ["g1", "g2", "g12"]);

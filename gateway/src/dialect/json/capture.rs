@@ -1,19 +1,34 @@
-//! Keeps the bytes of one value of a JSON object while the object passes, however long the rest is.
+//! Keeps the bytes of a few values of a JSON object while the object passes, however long the rest is.
 
 use super::{
     key::KeyText,
     lexer::{Lexer, Scan, Visitor},
 };
 
-/// Most bytes kept of the value. A usage object has a few hundred.
+/// Most bytes kept of a value. A usage object has a few hundred.
 pub const VALUE_BYTES_LIMIT: usize = 16 * 1024;
 
-/// Captures the value at `path`, a list of keys from the top. Given twice, the last one counts.
+/// Most values of one capture.
+pub const KEYS_LIMIT: usize = 6;
+
+/// What to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Keys from the top to the object that has `keys`; none for the top itself.
+    pub parent: &'static [&'static str],
+    /// At most [`KEYS_LIMIT`]. With none, only the object's end is watched for.
+    pub keys: &'static [&'static str],
+    /// A key beside `keys` with an array of objects, and values of their `type` to look out for: at most
+    /// eight.
+    pub types: Option<(&'static str, &'static [&'static str])>,
+}
+
+/// Captures the values that are [`Wanted`]. Given twice, the last one counts.
 #[derive(Debug)]
 pub struct Capture {
     lexer: Lexer,
     path: Path,
-    value: Vec<u8>,
+    values: [Vec<u8>; KEYS_LIMIT],
     state: State,
 }
 
@@ -27,18 +42,20 @@ enum State {
 }
 
 impl Capture {
-    /// `path` may be empty: then only the object's end is watched for.
-    pub fn new(path: &'static [&'static str]) -> Self {
+    pub fn new(wanted: &'static Wanted) -> Self {
+        debug_assert!(wanted.keys.len() <= KEYS_LIMIT);
         Self {
             lexer: Lexer::default(),
             path: Path {
-                keys: path,
+                wanted,
                 matched: 0,
-                key: KeyText::default(),
-                start: None,
-                end: None,
+                leaf: None,
+                reads: Reads::Key,
+                text: KeyText::default(),
+                spans: [Span::default(); KEYS_LIMIT],
+                types_seen: 0,
             },
-            value: Vec::new(),
+            values: Default::default(),
             state: State::Reading,
         }
     }
@@ -56,7 +73,9 @@ impl Capture {
         } else if fed.is_err() {
             self.state = State::Failed;
         }
-        self.keep(segment, from);
+        for (span, value) in self.path.spans.iter().zip(&mut self.values) {
+            span.keep(segment, from, value);
+        }
     }
 
     /// The object's closing brace was read.
@@ -69,23 +88,45 @@ impl Capture {
         self.state == State::Failed
     }
 
-    /// The value's text once it is complete; `None` when there is none, it is over the limit, or all of
-    /// this is no JSON.
-    pub fn value(&self) -> Option<&[u8]> {
-        let is_whole = self.path.end.is_some() && self.value.len() <= VALUE_BYTES_LIMIT;
-        (is_whole && !self.failed()).then_some(self.value.as_slice())
+    /// The text of the value of the `index`-th key once it is complete; `None` when there is none, it is
+    /// over the limit, or all of this is no JSON.
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let value = &self.values[index];
+        let is_whole = self.path.spans[index].end.is_some() && value.len() <= VALUE_BYTES_LIMIT;
+        (is_whole && !self.failed()).then_some(value.as_slice())
     }
 
-    /// Copies the part of the value that lies in `segment`, which starts at offset `from`.
-    fn keep(&mut self, segment: &[u8], from: usize) {
-        let Some(start) = self.path.start else {
+    /// The value of the `index`-th key if it is a string without escapes, as ids and names are.
+    pub fn plain_text(&self, index: usize) -> Option<&str> {
+        let text = std::str::from_utf8(self.value(index)?).ok()?;
+        let text = text.strip_prefix('"')?.strip_suffix('"')?;
+        (!text.contains('\\')).then_some(text)
+    }
+
+    /// Whether an element of that type was met so far; `index` is that of [`Wanted::types`].
+    pub fn has_type(&self, index: usize) -> bool {
+        self.path.types_seen & 1 << index != 0
+    }
+}
+
+/// Where a value lies in the whole text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: Option<usize>,
+    end: Option<usize>,
+}
+
+impl Span {
+    /// Copies the part that lies in `segment`, which starts at offset `from`.
+    fn keep(self, segment: &[u8], from: usize, value: &mut Vec<u8>) {
+        let Some(start) = self.start else {
             return;
         };
         if start >= from {
-            self.value.clear();
+            value.clear();
         }
         let begin = start.saturating_sub(from);
-        let end = self.path.end.map_or(from + segment.len(), |end| end);
+        let end = self.end.map_or(from + segment.len(), |end| end);
         let Some(here) = end
             .checked_sub(from)
             .and_then(|end| segment.get(begin..end))
@@ -93,76 +134,158 @@ impl Capture {
             return;
         };
         // One byte over the limit marks the value as too long.
-        let room = (VALUE_BYTES_LIMIT + 1).saturating_sub(self.value.len());
-        self.value.extend_from_slice(&here[..here.len().min(room)]);
+        let room = (VALUE_BYTES_LIMIT + 1).saturating_sub(value.len());
+        value.extend_from_slice(&here[..here.len().min(room)]);
     }
 }
 
-/// Follows the keys of `keys` through the object.
+/// A key that was found in the wanted object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaf {
+    Key(usize),
+    /// The array whose elements have types.
+    Types,
+}
+
+/// What [`Path::text`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Key,
+    /// A key of an element of the typed array.
+    ElementKey,
+    /// The value of such an element's `type`.
+    Type,
+    /// A `type` is about to come.
+    TypeNext,
+}
+
+/// Follows the wanted keys through the object.
 #[derive(Debug)]
 struct Path {
-    keys: &'static [&'static str],
-    /// How many of them lead to where the lexer is.
+    wanted: &'static Wanted,
+    /// How many keys of `parent` lead to where the lexer is.
     matched: usize,
-    key: KeyText,
-    start: Option<usize>,
-    end: Option<usize>,
+    leaf: Option<Leaf>,
+    reads: Reads,
+    text: KeyText,
+    spans: [Span; KEYS_LIMIT],
+    types_seen: u8,
 }
 
 impl Path {
-    /// A value at `depth` lies at the path's end.
-    fn is_target(&self, depth: usize) -> bool {
-        depth == self.keys.len() && self.matched == depth && depth > 0
+    /// Depth of the wanted keys and their values.
+    fn leaf_depth(&self) -> usize {
+        self.wanted.parent.len() + 1
     }
 
     fn begin(&mut self, depth: usize, at: usize) {
-        if self.is_target(depth) {
-            self.start = Some(at);
-            self.end = None;
+        if depth == self.leaf_depth()
+            && let Some(Leaf::Key(index)) = self.leaf
+        {
+            self.spans[index] = Span {
+                start: Some(at),
+                end: None,
+            };
         }
     }
 
     fn end(&mut self, depth: usize, end: usize) {
-        if self.is_target(depth) {
-            self.end = Some(end);
-        }
-        // The key that led here is over.
-        if depth > 0 && self.matched >= depth {
+        if depth == self.leaf_depth()
+            && let Some(leaf) = self.leaf.take()
+        {
+            if let Leaf::Key(index) = leaf {
+                self.spans[index].end = Some(end);
+            }
+        } else if depth > 0 && self.matched >= depth {
+            // The key that led here is over.
             self.matched = depth - 1;
         }
     }
 
-    /// Whether a key at `depth` may be the next one of the path.
+    /// Whether a key at `depth` may be one that leads on.
     fn expects(&self, depth: usize) -> bool {
-        depth == self.matched + 1 && depth <= self.keys.len()
+        depth == self.matched + 1 && depth <= self.leaf_depth()
+    }
+
+    /// Elements' keys are two containers below the array's.
+    fn in_element(&self, depth: usize) -> bool {
+        self.leaf == Some(Leaf::Types) && depth == self.leaf_depth() + 2
+    }
+
+    fn key_end(&mut self, depth: usize) {
+        let Some(key) = self.text.decoded() else {
+            return;
+        };
+        if let Some(parent) = self.wanted.parent.get(depth - 1) {
+            if *key == *parent.as_bytes() {
+                self.matched = depth;
+            }
+            return;
+        }
+        let is_key = |name: &&str| *key == *name.as_bytes();
+        let types = || self.wanted.types.filter(|(name, _)| is_key(name));
+        self.leaf = self
+            .wanted
+            .keys
+            .iter()
+            .position(is_key)
+            .map(Leaf::Key)
+            .or_else(|| types().map(|_| Leaf::Types));
+    }
+
+    fn type_end(&mut self) {
+        let (Some(found), Some((_, types))) = (self.text.decoded(), self.wanted.types) else {
+            return;
+        };
+        if let Some(index) = types.iter().position(|name| *found == *name.as_bytes()) {
+            self.types_seen |= 1 << index;
+        }
     }
 }
 
 impl Visitor for Path {
     fn string_begin(&mut self, depth: usize, is_key: bool, at: usize) -> Scan<bool> {
-        if !is_key {
-            self.begin(depth, at);
-            return Ok(false);
+        self.text.clear();
+        if is_key {
+            self.reads = match self.in_element(depth) {
+                true => Reads::ElementKey,
+                false => Reads::Key,
+            };
+            return Ok(self.reads == Reads::ElementKey || self.expects(depth));
         }
-        self.key.clear();
-        Ok(self.expects(depth))
+        self.begin(depth, at);
+        if self.reads == Reads::TypeNext {
+            self.reads = match self.in_element(depth) {
+                true => Reads::Type,
+                false => Reads::Key,
+            };
+        }
+        Ok(self.reads == Reads::Type)
     }
 
     fn string_end(&mut self, depth: usize, is_key: bool, end: usize) -> Scan<()> {
+        match self.reads {
+            Reads::Key | Reads::TypeNext => {}
+            Reads::ElementKey => {
+                let is_type = self.text.decoded().is_some_and(|key| *key == *b"type");
+                self.reads = if is_type { Reads::TypeNext } else { Reads::Key };
+                return Ok(());
+            }
+            Reads::Type => {
+                self.type_end();
+                self.reads = Reads::Key;
+            }
+        }
         if !is_key {
             self.end(depth, end);
-        } else if self.expects(depth)
-            && self
-                .key
-                .decoded()
-                .is_some_and(|key| *key == *self.keys[depth - 1].as_bytes())
-        {
-            self.matched = depth;
+        } else if self.expects(depth) {
+            self.key_end(depth);
         }
         Ok(())
     }
 
     fn container_begin(&mut self, depth: usize, _: bool, at: usize) -> Scan<()> {
+        self.reads = Reads::Key;
         self.begin(depth, at);
         Ok(())
     }
@@ -173,6 +296,7 @@ impl Visitor for Path {
     }
 
     fn scalar_begin(&mut self, depth: usize, at: usize) -> Scan<bool> {
+        self.reads = Reads::Key;
         self.begin(depth, at);
         Ok(false)
     }
@@ -183,7 +307,7 @@ impl Visitor for Path {
     }
 
     fn text(&mut self, piece: &[u8]) -> Scan<()> {
-        self.key.push(piece);
+        self.text.push(piece);
         Ok(())
     }
 }
@@ -192,16 +316,31 @@ impl Visitor for Path {
 mod tests {
     use super::*;
 
-    /// The value at `path`, fed whole, cut at every byte and byte by byte; all must agree.
-    fn captured(path: &'static [&'static str], json: &str) -> Option<String> {
+    const USAGE: Wanted = Wanted {
+        parent: &[],
+        keys: &["usage"],
+        types: None,
+    };
+    const RESPONSE: Wanted = Wanted {
+        parent: &["response"],
+        keys: &["id", "usage"],
+        types: Some(("output", &["message", "web_search_call"])),
+    };
+
+    /// Every value and type, fed whole, cut at every byte and byte by byte; all must agree.
+    fn captured(wanted: &'static Wanted, json: &str) -> Vec<Option<String>> {
         let feed = |pieces: &[&[u8]]| {
-            let mut capture = Capture::new(path);
+            let mut capture = Capture::new(wanted);
             for piece in pieces {
                 capture.feed(piece);
             }
-            capture
-                .value()
-                .map(|value| String::from_utf8_lossy(value).into_owned())
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            let values = 0..wanted.keys.len();
+            let mut all: Vec<_> = values.map(|i| capture.value(i).map(text)).collect();
+            let types = wanted.types.map_or(&[][..], |(_, types)| types);
+            let types = (0..).zip(types);
+            all.extend(types.map(|(i, name)| capture.has_type(i).then(|| (*name).to_owned())));
+            all
         };
         let json = json.as_bytes();
         let whole = feed(&[json]);
@@ -230,22 +369,76 @@ mod tests {
             (r#"{"usages":1}"#, None),
             (r#"[{"usage":1}]"#, None),
         ] {
-            assert_eq!(captured(&["usage"], json).as_deref(), expected, "{json}");
+            assert_eq!(
+                captured(&USAGE, json),
+                [expected.map(str::to_owned)],
+                "{json}"
+            );
         }
+    }
+
+    #[test]
+    fn siblings_are_kept_side_by_side() {
+        for (json, [id, usage]) in [
+            (
+                r#"{"x":{"usage":0},"id":"no","response":{"o":[{"usage":1}],"usage":{"id":1},"id":"r"},"usage":2}"#,
+                [Some(r#""r""#), Some(r#"{"id":1}"#)],
+            ),
+            (r#"{"response":[{"usage":1}],"usage":2}"#, [None, None]),
+            (r#"{"response":{"x":{"usage":1}}}"#, [None, None]),
+            (r#"{"response":1,"usage":1}"#, [None, None]),
+            (
+                r#"{"response":{},"response":{"id":"r"},"id":7}"#,
+                [Some(r#""r""#), None],
+            ),
+        ] {
+            let found = captured(&RESPONSE, json);
+            let expected = [id, usage].map(|value| value.map(str::to_owned));
+            assert_eq!(found[..2], expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn types_of_an_arrays_elements_are_met() {
         for (json, expected) in [
             (
-                r#"{"x":{"usage":0},"response":{"o":[{"usage":1}],"usage":{"a":1}},"usage":2}"#,
-                Some(r#"{"a":1}"#),
+                r#"{"response":{"output":[{"type":"message"},{"a":{"type":"x"},"t\u0079pe":"web_search_call"}]}}"#,
+                [true, true],
             ),
-            (r#"{"response":[{"usage":1}],"usage":2}"#, None),
-            (r#"{"response":{"x":{"usage":1}}}"#, None),
-            (r#"{"response":1,"usage":1}"#, None),
+            (
+                r#"{"response":{"output":[{"type":1,"x":"message"},{"type":["message"]},{"type":{"type":"message"}}]}}"#,
+                [false, false],
+            ),
+            (
+                r#"{"response":{"output":{"type":"message"},"tools":[{"type":"web_search_call"}]}}"#,
+                [false, false],
+            ),
+            (
+                r#"{"response":{"output":["message",[{"type":"message"}],{"text":"message","type":"message"}]}}"#,
+                [true, false],
+            ),
+            (r#"{"output":[{"type":"message"}]}"#, [false, false]),
         ] {
+            let found = captured(&RESPONSE, json);
             assert_eq!(
-                captured(&["response", "usage"], json).as_deref(),
+                [&found[2], &found[3]].map(Option::is_some),
                 expected,
                 "{json}"
             );
+        }
+    }
+
+    #[test]
+    fn ids_are_plain_text() {
+        for (json, expected) in [
+            (r#"{"usage":"resp_1"}"#, Some("resp_1")),
+            (r#"{"usage":"resp\u005f1"}"#, None),
+            (r#"{"usage":17}"#, None),
+            (r#"{"usage":null}"#, None),
+        ] {
+            let mut capture = Capture::new(&USAGE);
+            capture.feed(json.as_bytes());
+            assert_eq!(capture.plain_text(0), expected, "{json}");
         }
     }
 
@@ -256,13 +449,13 @@ mod tests {
             (VALUE_BYTES_LIMIT - 1, false),
         ] {
             let json = format!(r#"{{"usage":"{}"}}"#, "x".repeat(length));
-            let mut capture = Capture::new(&["usage"]);
+            let mut capture = Capture::new(&USAGE);
             for piece in json.as_bytes().chunks(1000) {
                 capture.feed(piece);
             }
             assert!(capture.ended());
-            assert!(capture.value.capacity() <= 2 * VALUE_BYTES_LIMIT);
-            assert_eq!(capture.value().is_some(), expected, "{length}");
+            assert!(capture.values[0].capacity() <= 2 * VALUE_BYTES_LIMIT);
+            assert_eq!(capture.value(0).is_some(), expected, "{length}");
         }
     }
 }

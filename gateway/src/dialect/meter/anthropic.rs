@@ -3,15 +3,24 @@
 //! record includes it.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Metered, count::Count, event_body::event_type};
-use crate::{dialect::sse::Event, handoff::record::Usage};
+use super::{
+    Metered,
+    count::Count,
+    event_body::event_type,
+    left_out::{Reported, service_tier},
+};
+use crate::{
+    dialect::sse::Event,
+    handoff::record::{LeftOut, Usage},
+};
 
 /// Usage of a message that came as one JSON object.
-pub(super) fn read(json: &[u8]) -> Option<Usage> {
+pub(super) fn read(json: &[u8]) -> Option<Reported> {
     let mut totals = Totals::default();
     totals.update(serde_json::from_slice(json).ok()?);
-    totals.usage()
+    totals.reported()
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +53,9 @@ impl AnthropicEvents {
         };
         if let Some(usage) = usage {
             self.totals.update(usage);
-            metered.usage = self.totals.usage();
+            if let Some(reported) = self.totals.reported() {
+                reported.add_to(metered);
+            }
         }
     }
 }
@@ -73,6 +84,34 @@ struct UsageObject {
     cache_creation_input_tokens: Count,
     cache_creation: Option<CacheCreation>,
     output_tokens_details: Option<OutputDetails>,
+    server_tool_use: Option<ServerToolUse>,
+    service_tier: Value,
+    speed: Value,
+    inference_geo: Value,
+}
+
+impl UsageObject {
+    fn left_out(&self) -> LeftOut {
+        let mut left_out = service_tier(self.service_tier.as_str());
+        // `fast` is a mode of its own price.
+        left_out.add(service_tier(self.speed.as_str()));
+        // Processing in the United States costs more; elsewhere is not sold apart.
+        if self.inference_geo == "us" {
+            left_out.add(LeftOut::REGION);
+        }
+        let tools = self.server_tool_use.as_ref();
+        if tools.is_some_and(|tools| tools.web_search_requests.or_zero() > 0) {
+            left_out.add(LeftOut::TOOLS);
+        }
+        left_out
+    }
+}
+
+/// Fetching pages is free beyond its tokens.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ServerToolUse {
+    web_search_requests: Count,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -98,10 +137,12 @@ struct Totals {
     cache_creation_5m: Count,
     cache_creation_1h: Count,
     thinking: Count,
+    left_out: LeftOut,
 }
 
 impl Totals {
     fn update(&mut self, later: UsageObject) {
+        self.left_out.add(later.left_out());
         let by_lifetime = later.cache_creation.unwrap_or_default();
         let output_details = later.output_tokens_details.unwrap_or_default();
         self.input.update(later.input_tokens);
@@ -118,7 +159,7 @@ impl Totals {
 
     /// With server tools the split by lifetime covers the first iteration only, while the total covers
     /// all: what the split leaves out counts as short-lived.
-    fn usage(&self) -> Option<Usage> {
+    fn reported(&self) -> Option<Reported> {
         if self.input.get().is_none() && self.output.get().is_none() {
             return None;
         }
@@ -127,7 +168,7 @@ impl Totals {
         let written = self.cache_creation.or_zero().max(split);
         let read = self.cache_read.or_zero();
         let output = self.output.or_zero();
-        Some(Usage {
+        let usage = Usage {
             input_tokens: self
                 .input
                 .or_zero()
@@ -138,6 +179,10 @@ impl Totals {
             cache_creation_input_tokens: written - long,
             cache_creation_long_input_tokens: long,
             reasoning_tokens: self.thinking.or_zero().min(output),
+        };
+        Some(Reported {
+            usage,
+            left_out: self.left_out,
         })
     }
 }

@@ -30,6 +30,7 @@ impl Events {
             | Operation::ListModels
             | Operation::GetModel
             | Operation::Hello
+            | Operation::Unmetered
             | Operation::Other => None,
         }
     }

@@ -1,26 +1,57 @@
-//! A response that is one JSON object: its end, and its top-level `usage`.
+//! A response that is one JSON object: its end, and what is wanted of its top level.
 
-use super::{Metered, anthropic, openai_usage};
-use crate::{dialect::json::capture::Capture, handoff::record::Usage};
+use super::{Metered, anthropic, left_out::service_tier, openai_usage, response_object};
+use crate::dialect::json::capture::{Capture, Wanted};
 
-/// How `usage` is written.
+/// What is wanted of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UsageShape {
+pub(super) enum Shape {
+    /// Its end alone.
+    Any,
+    /// The `id` of a file, a batch….
+    Object,
+    /// OpenAI's `usage`.
     OpenAi,
+    /// A response of the Responses API.
+    Response,
+    /// Anthropic's `usage`.
     Anthropic,
+}
+
+impl Shape {
+    fn wanted(self) -> &'static Wanted {
+        const NOTHING: Wanted = keys(&[]);
+        const ID: Wanted = keys(&["id"]);
+        const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
+        const USAGE: Wanted = keys(&["usage"]);
+        match self {
+            Self::Any => &NOTHING,
+            Self::Object => &ID,
+            Self::OpenAi => &USAGE_AND_TIER,
+            Self::Response => &response_object::IN_BODY,
+            Self::Anthropic => &USAGE,
+        }
+    }
+}
+
+const fn keys(keys: &'static [&'static str]) -> Wanted {
+    Wanted {
+        parent: &[],
+        keys,
+        types: None,
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct JsonBody {
     capture: Capture,
-    shape: Option<UsageShape>,
+    shape: Shape,
 }
 
 impl JsonBody {
-    /// Without a `shape` only the end is watched for.
-    pub(super) fn new(shape: Option<UsageShape>) -> Self {
+    pub(super) fn new(shape: Shape) -> Self {
         Self {
-            capture: Capture::new(if shape.is_some() { &["usage"] } else { &[] }),
+            capture: Capture::new(shape.wanted()),
             shape,
         }
     }
@@ -34,12 +65,34 @@ impl JsonBody {
         metered.complete = self.capture.ended();
     }
 
-    /// Usage, once it was read whole.
-    pub(super) fn usage(&self) -> Option<Usage> {
-        let value = self.capture.value()?;
-        match self.shape? {
-            UsageShape::OpenAi => openai_usage::read(value),
-            UsageShape::Anthropic => anthropic::read(value),
+    /// Id of the object that this is, known with its last byte.
+    pub(super) fn object(&self) -> Option<&str> {
+        let id = match self.shape {
+            Shape::Object => self.capture.plain_text(0),
+            Shape::Response => response_object::id(&self.capture),
+            Shape::Any | Shape::OpenAi | Shape::Anthropic => None,
+        };
+        id.filter(|_| self.capture.ended())
+    }
+
+    /// Adds what was read whole.
+    pub(super) fn read(&self, metered: &mut Metered) {
+        match self.shape {
+            Shape::Any => {}
+            Shape::Object => metered.object = self.object().map(Into::into),
+            Shape::Response => response_object::read(&self.capture, metered),
+            Shape::OpenAi => {
+                if let Some(reported) = self.capture.value(0).and_then(openai_usage::read) {
+                    reported.add_to(metered);
+                    let tier = self.capture.plain_text(1);
+                    metered.left_out.add(service_tier(tier));
+                }
+            }
+            Shape::Anthropic => {
+                if let Some(reported) = self.capture.value(0).and_then(anthropic::read) {
+                    reported.add_to(metered);
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Metered, openai_usage};
+use super::{Metered, left_out::service_tier, openai_usage};
 use crate::dialect::sse::Event;
 
 /// Nearly all chunks have neither key with a value, and are not parsed once content has begun.
@@ -32,13 +32,17 @@ pub(super) fn event(event: &Event<'_>, metered: &mut Metered) -> bool {
         return false;
     };
     metered.error_event |= chunk.error.is_some();
-    let Some(usage) = chunk
+    let Some(reported) = chunk
         .usage
         .and_then(|usage| openai_usage::read(usage.get().as_bytes()))
     else {
         return false;
     };
-    metered.usage = Some(usage);
+    reported.add_to(metered);
+    let tier = chunk.service_tier.map(RawValue::get);
+    metered.left_out.add(service_tier(
+        tier.and_then(|tier| serde_json::from_str(tier).ok()),
+    ));
     chunk.choices.is_some_and(is_empty_array)
 }
 
@@ -60,6 +64,8 @@ struct Chunk<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
 }
 
 fn is_empty_array(raw: &RawValue) -> bool {

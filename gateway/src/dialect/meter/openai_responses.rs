@@ -1,24 +1,28 @@
-//! The Responses API as a stream: named events; the last one carries the whole response and in it the
-//! usage. With long instructions it grows beyond what is held, so it is read as it comes.
+//! The Responses API as a stream: named events; the first one names the response, the last one carries the
+//! whole of it and in it the usage. With long instructions it grows beyond what is held, so it is read as
+//! it comes.
 
-use super::{Metered, event_body::event_type, openai_usage};
+use super::{
+    Metered,
+    event_body::event_type,
+    response_object::{self, IN_EVENT},
+};
 use crate::dialect::{
     json::capture::Capture,
     sse::{Event, parse},
 };
 
-/// Where a terminal event has the usage.
-const USAGE_PATH: &[&str] = &["response", "usage"];
-
 #[derive(Debug, Default)]
 pub(super) struct ResponsesEvents {
-    /// Reads a terminal event that is over the limit.
-    terminal: Option<Capture>,
+    /// Reads an event with a response that is over the limit. Boxed, as hardly one is.
+    long: Option<Box<Capture>>,
 }
 
 /// What an event means to a meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
+    /// The response is there, and under way.
+    Begun,
     Content,
     /// The response is over, well or not.
     Terminal {
@@ -31,9 +35,9 @@ enum Meaning {
 impl ResponsesEvents {
     pub(super) fn event(&mut self, event: &Event<'_>, metered: &mut Metered) {
         if note(meaning(event), metered) {
-            let mut capture = Capture::new(USAGE_PATH);
+            let mut capture = Capture::new(&IN_EVENT);
             capture.feed(&event.data);
-            take_usage(&capture, metered);
+            response_object::read(&capture, metered);
         }
     }
 
@@ -43,22 +47,23 @@ impl ResponsesEvents {
         if first {
             let event = parse(bytes);
             if note(meaning(&event), metered) {
-                let mut capture = Capture::new(USAGE_PATH);
+                let mut capture = Box::new(Capture::new(&IN_EVENT));
                 capture.feed(&event.data);
-                self.terminal = Some(capture);
+                self.long = Some(capture);
             }
-        } else if let Some(capture) = &mut self.terminal {
+        } else if let Some(capture) = &mut self.long {
             capture.feed(bytes);
         }
-        if last && let Some(capture) = self.terminal.take() {
-            take_usage(&capture, metered);
+        if last && let Some(capture) = self.long.take() {
+            response_object::read(&capture, metered);
         }
     }
 }
 
-/// Notes what an event means; true: it may carry usage.
+/// Notes what an event means; true: the response in it is to be read.
 fn note(meaning: Meaning, metered: &mut Metered) -> bool {
     match meaning {
+        Meaning::Begun => return metered.object.is_none(),
         Meaning::Content => metered.content_started = true,
         Meaning::Terminal { failed } => {
             metered.complete = true;
@@ -71,14 +76,9 @@ fn note(meaning: Meaning, metered: &mut Metered) -> bool {
     false
 }
 
-fn take_usage(capture: &Capture, metered: &mut Metered) {
-    if let Some(usage) = capture.value().and_then(openai_usage::read) {
-        metered.usage = Some(usage);
-    }
-}
-
 fn meaning(event: &Event<'_>) -> Meaning {
     match event_type(event) {
+        b"response.created" | b"response.queued" => Meaning::Begun,
         b"response.completed" | b"response.incomplete" => Meaning::Terminal { failed: false },
         b"response.failed" => Meaning::Terminal { failed: true },
         b"error" => Meaning::Error,

@@ -2,34 +2,38 @@
 //! Input includes what was read from and written to the cache. Fields of other servers are passed over.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::count::Count;
-use crate::handoff::record::Usage;
+use super::{
+    count::Count,
+    left_out::{Reported, service_tier},
+};
+use crate::handoff::record::{LeftOut, Usage};
 
 /// `None`: not an object, or one without counts (audio is billed by the second).
-pub(super) fn read(json: &[u8]) -> Option<Usage> {
+pub(super) fn read(json: &[u8]) -> Option<Reported> {
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;
     }
-    let usage: UsageObject = serde_json::from_slice(json).ok()?;
-    let input = usage.prompt_tokens.or(usage.input_tokens);
-    let output = usage.completion_tokens.or(usage.output_tokens);
+    let report: UsageObject = serde_json::from_slice(json).ok()?;
+    let input = report.prompt_tokens.or(report.input_tokens);
+    let output = report.completion_tokens.or(report.output_tokens);
     if input.get().is_none() && output.get().is_none() {
         return None;
     }
-    let input_details = usage
+    let input_details = report
         .prompt_tokens_details
-        .or(usage.input_tokens_details)
+        .or(report.input_tokens_details)
         .unwrap_or_default();
-    let output_details = usage
+    let output_details = report
         .completion_tokens_details
-        .or(usage.output_tokens_details)
+        .or(report.output_tokens_details)
         .unwrap_or_default();
     let lifetimes = input_details.cache_write_tokens_details.unwrap_or_default();
 
     let (input, output) = (input.or_zero(), output.or_zero());
     // Parts are never larger than the whole: a wrong report must not bill more than was reported in all.
-    let read = input_details.cached_tokens.or(usage.cached_tokens);
+    let read = input_details.cached_tokens.or(report.cached_tokens);
     let read = read.or_zero().min(input);
     let long = lifetimes.ttl_12h_tokens.or_zero();
     let written = input_details
@@ -38,14 +42,24 @@ pub(super) fn read(json: &[u8]) -> Option<Usage> {
         .max(long.saturating_add(lifetimes.ttl_30m_tokens.or_zero()))
         .min(input - read);
     let long = long.min(written);
-    Some(Usage {
+    let usage = Usage {
         input_tokens: input,
         output_tokens: output,
         cache_read_input_tokens: read,
         cache_creation_input_tokens: written - long,
         cache_creation_long_input_tokens: long,
         reasoning_tokens: output_details.reasoning_tokens.or_zero().min(output),
-    })
+    };
+    let mut left_out = service_tier(report.service_tier.as_str());
+    let audio = [
+        input_details.audio_tokens,
+        output_details.audio_tokens,
+        report.prompt_audio_seconds,
+    ];
+    if audio.into_iter().any(|count| count.or_zero() > 0) {
+        left_out.add(LeftOut::AUDIO);
+    }
+    Some(Reported { usage, left_out })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +71,10 @@ struct UsageObject {
     output_tokens: Count,
     /// Moonshot's place for it.
     cached_tokens: Count,
+    /// Mistral's.
+    prompt_audio_seconds: Count,
+    /// Mistral's place for it.
+    service_tier: Value,
     prompt_tokens_details: Option<InputDetails>,
     input_tokens_details: Option<InputDetails>,
     completion_tokens_details: Option<OutputDetails>,
@@ -68,6 +86,7 @@ struct UsageObject {
 struct InputDetails {
     cached_tokens: Count,
     cache_write_tokens: Count,
+    audio_tokens: Count,
     cache_write_tokens_details: Option<Lifetimes>,
 }
 
@@ -82,6 +101,7 @@ struct Lifetimes {
 #[serde(default)]
 struct OutputDetails {
     reasoning_tokens: Count,
+    audio_tokens: Count,
 }
 
 #[cfg(test)]
@@ -132,7 +152,7 @@ mod tests {
             (r#"null"#, None),
             (r#"[1,2]"#, None),
         ] {
-            let usage = read(json.as_bytes()).map(|usage| {
+            let usage = read(json.as_bytes()).map(|Reported { usage, .. }| {
                 [
                     usage.input_tokens,
                     usage.output_tokens,
@@ -143,6 +163,29 @@ mod tests {
                 ]
             });
             assert_eq!(usage, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_the_price_leaves_out() {
+        for (json, expected) in [
+            (r#"{"prompt_tokens":1,"service_tier":"default"}"#, &[][..]),
+            (r#"{"prompt_tokens":1,"service_tier":{"x":1}}"#, &[]),
+            (
+                r#"{"prompt_tokens":1,"service_tier":"batch","prompt_audio_seconds":3}"#,
+                &["service_tier", "audio"],
+            ),
+            (
+                r#"{"prompt_tokens":1,"prompt_tokens_details":{"audio_tokens":0}}"#,
+                &[],
+            ),
+            (
+                r#"{"prompt_tokens":1,"completion_tokens_details":{"audio_tokens":7}}"#,
+                &["audio"],
+            ),
+        ] {
+            let left_out = read(json.as_bytes()).unwrap().left_out;
+            assert_eq!(left_out.codes().collect::<Vec<_>>(), expected, "{json}");
         }
     }
 }

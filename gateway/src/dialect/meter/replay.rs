@@ -7,7 +7,10 @@ use flate2::{Compression, write};
 use serde::Deserialize;
 
 use super::{Dialect, Meter, Metered, Operation};
-use crate::{dialect::sse::EVENT_BYTES_LIMIT, handoff::record::Usage};
+use crate::{
+    dialect::sse::EVENT_BYTES_LIMIT,
+    handoff::record::{LeftOut, Usage},
+};
 
 /// `<name>.expected.json` beside `<name>.sse` or `<name>.json`.
 #[derive(Debug, Deserialize)]
@@ -16,6 +19,10 @@ struct Expected {
     operation: String,
     status: u16,
     usage: Option<Usage>,
+    #[serde(default)]
+    left_out: Vec<String>,
+    object: Option<Box<str>>,
+    model: Option<Box<str>>,
     complete: bool,
     error_event: bool,
     content_started: bool,
@@ -72,6 +79,7 @@ impl Recorded {
             Operation::Messages,
             Operation::CountTokens,
             Operation::ListModels,
+            Operation::Other,
         ]
         .into_iter()
         .find(|operation| operation.code() == self.expected.operation)
@@ -93,8 +101,21 @@ impl Recorded {
     }
 
     fn metered(&self) -> Metered {
+        let mut left_out = LeftOut::default();
+        for bit in 0..u8::BITS {
+            let part = LeftOut::from_bits(1 << bit);
+            if part
+                .codes()
+                .any(|code| self.expected.left_out.iter().any(|part| part == code))
+            {
+                left_out.add(part);
+            }
+        }
         Metered {
             usage: self.expected.usage,
+            left_out,
+            object: self.expected.object.clone(),
+            model: self.expected.model.clone(),
             complete: self.expected.complete,
             error_event: self.expected.error_event,
             content_started: self.expected.content_started,
