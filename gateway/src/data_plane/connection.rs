@@ -94,10 +94,6 @@ pub async fn serve_h1(
 }
 
 /// What an agent sends first.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is made"
-)]
 enum Arrived {
     Request(RequestHead),
     Http2,

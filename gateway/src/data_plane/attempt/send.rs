@@ -57,7 +57,7 @@ impl Try<'_> {
         // Nothing can follow a body of stated length.
         let body = match request.body {
             BodyFraming::Length(_) if !trailers.is_empty() => BodyFraming::Open,
-            body => body,
+            body @ (BodyFraming::Empty | BodyFraming::Length(_) | BodyFraming::Open) => body,
         };
         let request = UpstreamRequest { body, ..request };
         // Wiped whole when it is dropped, however this ends.
