@@ -103,6 +103,7 @@ async fn serve(
     alarm: Alarm,
 ) {
     let mut inbox = Buffer::default();
+    let plain = tls.is_none();
     let transport = match tls {
         None => Transport::plain(socket),
         // Boxed, as is HTTP/2 below: what most connections wait in should be small.
@@ -120,7 +121,7 @@ async fn serve(
     if transport.alpn() == Some(b"h2") {
         Box::pin(connection::serve_h2(worker, peer, transport, inbox, alarm)).await;
     } else {
-        connection::serve_h1(worker, peer, transport, inbox, alarm).await;
+        connection::serve_h1(worker, peer, transport, inbox, alarm, plain).await;
     }
 }
 

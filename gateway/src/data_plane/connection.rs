@@ -28,16 +28,19 @@ const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Response bytes the h2 crate may hold per stream before the window opens.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Serves HTTP/1.1. Without TLS no version was agreed: `plain` connections may turn out to speak HTTP/2.
 pub async fn serve_h1(
     worker: Rc<Worker>,
     peer: Peer,
     transport: Transport,
     inbox: Buffer,
     mut alarm: Alarm,
+    plain: bool,
 ) {
     let timeouts = worker.config.timeouts.clone();
     let head_limit = worker.config.workers.head_bytes_limit;
     let mut down = H1Downstream::new(transport, inbox);
+    let mut may_be_http2 = plain;
     loop {
         if !down.has_input() {
             let idle = alarm.within_idle(timeouts.keep_alive, down.wait_for_request());
@@ -46,12 +49,20 @@ pub async fn serve_h1(
             }
         }
         let arrived = Instant::now();
-        let head = match alarm
-            .within(timeouts.request_head, down.request(head_limit))
-            .await
-        {
-            Ok(Ok(Some(head))) => Ok(head),
-            Ok(Ok(None)) => break,
+        let arriving = async {
+            if std::mem::take(&mut may_be_http2) && down.begins_in_http2().await {
+                return Ok(Arrived::Http2);
+            }
+            let head = down.request(head_limit).await?;
+            Ok(head.map_or(Arrived::End, Arrived::Request))
+        };
+        let head = match alarm.within(timeouts.request_head, arriving).await {
+            Ok(Ok(Arrived::Request(head))) => Ok(head),
+            Ok(Ok(Arrived::Http2)) => {
+                let (transport, inbox) = down.into_parts();
+                return Box::pin(serve_h2(worker, peer, transport, inbox, alarm)).await;
+            }
+            Ok(Ok(Arrived::End)) => break,
             Ok(Err(reason)) => Err(reason),
             Err(Elapsed) => Err(Reason::RequestTimeout),
         };
@@ -80,6 +91,14 @@ pub async fn serve_h1(
         }
     }
     down.close(&alarm).await;
+}
+
+/// What an agent sends first.
+enum Arrived {
+    Request(RequestHead),
+    Http2,
+    /// It closed instead.
+    End,
 }
 
 pub async fn serve_h2(

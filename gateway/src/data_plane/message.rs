@@ -163,4 +163,17 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// HTTP/1 only: the connection may carry another exchange.
     pub keep_alive: bool,
+    /// HTTP/1 only: `Connection` lists more than `close` and `keep-alive`.
+    pub connection_names_fields: bool,
+}
+
+impl ResponseHead {
+    /// Whether `Connection` says that a field is not for the next hop (RFC 9110 section 7.6.1).
+    pub fn is_of_connection(&self, name: &[u8]) -> bool {
+        self.connection_names_fields
+            && (self.fields.iter())
+                .filter(|(field, _)| field.eq_ignore_ascii_case(b"connection"))
+                .flat_map(|(_, value)| value.split(|byte| *byte == b','))
+                .any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
+    }
 }

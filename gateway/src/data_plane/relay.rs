@@ -81,6 +81,7 @@ pub async fn relay(
             inject::response_header_passes(name)
                 || (takes_trailers && name.eq_ignore_ascii_case(b"trailer"))
         })
+        .filter(|(name, _)| !head.is_of_connection(name))
         // The writer frames the body; only the answer to HEAD tells of a length without one.
         .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
         .chain([(&b"x-keyway-request-id"[..], id.as_bytes())]);
@@ -119,7 +120,8 @@ pub async fn relay(
                 settle::note_object(worker, permit, &meter, recorder);
                 let trailers = upstream.take_trailers();
                 let mut trailers = (trailers.iter().flat_map(|fields| fields.iter()))
-                    .filter(|(name, _)| inject::response_trailer_passes(name));
+                    .filter(|(name, _)| inject::response_trailer_passes(name))
+                    .filter(|(name, _)| !head.is_of_connection(name));
                 match alarm.within(write_idle, down.finish_with(&mut trailers)).await {
                     Ok(Ok(())) => break Ok(()),
                     Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),

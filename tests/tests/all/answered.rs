@@ -329,6 +329,38 @@ async fn a_server_without_a_key_gets_none() {
 }
 
 #[tokio::test]
+async fn curl_gets_a_stream_without_tls_over_both_versions() {
+    let options = NodeOptions {
+        plain: true,
+        ..NodeOptions::default()
+    };
+    let (standin, node) = pair(Vendor::OpenAi, Transport::TlsHttp2, options).await;
+    let plain = node.plain().unwrap();
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--fail", "--no-buffer", flag])
+            .args(["--interface", "127.0.0.2", "--write-out", "%{http_version}"])
+            .args([
+                "--resolve",
+                &format!("{}:{}:{}", node.host(), plain.port(), plain.ip()),
+            ])
+            .args(["--header", "content-type: application/json"])
+            .args(["--data", &chat("hello", true).to_string()])
+            .arg(format!("http://{}:{}{CHAT}", node.host(), plain.port()))
+            .output()
+            .await
+            .expect("curl is installed");
+        assert!(output.status.success(), "{flag}: {output:?}");
+        let end = format!("data: [DONE]\n\n{version}");
+        assert!(
+            output.stdout.ends_with(end.as_bytes()),
+            "{flag}: {output:?}"
+        );
+    }
+    assert_eq!(standin.stats().answered, 2);
+}
+
+#[tokio::test]
 async fn curl_gets_a_stream_over_both_versions() {
     let (_standin, node) = openai(Transport::TlsHttp2).await;
     let alice = node.alice().await.unwrap();

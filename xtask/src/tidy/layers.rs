@@ -41,7 +41,8 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
         let applies = path
             .strip_prefix(arrow.under)
             .is_some_and(|rest| rest.starts_with('/') || rest == ".rs");
-        if !applies || arrow.except.iter().any(|file| path.starts_with(file)) {
+        let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
+        if !applies || is_test || arrow.except.iter().any(|file| path.starts_with(file)) {
             continue;
         }
         // Tests come last in a file and may set a scene with anything.
@@ -90,6 +91,12 @@ mod tests {
                 0,
             ),
             (data, "#[cfg(test)]\nuse crate::control_plane::x;", 0),
+            (
+                "gateway/src/data_plane/tests/h2c.rs",
+                "use tokio::net::TcpStream;",
+                0,
+            ),
+            ("gateway/src/data_plane/contests.rs", "tokio::spawn(x);", 1),
             (
                 "gateway/src/data_plane.rs",
                 "use crate::control_plane::x;",

@@ -19,6 +19,8 @@ use crate::{
     handoff::reason::Reason,
 };
 
+/// How a connection in HTTP/2 begins (RFC 9113 section 3.4). No HTTP/1 request does.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of following requests taken in while one is served.
 const PIPELINE_BYTES_LIMIT: usize = 32 * 1024;
 /// What a connection that is closed early is still listened to, so that its last answer arrives.
@@ -73,6 +75,30 @@ impl H1Downstream {
                 .read(&mut self.inbox)
                 .await
                 .is_ok_and(|n| n > 0)
+    }
+
+    /// Whether the agent speaks HTTP/2 without having been asked (RFC 9113 section 3.3). Waits for as much
+    /// as that takes; nothing of it is used up.
+    pub async fn begins_in_http2(&mut self) -> bool {
+        loop {
+            let data = self.inbox.data();
+            if data.starts_with(PREFACE) {
+                return true;
+            }
+            if !PREFACE.starts_with(data) {
+                return false;
+            }
+            match self.transport.read(&mut self.inbox).await {
+                // An unfinished request, as the next read finds.
+                Ok(0) | Err(_) => return false,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The connection and what has come over it, for another protocol.
+    pub fn into_parts(self) -> (Transport, Buffer) {
+        (self.transport, self.inbox)
     }
 
     /// Reads a request's head; its body stays to be read. `Ok(None)`: the agent closed first.

@@ -62,6 +62,7 @@ pub fn response(
     let head = ResponseHead {
         status,
         keep_alive: scan.keep_alive(version) && framing != Framing::UntilClose,
+        connection_names_fields: scan.names_fields,
         fields: spans(bytes, length, parsed.headers),
         framing,
     };
@@ -127,6 +128,7 @@ struct FramingFields<'a> {
     transfer_encoding: Option<&'a [u8]>,
     close: bool,
     keep_alive: bool,
+    names_fields: bool,
     takes_trailers: bool,
     expect: Option<&'a [u8]>,
 }
@@ -153,7 +155,9 @@ impl<'a> FramingFields<'a> {
                     for option in header.value.split(|b| *b == b',') {
                         let option = option.trim_ascii();
                         this.close |= option.eq_ignore_ascii_case(b"close");
-                        this.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                        let keep_alive = option.eq_ignore_ascii_case(b"keep-alive");
+                        this.keep_alive |= keep_alive;
+                        this.names_fields |= !keep_alive && !option.eq_ignore_ascii_case(b"close");
                     }
                 }
                 2 if is("te") => this.takes_trailers |= takes_trailers(header.value),

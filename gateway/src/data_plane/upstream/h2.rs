@@ -93,6 +93,7 @@ impl H2Exchange {
             fields: Fields::from_h2(parts.headers),
             framing,
             keep_alive: true,
+            connection_names_fields: false,
         })
     }
 
