@@ -4,14 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod answered;
+mod disk;
 mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod overlay;
 mod refused;
 mod secrets;
 mod standin;
 mod streams;
+mod unlocked;
 
 use gateway_tests::{
     node::{Node, Options as NodeOptions},
