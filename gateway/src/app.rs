@@ -45,6 +45,7 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     logging::start();
     harden::harden_process().context("cannot protect the process's memory")?;
+    harden::report_protection();
     let connections = config
         .workers
         .count

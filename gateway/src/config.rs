@@ -169,7 +169,7 @@ pub struct StoreConfig {
 pub struct UsageConfig {
     /// Directory of the spool and the index.
     pub path: PathBuf,
-    /// A record is durable at most this long after its exchange ended.
+    /// A record is handed to the disk at most this long, and a tick, after its exchange ended.
     pub flush_interval: Duration,
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::certificate::client_config;
+use crate::{certificate::client_config, machine::Machine};
 
 /// No test waits longer than this for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,6 +53,8 @@ pub struct Agent {
     pub host: String,
     /// The endpoint's CA.
     pub ca_pem: String,
+    /// Where it runs, if not on this host.
+    pub machine: Option<Arc<Machine>>,
 }
 
 /// A whole answer.
@@ -129,9 +131,13 @@ impl Agent {
     /// # Errors
     /// When nobody listens there.
     pub async fn tcp(&self) -> Result<TcpStream> {
-        let socket = match self.endpoint {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        let new = || match self.endpoint {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = match &self.machine {
+            Some(machine) => machine.within(new)?,
+            None => new()?,
         };
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;

@@ -42,6 +42,8 @@ pub struct Found {
 pub enum Place {
     /// Locked and in no dump: the arena, when it is no secret memory.
     Arena,
+    /// In no dump, but not locked: the arena where nothing can be locked.
+    UnlockedArena,
     /// Anything else, as `/proc/PID/maps` calls it.
     Mapping(String),
 }
@@ -162,9 +164,10 @@ struct Mapping {
 
 impl Mapping {
     fn place(&self) -> Place {
-        match self.locked && self.undumped {
-            true => Place::Arena,
-            false => Place::Mapping(self.name.clone()),
+        match (self.undumped, self.locked) {
+            (true, true) => Place::Arena,
+            (true, false) => Place::UnlockedArena,
+            (false, _) => Place::Mapping(self.name.clone()),
         }
     }
 }

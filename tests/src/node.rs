@@ -49,7 +49,7 @@ pub struct Node {
     plain: Option<SocketAddr>,
     telemetry: SocketAddr,
     host: String,
-    log: Option<&'static str>,
+    options: Options,
 }
 
 impl Node {
@@ -80,14 +80,14 @@ impl Node {
         let config = setup::config(directory.path(), &options, &ports);
         std::fs::write(directory.path().join("keyway.toml"), config)?;
         let mut node = Self {
-            child: setup::spawn(directory.path(), options.log)?,
+            child: setup::spawn(directory.path(), &options)?,
             endpoint: SocketAddr::from(([127, 0, 0, 1], ports.endpoint)),
             plain: options
                 .plain
                 .then(|| SocketAddr::from(([127, 0, 0, 1], ports.plain))),
             telemetry: SocketAddr::from(([127, 0, 0, 1], ports.telemetry)),
             host: setup::ENDPOINT_NAME.to_owned(),
-            log: options.log,
+            options,
             directory,
         };
         node.wait_live().await?;
@@ -157,6 +157,7 @@ impl Node {
             endpoint: self.endpoint,
             host: self.host.clone(),
             ca_pem: String::from_utf8(ca.stdout)?,
+            machine: None,
         })
     }
 
@@ -345,7 +346,8 @@ impl Node {
     /// # Errors
     /// When nobody listens.
     pub async fn telemetry(&self, path: &str) -> Result<(StatusCode, String)> {
-        let (status, body) = unix_http::get_tcp(self.telemetry, path).await?;
+        let (status, body) =
+            unix_http::get_tcp(self.options.machine.as_deref(), self.telemetry, path).await?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
@@ -436,7 +438,7 @@ impl Node {
     }
 
     async fn again(mut self) -> Result<Self> {
-        self.child = setup::spawn(self.directory.path(), self.log)?;
+        self.child = setup::spawn(self.directory.path(), &self.options)?;
         self.wait_live().await?;
         Ok(self)
     }
@@ -444,6 +446,44 @@ impl Node {
     /// What the node logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("node.log")).unwrap_or_default()
+    }
+
+    /// Waits until a part of a log line is there. Lines that are there already count.
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub async fn wait_log(&self, part: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(part) {
+            ensure!(
+                Instant::now() < deadline,
+                "{part:?} is not logged\n{}",
+                self.log_tail()
+            );
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until `/readyz` says 503 and gives this reason, or a longer one.
+    ///
+    /// # Errors
+    /// When it does not within the time limit.
+    pub async fn wait_unready(&self, reason: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, body) = self.telemetry("/readyz").await?;
+            if status == StatusCode::SERVICE_UNAVAILABLE && body.contains(reason) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "/readyz: {status} {body}, not {reason:?}\n{}",
+                    self.log_tail()
+                );
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     fn log_tail(&self) -> String {

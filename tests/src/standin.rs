@@ -22,7 +22,7 @@ use http::Method;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificate::Authority;
+use crate::{certificate::Authority, machine::Machine};
 pub use stats::{Stats, Sums};
 use wire::{Gone, Out};
 
@@ -149,9 +149,22 @@ impl StandIn {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(options: Options) -> Result<Self> {
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .context("bind the stand-in")?;
+        let listener = std::net::TcpListener::bind(options.listen).context("bind the stand-in")?;
+        Self::serve(options, listener)
+    }
+
+    /// Serves on another machine's loopback address.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start_on(machine: &Machine, options: Options) -> Result<Self> {
+        let listener = machine.within(|| std::net::TcpListener::bind(options.listen))?;
+        Self::serve(options, listener)
+    }
+
+    fn serve(options: Options, listener: std::net::TcpListener) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (acceptor, ca_pem) = match options.transport {
             Transport::Plain => (None, None),

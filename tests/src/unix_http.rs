@@ -11,8 +11,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::{TcpSocket, UnixStream},
 };
+
+use crate::machine::Machine;
 
 /// One call over a unix socket; an empty answer is `Value::Null`.
 pub(crate) async fn call_unix(
@@ -33,12 +35,17 @@ pub(crate) async fn call_unix(
     Ok((status, value))
 }
 
-/// One `GET` over TCP.
+/// One `GET` over TCP, on `machine` if there is one.
 pub(crate) async fn get_tcp(
+    machine: Option<&Machine>,
     address: std::net::SocketAddr,
     path: &str,
 ) -> Result<(StatusCode, Bytes)> {
-    let io = TcpStream::connect(address).await?;
+    let socket = match machine {
+        Some(machine) => machine.within(TcpSocket::new_v4)?,
+        None => TcpSocket::new_v4()?,
+    };
+    let io = socket.connect(address).await?;
     call(io, Method::GET, path, None).await
 }
 

@@ -13,6 +13,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("cmake", "cmake"),
     ("curl", "curl"),
     ("ip", "iproute2"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("nghttp", "nghttp2-client"),
     ("python3", "python3"),
     ("systemd-analyze", "systemd"),

@@ -1,17 +1,20 @@
 //! `cargo xtask ci`: what CI runs, and what to run before pushing. Cheap checks come first.
 
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::{
     apt,
     command::{cargo, must, root, words},
-    test, tidy,
+    test, tidy, tool,
 };
 
 /// Pinned, so that a new release changes nothing by itself.
-const CARGO_DENY_VERSION: &str = "0.20.2";
+const CARGO_DENY: tool::Tool = tool::Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
 
 pub(crate) fn run() -> Result<()> {
     apt::provide(apt::FOR_TESTS)?;
@@ -57,26 +60,10 @@ fn unit() -> Result<()> {
 /// Bans, licences and sources. Advisories need a database from the network: `cargo deny check
 /// advisories` where it can be had.
 fn deny() -> Result<()> {
-    let tools = root().join("target/tools");
-    let program = tools.join("bin/cargo-deny");
-    if !is_version(&program) {
-        must(
-            cargo()
-                .args(["install", "--locked", "--version", CARGO_DENY_VERSION])
-                .arg("--root")
-                .arg(&tools)
-                .arg("cargo-deny"),
-        )?;
-    }
     must(
-        words([program])
+        words([CARGO_DENY.provide()?])
             .current_dir(root())
             .args(["--locked", "check"])
             .args(["bans", "licenses", "sources"]),
     )
-}
-
-fn is_version(program: &PathBuf) -> bool {
-    let output = words([program]).arg("--version").output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_DENY_VERSION))
 }

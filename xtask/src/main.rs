@@ -15,6 +15,7 @@ mod interrupt;
 mod run;
 mod test;
 mod tidy;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ enum Task {
     Ci,
     /// Check what the compiler does not: layers, file sizes, leftovers
     Tidy,
-    /// Fuzz one target for a while
+    /// Fuzz every target for a while
     Fuzz(fuzz::Arguments),
     /// Side-by-side load benches
     Bench(bench::Arguments),

@@ -23,6 +23,12 @@ const EXPECTED_SKIPS: &[&str] = &[
     // Bodies of processes that other tests start and kill.
     ", run by another test, as its child",
     ", runs as a child of ",
+    // Devices, mounts and other processes' memory are root's; an ordinary user's CI is welcome too.
+    ", needs root privileges",
+    ", reading /proc/PID/mem: ",
+    // Containers may withhold it, and kernels may be built without.
+    ", needs the right to make namespaces",
+    ", needs a loop device with ext4",
 ];
 
 /// Runs some of the tests.
@@ -77,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         total.skipped -= unexpected;
     }
     println!("{total}");
-    match (total.failed, total.passed) {
+    match (total.failed, total.passed()) {
         (0, 1..) => Ok(()),
         (0, 0) => bail!("no test ran"),
         _ => bail!("tests failed"),

@@ -9,7 +9,9 @@ use nix::{
     },
     unistd::geteuid,
 };
-use tracing::warn;
+use tracing::{info, warn};
+
+use crate::secret::{Protection, process_hardening, protection};
 
 /// Descriptors beside connections: store, logs, listeners, runtimes.
 const SPARE_DESCRIPTORS: u64 = 512;
@@ -19,14 +21,25 @@ const SPARE_DESCRIPTORS: u64 = 512;
 /// # Errors
 /// When the kernel refuses: a node whose memory can be read must not hold keys.
 pub(super) fn harden_process() -> anyhow::Result<()> {
-    prctl::set_dumpable(false).context("PR_SET_DUMPABLE")?;
+    process_hardening().context("core dumps and debuggers")?;
     prctl::set_no_new_privs().context("PR_SET_NO_NEW_PRIVS")?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).context("RLIMIT_CORE")?;
     umask(Mode::from_bits_truncate(0o077));
     if geteuid().is_root() {
         warn!("running as root; the systemd unit runs the node as a user of its own");
     }
     Ok(())
+}
+
+/// Makes the first pages for keys and says how they are guarded. Where they cannot be locked the node
+/// serves all the same, and a warning says what is missing.
+pub(super) fn report_protection() {
+    match protection() {
+        // The warning is there: it came with the pages.
+        Protection::Unlocked(_) => {}
+        guarded @ (Protection::SecretMemory | Protection::Locked) => {
+            info!(protection = %guarded, "keys are in memory of their own");
+        }
+    }
 }
 
 /// Raises the soft limit on descriptors to the hard one, and says when that is too few. Every exchange

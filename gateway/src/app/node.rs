@@ -24,7 +24,7 @@ use super::{
     node_view::RunningNode,
     provider_test::UpstreamTester,
     readiness::watch_parts,
-    reload::{provider_timeouts, restart_sections},
+    reload::{provider_timeouts, restart_sections, taken_over},
     workers::Workers,
 };
 use crate::{
@@ -261,9 +261,7 @@ impl Node {
         self.timeouts
             .send_replace(provider_timeouts(&config.timeouts));
         self.certificate_epoch.send_modify(|epoch| *epoch += 1);
-        let mut kept = (*self.config).clone();
-        kept.timeouts = config.timeouts.clone();
-        self.config = Arc::new(kept);
+        self.config = Arc::new(taken_over(&self.config, &config));
         sections
     }
 

@@ -16,15 +16,21 @@ pub(super) fn provider_timeouts(timeouts: &TimeoutsConfig) -> Timeouts {
     }
 }
 
+/// `old` with what can change at run time taken from `new`.
+pub(super) fn taken_over(old: &Config, new: &Config) -> Config {
+    let mut kept = old.clone();
+    let at_run_time = &new.timeouts;
+    kept.timeouts.connect = at_run_time.connect;
+    kept.timeouts.first_byte = at_run_time.first_byte;
+    kept.timeouts.idle = at_run_time.idle;
+    kept.timeouts.total = at_run_time.total;
+    kept.timeouts.drain = at_run_time.drain;
+    kept
+}
+
 /// The sections of `new` that differ from `old` in something that needs a restart.
 pub(super) fn restart_sections(old: &Config, new: &Config) -> Vec<&'static str> {
-    let mut old = old.clone();
-    let at_run_time = &new.timeouts;
-    old.timeouts.connect = at_run_time.connect;
-    old.timeouts.first_byte = at_run_time.first_byte;
-    old.timeouts.idle = at_run_time.idle;
-    old.timeouts.total = at_run_time.total;
-    old.timeouts.drain = at_run_time.drain;
+    let old = taken_over(old, new);
     [
         ("endpoint", old.endpoint != new.endpoint),
         ("overlay", old.overlay != new.overlay),
@@ -68,7 +74,11 @@ mod tests {
                 &["endpoint", "workers"],
             ),
         ] {
-            assert_eq!(restart_sections(&old, &config(text)), sections, "{text:?}");
+            let new = config(text);
+            assert_eq!(restart_sections(&old, &new), sections, "{text:?}");
+            // And it is said again, for as long as it holds.
+            let kept = taken_over(&old, &new);
+            assert_eq!(restart_sections(&kept, &new), sections, "{text:?}");
         }
     }
 }

@@ -199,7 +199,7 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             "flush_interval",
             Duration::from_millis(50),
             Duration::from_millis(1)..=Duration::from_secs(10),
-            "A record is on disk at most this long after its exchange ended.",
+            "A record is handed to the disk at most this long, and a tick of 50 ms, after its exchange ended.",
         ),
         queue_batches_limit: reader.get_in(
             SECTION,

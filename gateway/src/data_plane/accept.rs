@@ -76,7 +76,8 @@ fn admit(worker: &Rc<Worker>, socket: Socket, address: std::net::IpAddr, tls: bo
         socket.reset_on_close();
         return;
     };
-    let Some(guard) = worker.admit_connection(principal.slot) else {
+    let guard = worker.admit_connection(principal.slot);
+    let Some(guard) = guard.filter(|_| worker.may_begin()) else {
         worker.counters.connections_shed.add(1);
         tracing::debug!(%address, "refused: too many connections");
         socket.reset_on_close();

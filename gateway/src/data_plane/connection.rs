@@ -48,6 +48,10 @@ pub async fn serve_h1(
                 break;
             }
         }
+        if !worker.may_begin() {
+            worker.counters.connections_shed.add(1);
+            break;
+        }
         let arrived = Instant::now();
         let arriving = async {
             if std::mem::take(&mut may_be_http2) && down.begins_in_http2().await {
@@ -130,6 +134,10 @@ pub async fn serve_h2(
             timeouts.keep_alive
         };
         match alarm.within_idle(limit, connection.accept()).await {
+            // "Not processed": the agent may try again.
+            Ok(Some(Ok((_, mut respond)))) if !worker.may_begin() => {
+                respond.send_reset(h2::Reason::REFUSED_STREAM);
+            }
             Ok(Some(Ok((request, respond)))) => {
                 let (head, body) = h2_head(request);
                 let head_request = head.method == http::Method::HEAD;

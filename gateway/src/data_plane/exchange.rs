@@ -91,12 +91,13 @@ async fn serve<'s>(
         .ok_or(Reason::PeerRevoked)?;
     recorder.principal = Some(principal);
     recorder.set_host(addressed(head, snapshot)?);
-    let mut guard = admit(worker, alarm).await?;
-
+    // Before any refusal, so that it comes in the calling SDK's shape.
     let classified = classify(head)?;
     recorder.dialect = Some(classified.dialect);
     recorder.operation = Some(classified.operation);
     recorder.object = classified.object;
+    let mut guard = admit(worker, alarm).await?;
+
     if let Some(session) = dialect::session::session_id(head.fields.iter()) {
         recorder.set_session(session);
     }

@@ -249,6 +249,11 @@ impl Worker {
         self.records.borrow().has_room()
     }
 
+    /// Whether anything may begin that leaves a record, be it a refusal.
+    pub fn may_begin(&self) -> bool {
+        self.records.borrow().may_begin()
+    }
+
     pub fn append_record(&self, record: &ExchangeRecord<'_>) {
         self.records.borrow_mut().append(record);
     }

@@ -67,7 +67,12 @@ impl BatchBuilder {
     }
 
     pub fn is_full(&self) -> bool {
-        self.bytes.len() >= BATCH_BYTES
+        self.len() >= BATCH_BYTES
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Completes the batch and goes on in `next`, a buffer from [`new_buffer`] or [`reset_buffer`].

@@ -15,6 +15,10 @@ use super::{
     record::ExchangeRecord,
 };
 
+/// A batch that cannot be handed over grows by what still ends and by what is refused. From this size on
+/// nothing new may begin that would leave a record: some 15,000 refusals per worker.
+const BATCH_BYTES_LIMIT: usize = 4 << 20;
+
 /// Makes one sender per worker and the receiver of them all. `batches_limit` batches may wait per
 /// worker; a batch that is not full is handed over once its first record is `flush_interval` old.
 pub fn record_queue(
@@ -72,6 +76,11 @@ impl RecordSender {
     /// Whether a new exchange may begin: the writer keeps up.
     pub fn has_room(&self) -> bool {
         self.lane.waiting.len() < self.batches_limit
+    }
+
+    /// Whether anything may begin at all that leaves a record, be it a refusal.
+    pub fn may_begin(&self) -> bool {
+        self.batch.len() < BATCH_BYTES_LIMIT
     }
 
     /// Encodes one record into the current batch. Never blocks, never fails, never drops.
@@ -239,6 +248,26 @@ mod tests {
         drop(senders);
         ids.extend(take_ids(&receiver));
         assert_eq!(ids, (0..3001).collect::<Vec<u128>>());
+    }
+
+    #[test]
+    fn what_a_worker_holds_is_bounded() {
+        let (mut senders, receiver) = record_queue(1, 1, LONG);
+        let sender = &mut senders[0];
+        append(sender, 0..1);
+        sender.flush();
+        let mut appended = 1;
+        while sender.may_begin() {
+            append(sender, appended..appended + 1);
+            appended += 1;
+        }
+        assert!(appended > 5_000);
+        // What runs can still be recorded.
+        append(sender, appended..appended + 1);
+        assert_eq!(take_ids(&receiver).len(), 1);
+        sender.flush();
+        assert!(sender.may_begin());
+        assert_eq!(take_ids(&receiver), (1..=appended).collect::<Vec<u128>>());
     }
 
     #[test]

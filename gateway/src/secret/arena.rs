@@ -40,14 +40,15 @@ impl fmt::Display for Protection {
             Self::Locked => f.write_str("locked memory (mlock)"),
             Self::Unlocked(errno) => write!(
                 f,
-                "memory that may be swapped, because locking failed ({errno}): raise the limit \
-                 (LimitMEMLOCK= in the unit, or `ulimit -l`) or turn swap off"
+                "left out of dumps, and not locked ({errno}): raise the limit (LimitMEMLOCK= in the \
+                 unit, or `ulimit -l`) or turn swap off"
             ),
         }
     }
 }
 
-/// What guards secrets in memory, for the start-up log: [`Protection::Unlocked`] deserves a warning.
+/// What guards secrets in memory, for the start-up log. [`Protection::Unlocked`] has been warned of
+/// when its pages were made.
 pub fn protection() -> Protection {
     // A first slot makes the first region.
     drop(Slot::take(SLOT_BYTES_MIN));
@@ -172,7 +173,18 @@ impl Arena {
         let Some((pages, protection)) = Pages::map(len) else {
             std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; REGION_BYTES]>())
         };
-        self.protection = weaker(self.protection, protection);
+        let before = self.protection;
+        self.protection = weaker(before, protection);
+        if matches!(
+            (before, protection),
+            (
+                Protection::SecretMemory | Protection::Locked,
+                Protection::Unlocked(_)
+            )
+        ) {
+            // Not only at the start: a limit may hold for the first pages and not for the next.
+            tracing::warn!(protection = %protection, "keys are in memory that may be swapped");
+        }
         pages
     }
 }

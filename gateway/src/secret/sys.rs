@@ -24,6 +24,9 @@ use super::arena::Protection;
 
 /// Makes the process undumpable: no core file, and no other process of the same user may attach to it
 /// or read its memory. Called once at the start of the service.
+///
+/// # Errors
+/// When the kernel refuses.
 pub fn process_hardening() -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)?;

@@ -138,6 +138,7 @@ async fn main() -> Result<()> {
                 endpoint: connect,
                 host,
                 ca_pem,
+                machine: None,
             };
             ask(&agent, &model, &prompt).await
         }
@@ -147,6 +148,7 @@ async fn main() -> Result<()> {
                 endpoint: connect,
                 host: String::new(),
                 ca_pem: String::new(),
+                machine: None,
             };
             println!("{}", probe(&agent).await);
             Ok(())

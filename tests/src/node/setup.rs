@@ -3,11 +3,13 @@
 use std::{
     fmt::Write as _,
     fs::File,
+    io,
     net::TcpListener,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU16, Ordering},
     },
 };
@@ -15,11 +17,13 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
 
+use crate::machine::{self, Machine};
+
 /// Name that the endpoint claims, so that tests need not ask for it.
 pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
 
 /// What differs between test nodes.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Also listen without TLS.
     pub plain: bool,
@@ -27,6 +31,14 @@ pub struct Options {
     pub log: Option<&'static str>,
     /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
     pub extra: Vec<(&'static str, String)>,
+    /// Where it runs, if not on this host.
+    pub machine: Option<Arc<Machine>>,
+    /// The overlay's device, if not the loopback device; the node listens on all its addresses.
+    pub overlay: Option<&'static str>,
+    /// Where the usage log is, if not in the node's directory.
+    pub usage: Option<PathBuf>,
+    /// Nothing can be locked into memory.
+    pub no_locked_memory: bool,
 }
 
 pub(super) struct Ports {
@@ -70,6 +82,12 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         true => format!("plain_port = {}", ports.plain),
         false => String::new(),
     };
+    let overlay = match options.overlay {
+        Some(device) => format!("interface = {device:?}"),
+        None => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+    };
+    let usage = (options.usage.clone()).unwrap_or_else(|| directory.join("usage"));
+    let usage = usage.display().to_string();
     let sections = [
         (
             "endpoint",
@@ -78,10 +96,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
                 ports.endpoint
             ),
         ),
-        (
-            "overlay",
-            "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
-        ),
+        ("overlay", overlay),
         ("admission", "mode = \"off\"".to_owned()),
         (
             "admin",
@@ -92,7 +107,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
             format!("listen = \"127.0.0.1:{}\"", ports.telemetry),
         ),
         ("store", format!("path = {}", at("store"))),
-        ("usage", format!("path = {}", at("usage"))),
+        ("usage", format!("path = {usage:?}")),
         ("secrets", format!("master_key_file = {}", at("master.key"))),
         ("workers", "count = 2\npin = false".to_owned()),
         ("catalog", String::new()),
@@ -109,23 +124,52 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
 }
 
 /// Starts the node on `keyway.toml` in its directory; its log goes on in `node.log`.
-pub(super) fn spawn(directory: &Path, filter: Option<&str>) -> Result<Child> {
+pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
     let file = directory.join("keyway.toml");
     let log = File::options()
         .create(true)
         .append(true)
         .open(directory.join("node.log"))?;
-    Command::new(keyway()?)
+    let mut command = std::process::Command::new(keyway()?);
+    command
         .args(["serve", "--config"])
         .arg(&file)
         .env("RUST_BACKTRACE", "1")
-        .env("KEYWAY_LOG", filter.unwrap_or("info"))
+        .env("KEYWAY_LOG", options.log.unwrap_or("info"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
-        .stderr(log)
+        .stderr(log);
+    if let Some(machine) = &options.machine {
+        machine.enter(&mut command);
+        // Its devices and mounts would stay with it.
+        // SAFETY: a system call only, which is safe between fork and exec.
+        unsafe { command.pre_exec(machine::end_with_parent) };
+    }
+    if options.no_locked_memory {
+        // SAFETY: system calls only, which is safe between fork and exec.
+        unsafe { command.pre_exec(refuse_locked_memory) };
+    }
+    Command::from(command)
         .kill_on_drop(true)
         .spawn()
         .context("start keyway")
+}
+
+/// Between fork and exec: the limit is none, and root loses what lets it pass the limit.
+fn refuse_locked_memory() -> io::Result<()> {
+    const CAP_IPC_LOCK: libc::c_ulong = 14;
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is read during the call only.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Refused to whoever is not root, and has no such capability to lose.
+    // SAFETY: plain numbers.
+    let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK) };
+    Ok(())
 }
 
 /// The `keyway` binary: `KEYWAY_BIN`, or the one built from this workspace.

@@ -1,5 +1,7 @@
 //! Start, reload, drain, stop.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use gateway_tests::{
     agent::{PATIENCE, Version},
@@ -7,6 +9,7 @@ use gateway_tests::{
 };
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
+use tokio::time::{Duration, Instant};
 
 use super::*;
 
@@ -84,19 +87,53 @@ async fn the_drain_has_a_deadline() {
 async fn sighup_reloads_and_a_broken_file_changes_nothing() {
     let (_standin, node) = openai(Transport::Plain).await;
     let alice = node.alice().await.unwrap();
+    // Breaks between events that only a short limit takes for a provider's end.
+    let slow = chat("[[events=3 ms=700]]", true);
     let file = node.directory().join("keyway.toml");
-    let good = std::fs::read_to_string(&file).unwrap();
-    for text in [format!("{good}\nno_such_key = 1\n"), good] {
-        std::fs::write(&file, text).unwrap();
+    let old = std::fs::read_to_string(&file).unwrap();
+    let new = format!("{old}\nidle = \"300ms\"\nkeep_alive = \"40s\"\n");
+
+    std::fs::write(&file, format!("{new}no_such_key = 1\n")).unwrap();
+    node.signal(libc::SIGHUP).unwrap();
+    node.wait_log("the old one stays in use").await.unwrap();
+    let log = node.log();
+    let complaint = log.lines().find(|line| line.contains("no_such_key"));
+    let complaint = complaint.unwrap_or_else(|| panic!("the mistake is not named\n{log}"));
+    assert!(complaint.contains("ERROR"), "{complaint}");
+    let reply = alice.post(Version::Http2, CHAT, &slow).await.unwrap();
+    assert!(reply.body.ends_with(b"data: [DONE]\n\n"));
+
+    std::fs::write(&file, new).unwrap();
+    for times in 1..=2 {
         node.signal(libc::SIGHUP).unwrap();
-        let reply = alice
-            .post(Version::Http2, CHAT, &chat("hi", false))
-            .await
-            .unwrap();
-        assert_eq!(reply.status, StatusCode::OK);
+        // What a restart would change is said as long as it holds.
+        for said in [
+            "configuration read again",
+            "takes effect with the next start",
+        ] {
+            wait_until(|| node.log().matches(said).count() == times).await;
+        }
     }
+    // The workers' next snapshot brings it.
+    while alice.post(Version::Http2, CHAT, &slow).await.is_ok() {}
+    let rows = node.records(2).await.unwrap();
+    assert_eq!(text(&rows[0], "reason"), "idle_timeout");
+
+    std::fs::write(&file, old).unwrap();
+    node.signal(libc::SIGHUP).unwrap();
+    while alice.post(Version::Http2, CHAT, &slow).await.is_err() {}
     node.wait_ready().await.unwrap();
     node.stop().await.unwrap();
+}
+
+/// Nothing tells when it comes true.
+async fn wait_until(done: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("it comes true");
 }
 
 #[tokio::test]
@@ -121,19 +158,73 @@ async fn state_survives_a_restart() {
     assert_eq!(node.records(2).await.unwrap().len(), 2);
 }
 
+/// What was answered longer ago than records may wait, a tick and a sync of a busy disk included, is
+/// recorded; nothing is recorded twice.
 #[tokio::test]
-async fn records_survive_kill_9_past_the_flush_interval() {
-    let (_standin, node) = openai(Transport::Plain).await;
+async fn kill_9_under_load_costs_the_newest_records_at_most() {
+    const AGENTS: usize = 8;
+    const LOAD: Duration = Duration::from_millis(2500);
+    const DURABLE_AFTER: Duration = Duration::from_secs(1);
+    let (standin, node) = openai(Transport::Plain).await;
     let alice = node.alice().await.unwrap();
-    for _ in 0..5 {
-        alice
-            .post(Version::Http1, CHAT, &chat("hi", false))
-            .await
-            .unwrap();
+    let mut load = tokio::task::JoinSet::new();
+    for agent in 0..AGENTS {
+        let mut session = alice.session(Version::Http1).await.unwrap();
+        load.spawn(async move {
+            let mut answered = Vec::new();
+            for number in 0.. {
+                let name = format!("load-{agent}-{number}");
+                let headers = [("x-claude-code-session-id", name.as_str())];
+                match session.post(CHAT, &chat("hi", false), &headers).await {
+                    Ok(reply) => assert_eq!(reply.status, StatusCode::OK),
+                    Err(_) => break,
+                }
+                answered.push((name, Instant::now()));
+            }
+            answered
+        });
     }
-    node.records(5).await.unwrap();
+    tokio::time::sleep(LOAD).await;
+    let killed = Instant::now();
     let node = node.kill_and_restart().await.unwrap();
-    assert_eq!(node.records(5).await.unwrap().len(), 5);
+    let answered = load.join_all().await.concat();
+    let durable: HashSet<&str> = answered
+        .iter()
+        .filter(|(_, at)| *at + DURABLE_AFTER < killed)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert!(durable.len() > 100, "{} are no load", durable.len());
+
+    // The newest record: once it is there, so are the older ones.
+    let mut session = alice.session(Version::Http1).await.unwrap();
+    let headers = [("x-claude-code-session-id", "after")];
+    let reply = session.post(CHAT, &chat("hi", false), &headers).await;
+    assert_eq!(reply.unwrap().status, StatusCode::OK);
+    let deadline = Instant::now() + PATIENCE;
+    while text(&node.records(1).await.unwrap()[0], "session_id") != "after" {
+        assert!(Instant::now() < deadline, "the next one is lost");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let rows = all_records(&node).await;
+    let recorded: HashSet<&str> = rows.iter().map(|row| text(row, "session_id")).collect();
+    assert_eq!(recorded.len(), rows.len(), "an exchange is recorded twice");
+    let lost = durable.difference(&recorded).count();
+    assert_eq!(lost, 0, "of {}", durable.len());
+    assert!(rows.len() as u64 <= standin.stats().requests);
+}
+
+async fn all_records(node: &Node) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for page in 1.. {
+        let path = format!("/api/agent-network/access-logs?page_size=100&page={page}");
+        let page = node.api_ok(Method::GET, &path, None).await.unwrap();
+        let part = page["data"].as_array().unwrap();
+        rows.extend_from_slice(part);
+        if part.len() < 100 {
+            break;
+        }
+    }
+    rows
 }
 
 #[tokio::test]

@@ -5,16 +5,19 @@
 
 mod answered;
 mod catalog;
+mod disk;
 mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
 mod objects;
+mod overlay;
 mod refused;
 mod secrets;
 mod standin;
 mod streams;
 mod trailers;
+mod unlocked;
 
 use gateway_tests::{
     node::{Node, Options as NodeOptions},

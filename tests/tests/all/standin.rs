@@ -20,6 +20,7 @@ async fn standin(transport: Transport) -> (StandIn, Agent) {
         endpoint: standin.address(),
         host: "localhost".to_owned(),
         ca_pem: standin.ca_pem().unwrap().to_owned(),
+        machine: None,
     };
     (standin, agent)
 }

@@ -1,12 +1,18 @@
 //! `UsageStatus`: how the writer and the indexer are doing, readable at any time by metrics and
 //! readiness.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+
+/// A disk that takes longer for one write holds the log up, although it has refused nothing.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Counts since the process began, and how each of the two threads is doing.
 #[derive(Debug, Default)]
@@ -25,6 +31,8 @@ pub struct UsageStatus {
     /// Rows deleted because they were older than the retention.
     pub rows_swept: AtomicU64,
     writer: Mutex<Option<Trouble>>,
+    /// When the write that runs began.
+    writing: Mutex<Option<(Instant, Timestamp)>>,
     indexer: Mutex<Option<Trouble>>,
 }
 
@@ -48,7 +56,13 @@ pub enum Health {
 impl UsageStatus {
     /// The thread that makes records durable. While it is behind for long, exchanges are refused.
     pub fn writer(&self) -> Health {
-        health(&self.writer)
+        match (health(&self.writer), self.writing()) {
+            (Health::Ok, Some((begun, since))) if begun.elapsed() > WRITE_TIME_MAX => {
+                let error = "the disk does not finish a write".to_owned();
+                Health::Behind { since, error }
+            }
+            (health, _) => health,
+        }
     }
 
     /// The thread that makes records visible to queries.
@@ -63,12 +77,28 @@ impl UsageStatus {
             .saturating_sub(self.indexed_up_to.load(Ordering::Relaxed))
     }
 
+    pub(super) fn writer_begins(&self) {
+        let mut writing = self.writing.lock().expect("nothing panics under this lock");
+        *writing = Some((Instant::now(), Timestamp::now()));
+    }
+
     pub(super) fn writer_result<E: std::fmt::Display>(&self, result: Result<(), &E>) {
+        let mut writing = self.writing.lock().expect("nothing panics under this lock");
+        if let Some((begun, _)) = writing.take()
+            && begun.elapsed() > WRITE_TIME_MAX
+        {
+            tracing::warn!(took = ?begun.elapsed(), "the disk of the usage log is slow");
+        }
+        drop(writing);
         note(&self.writer, "usage writer", result);
     }
 
     pub(super) fn indexer_result<E: std::fmt::Display>(&self, result: Result<(), &E>) {
         note(&self.indexer, "usage indexer", result);
+    }
+
+    fn writing(&self) -> Option<(Instant, Timestamp)> {
+        *self.writing.lock().expect("nothing panics under this lock")
     }
 }
 

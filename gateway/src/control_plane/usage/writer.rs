@@ -87,9 +87,13 @@ impl Writer {
 
     fn run(mut self) -> StopReport {
         let mut back_off = BACK_OFF_FIRST;
+        let mut is_failing = false;
         loop {
-            self.receiver
-                .take(BATCHES_PER_COMMIT_MAX, &mut self.pending);
+            // What the disk refuses waits in the queue, whose limits hold it.
+            if !is_failing {
+                self.receiver
+                    .take(BATCHES_PER_COMMIT_MAX, &mut self.pending);
+            }
             self.note_waiting();
             if self.pending.is_empty() && !self.is_purge_due() {
                 if self.stop.get().is_some() {
@@ -98,9 +102,11 @@ impl Writer {
                 self.receiver.wait(IDLE_WAIT);
                 continue;
             }
+            self.status.writer_begins();
             let result = self.write_and_purge();
             self.status.writer_result(result.as_ref().map(|_| ()));
-            if result.is_ok() {
+            is_failing = result.is_err();
+            if !is_failing {
                 back_off = BACK_OFF_FIRST;
                 continue;
             }
