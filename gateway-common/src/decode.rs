@@ -55,55 +55,56 @@ impl Link {
     }
 }
 
-/// An IP packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A packet as far as the judgement needs it. Flat, and zero where there is nothing: the verifier refuses
+/// programs that carry undefined values around, as enums with fields do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Datagram {
+    pub kind: Kind,
     pub source: Address,
     pub destination: Address,
     /// Where the IP header begins.
     pub network_offset: u32,
-    pub transport: Transport,
+    /// Of [`Kind::Tcp`].
+    pub tcp: Tcp,
 }
 
-/// What an IP packet carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    Tcp(Tcp),
-    /// TCP, or nobody knows; the port cannot be read.
-    Hidden(Hidden),
-    /// Surely not TCP that this host would take from here: UDP, ICMP, tunnels, IPsec. (What a tunnel or
-    /// IPsec brings comes out on an interface of its own or is authenticated.)
+/// What a frame carries.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// No IP, or not even an IP header.
+    #[default]
+    NotIp,
+    /// TCP with its ports.
+    Tcp,
+    /// IP, but surely not TCP that this host would take from here: UDP, ICMP, tunnels, IPsec. (What a
+    /// tunnel or IPsec brings comes out on an interface of its own or is authenticated.)
     Other,
+    /// TCP, or nobody knows, without the port: not the first fragment.
+    Fragment,
+    /// The same: an extension header of an unknown kind, or too many.
+    ExtensionHeaders,
+    /// The same: the packet ends before the port.
+    Truncated,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tcp {
     /// As it lies in the packet.
     pub source_port: u16,
     /// As it lies in the packet.
     pub destination_port: u16,
     /// 0 when the packet ends before them.
-    pub flags: u8,
+    pub flags: u32,
     /// Where the payload begins.
     pub payload_offset: u32,
 }
 
-/// Why the port cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hidden {
-    /// Not the first fragment.
-    Fragment,
-    /// An extension header of an unknown kind, or too many.
-    ExtensionHeaders,
-    /// The packet ends before it.
-    Truncated,
-}
-
 impl Tcp {
-    const SYN_RST_ACK: u8 = Self::SYN | Self::RST | Self::ACK;
-    const SYN: u8 = 0x02;
-    const RST: u8 = 0x04;
-    const ACK: u8 = 0x10;
+    const SYN: u32 = 0x02;
+    const RST: u32 = 0x04;
+    const ACK: u32 = 0x10;
+    const SYN_RST_ACK: u32 = Self::SYN | Self::RST | Self::ACK;
 
     /// Asks for a connection.
     #[inline(always)]
@@ -123,19 +124,23 @@ impl Tcp {
     }
 }
 
-/// Decodes a frame; nothing when it holds no IP header.
+/// Decodes a frame.
 #[inline(always)]
-pub fn decode(packet: &(impl Packet + ?Sized), link: Link) -> Option<Datagram> {
-    match link {
+pub fn decode(packet: &(impl Packet + ?Sized), link: Link) -> Datagram {
+    let found = match link {
         Link::Ethernet => ethernet(packet),
-        Link::Ip => {
-            let [first] = packet.load::<1>(0)?;
-            match first >> 4 {
-                4 => ipv4(packet, 0),
-                6 => ipv6(packet, 0),
-                _ => None,
-            }
-        }
+        Link::Ip => bare(packet),
+    };
+    found.unwrap_or_default()
+}
+
+#[inline(always)]
+fn bare(packet: &(impl Packet + ?Sized)) -> Option<Datagram> {
+    let [first] = packet.load(0)?;
+    match first >> 4 {
+        4 => ipv4(packet, 0),
+        6 => ipv6(packet, 0),
+        _ => None,
     }
 }
 
@@ -172,18 +177,19 @@ fn ipv4(packet: &(impl Packet + ?Sized), start: usize) -> Option<Datagram> {
     if h[0] >> 4 != 4 || header_len < IPV4_LEN {
         return None;
     }
-    let transport = if h[9] != TCP {
-        Transport::Other
+    let (kind, tcp) = if h[9] != TCP {
+        only(Kind::Other)
     } else if u16::from_be_bytes([h[6], h[7]]) & IPV4_OFFSET_MASK != 0 {
-        Transport::Hidden(Hidden::Fragment)
+        only(Kind::Fragment)
     } else {
         tcp(packet, start + header_len)
     };
     Some(Datagram {
+        kind,
         source: Address::from_v4([h[12], h[13], h[14], h[15]]),
         destination: Address::from_v4([h[16], h[17], h[18], h[19]]),
         network_offset: start as u32,
-        transport,
+        tcp,
     })
 }
 
@@ -194,11 +200,15 @@ fn ipv6(packet: &(impl Packet + ?Sized), start: usize) -> Option<Datagram> {
     if version >> 4 != 6 {
         return None;
     }
+    let source = Address::from_v6(packet.load(start + 8)?);
+    let destination = Address::from_v6(packet.load(start + 24)?);
+    let (kind, tcp) = extensions(packet, start + IPV6_LEN, next);
     Some(Datagram {
-        source: Address::from_v6(packet.load(start + 8)?),
-        destination: Address::from_v6(packet.load(start + 24)?),
+        kind,
+        source,
+        destination,
         network_offset: start as u32,
-        transport: extensions(packet, start + IPV6_LEN, next),
+        tcp,
     })
 }
 
@@ -232,32 +242,32 @@ impl Next {
 }
 
 #[inline(always)]
-fn extensions(packet: &(impl Packet + ?Sized), start: usize, first: u8) -> Transport {
+fn extensions(packet: &(impl Packet + ?Sized), start: usize, first: u8) -> (Kind, Tcp) {
     let mut offset = start;
     let mut next = first;
     // One round more than headers: the last one only sees what follows them.
     for _ in 0..=EXTENSION_HEADERS_MAX {
         match Next::of(next) {
             Next::Tcp => return tcp(packet, offset),
-            Next::Other => return Transport::Other,
-            Next::Unknown => return Transport::Hidden(Hidden::ExtensionHeaders),
+            Next::Other => return only(Kind::Other),
+            Next::Unknown => return only(Kind::ExtensionHeaders),
             Next::Extension => {
                 let Some([following, length]) = packet.load(offset) else {
-                    return Transport::Hidden(Hidden::Truncated);
+                    return only(Kind::Truncated);
                 };
                 next = following;
                 offset += (usize::from(length) + 1) * 8;
             }
             Next::Authentication => {
                 let Some([following, length]) = packet.load(offset) else {
-                    return Transport::Hidden(Hidden::Truncated);
+                    return only(Kind::Truncated);
                 };
                 next = following;
                 offset += (usize::from(length) + 2) * 4;
             }
             Next::Fragment => {
                 let Some([following, _, high, low]) = packet.load(offset) else {
-                    return Transport::Hidden(Hidden::Truncated);
+                    return only(Kind::Truncated);
                 };
                 if u16::from_be_bytes([high, low]) & IPV6_FRAGMENT_OFFSET_MASK != 0 {
                     return later_fragment(following);
@@ -267,33 +277,40 @@ fn extensions(packet: &(impl Packet + ?Sized), start: usize, first: u8) -> Trans
             }
         }
     }
-    Transport::Hidden(Hidden::ExtensionHeaders)
+    only(Kind::ExtensionHeaders)
 }
 
 /// A fragment that is not the first says what the first begins with.
 #[inline(always)]
-const fn later_fragment(next: u8) -> Transport {
+fn later_fragment(next: u8) -> (Kind, Tcp) {
     match Next::of(next) {
-        Next::Other => Transport::Other,
+        Next::Other => only(Kind::Other),
         Next::Tcp | Next::Extension | Next::Authentication | Next::Fragment | Next::Unknown => {
-            Transport::Hidden(Hidden::Fragment)
+            only(Kind::Fragment)
         }
     }
 }
 
+/// Nothing to be read of TCP.
+#[inline(always)]
+fn only(kind: Kind) -> (Kind, Tcp) {
+    (kind, Tcp::default())
+}
+
 /// RFC 9293. A first fragment may end behind the ports: they suffice.
 #[inline(always)]
-fn tcp(packet: &(impl Packet + ?Sized), start: usize) -> Transport {
+fn tcp(packet: &(impl Packet + ?Sized), start: usize) -> (Kind, Tcp) {
     let Some([s0, s1, d0, d1]) = packet.load::<TCP_PORTS_LEN>(start) else {
-        return Transport::Hidden(Hidden::Truncated);
+        return only(Kind::Truncated);
     };
     let [length, flags] = packet
         .load::<2>(start + TCP_FLAGS_LEN - 2)
         .unwrap_or_default();
-    Transport::Tcp(Tcp {
+    let tcp = Tcp {
         source_port: u16::from_ne_bytes([s0, s1]),
         destination_port: u16::from_ne_bytes([d0, d1]),
-        flags,
+        flags: u32::from(flags),
         payload_offset: start as u32 + u32::from(length >> 4) * 4,
-    })
+    };
+    (Kind::Tcp, tcp)
 }

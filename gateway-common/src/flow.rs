@@ -1,6 +1,6 @@
 //! Counters: per peer and direction, and per interface and reason.
 
-use crate::{Datagram, REASONS, Transport};
+use crate::{Datagram, Kind, REASONS};
 
 /// Most peers. The map's memory grows with the peers that are there; only its table of buckets (2 MiB) is
 /// taken at once.
@@ -68,15 +68,13 @@ impl Weight {
     /// `length` is the buffer's with its link header, `segment` the payload of each TCP segment that it
     /// stands for (`gso_size`), 0 when it is one packet.
     #[inline(always)]
-    pub fn of(length: u32, segment: u32, datagram: Option<&Datagram>) -> Self {
-        let Some(datagram) = datagram else {
-            return Self::single(u64::from(length));
-        };
-        let bytes = u64::from(length).saturating_sub(u64::from(datagram.network_offset));
-        let Transport::Tcp(tcp) = &datagram.transport else {
+    pub fn of(length: u32, segment: u32, datagram: &Datagram) -> Self {
+        let start = datagram.network_offset;
+        let bytes = u64::from(length.saturating_sub(start));
+        if !matches!(datagram.kind, Kind::Tcp) {
             return Self::single(bytes);
-        };
-        let headers = u64::from(tcp.payload_offset.saturating_sub(datagram.network_offset));
+        }
+        let headers = u64::from(datagram.tcp.payload_offset.saturating_sub(start));
         if segment == 0 || bytes <= headers {
             return Self::single(bytes);
         }
@@ -97,36 +95,37 @@ impl Weight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Address, Tcp};
+    use crate::Tcp;
 
     #[test]
     fn merged_segments_count_as_they_were_on_the_wire() {
-        let datagram = |transport| Datagram {
-            source: Address::default(),
-            destination: Address::default(),
+        let not_ip = Datagram::default();
+        let other = Datagram {
+            kind: Kind::Other,
             network_offset: 14,
-            transport,
+            ..not_ip
         };
-        let tcp = datagram(Transport::Tcp(Tcp {
-            source_port: 0,
-            destination_port: 0,
-            flags: 0,
-            payload_offset: 14 + 40,
-        }));
-        let other = datagram(Transport::Other);
+        let tcp = Datagram {
+            kind: Kind::Tcp,
+            tcp: Tcp {
+                payload_offset: 14 + 40,
+                ..Tcp::default()
+            },
+            ..other
+        };
         for (length, segment, datagram, packets, bytes) in [
-            (60, 0, None, 1, 60),
-            (60, 0, Some(&other), 1, 46),
+            (60, 0, &not_ip, 1, 60),
+            (60, 0, &other, 1, 46),
             // A merged UDP packet is nobody's to judge.
-            (3000, 1000, Some(&other), 1, 2986),
-            (54, 0, Some(&tcp), 1, 40),
-            (54, 1000, Some(&tcp), 1, 40),
-            (55, 1000, Some(&tcp), 1, 41),
-            (54 + 1000, 1000, Some(&tcp), 1, 1040),
-            (54 + 1001, 1000, Some(&tcp), 2, 1081),
-            (54 + 3000, 1000, Some(&tcp), 3, 3120),
+            (3000, 1000, &other, 1, 2986),
+            (54, 0, &tcp, 1, 40),
+            (54, 1000, &tcp, 1, 40),
+            (55, 1000, &tcp, 1, 41),
+            (54 + 1000, 1000, &tcp, 1, 1040),
+            (54 + 1001, 1000, &tcp, 2, 1081),
+            (54 + 3000, 1000, &tcp, 3, 3120),
             // Shorter than its own headers.
-            (10, 1000, Some(&tcp), 1, 0),
+            (10, 1000, &tcp, 1, 0),
         ] {
             assert_eq!(
                 Weight::of(length, segment, datagram),
