@@ -22,6 +22,7 @@ const SKB_GSO_SIZE: usize = 176;
 /// `struct xdp_md`.
 const XDP_LEN: usize = 24;
 const XDP_DATA_END: usize = 4;
+const ETHERNET_LEN: usize = 14;
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
 const XDP_DROP: u32 = 1;
@@ -115,6 +116,18 @@ impl Kernel {
             }
         }
         Ok(sum)
+    }
+
+    /// Whether the kernel's test run takes the frame for this program: it gives TC no Ethernet frame that
+    /// ends within its IP header.
+    pub fn takes(&self, name: &str, frame: &[u8]) -> bool {
+        let is_tc = matches!(self.ebpf.program(name), Some(Program::SchedClassifier(_)));
+        let header = match frame {
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, ..] => 20,
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x86, 0xdd, ..] => 40,
+            _ => 0,
+        };
+        frame.len() >= ETHERNET_LEN + if is_tc { header } else { 0 }
     }
 
     /// Runs a program on a frame, `repeat` times.
