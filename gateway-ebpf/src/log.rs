@@ -1,8 +1,8 @@
 //! Lines about drops, through aya-log: off unless the configuration asks for them, and then bounded.
 
-use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_log_ebpf::warn;
-use gateway_common::{Config, Datagram, Reason, Verdict};
+use gateway_common::{Address, Config, Datagram, Reason, Verdict};
 
 use crate::maps;
 
@@ -10,27 +10,42 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Logs a drop, if drops are logged and this second's lines are not used up.
 #[inline(always)]
-pub(crate) fn drop<C: EbpfContext>(
-    ctx: &C,
-    config: &Config,
-    interface: u32,
-    reason: Reason,
-    datagram: &Datagram,
-) {
-    if config.log_lines_per_second() == 0 || matches!(reason.verdict(), Verdict::Pass) {
+pub(crate) fn drop(config: &Config, interface: u32, reason: Reason, datagram: &Datagram) {
+    let lines_per_second = config.log_lines_per_second();
+    if lines_per_second == 0 || matches!(reason.verdict(), Verdict::Pass) {
         return;
     }
-    if !may_log(config.log_lines_per_second()) {
-        return;
-    }
-    warn!(
-        ctx,
-        "dropped: reason {}, interface {}, from {:i} to {:i}",
-        reason.index() as u32,
+    let (source, destination) = (datagram.source, datagram.destination);
+    kw_log_drop(
+        lines_per_second,
         interface,
-        datagram.source.octets(),
-        datagram.destination.octets()
+        reason as u32,
+        &source,
+        &destination,
     );
+}
+
+/// One function for all programs, away from their path. Its name is not mangled, because mangled ones hold
+/// a hash of the path that the source lies at.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn kw_log_drop(
+    lines_per_second: u32,
+    interface: u32,
+    reason: u32,
+    source: &Address,
+    destination: &Address,
+) {
+    if may_log(lines_per_second) {
+        warn!(
+            (),
+            "dropped: reason {}, interface {}, from {:i} to {:i}",
+            reason,
+            interface,
+            source.octets(),
+            destination.octets()
+        );
+    }
 }
 
 #[inline(always)]

@@ -24,13 +24,7 @@ fn finish_xdp(ctx: &XdpContext, length: u32, datagram: &Datagram) -> Reason {
         return Reason::Other;
     };
     let interface = ctx.ingress_ifindex() as u32;
-    finish(
-        ctx,
-        config,
-        interface,
-        Weight::of(length, 0, datagram),
-        datagram,
-    )
+    finish(config, interface, Weight::of(length, 0, datagram), datagram)
 }
 
 #[inline(always)]
@@ -40,19 +34,13 @@ pub(crate) fn tc(ctx: &TcContext) -> Reason {
         return Reason::Other;
     };
     let weight = overlay::weight(ctx, &datagram);
-    finish(ctx, config, overlay::interface(ctx), weight, &datagram)
+    finish(config, overlay::interface(ctx), weight, &datagram)
 }
 
 #[inline(always)]
-fn finish<C: aya_ebpf::EbpfContext>(
-    ctx: &C,
-    config: &Config,
-    interface: u32,
-    weight: Weight,
-    datagram: &Datagram,
-) -> Reason {
+fn finish(config: &Config, interface: u32, weight: Weight, datagram: &Datagram) -> Reason {
     let reason = judge_outer(config, datagram);
     count::interface(interface, reason, weight);
-    log::drop(ctx, config, interface, reason, datagram);
+    log::drop(config, interface, reason, datagram);
     reason
 }

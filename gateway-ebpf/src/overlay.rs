@@ -33,7 +33,7 @@ pub(crate) fn ingress(ctx: &TcContext) -> Reason {
         }
     }
     count::interface(interface(ctx), reason, weight);
-    log::drop(ctx, config, interface(ctx), reason, &datagram);
+    log::drop(config, interface(ctx), reason, &datagram);
     reason
 }
 
