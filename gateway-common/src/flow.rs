@@ -5,7 +5,11 @@ use crate::{Datagram, Kind, REASONS};
 /// Most peers. The map's memory grows with the peers that are there; only its table of buckets (2 MiB) is
 /// taken at once.
 pub const PEERS_MAX: u32 = 131_072;
-/// Most interfaces with counters of their own; further ones are counted together under index 0.
+/// Interfaces with an index below this have their counters in an array, which costs a packet 20 ns less than
+/// a hash. These are the ones that are there from the start; indices grow with every container.
+pub const INTERFACES_LOW: u32 = 256;
+/// Most interfaces with a higher index that have counters of their own; further ones are counted together
+/// under index 0.
 pub const INTERFACES_MAX: u32 = 4096;
 
 /// The endpoint's traffic with one peer, in one direction. A cache line of its own, so that the CPUs that

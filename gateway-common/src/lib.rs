@@ -20,7 +20,9 @@ mod user;
 pub use address::{Address, Network, PrefixTooLong};
 pub use config::{ADDRESSES_MAX, CONFIG_GRACE, Config, ConfigError, NETWORKS_MAX, PORTS_MAX};
 pub use decode::{Datagram, EXTENSION_HEADERS_MAX, Kind, Link, Tcp, VLAN_TAGS_MAX, decode};
-pub use flow::{Counter, Counters, Flow, INTERFACES_MAX, PEERS_MAX, PeerFlows, Weight};
+pub use flow::{
+    Counter, Counters, Flow, INTERFACES_LOW, INTERFACES_MAX, PEERS_MAX, PeerFlows, Weight,
+};
 pub use judge::{Judgement, judge_egress, judge_ingress, judge_outer};
 pub use names::{ABI_VERSION, global, map, program};
 pub use packet::Packet;

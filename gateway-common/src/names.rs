@@ -12,7 +12,10 @@ pub mod map {
     pub const ACTIVE: &str = "kw_active";
     /// Hash from [`Address`](crate::Address) to [`PeerFlows`](crate::PeerFlows).
     pub const PEERS: &str = "kw_peers";
-    /// Per-CPU hash from interface index (`u32`) to [`Counters`](crate::Counters).
+    /// Per-CPU array of [`Counters`](crate::Counters), by interface index, for indices below
+    /// [`INTERFACES_LOW`](crate::INTERFACES_LOW). Under 0 are interfaces that are listed nowhere.
+    pub const INTERFACES_LOW: &str = "kw_interf_low";
+    /// Per-CPU hash from interface index (`u32`) to [`Counters`](crate::Counters), for the other ones.
     pub const INTERFACES: &str = "kw_interfaces";
     /// Per-CPU array: the log's rate limit. Only the programs use it.
     pub const LOG_BUDGET: &str = "kw_log_budget";

@@ -21,6 +21,10 @@ static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
 #[map(name = "kw_peers")]
 static PEERS: HashMap<Address, PeerFlows> = HashMap::with_max_entries(PEERS_MAX, BPF_F_NO_PREALLOC);
 
+#[map(name = "kw_interf_low")]
+static INTERFACES_LOW: PerCpuArray<Counters> =
+    PerCpuArray::with_max_entries(gateway_common::INTERFACES_LOW, 0);
+
 #[map(name = "kw_interfaces")]
 static INTERFACES: PerCpuHashMap<u32, Counters> =
     PerCpuHashMap::with_max_entries(INTERFACES_MAX, BPF_F_NO_PREALLOC);
@@ -58,9 +62,12 @@ pub(crate) fn peer(address: &Address) -> Option<*mut PeerFlows> {
 /// The counters of an interface on this CPU; interfaces that are not listed share those under index 0.
 #[inline(always)]
 pub(crate) fn counters(interface: u32) -> Option<*mut Counters> {
+    if interface < gateway_common::INTERFACES_LOW {
+        return INTERFACES_LOW.get_ptr_mut(interface);
+    }
     INTERFACES
         .get_ptr_mut(interface)
-        .or_else(|| INTERFACES.get_ptr_mut(0))
+        .or_else(|| INTERFACES_LOW.get_ptr_mut(0))
 }
 
 #[inline(always)]

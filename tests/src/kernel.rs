@@ -1,14 +1,18 @@
 //! The kernel's programs, loaded but not attached: fed with frames by `BPF_PROG_TEST_RUN`, read out by
 //! their maps.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "aya's enum has thirty types of programs, the object has two"
+)]
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, MapData, PerCpuArray},
     programs::{Program, TestRun as _, TestRunOptions, TestRunResult},
-    util::nr_cpus,
 };
 use gateway_common::{Address, Config, Counters, Link, PeerFlows, Verdict, global, map, program};
 
@@ -64,9 +68,7 @@ impl Kernel {
             }
             .with_context(|| format!("load {name}"))?;
         }
-        let mut kernel = Self { ebpf };
-        kernel.interfaces()?.insert(INTERFACE, zeroed()?, 0)?;
-        Ok(kernel)
+        Ok(Self { ebpf })
     }
 
     /// Replaces the configuration as the node does.
@@ -109,7 +111,8 @@ impl Kernel {
     /// When the map cannot be read.
     pub fn counters(&mut self) -> Result<Counters> {
         let mut sum = Counters::default();
-        for counters in self.interfaces()?.get(&INTERFACE, 0)?.iter() {
+        let interfaces: PerCpuArray<_, Counters> = self.map(map::INTERFACES_LOW)?.try_into()?;
+        for counters in interfaces.get(&INTERFACE, 0)?.iter() {
             for (sum, counter) in sum.by_reason.iter_mut().zip(counters.by_reason) {
                 sum.packets += counter.packets;
                 sum.bytes += counter.bytes;
@@ -206,10 +209,6 @@ impl Kernel {
     fn peers(&mut self) -> Result<HashMap<&mut MapData, Address, PeerFlows>> {
         Ok(self.map(map::PEERS)?.try_into()?)
     }
-
-    fn interfaces(&mut self) -> Result<PerCpuHashMap<&mut MapData, u32, Counters>> {
-        Ok(self.map(map::INTERFACES)?.try_into()?)
-    }
 }
 
 /// All programs by name, and whether they judge at the overlay's device.
@@ -220,8 +219,3 @@ pub const PROGRAMS: [&str; 5] = [
     program::OVERLAY_INGRESS,
     program::OVERLAY_EGRESS,
 ];
-
-fn zeroed() -> Result<PerCpuValues<Counters>> {
-    let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
-    Ok(PerCpuValues::try_from(vec![Counters::default(); cpus])?)
-}

@@ -10,7 +10,7 @@ use std::fs;
 use anyhow::{Result, bail};
 
 use crate::{
-    command::{must, root},
+    command::{cargo, must, root},
     test,
 };
 use note::Note;
@@ -45,6 +45,12 @@ fn write() -> Result<()> {
 /// The object in the tree is what its source says: the same bytes under the toolchain of the note; under
 /// another one the rebuilt object has to pass the kernel's tests.
 pub(crate) fn check() -> Result<()> {
+    // Outside the workspace, so outside of what CI formats.
+    must(
+        cargo()
+            .current_dir(root().join("gateway-ebpf"))
+            .args(["fmt", "--check"]),
+    )?;
     let tools = tools::provide()?;
     let elsewhere = root().join("target/ebpf-check");
     let source = build::copy_source(&elsewhere)?;

@@ -30,14 +30,22 @@ fn configuration() -> Config {
     Config::new(&ENDPOINT.map(ip), &[443, 8080], &networks).unwrap()
 }
 
-/// The programs and their reference, configured alike.
-fn both(link: Link) -> (Kernel, Reference) {
+fn kernel(link: Link) -> Kernel {
     let mut kernel = Kernel::load(link).unwrap();
     kernel.configure(configuration()).unwrap();
     for peer in PEERS {
         kernel.add_peer(ip(peer)).unwrap();
     }
-    (kernel, Reference::new(link, configuration(), PEERS.map(ip)))
+    kernel
+}
+
+fn reference(link: Link) -> Reference {
+    Reference::new(link, configuration(), PEERS.map(ip))
+}
+
+/// The programs and their reference, configured alike.
+fn both(link: Link) -> (Kernel, Reference) {
+    (kernel(link), reference(link))
 }
 
 /// Counters and every peer's flows are what the reference has.

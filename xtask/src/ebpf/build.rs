@@ -100,15 +100,9 @@ fn flags(tools: &Tools, source: &Path) -> Result<OsString> {
         flags.push("=");
         flags.push(to);
     }
-    for flag in [
-        // Linux 5.12 and later.
-        "-Ctarget-cpu=v3",
-        // Addresses in packets are read as words. The kernel allows it on the machines we build for.
-        "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
-    ] {
-        flags.push(SEPARATOR);
-        flags.push(flag);
-    }
+    flags.push(SEPARATOR);
+    // Linux 5.12 and later.
+    flags.push("-Ctarget-cpu=v3");
     Ok(flags)
 }
 
