@@ -20,6 +20,8 @@ use count::Format;
 const EXPECTED_SKIPS: &[&str] = &[
     // Figures for a release build on a quiet machine, not judgements.
     ", a measurement",
+    // As root it is never skipped.
+    ", needs root to load programs",
     // Bodies of processes that other tests start and kill.
     ", run by another test, as its child",
     ", runs as a child of ",
@@ -36,13 +38,14 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, node, sdk, demo
+    /// Only these groups: rust, kernel, node, sdk, demo
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 4] = [
+    let groups: [(&str, Group); 5] = [
         ("rust", rust),
+        ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
         ("demo", demo),
@@ -52,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, node, sdk, demo");
+        bail!("no group {unknown}: rust, kernel, node, sdk, demo");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();
@@ -97,10 +100,37 @@ fn rust() -> Result<Count> {
             "--package",
             "gateway",
             "--package",
+            "gateway-common",
+            "--package",
             "xtask",
         ]),
         Format::Cargo,
     )
+}
+
+/// The kernel's programs, run by the kernel on packets of ours.
+fn kernel() -> Result<Count> {
+    if !nix::unistd::geteuid().is_root() {
+        let mut count = counted(kernel_tests().args(["--", "host_alone"]), Format::Cargo)?;
+        count.skipped += 1;
+        count
+            .skips
+            .push("kernel, needs root to load programs".to_owned());
+        return Ok(count);
+    }
+    counted(&mut kernel_tests(), Format::Cargo)
+}
+
+/// Needs root; `KEYWAY_BPF_OBJECT` names another object than the one in the tree.
+pub(crate) fn kernel_tests() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--no-fail-fast"]).args([
+        "--package",
+        "gateway-tests",
+        "--test",
+        "kernel",
+    ]);
+    command
 }
 
 /// Whole nodes on real sockets. Each test starts its own, so few run at once.
@@ -114,6 +144,10 @@ fn node() -> Result<Count> {
                 "--no-fail-fast",
                 "--package",
                 "gateway-tests",
+                "--lib",
+                "--bins",
+                "--test",
+                "all",
             ])
             .args(["--", "--test-threads", "4"]),
         Format::Cargo,
