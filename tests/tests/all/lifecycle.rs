@@ -115,8 +115,11 @@ async fn sighup_reloads_and_a_broken_file_changes_nothing() {
         }
     }
     // The workers' next snapshot brings it.
-    while alice.post(Version::Http2, CHAT, &slow).await.is_ok() {}
-    let rows = node.records(2).await.unwrap();
+    let mut asked = 2;
+    while alice.post(Version::Http2, CHAT, &slow).await.is_ok() {
+        asked += 1;
+    }
+    let rows = node.records(asked).await.unwrap();
     assert_eq!(text(&rows[0], "reason"), "idle_timeout");
 
     std::fs::write(&file, old).unwrap();
