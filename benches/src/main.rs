@@ -6,6 +6,7 @@
 
 mod case;
 mod driver;
+mod kernel;
 mod machine;
 mod placement;
 mod poll;
@@ -86,6 +87,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Nanoseconds per packet of the kernel's programs; needs root
+    Kernel(kernel::Arguments),
     /// Relays TCP connections; the bench starts it as one of its proxies.
     #[command(hide = true)]
     Relay {
@@ -123,6 +126,7 @@ const DESCRIPTORS_SPARE: u64 = 2048;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match &arguments.command {
+        Some(Command::Kernel(arguments)) => kernel::run(arguments),
         Some(Command::Relay { listen, upstream }) => relay::serve(*listen, *upstream),
         None => run(&arguments),
     }

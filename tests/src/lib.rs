@@ -3,6 +3,8 @@
 
 pub mod agent;
 pub mod certificate;
+pub mod frame;
+pub mod kernel;
 pub mod memory;
 pub mod node;
 pub mod standin;

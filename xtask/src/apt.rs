@@ -43,6 +43,14 @@ pub(crate) fn provide(needed: &[Needed]) -> Result<()> {
         return Ok(());
     }
     println!("missing Debian packages: {}", packages.join(" "));
+    install(&packages)
+}
+
+/// Installs packages as root on Debian.
+///
+/// # Errors
+/// When that is not where we are, or it fails.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !nix::unistd::geteuid().is_root() || !is_installed("apt-get") {
         bail!(
             "install them as root: apt-get install {}",
@@ -52,7 +60,7 @@ pub(crate) fn provide(needed: &[Needed]) -> Result<()> {
     must(words(["apt-get", "update", "-qq"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
     must(
         words(["apt-get", "install", "-y", "-qq", "--no-install-recommends"])
-            .args(&packages)
+            .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
 }

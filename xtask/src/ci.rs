@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     apt,
     command::{cargo, must, root, words},
-    test, tidy,
+    ebpf, test, tidy,
 };
 
 /// Pinned, so that a new release changes nothing by itself.
@@ -28,6 +28,7 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("dependencies", deny)?;
     step("service unit", unit)?;
+    step("kernel programs", ebpf::check)?;
     test::run(&test::Arguments::default())
 }
 

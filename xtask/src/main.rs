@@ -10,6 +10,7 @@ mod apt;
 mod bench;
 mod ci;
 mod command;
+mod ebpf;
 mod fuzz;
 mod interrupt;
 mod run;
@@ -35,6 +36,8 @@ enum Task {
     Test(test::Arguments),
     /// What CI runs: formatting, lints, tidy, dependencies, tests
     Ci,
+    /// Build the kernel programs and put the object into the tree
+    Ebpf(ebpf::Arguments),
     /// Check what the compiler does not: layers, file sizes, leftovers
     Tidy,
     /// Fuzz one target for a while
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Run(arguments) => run::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
         Task::Ci => ci::run(),
+        Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),

@@ -20,6 +20,8 @@ use count::Format;
 const EXPECTED_SKIPS: &[&str] = &[
     // Figures for a release build on a quiet machine, not judgements.
     ", a measurement",
+    // As root it is never skipped.
+    ", needs root to load programs",
     // Bodies of processes that other tests start and kill.
     ", run by another test, as its child",
     ", runs as a child of ",
@@ -30,13 +32,14 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, node, sdk, demo
+    /// Only these groups: rust, kernel, node, sdk, demo
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 4] = [
+    let groups: [(&str, Group); 5] = [
         ("rust", rust),
+        ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
         ("demo", demo),
@@ -46,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, node, sdk, demo");
+        bail!("no group {unknown}: rust, kernel, node, sdk, demo");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();
@@ -91,10 +94,37 @@ fn rust() -> Result<Count> {
             "--package",
             "gateway",
             "--package",
+            "gateway-common",
+            "--package",
             "xtask",
         ]),
         Format::Cargo,
     )
+}
+
+/// The kernel's programs, run by the kernel on packets of ours.
+fn kernel() -> Result<Count> {
+    if !nix::unistd::geteuid().is_root() {
+        let skip = "kernel, needs root to load programs";
+        return Ok(Count {
+            skipped: 1,
+            skips: vec![skip.to_owned()],
+            ..Count::default()
+        });
+    }
+    counted(&mut kernel_tests(), Format::Cargo)
+}
+
+/// Needs root; `KEYWAY_BPF_OBJECT` names another object than the one in the tree.
+pub(crate) fn kernel_tests() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--no-fail-fast"]).args([
+        "--package",
+        "gateway-tests",
+        "--test",
+        "kernel",
+    ]);
+    command
 }
 
 /// Whole nodes on real sockets. Each test starts its own, so few run at once.
@@ -108,6 +138,10 @@ fn node() -> Result<Count> {
                 "--no-fail-fast",
                 "--package",
                 "gateway-tests",
+                "--lib",
+                "--bins",
+                "--test",
+                "all",
             ])
             .args(["--", "--test-threads", "4"]),
         Format::Cargo,

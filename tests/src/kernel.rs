@@ -1,0 +1,227 @@
+//! The kernel's programs, loaded but not attached: fed with frames by `BPF_PROG_TEST_RUN`, read out by
+//! their maps.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, PerCpuHashMap, PerCpuValues},
+    programs::{Program, TestRun as _, TestRunOptions, TestRunResult},
+    util::nr_cpus,
+};
+use gateway_common::{Address, Config, Counters, Link, PeerFlows, Verdict, global, map, program};
+
+/// Another object than the committed one, for `cargo xtask ebpf --check`.
+const OBJECT_VARIABLE: &str = "KEYWAY_BPF_OBJECT";
+/// Where packets come from in a test run unless it is said otherwise: the loopback device.
+const INTERFACE: u32 = 1;
+/// `struct __sk_buff` up to the field behind the last one that is set.
+const SKB_LEN: usize = 184;
+const SKB_GSO_SIZE: usize = 176;
+/// `struct xdp_md`.
+const XDP_LEN: usize = 24;
+const XDP_DATA_END: usize = 4;
+const ETHERNET_LEN: usize = 14;
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+const TC_ACT_SHOT: u32 = 2;
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+
+/// A loaded copy of all programs with maps of its own.
+pub struct Kernel {
+    ebpf: Ebpf,
+}
+
+/// What one run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ran {
+    pub verdict: Verdict,
+    /// Per packet, averaged by the kernel.
+    pub duration: Duration,
+}
+
+impl Kernel {
+    /// # Errors
+    /// When the verifier refuses a program, or privileges are missing.
+    pub fn load(link: Link) -> Result<Self> {
+        let object = std::env::var_os(OBJECT_VARIABLE).map_or_else(
+            || {
+                PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+                    .join("../gateway-ebpf/object/keyway.bpf.o")
+            },
+            PathBuf::from,
+        );
+        let mut ebpf = EbpfLoader::new()
+            .override_global(global::LINK, &(link as u8), true)
+            .load_file(&object)
+            .with_context(|| format!("load {} (root is needed)", object.display()))?;
+        for (name, program) in ebpf.programs_mut() {
+            match program {
+                Program::Xdp(xdp) => xdp.load(),
+                Program::SchedClassifier(classifier) => classifier.load(),
+                _ => bail!("{name} is of no known type"),
+            }
+            .with_context(|| format!("load {name}"))?;
+        }
+        let mut kernel = Self { ebpf };
+        kernel.interfaces()?.insert(INTERFACE, zeroed()?, 0)?;
+        Ok(kernel)
+    }
+
+    /// Replaces the configuration as the node does.
+    ///
+    /// # Errors
+    /// When the map cannot be written.
+    pub fn configure(&mut self, config: Config) -> Result<()> {
+        let mut active: Array<_, u32> = self.map(map::ACTIVE)?.try_into()?;
+        let next = 1 - active.get(&0, 0)?;
+        let mut configs: Array<_, Config> = self.map(map::CONFIG)?.try_into()?;
+        configs.set(next, config, 0)?;
+        active = self.map(map::ACTIVE)?.try_into()?;
+        Ok(active.set(0, next, 0)?)
+    }
+
+    /// Makes an address a peer's.
+    ///
+    /// # Errors
+    /// When the map cannot be written.
+    pub fn add_peer(&mut self, address: IpAddr) -> Result<()> {
+        let key = Address::from(address);
+        Ok(self.peers()?.insert(key, PeerFlows::default(), 0)?)
+    }
+
+    /// # Errors
+    /// When it was none.
+    pub fn remove_peer(&mut self, address: IpAddr) -> Result<()> {
+        Ok(self.peers()?.remove(&Address::from(address))?)
+    }
+
+    /// # Errors
+    /// When it is no peer.
+    pub fn flows(&mut self, address: IpAddr) -> Result<PeerFlows> {
+        Ok(self.peers()?.get(&Address::from(address), 0)?)
+    }
+
+    /// The interface's counters over all CPUs.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn counters(&mut self) -> Result<Counters> {
+        let mut sum = Counters::default();
+        for counters in self.interfaces()?.get(&INTERFACE, 0)?.iter() {
+            for (sum, counter) in sum.by_reason.iter_mut().zip(counters.by_reason) {
+                sum.packets += counter.packets;
+                sum.bytes += counter.bytes;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Whether the kernel's test run takes the frame for this program: it gives TC no Ethernet frame that
+    /// ends within its IP header.
+    pub fn takes(&self, name: &str, frame: &[u8]) -> bool {
+        let is_tc = matches!(self.ebpf.program(name), Some(Program::SchedClassifier(_)));
+        let header = match frame {
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, ..] => 20,
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x86, 0xdd, ..] => 40,
+            _ => 0,
+        };
+        frame.len() >= ETHERNET_LEN + if is_tc { header } else { 0 }
+    }
+
+    /// Runs a program on a frame, `repeat` times.
+    ///
+    /// # Errors
+    /// When the kernel does not, or the program gives none of its verdicts.
+    pub fn run(&self, name: &str, frame: &[u8], repeat: u32) -> Result<Ran> {
+        self.run_in(name, frame, repeat, None)
+    }
+
+    /// The same with a merged packet, of segments with so much payload. TC only.
+    ///
+    /// # Errors
+    /// As [`Kernel::run`].
+    pub fn run_merged(&self, name: &str, frame: &[u8], segment: u32) -> Result<Ran> {
+        let mut context = [0; SKB_LEN];
+        context[SKB_GSO_SIZE..SKB_GSO_SIZE + 4].copy_from_slice(&segment.to_ne_bytes());
+        self.run_in(name, frame, 1, Some(&context))
+    }
+
+    /// The same with a packet of which only `direct` bytes lie in the first buffer. XDP only.
+    ///
+    /// # Errors
+    /// As [`Kernel::run`]; kernels before 6.18 cannot do it.
+    pub fn run_split(&self, name: &str, frame: &[u8], direct: u32) -> Result<Ran> {
+        let mut context = [0; XDP_LEN];
+        context[XDP_DATA_END..XDP_DATA_END + 4].copy_from_slice(&direct.to_ne_bytes());
+        self.run_in(name, frame, 1, Some(&context))
+    }
+
+    fn run_in(&self, name: &str, frame: &[u8], repeat: u32, ctx_in: Option<&[u8]>) -> Result<Ran> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in,
+            repeat,
+            ..TestRunOptions::default()
+        };
+        let program = self.ebpf.program(name).context("a program of this name")?;
+        let (result, is_xdp) = match program {
+            Program::Xdp(xdp) => (xdp.test_run(options), true),
+            Program::SchedClassifier(classifier) => (classifier.test_run(options), false),
+            _ => bail!("{name} is of no known type"),
+        };
+        let TestRunResult {
+            return_value,
+            duration,
+            ..
+        } = result.with_context(|| format!("run {name}"))?;
+        let verdict = match (is_xdp, return_value) {
+            (true, XDP_PASS) | (false, TC_ACT_UNSPEC) => Verdict::Pass,
+            (true, XDP_DROP) | (false, TC_ACT_SHOT) => Verdict::Drop,
+            (_, other) => bail!("{name} returned {other}"),
+        };
+        Ok(Ran { verdict, duration })
+    }
+
+    /// Instructions that the verifier looked at.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn verified_instructions(&self, name: &str) -> Result<u32> {
+        let program = self.ebpf.program(name).context("a program of this name")?;
+        let info = match program {
+            Program::Xdp(xdp) => xdp.info(),
+            Program::SchedClassifier(classifier) => classifier.info(),
+            _ => bail!("{name} is of no known type"),
+        }?;
+        info.verified_instruction_count()
+            .context("the kernel does not count")
+    }
+
+    fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
+        self.ebpf.map_mut(name).with_context(|| name.to_owned())
+    }
+
+    fn peers(&mut self) -> Result<HashMap<&mut MapData, Address, PeerFlows>> {
+        Ok(self.map(map::PEERS)?.try_into()?)
+    }
+
+    fn interfaces(&mut self) -> Result<PerCpuHashMap<&mut MapData, u32, Counters>> {
+        Ok(self.map(map::INTERFACES)?.try_into()?)
+    }
+}
+
+/// All programs by name, and whether they judge at the overlay's device.
+pub const PROGRAMS: [&str; 5] = [
+    program::OUTER_XDP,
+    program::OUTER_XDP_LINEAR,
+    program::OUTER_TC,
+    program::OVERLAY_INGRESS,
+    program::OVERLAY_EGRESS,
+];
+
+fn zeroed() -> Result<PerCpuValues<Counters>> {
+    let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
+    Ok(PerCpuValues::try_from(vec![Counters::default(); cpus])?)
+}
