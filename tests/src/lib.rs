@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod frame;
 pub mod kernel;
 pub mod memory;
+pub mod namespace;
 pub mod node;
 pub mod standin;
 mod unix_http;

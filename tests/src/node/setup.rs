@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs::File,
-    net::TcpListener,
+    net::{IpAddr, Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
@@ -23,10 +23,21 @@ pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
 pub struct Options {
     /// Also listen without TLS.
     pub plain: bool,
+    /// The overlay's device and the endpoint's address there, with kernel admission required; without
+    /// it the overlay is loopback and admission is off.
+    pub overlay: Option<(&'static str, IpAddr)>,
     /// What is logged, as in `KEYWAY_LOG`; `info` without.
     pub log: Option<&'static str>,
     /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
     pub extra: Vec<(&'static str, String)>,
+}
+
+impl Options {
+    /// The endpoint's.
+    pub(super) fn address(&self) -> IpAddr {
+        self.overlay
+            .map_or(Ipv4Addr::LOCALHOST.into(), |(_, address)| address)
+    }
 }
 
 pub(super) struct Ports {
@@ -70,6 +81,10 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         true => format!("plain_port = {}", ports.plain),
         false => String::new(),
     };
+    let (device, admission) = match options.overlay {
+        Some((device, _)) => (device, "required"),
+        None => ("lo", "off"),
+    };
     let sections = [
         (
             "endpoint",
@@ -80,9 +95,12 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         ),
         (
             "overlay",
-            "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+            format!(
+                "interface = \"{device}\"\naddresses = [\"{}\"]",
+                options.address()
+            ),
         ),
-        ("admission", "mode = \"off\"".to_owned()),
+        ("admission", format!("mode = \"{admission}\"")),
         (
             "admin",
             format!("listen = \"off\"\nsocket = {}", at("admin.sock")),
