@@ -1,6 +1,11 @@
 //! The kernel's programs, loaded but not attached: fed with frames by `BPF_PROG_TEST_RUN`, read out by
 //! their maps.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "aya's kinds of programs: the object has two of them"
+)]
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};

@@ -36,7 +36,7 @@ impl Options {
     /// The endpoint's.
     pub(super) fn address(&self) -> IpAddr {
         self.overlay
-            .map_or(Ipv4Addr::LOCALHOST.into(), |(_, address)| address)
+            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |(_, address)| address)
     }
 }
 

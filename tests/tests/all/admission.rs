@@ -120,7 +120,7 @@ async fn judged(outside: &Namespace) -> Result<()> {
     assert!(number(&status["departed"]["ingress"], "packets") > 0);
 
     // A new interface is covered, one that vanished is released.
-    ip("link add late0 type dummy")?;
+    ip("link add late0 type veth peer name late1")?;
     wait_interface(&node, "late0", true).await?;
     ip("link delete late0")?;
     wait_interface(&node, "late0", false).await?;
