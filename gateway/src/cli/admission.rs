@@ -56,6 +56,10 @@ async fn status(client: &Client, output: &mut Output) -> Result<(), Failure> {
         .map(Vec::from)
         .collect();
     output.table_for_people(&columns, rows)?;
+    let counted: Vec<_> = interfaces.iter().flat_map(counted).collect();
+    if counted.is_empty() {
+        return Ok(());
+    }
     output.note("")?;
     let columns = [
         Column::Whole("INTERFACE"),
@@ -64,7 +68,7 @@ async fn status(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Right("PACKETS"),
         Column::Right("BYTES"),
     ];
-    output.table_for_people(&columns, interfaces.iter().flat_map(counted).collect())
+    output.table_for_people(&columns, counted)
 }
 
 /// A row for every reason that occurred.

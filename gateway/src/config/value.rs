@@ -406,6 +406,27 @@ mod tests {
     }
 
     #[test]
+    fn networks_have_prefixes_that_fit() {
+        for (text, shown) in [
+            (
+                "100.64.0.0/10, fd00::/64",
+                Some("[\"100.64.0.0/10\", \"fd00::/64\"]"),
+            ),
+            ("", Some("[]")),
+            ("100.64.0.0/33", None),
+            ("fd00::/129", None),
+            ("100.64.0.0", None),
+        ] {
+            let read = Vec::<OverlayNetwork>::read(Given::Environment(text)).ok();
+            assert_eq!(
+                read.map(|networks| networks.show()).as_deref(),
+                shown,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn durations_and_sizes() {
         assert_eq!(duration("30s"), Some(Duration::from_secs(30)));
         assert_eq!(duration("50ms"), Some(Duration::from_millis(50)));
