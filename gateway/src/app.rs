@@ -1,7 +1,6 @@
 //! The node: starts every part in order, keeps them going until it is told to stop, and stops them in
 //! order. What the parts do is in the parts.
 
-mod admission;
 mod endpoint_tls;
 mod file_watch;
 mod foresee;

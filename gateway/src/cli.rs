@@ -1,6 +1,7 @@
 //! The command line: the node itself (`serve`, `check`), and for the operator a client of the
 //! management API. Nothing in here touches the store or a provider's key beyond sending it.
 
+mod admission;
 mod agent_config;
 mod catalog;
 mod client;
@@ -121,6 +122,9 @@ enum Operator {
     /// Take the node's state out, or put it in
     #[command(subcommand)]
     Store(store::Command),
+    /// The kernel program in front of the endpoint
+    #[command(subcommand)]
+    Admission(admission::Command),
     /// The CA that agents have to trust
     #[command(subcommand)]
     Ca(node::CaCommand),
@@ -244,6 +248,7 @@ async fn operate(
         Operator::Store(command) => {
             store::run(command, global.config.as_deref(), client, output).await
         }
+        Operator::Admission(command) => admission::run(command, client, output).await,
         Operator::Ca(command) => node::ca(command, client, output).await,
         Operator::AgentConfig(arguments) => agent_config::run(arguments, client, output).await,
     }
@@ -297,6 +302,8 @@ mod tests {
             ("usage --by colour", false),
             ("logs --follow --user ada", true),
             ("keys rotate-master", true),
+            ("admission status --output json", true),
+            ("admission peers", true),
             ("token create ci --days 30", true),
             ("agent-config claude-code --endpoint a.example", true),
             ("agent-config emacs", false),

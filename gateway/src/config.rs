@@ -29,7 +29,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Config {
     pub endpoint: EndpointConfig,
     pub overlay: OverlayConfig,
-    pub admission: AdmissionMode,
+    pub admission: AdmissionConfig,
     pub admin: AdminConfig,
     pub telemetry: TelemetryConfig,
     pub store: StoreConfig,
@@ -133,6 +133,21 @@ pub struct OverlayConfig {
     pub interface: String,
     /// Addresses to listen on; empty means every address of the device.
     pub addresses: Vec<IpAddr>,
+}
+
+/// The kernel program in front of the listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmissionConfig {
+    pub mode: AdmissionMode,
+    /// Networks that peers' addresses lie in; empty means those of the overlay device's addresses.
+    pub networks: Vec<OverlayNetwork>,
+}
+
+/// An address and the length of its prefix, which is not longer than the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OverlayNetwork {
+    pub address: IpAddr,
+    pub prefix: u8,
 }
 
 /// Whether the kernel program must stand in front.

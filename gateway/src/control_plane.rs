@@ -10,6 +10,7 @@ pub mod resolve;
 pub mod seal;
 pub mod snapshot;
 
+pub mod admission;
 pub mod api;
 pub mod listeners;
 pub mod metrics;

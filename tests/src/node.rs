@@ -81,10 +81,10 @@ impl Node {
         std::fs::write(directory.path().join("keyway.toml"), config)?;
         let mut node = Self {
             child: setup::spawn(directory.path(), &options)?,
-            endpoint: SocketAddr::from(([127, 0, 0, 1], ports.endpoint)),
+            endpoint: SocketAddr::new(options.address(), ports.endpoint),
             plain: options
                 .plain
-                .then(|| SocketAddr::from(([127, 0, 0, 1], ports.plain))),
+                .then(|| SocketAddr::new(options.address(), ports.plain)),
             telemetry: SocketAddr::from(([127, 0, 0, 1], ports.telemetry)),
             host: setup::ENDPOINT_NAME.to_owned(),
             options,

@@ -4,10 +4,9 @@ use std::{net::TcpListener, path::Path};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::admission;
 use crate::{
     config::{AdmissionMode, Config},
-    control_plane::listeners,
+    control_plane::{admission::Admission, listeners},
 };
 
 /// One line per obstacle, for `keyway check`; none when nothing stands in the way.
@@ -49,12 +48,8 @@ pub(super) fn obstacles(config: &Config) -> Vec<String> {
             notes.push(format!("{key}: {} cannot be written", path.display()));
         }
     }
-    if config.admission == AdmissionMode::Required {
-        notes.extend(
-            admission::stand_in_front(config.admission)
-                .err()
-                .map(|error| error.to_string()),
-        );
+    if config.admission.mode == AdmissionMode::Required {
+        notes.extend(Admission::load(config).err().map(|error| error.to_string()));
     }
     notes
 }

@@ -17,7 +17,6 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    admission,
     endpoint_tls::EndpointCertificate,
     file_watch::FileWatch,
     load_catalog,
@@ -30,6 +29,7 @@ use super::{
 use crate::{
     config::{Config, EndpointConfig, EndpointTls, StoreConfig},
     control_plane::{
+        admission::Admission,
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
         listeners::{ListenerStatus, Listeners},
@@ -143,7 +143,10 @@ impl Node {
 
         // The kernel program is attached here: after everything that can fail without it, before the
         // first socket that agents can reach.
-        admission::stand_in_front(config.admission)?;
+        let admission = Arc::new(Admission::load(&config)?);
+        tasks.spawn(Arc::clone(&admission).follow(reports.clone()));
+        let front = Arc::clone(&admission);
+        listeners.stand_behind(move || front.stand_in_front());
         listeners.open_first()?;
         let listening = listeners.status();
         tasks.spawn(listeners.run());
@@ -153,6 +156,7 @@ impl Node {
             listening.clone(),
             reports.clone(),
             usage.status(),
+            Arc::clone(&admission),
         );
         let serving = readiness.part("node");
 
@@ -172,6 +176,7 @@ impl Node {
                 listeners: listening.clone(),
                 reports: reports.clone(),
                 ca_pem,
+                admission: Arc::clone(&admission),
             }),
             naming: EndpointNaming {
                 domain: config.endpoint.domain.clone(),
@@ -181,7 +186,8 @@ impl Node {
             admin_hosts: Arc::new([]),
         };
         let admin = serve_admin(&config, state).await?;
-        let metrics = Arc::new(Metrics::new(workers.counters(), usage.status()));
+        let metrics = Metrics::new(workers.counters(), usage.status()).with_admission(admission);
+        let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 
         let mut node = Self {

@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
 use crate::control_plane::{
+    admission::{Admission, AdmissionStatus, PeerTraffic},
     api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
     listeners::ListenerStatus,
     snapshot::{ProviderState, ProviderStatus, SnapshotReport},
@@ -24,6 +25,7 @@ pub(super) struct RunningNode {
     pub(super) listeners: watch::Receiver<ListenerStatus>,
     pub(super) reports: watch::Receiver<Arc<SnapshotReport>>,
     pub(super) ca_pem: Option<String>,
+    pub(super) admission: Arc<Admission>,
 }
 
 impl NodeView for RunningNode {
@@ -47,14 +49,30 @@ impl NodeView for RunningNode {
         }
     }
 
+    fn admission(&self) -> AdmissionStatus {
+        self.admission.status()
+    }
+
+    fn admission_peers(&self) -> Vec<PeerTraffic> {
+        let report = Arc::clone(&self.reports.borrow());
+        self.admission.peers(&report.snapshot)
+    }
+
     fn ca_pem(&self) -> Option<String> {
         self.ca_pem.clone()
     }
 
     fn serves(&self, revision: u64) -> Task<'_, ()> {
         let mut reports = self.reports.clone();
+        let mut admitted = self.admission.revision();
         Box::pin(async move {
-            let served = reports.wait_for(|report| report.store_revision >= revision);
+            let served = async {
+                // Who ended takes no part any more; the node says so elsewhere.
+                let _ = reports
+                    .wait_for(|report| report.store_revision >= revision)
+                    .await;
+                let _ = admitted.wait_for(|known| *known >= revision).await;
+            };
             if timeout(SERVED_WAIT, served).await.is_err() {
                 warn!(
                     revision,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::control_plane::{
+    admission::Admission,
     listeners::ListenerStatus,
     snapshot::SnapshotReport,
     telemetry::Readiness,
@@ -17,7 +18,9 @@ pub(super) fn watch_parts(
     listeners: watch::Receiver<ListenerStatus>,
     reports: watch::Receiver<Arc<SnapshotReport>>,
     usage: Arc<UsageStatus>,
+    admission: Arc<Admission>,
 ) {
+    readiness.check("admission", move || admission.readiness());
     readiness.check("listeners", move || match &listeners.borrow().failure {
         Some(reason) => Err(reason.clone()),
         None => Ok(()),

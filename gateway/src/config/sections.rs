@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminConfig, AdmissionMode, CatalogConfig, Config, Driver, EndpointConfig, EndpointTls,
-    MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig,
-    UsageConfig, WorkersConfig,
+    AdminConfig, AdmissionConfig, AdmissionMode, CatalogConfig, Config, Driver, EndpointConfig,
+    EndpointTls, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig,
+    TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Port, Size, StaticSource},
 };
@@ -126,13 +126,22 @@ fn overlay(reader: &mut Reader<'_>) -> OverlayConfig {
     }
 }
 
-fn admission(reader: &mut Reader<'_>) -> AdmissionMode {
-    reader.get(
-        "admission",
-        "mode",
-        AdmissionMode::Preferred,
-        "The kernel program in front: \"required\" (no start without it), \"preferred\" or \"off\".",
-    )
+fn admission(reader: &mut Reader<'_>) -> AdmissionConfig {
+    const SECTION: &str = "admission";
+    AdmissionConfig {
+        mode: reader.get(
+            SECTION,
+            "mode",
+            AdmissionMode::Preferred,
+            "The kernel program in front: \"required\" (no start without it), \"preferred\" or \"off\".",
+        ),
+        networks: reader.get(
+            SECTION,
+            "networks",
+            Vec::new(),
+            "Networks that peers' addresses lie in, such as \"100.64.0.0/10\"; empty means those of the device.",
+        ),
+    }
 }
 
 fn admin(reader: &mut Reader<'_>) -> AdminConfig {

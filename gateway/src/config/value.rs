@@ -9,7 +9,7 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::{AdmissionMode, Driver};
+use super::{AdmissionMode, Driver, OverlayNetwork};
 
 /// A value as it was given.
 #[derive(Clone, Copy)]
@@ -165,33 +165,79 @@ impl Setting for Listen {
 
 impl Setting for Vec<IpAddr> {
     fn read(given: Given<'_>) -> Result<Self, String> {
-        let parse = |text: &str| {
-            text.trim()
-                .parse()
-                .map_err(|_| format!("{text:?} is not an IP address"))
-        };
-        match given {
-            Given::Environment(text) => text
-                .split(',')
-                .filter(|part| !part.trim().is_empty())
-                .map(parse)
-                .collect(),
-            Given::Toml(value) => value
-                .as_array()
-                .ok_or_else(|| mismatch(value, "a list of addresses"))?
-                .iter()
-                .map(|item| parse(Given::Toml(item.get_ref()).text("an address in quotes")?))
-                .collect(),
-        }
+        list(
+            given,
+            ("a list of addresses", "an address in quotes"),
+            |text| {
+                text.parse()
+                    .map_err(|_| format!("{text:?} is not an IP address"))
+            },
+        )
     }
 
     fn show(&self) -> String {
-        let items: Vec<_> = self
-            .iter()
-            .map(|address| format!("\"{address}\""))
-            .collect();
-        format!("[{}]", items.join(", "))
+        show_list(self.iter().map(IpAddr::to_string))
     }
+}
+
+impl Setting for Vec<OverlayNetwork> {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        list(
+            given,
+            ("a list of networks", "a network in quotes"),
+            |text| {
+                network(text).ok_or_else(|| {
+                    format!("{text:?} is not a network such as \"100.64.0.0/10\" or \"fd00::/64\"")
+                })
+            },
+        )
+    }
+
+    fn show(&self) -> String {
+        show_list((self.iter()).map(|network| format!("{}/{}", network.address, network.prefix)))
+    }
+}
+
+/// Longest prefixes of IPv4 and IPv6 addresses.
+const PREFIX_MAX: (u8, u8) = (32, 128);
+
+fn network(text: &str) -> Option<OverlayNetwork> {
+    let (address, prefix) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let prefix = prefix.parse().ok()?;
+    let longest = if address.is_ipv4() {
+        PREFIX_MAX.0
+    } else {
+        PREFIX_MAX.1
+    };
+    (prefix <= longest).then_some(OverlayNetwork { address, prefix })
+}
+
+/// A list of strings, or in the environment one string with commas.
+fn list<T>(
+    given: Given<'_>,
+    (items, item): (&str, &str),
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    match given {
+        Given::Environment(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(parse)
+            .collect(),
+        Given::Toml(value) => value
+            .as_array()
+            .ok_or_else(|| mismatch(value, items))?
+            .iter()
+            .map(|one| parse(Given::Toml(one.get_ref()).text(item)?.trim()))
+            .collect(),
+    }
+}
+
+fn show_list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<_> = items.map(|item| format!("\"{item}\"")).collect();
+    format!("[{}]", items.join(", "))
 }
 
 /// Units of durations, the largest first.
@@ -357,6 +403,27 @@ mod tests {
 
     fn duration(text: &str) -> Option<Duration> {
         Duration::read(Given::Environment(text)).ok()
+    }
+
+    #[test]
+    fn networks_have_prefixes_that_fit() {
+        for (text, shown) in [
+            (
+                "100.64.0.0/10, fd00::/64",
+                Some("[\"100.64.0.0/10\", \"fd00::/64\"]"),
+            ),
+            ("", Some("[]")),
+            ("100.64.0.0/33", None),
+            ("fd00::/129", None),
+            ("100.64.0.0", None),
+        ] {
+            let read = Vec::<OverlayNetwork>::read(Given::Environment(text)).ok();
+            assert_eq!(
+                read.map(|networks| networks.show()).as_deref(),
+                shown,
+                "{text}"
+            );
+        }
     }
 
     #[test]

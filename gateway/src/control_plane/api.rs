@@ -4,6 +4,7 @@
 //! A change answers once it is durable and the workers serve it, so that what an operator does next sees
 //! it. Workers learn of it through the store's change log, not from here. Secrets go in and never come out.
 
+mod admission;
 mod auth;
 mod body;
 mod catalog;
@@ -91,6 +92,8 @@ pub fn router(state: AppState) -> Router {
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/status", get(node::status))
+        .route("/admission", get(admission::status))
+        .route("/admission/peers", get(admission::peers))
         .route("/ca", get(node::ca))
         .route("/keys/rotate-master", post(keys::rotate_master))
         .route("/store/export", get(export::export));

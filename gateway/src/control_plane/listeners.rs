@@ -62,7 +62,11 @@ pub struct Listeners {
     held: BTreeSet<SocketAddr>,
     status: watch::Sender<ListenerStatus>,
     addresses: watch::Sender<Vec<IpAddr>>,
+    front: Front,
 }
+
+/// Asked before every look at the device; what it returns as an error keeps everything closed.
+type Front = Box<dyn FnMut() -> Result<(), String> + Send>;
 
 impl Listeners {
     /// Looks at the device for its addresses, so that the first snapshot knows them; opens nothing yet.
@@ -82,11 +86,17 @@ impl Listeners {
             held: BTreeSet::new(),
             status: watch::Sender::default(),
             addresses: watch::Sender::default(),
+            front: Box::new(|| Ok(())),
         };
         if let Ok((wanted, _)) = wanted(overlay, &listeners.ports, look(&overlay.interface)) {
             listeners.note_addresses(wanted.iter());
         }
         listeners
+    }
+
+    /// Lets `front` take its place before anything opens, each time; while it cannot, nothing is open.
+    pub fn stand_behind(&mut self, front: impl FnMut() -> Result<(), String> + Send + 'static) {
+        self.front = Box::new(front);
     }
 
     pub fn status(&self) -> watch::Receiver<ListenerStatus> {
@@ -105,8 +115,7 @@ impl Listeners {
     /// When a socket cannot be opened for a reason that waiting does not cure, such as a port that
     /// another process has. A missing device is no error: it may come.
     pub fn open_first(&mut self) -> Result<(), OpenFailure> {
-        let observed = look(&self.overlay.interface);
-        match self.reconcile(observed) {
+        match self.step() {
             Some(failure) if failure.is_permanent() => Err(failure),
             Some(_) | None => Ok(()),
         }
@@ -118,14 +127,24 @@ impl Listeners {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let observed = look(&self.overlay.interface);
-            self.reconcile(observed);
+            self.step();
+        }
+    }
+
+    fn step(&mut self) -> Option<OpenFailure> {
+        match (self.front)() {
+            Ok(()) => self.reconcile(look(&self.overlay.interface)),
+            Err(reason) => self.bring(Err(reason)),
         }
     }
 
     /// Closes what is bound to something gone, opens what is missing; returns the first failure to open.
     fn reconcile(&mut self, observed: io::Result<Option<Device>>) -> Option<OpenFailure> {
-        let (wanted, mut reason) = match wanted(&self.overlay, &self.ports, observed) {
+        self.bring(wanted(&self.overlay, &self.ports, observed))
+    }
+
+    fn bring(&mut self, wanted: Result<Wanted, String>) -> Option<OpenFailure> {
+        let (wanted, mut reason) = match wanted {
             Ok(wanted) => wanted,
             Err(reason) => (BTreeSet::new(), Some(reason)),
         };
@@ -223,6 +242,9 @@ impl Listeners {
 }
 
 /// What should be open, and why that is less than what is configured.
+type Wanted = (BTreeSet<Listener>, Option<String>);
+
+/// What should be open, and why that is less than what is configured.
 ///
 /// # Errors
 /// Why nothing can be open.
@@ -230,7 +252,7 @@ fn wanted(
     overlay: &OverlayConfig,
     ports: &[(u16, bool)],
     observed: io::Result<Option<Device>>,
-) -> Result<(BTreeSet<Listener>, Option<String>), String> {
+) -> Result<Wanted, String> {
     let interface = &overlay.interface;
     let device = observed
         .map_err(|error| format!("cannot look at device {interface}: {error}"))?

@@ -1,6 +1,7 @@
 //! `/metrics`: the workers' counters, the usage log's status and the process, merged at scrape. Nothing
 //! here touches the request path. Labels come from closed enums and configured providers only.
 
+mod admission;
 mod family;
 mod process;
 mod provider_totals;
@@ -20,7 +21,7 @@ use self::{
     family::{counter, gauge, histogram, plain_counter, plain_gauge},
     provider_totals::ProviderTotals,
 };
-use super::usage::UsageStatus;
+use super::{admission::Admission, usage::UsageStatus};
 use crate::handoff::{
     counters::{
         Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, WorkerCounters,
@@ -41,6 +42,7 @@ const NANO_PER_USD: f64 = 1e9;
 pub struct Metrics {
     workers: Vec<Arc<WorkerCounters>>,
     usage: Arc<UsageStatus>,
+    admission: Option<Arc<Admission>>,
     started_at_seconds: f64,
     /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
     /// counts are still there.
@@ -66,12 +68,20 @@ impl Metrics {
         Self {
             workers,
             usage,
+            admission: None,
             started_at_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
             providers: Mutex::new(BTreeMap::new()),
             config_revision: AtomicU64::new(0),
             store_revision: AtomicU64::new(0),
             certificate_expires_at: AtomicI64::new(0),
         }
+    }
+
+    /// Shows what the kernel program counts, too.
+    #[must_use]
+    pub fn with_admission(mut self, admission: Arc<Admission>) -> Self {
+        self.admission = Some(admission);
+        self
     }
 
     /// Names the slots; called when a snapshot is published. Providers without a name go by their id,
@@ -106,6 +116,9 @@ impl Metrics {
         families.extend(self.exchanges());
         families.extend(self.per_provider());
         families.extend(usage_log::gather(&self.usage));
+        if let Some(admission) = &self.admission {
+            families.extend(admission::gather(&admission.status()));
+        }
         families.extend(process::gather(self.started_at_seconds));
         families
     }

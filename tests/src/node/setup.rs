@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs::File,
     io,
-    net::TcpListener,
+    net::{IpAddr, Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -27,6 +27,9 @@ pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
 pub struct Options {
     /// Also listen without TLS.
     pub plain: bool,
+    /// The overlay's device and the endpoint's address there, with kernel admission required; without
+    /// it the overlay is loopback and admission is off.
+    pub guarded: Option<(&'static str, IpAddr)>,
     /// What is logged, as in `KEYWAY_LOG`; `info` without.
     pub log: Option<&'static str>,
     /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
@@ -39,6 +42,14 @@ pub struct Options {
     pub usage: Option<PathBuf>,
     /// Nothing can be locked into memory.
     pub no_locked_memory: bool,
+}
+
+impl Options {
+    /// The endpoint's.
+    pub(super) fn address(&self) -> IpAddr {
+        self.guarded
+            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |(_, address)| address)
+    }
 }
 
 pub(super) struct Ports {
@@ -82,9 +93,16 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         true => format!("plain_port = {}", ports.plain),
         false => String::new(),
     };
-    let overlay = match options.overlay {
-        Some(device) => format!("interface = {device:?}"),
-        None => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+    let overlay = match (options.overlay, options.guarded) {
+        (Some(device), _) => format!("interface = {device:?}"),
+        (None, Some((device, address))) => {
+            format!("interface = {device:?}\naddresses = [\"{address}\"]")
+        }
+        (None, None) => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+    };
+    let admission = match options.guarded {
+        Some(_) => "required",
+        None => "off",
     };
     let usage = (options.usage.clone()).unwrap_or_else(|| directory.join("usage"));
     let usage = usage.display().to_string();
@@ -97,7 +115,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
             ),
         ),
         ("overlay", overlay),
-        ("admission", "mode = \"off\"".to_owned()),
+        ("admission", format!("mode = {admission:?}")),
         (
             "admin",
             format!("listen = \"off\"\nsocket = {}", at("admin.sock")),

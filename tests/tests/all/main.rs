@@ -1,8 +1,9 @@
 //! Whole-node tests: a real `keyway serve` process, agents on real sockets, strict stand-ins behind it.
 //! Each asserts what the agent got, what the provider saw and what was recorded: they are one behaviour.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod admission;
 mod answered;
 mod catalog;
 mod disk;

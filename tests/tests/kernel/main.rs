@@ -1,7 +1,7 @@
 //! The kernel's programs against the host's reading of the same packets, by `BPF_PROG_TEST_RUN`: same
 //! verdict, same counters. Loading needs root; `cargo xtask test kernel` says so where there is none.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod config;
 mod golden;

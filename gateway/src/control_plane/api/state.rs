@@ -6,7 +6,13 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::control_plane::{catalog::Catalog, seal::LiveKeyring, store::Store, usage::UsageReader};
+use crate::control_plane::{
+    admission::{AdmissionStatus, PeerTraffic},
+    catalog::Catalog,
+    seal::LiveKeyring,
+    store::Store,
+    usage::UsageReader,
+};
 
 /// A boxed future, so that [`ProviderTester`] can be an object.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,6 +45,12 @@ pub struct EndpointNaming {
 /// What the node knows about itself.
 pub trait NodeView: Send + Sync {
     fn status(&self) -> NodeStatus;
+
+    /// Kernel admission; may wait for the kernel.
+    fn admission(&self) -> AdmissionStatus;
+
+    /// The kernel's counters of every peer; may wait for the kernel.
+    fn admission_peers(&self) -> Vec<PeerTraffic>;
 
     /// The internal CA's certificate (PEM); `None` when the endpoint's certificate comes from files.
     fn ca_pem(&self) -> Option<String>;

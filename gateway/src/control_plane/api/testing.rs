@@ -13,6 +13,7 @@ use super::state::{
 use crate::{
     config::MasterKeySource,
     control_plane::{
+        admission::{AdmissionStatus, PeerTraffic},
         catalog::Catalog,
         seal::{Keyring, LiveKeyring},
         store::{
@@ -214,6 +215,17 @@ impl NodeView for FixedNode {
             driver: "epoll".to_owned(),
             ..NodeStatus::default()
         }
+    }
+
+    fn admission(&self) -> AdmissionStatus {
+        AdmissionStatus {
+            mode: "off".to_owned(),
+            ..AdmissionStatus::default()
+        }
+    }
+
+    fn admission_peers(&self) -> Vec<PeerTraffic> {
+        Vec::new()
     }
 
     fn ca_pem(&self) -> Option<String> {

@@ -1,0 +1,338 @@
+//! What this process has in the kernel: the loaded programs, where they are attached, and the peers.
+
+use std::{collections::BTreeMap, net::IpAddr, thread};
+
+use gateway_common::{CONFIG_GRACE, Config, Counters, Link, Network, PeerFlows, Reason};
+use tracing::{info, warn};
+
+use super::{
+    hook::{Hook, HookMode},
+    interface::Interface,
+    peers::PeerTable,
+    problem::Problem,
+    programs::{Programs, UNLISTED, add},
+    status::{InterfaceStatus, ReasonCount, Role},
+};
+use crate::config::OverlayNetwork;
+
+/// What of the configuration decides what is the endpoint's.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    /// The overlay's device.
+    pub(super) interface: String,
+    /// Every address of the device when empty.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) ports: Vec<u16>,
+    /// The networks of the device's addresses when empty.
+    pub(super) networks: Vec<OverlayNetwork>,
+}
+
+/// Detaches everything when dropped.
+pub(super) struct Kernel {
+    scope: Scope,
+    config: Config,
+    /// By [`Link`]: loaded when the first interface needs it.
+    programs: [Option<Programs>; 2],
+    /// By index.
+    covered: BTreeMap<u32, Covered>,
+    /// Which programs have the overlay's device, and so the peers.
+    overlay: Option<Link>,
+    peers: PeerTable,
+    wanted_peers: Vec<IpAddr>,
+    /// The map could not be brought to what is wanted; tried again at the next look.
+    peers_stale: bool,
+    /// What interfaces that vanished had counted.
+    gone: Counters,
+}
+
+struct Covered {
+    name: String,
+    role: Role,
+    mode: HookMode,
+    link: Option<Link>,
+    problem: Option<Problem>,
+    hooks: Vec<Hook>,
+}
+
+impl Kernel {
+    /// # Errors
+    /// When the kernel does not take the programs.
+    pub(super) fn load(scope: Scope) -> Result<Self, Problem> {
+        let mut kernel = Self {
+            scope,
+            config: Config::default(),
+            programs: [None, None],
+            covered: BTreeMap::new(),
+            overlay: None,
+            peers: PeerTable::default(),
+            wanted_peers: Vec::new(),
+            peers_stale: false,
+            gone: Counters::default(),
+        };
+        kernel.programs(Link::Ethernet)?;
+        Ok(kernel)
+    }
+
+    /// Releases what vanished, and covers what is there; nothing as long as the overlay's device has
+    /// never been seen with an address, because then nothing is the endpoint's.
+    ///
+    /// # Errors
+    /// Why some interface is not covered; the others are.
+    pub(super) fn reconcile(&mut self, interfaces: &[Interface]) -> Result<(), Problem> {
+        self.release(interfaces);
+        if let Some(device) = (interfaces.iter()).find(|one| one.name == self.scope.interface) {
+            if device.is_loopback {
+                return Err(loopback(&device.name));
+            }
+            self.configure(device)?;
+        }
+        if self.config == Config::default() {
+            return Ok(());
+        }
+        let mut first = match self.peers_stale {
+            true => self.sync_peers().err(),
+            false => None,
+        };
+        for interface in interfaces.iter().filter(|one| !one.is_loopback) {
+            let done = (self.covered.get(&interface.index))
+                .is_some_and(|covered| covered.mode != HookMode::None);
+            if !done && let Err(problem) = self.cover(interface) {
+                first.get_or_insert(problem);
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Makes these the known peers.
+    ///
+    /// # Errors
+    /// When the map cannot be changed.
+    pub(super) fn set_peers(&mut self, wanted: Vec<IpAddr>) -> Result<(), Problem> {
+        self.wanted_peers = wanted;
+        self.sync_peers()
+    }
+
+    pub(super) fn flows(&mut self, address: IpAddr) -> Option<PeerFlows> {
+        let programs = self.programs[self.overlay? as usize].as_mut()?;
+        self.peers.flows(programs.peers(), address)
+    }
+
+    pub(super) fn peers_len(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub(super) fn departed(&self) -> PeerFlows {
+        self.peers.departed()
+    }
+
+    /// Every covered interface, then one without an index for all others that ever were.
+    pub(super) fn interfaces(&mut self) -> Vec<InterfaceStatus> {
+        let mut others = self.gone;
+        for programs in self.programs.iter_mut().flatten() {
+            add(&mut others, &programs.counters(UNLISTED));
+        }
+        let mut shown = Vec::with_capacity(self.covered.len() + 1);
+        for (index, covered) in &self.covered {
+            let programs = covered
+                .link
+                .and_then(|link| self.programs[link as usize].as_mut());
+            let counters = programs.map(|programs| programs.counters(*index));
+            shown.push(InterfaceStatus {
+                name: covered.name.clone(),
+                index: *index,
+                role: covered.role,
+                mode: covered.mode,
+                problem: covered.problem.as_ref().map(ToString::to_string),
+                counters: counts(&counters.unwrap_or_default()),
+            });
+        }
+        if others != Counters::default() {
+            shown.push(InterfaceStatus {
+                name: "others".to_owned(),
+                index: UNLISTED,
+                role: Role::Gone,
+                mode: HookMode::None,
+                problem: None,
+                counters: counts(&others),
+            });
+        }
+        shown
+    }
+
+    /// The programs for a link layer, loaded and configured.
+    fn programs(&mut self, link: Link) -> Result<&mut Programs, Problem> {
+        let slot = &mut self.programs[link as usize];
+        match slot {
+            Some(programs) => Ok(programs),
+            None => {
+                let mut programs = Programs::load(link)?;
+                programs.configure(self.config)?;
+                Ok(slot.insert(programs))
+            }
+        }
+    }
+
+    fn release(&mut self, interfaces: &[Interface]) {
+        let is_there = |index: &u32, covered: &mut Covered| {
+            (interfaces.iter()).any(|one| one.index == *index && one.name == covered.name)
+        };
+        let gone: Vec<_> = (self.covered)
+            .extract_if(.., |index, covered| !is_there(index, covered))
+            .collect();
+        for (index, covered) in gone {
+            if let Some(programs) = covered
+                .link
+                .and_then(|link| self.programs[link as usize].as_mut())
+            {
+                add(&mut self.gone, &programs.forget(index));
+            }
+            info!(interface = covered.name, "no longer in front");
+            drop(covered.hooks);
+        }
+    }
+
+    fn configure(&mut self, device: &Interface) -> Result<(), Problem> {
+        let local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let own: Vec<_> = (device.addresses.iter())
+            .filter(|(address, _)| !local(address))
+            .collect();
+        let addresses = match self.scope.addresses.as_slice() {
+            [] => own.iter().map(|(address, _)| *address).collect(),
+            named => named.to_vec(),
+        };
+        let networks: Vec<Network> = match self.scope.networks.as_slice() {
+            [] => own
+                .iter()
+                .filter_map(|(address, prefix)| Network::new(*address, *prefix).ok())
+                .collect(),
+            named => named
+                .iter()
+                .filter_map(|network| Network::new(network.address, network.prefix).ok())
+                .collect(),
+        };
+        // A device that is just losing or getting its addresses: what holds goes on.
+        if addresses.is_empty() || networks.is_empty() {
+            return Ok(());
+        }
+        let config = Config::new(&addresses, &self.scope.ports, &networks)
+            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?;
+        if config == self.config {
+            return Ok(());
+        }
+        // The next look is half a second away, but a first one may come right after the load.
+        thread::sleep(CONFIG_GRACE);
+        for programs in self.programs.iter_mut().flatten() {
+            programs.configure(config)?;
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    fn cover(&mut self, interface: &Interface) -> Result<(), Problem> {
+        let role = if interface.name == self.scope.interface {
+            Role::Overlay
+        } else {
+            Role::Outer
+        };
+        let (mode, hooks, problem, failure) = match self.attach(interface, role) {
+            Ok((mode, hooks, note)) => (mode, hooks, note, None),
+            Err(problem) => (
+                HookMode::None,
+                Vec::new(),
+                Some(problem.clone()),
+                Some(problem),
+            ),
+        };
+        let covered = Covered {
+            name: interface.name.clone(),
+            role,
+            mode,
+            link: interface.link(),
+            problem,
+            hooks,
+        };
+        let before = self.covered.get(&interface.index);
+        if before.is_none_or(|before| before.problem != covered.problem || before.mode != mode) {
+            let (name, mode) = (&covered.name, mode.name());
+            match &covered.problem {
+                None => info!(interface = name, mode, "in front"),
+                Some(problem) => warn!(interface = name, mode, %problem, "in front with a problem"),
+            }
+        }
+        self.covered.insert(interface.index, covered);
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn attach(
+        &mut self,
+        interface: &Interface,
+        role: Role,
+    ) -> Result<(HookMode, Vec<Hook>, Option<Problem>), Problem> {
+        let link = interface.link().ok_or_else(|| {
+            Problem::new(format!(
+                "frames of {} (hardware type {}) cannot be read",
+                interface.name, interface.kind
+            ))
+        })?;
+        let is_first = !self.covered.contains_key(&interface.index);
+        let programs = self.programs(link)?;
+        if is_first {
+            programs.count(interface.index)?;
+        }
+        match role {
+            Role::Outer | Role::Gone => programs.attach_outer(&interface.name, interface.index),
+            Role::Overlay => {
+                // The peers are there before the program asks for them.
+                self.move_peers(link)?;
+                let hooks = self.programs(link)?.attach_overlay(&interface.name)?;
+                Ok((HookMode::Tc, hooks, None))
+            }
+        }
+    }
+
+    /// The device may return with another link layer, and so with other programs and another map.
+    fn move_peers(&mut self, link: Link) -> Result<(), Problem> {
+        if self.overlay == Some(link) {
+            return Ok(());
+        }
+        if let Some(programs) = self
+            .overlay
+            .and_then(|old| self.programs[old as usize].as_mut())
+        {
+            self.peers.sync(programs.peers(), std::iter::empty())?;
+        }
+        self.overlay = Some(link);
+        self.sync_peers()
+    }
+
+    fn sync_peers(&mut self) -> Result<(), Problem> {
+        let programs = self
+            .overlay
+            .and_then(|link| self.programs[link as usize].as_mut());
+        match programs {
+            Some(programs) => {
+                let wanted = self.wanted_peers.iter().copied();
+                let synced = self.peers.sync(programs.peers(), wanted);
+                self.peers_stale = synced.is_err();
+                synced
+            }
+            // The peers follow when the overlay's device comes.
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn loopback(device: &str) -> Problem {
+    Problem::new(format!(
+        "overlay.interface is the loopback device {device}, where nothing is attached: name the \
+         overlay's device, or set admission.mode to \"preferred\" or \"off\""
+    ))
+}
+
+fn counts(counters: &Counters) -> Vec<ReasonCount> {
+    (Reason::ALL.iter())
+        .zip(counters.by_reason)
+        .map(|(reason, counter)| ReasonCount::new(*reason, counter))
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! What the management API and the metrics show of kernel admission.
+
+use gateway_common::{Counter, Flow, Reason, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::hook::HookMode;
+
+/// `GET /api/agent-network/admission`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AdmissionStatus {
+    /// `admission.mode` of the configuration.
+    pub mode: String,
+    /// The overlay's device and all others are covered.
+    pub in_front: bool,
+    /// Why not, or why not wholly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Addresses that the kernel lets in.
+    pub peers: usize,
+    /// Traffic of peers that were removed, both directions.
+    pub departed: Traffic,
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    pub name: String,
+    pub index: u32,
+    pub role: Role,
+    pub mode: HookMode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    pub counters: Vec<ReasonCount>,
+}
+
+/// What an interface is to the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Overlay,
+    /// Nothing may reach the endpoint through it.
+    Outer,
+    /// Not there any more; its counts remain.
+    Gone,
+}
+
+/// Since the node's start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReasonCount {
+    pub reason: String,
+    /// `pass` or `drop`.
+    pub verdict: String,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+impl ReasonCount {
+    pub(super) fn new(reason: Reason, counter: Counter) -> Self {
+        let verdict = match reason.verdict() {
+            Verdict::Pass => "pass",
+            Verdict::Drop => "drop",
+        };
+        Self {
+            reason: reason.name().to_owned(),
+            verdict: verdict.to_owned(),
+            packets: counter.packets,
+            bytes: counter.bytes,
+        }
+    }
+}
+
+/// One address of `GET /api/agent-network/admission/peers`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerTraffic {
+    pub address: String,
+    pub peer_id: String,
+    /// Of its user, or its own.
+    pub name: String,
+    /// Names.
+    pub groups: Vec<String>,
+    #[serde(flatten)]
+    pub traffic: Traffic,
+}
+
+/// Both directions, from the IP header on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// From the peer to the endpoint.
+    pub ingress: FlowCount,
+    /// From the endpoint to the peer.
+    pub egress: FlowCount,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct FlowCount {
+    pub packets: u64,
+    pub bytes: u64,
+    /// Ingress: tried; egress: accepted.
+    pub connections: u64,
+    pub resets: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// The monotonic clock and the wall's at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    pub(super) monotonic_ns: u64,
+    pub(super) wall: Timestamp,
+}
+
+impl FlowCount {
+    pub(super) fn new(flow: &Flow, clocks: Clocks) -> Self {
+        let at = |ns: u64| {
+            let ago = i64::try_from(clocks.monotonic_ns.saturating_sub(ns)).unwrap_or(i64::MAX);
+            (ns > 0)
+                .then(|| {
+                    clocks
+                        .wall
+                        .checked_sub(SignedDuration::from_nanos(ago))
+                        .ok()
+                })
+                .flatten()
+        };
+        Self {
+            packets: flow.packets,
+            bytes: flow.bytes,
+            connections: flow.connections,
+            resets: flow.resets,
+            first_seen: at(flow.first_seen_ns),
+            last_seen: at(flow.last_seen_ns),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::field_reassign_with_default, reason = "a field is private")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_times_become_wall_times() {
+        let clocks = Clocks {
+            monotonic_ns: 5_000_000_000,
+            wall: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(100),
+        };
+        let mut flow = Flow::default();
+        flow.last_seen_ns = 2_000_000_000;
+        let count = FlowCount::new(&flow, clocks);
+        assert_eq!(count.first_seen, None);
+        assert_eq!(count.last_seen.map(Timestamp::as_second), Some(97));
+    }
+}
