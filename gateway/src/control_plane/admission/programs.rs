@@ -5,11 +5,11 @@ use std::error::Error;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, PerCpuHashMap, PerCpuValues},
+    maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues},
     programs::{SchedClassifier, TcAttachType, Xdp, XdpMode, tc},
     util::nr_cpus,
 };
-use gateway_common::{Config, Counters, Link, global, map, program};
+use gateway_common::{Config, Counters, INTERFACES_LOW, Link, global, map, program};
 
 use super::{
     hook::{Hook, HookMode},
@@ -82,7 +82,7 @@ impl Programs {
         written.map_err(|error| Problem::of("write the kernel's configuration", &error))
     }
 
-    /// Gives an interface counters of its own.
+    /// Gives an interface counters of its own, at zero.
     ///
     /// # Errors
     /// When the map cannot be written.
@@ -90,14 +90,21 @@ impl Programs {
         let cpus = nr_cpus().map_err(|(_, error)| Problem::of("count processors", &error))?;
         let inserted = PerCpuValues::try_from(vec![Counters::default(); cpus])
             .map_err(aya::maps::MapError::from)
-            .and_then(|zeroed| self.interfaces().insert(index, zeroed, 0));
+            .and_then(|zeroed| match index {
+                ..INTERFACES_LOW => self.low_interfaces().set(index, zeroed, 0),
+                _ => self.interfaces().insert(index, zeroed, 0),
+            });
         inserted.map_err(|error| Problem::of("make an interface's counters", &error))
     }
 
     /// An interface's counters over all CPUs; zero when it has none.
     pub(super) fn counters(&mut self, index: u32) -> Counters {
+        let counted = match index {
+            ..INTERFACES_LOW => self.low_interfaces().get(&index, 0),
+            _ => self.interfaces().get(&index, 0),
+        };
         let mut sum = Counters::default();
-        if let Ok(values) = self.interfaces().get(&index, 0) {
+        if let Ok(values) = counted {
             values.iter().for_each(|counters| add(&mut sum, counters));
         }
         sum
@@ -106,7 +113,8 @@ impl Programs {
     /// Forgets an interface, and returns what it had counted.
     pub(super) fn forget(&mut self, index: u32) -> Counters {
         let last = self.counters(index);
-        // There may be none: counting failed when it came.
+        // There may be none: counting failed when it came. Those of a low index stay in their array until
+        // another interface has it, which begins at zero.
         let _ = self.interfaces().remove(&index);
         last
     }
@@ -177,6 +185,10 @@ impl Programs {
 
     fn map(&mut self, name: &str) -> &mut Map {
         self.ebpf.map_mut(name).expect(NAMED)
+    }
+
+    fn low_interfaces(&mut self) -> PerCpuArray<&mut MapData, Counters> {
+        self.map(map::INTERFACES_LOW).try_into().expect(NAMED)
     }
 
     fn interfaces(&mut self) -> PerCpuHashMap<&mut MapData, u32, Counters> {
