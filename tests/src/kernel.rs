@@ -23,9 +23,6 @@ const INTERFACE: u32 = 1;
 /// `struct __sk_buff` up to the field behind the last one that is set.
 const SKB_LEN: usize = 184;
 const SKB_GSO_SIZE: usize = 176;
-/// `struct xdp_md`.
-const XDP_LEN: usize = 24;
-const XDP_DATA_END: usize = 4;
 const ETHERNET_LEN: usize = 14;
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
@@ -151,16 +148,6 @@ impl Kernel {
         self.run_in(name, frame, 1, Some(&context))
     }
 
-    /// The same with a packet of which only `direct` bytes lie in the first buffer. XDP only.
-    ///
-    /// # Errors
-    /// As [`Kernel::run`]; kernels before 6.18 cannot do it.
-    pub fn run_split(&self, name: &str, frame: &[u8], direct: u32) -> Result<Ran> {
-        let mut context = [0; XDP_LEN];
-        context[XDP_DATA_END..XDP_DATA_END + 4].copy_from_slice(&direct.to_ne_bytes());
-        self.run_in(name, frame, 1, Some(&context))
-    }
-
     fn run_in(&self, name: &str, frame: &[u8], repeat: u32, ctx_in: Option<&[u8]>) -> Result<Ran> {
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -211,7 +198,7 @@ impl Kernel {
     }
 }
 
-/// All programs by name, and whether they judge at the overlay's device.
+/// All programs by name.
 pub const PROGRAMS: [&str; 5] = [
     program::OUTER_XDP,
     program::OUTER_XDP_LINEAR,
