@@ -1,17 +1,29 @@
 //! The node's half of kernel admission: loads the programs (`gateway-ebpf`), keeps every interface
 //! covered and the kernel's peers in step with the snapshot, and reads the counters.
 //!
-//! Programs and links live as long as this process. One copy of the programs, with maps of its own,
-//! serves all interfaces of one link layer; peers are asked for on the overlay's device only, so they
-//! are in that copy's map.
+//! Maps and links are pinned in a bpffs (`pins.rs`), so that the filter outlives this process, and the
+//! next one replaces programs link by link and goes on with maps and counters. One copy of the programs,
+//! with maps of its own, serves all interfaces of one link layer; peers are asked for on the overlay's
+//! device only, so they are in that copy's map.
+//!
+//! Either the node does all of it, or a unit of its own (`keeper.rs`) holds the capabilities, the programs
+//! and the configuration, and the node keeps only peers and counters (`unit.rs`).
 
+mod bpf;
+mod counts;
+mod front;
 mod hook;
 mod interface;
+pub mod keeper;
 mod kernel;
+mod layout;
 mod peers;
+mod pins;
 mod problem;
 mod programs;
+mod state;
 mod status;
+mod unit;
 
 use std::{
     net::IpAddr,
@@ -24,7 +36,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{AdmissionMode, Config},
+    config::{AdmissionMode, Config, Keeper},
     control_plane::snapshot::SnapshotReport,
     handoff::snapshot::Snapshot,
 };
@@ -35,8 +47,11 @@ pub use status::{
     AdmissionStatus, FlowCount, InterfaceStatus, PeerTraffic, ReasonCount, Role, Traffic,
 };
 
-use kernel::{Kernel, Scope};
+use front::Front;
+use kernel::Kernel;
+use pins::Pins;
 use status::Clocks;
+use unit::Unit;
 
 /// Shared by what keeps it going and what shows it.
 pub struct Admission {
@@ -49,7 +64,7 @@ pub struct Admission {
 
 struct State {
     /// Absent when it is off, or was refused.
-    kernel: Option<Kernel>,
+    front: Option<Front>,
     /// Why not everything is covered.
     problem: Option<String>,
 }
@@ -66,8 +81,8 @@ impl Admission {
             AdmissionMode::Off => Ok(None),
             AdmissionMode::Required | AdmissionMode::Preferred => load(config).map(Some),
         };
-        let (kernel, problem) = match (loaded, mode) {
-            (Ok(kernel), _) => (kernel, None),
+        let (front, problem) = match (loaded, mode) {
+            (Ok(front), _) => (front, None),
             (Err(problem), AdmissionMode::Required) => return Err(problem),
             (Err(problem), AdmissionMode::Preferred | AdmissionMode::Off) => (None, Some(problem)),
         };
@@ -75,7 +90,7 @@ impl Admission {
             Some(problem) => {
                 warn!(%problem, "no kernel program is in front: user space admits alone")
             }
-            None if kernel.is_none() => {
+            None if front.is_none() => {
                 info!("kernel admission is off: user space admits alone");
             }
             None => {}
@@ -84,11 +99,26 @@ impl Admission {
             mode,
             interface: interface.clone(),
             state: Mutex::new(State {
-                kernel,
+                front,
                 problem: problem.map(|problem| problem.to_string()),
             }),
             revision: watch::Sender::default(),
         })
+    }
+
+    /// What would keep [`load`](Self::load) from doing what is asked for, found out without changing
+    /// anything.
+    pub fn obstacle(config: &Config) -> Option<Problem> {
+        let admission = &config.admission;
+        match (admission.mode, admission.keeper) {
+            (AdmissionMode::Off, _) => None,
+            // The unit may well come after this.
+            (_, Keeper::Unit) => None,
+            (_, Keeper::Node) => (admission.pins.as_deref())
+                .map_or(Ok(()), pins::check_file_system)
+                .and_then(|()| Kernel::load(keeper::scope(config)?, None))
+                .err(),
+        }
     }
 
     /// Looks at the host's interfaces once, releases those that vanished and covers new ones. To be
@@ -98,12 +128,12 @@ impl Admission {
     /// When the mode is `required` and some interface is not covered: then nothing may be open.
     pub fn stand_in_front(&self) -> Result<(), String> {
         let mut state = self.state();
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return Ok(());
         };
         let outcome = interface::list()
             .map_err(|error| Problem::of("list the interfaces", &error))
-            .and_then(|interfaces| kernel.reconcile(&interfaces));
+            .and_then(|interfaces| front.reconcile(&interfaces));
         state.problem = outcome.err().map(|problem| problem.to_string());
         match (self.mode, &state.problem) {
             (AdmissionMode::Required, Some(problem)) => Err(format!("kernel admission: {problem}")),
@@ -157,10 +187,10 @@ impl Admission {
             problem,
             ..AdmissionStatus::default()
         };
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return status;
         };
-        status.interfaces = kernel.interfaces();
+        status.interfaces = front.interfaces();
         let covered = (status.interfaces.iter())
             .any(|one| one.role == Role::Overlay && one.mode != HookMode::None);
         status.in_front = covered && status.problem.is_none();
@@ -170,15 +200,15 @@ impl Admission {
                 self.interface
             ));
         }
-        status.peers = kernel.peers_len();
-        status.departed = traffic(&kernel.departed(), clocks());
+        status.peers = front.peers_len();
+        status.departed = traffic(&front.departed(), clocks());
         status
     }
 
     /// Every known peer's traffic, by address. Reads as many entries as there are peers.
     pub fn peers(&self, snapshot: &Snapshot) -> Vec<PeerTraffic> {
         let mut state = self.state();
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return Vec::new();
         };
         let clocks = clocks();
@@ -187,7 +217,7 @@ impl Admission {
         addresses
             .into_iter()
             .filter_map(|(address, principal)| {
-                let flows = kernel.flows(*address)?;
+                let flows = front.flows(*address)?;
                 let groups = principal.groups.iter();
                 Some(PeerTraffic {
                     address: address.to_string(),
@@ -202,11 +232,11 @@ impl Admission {
 
     fn set_peers(&self, snapshot: &Snapshot) {
         let mut state = self.state();
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return;
         };
         let wanted: Vec<IpAddr> = snapshot.peers.keys().copied().collect();
-        if let Err(problem) = kernel.set_peers(wanted) {
+        if let Err(problem) = front.set_peers(wanted) {
             error!(%problem, "the kernel's peers are not those of the node");
         }
     }
@@ -216,21 +246,30 @@ impl Admission {
     }
 }
 
-/// A device that is there already must be one that can be covered.
-fn load(config: &Config) -> Result<Kernel, Problem> {
-    let interface = &config.overlay.interface;
-    let interfaces =
-        interface::list().map_err(|error| Problem::of("list the interfaces", &error))?;
-    if (interfaces.iter()).any(|one| one.is_loopback && one.name == *interface) {
-        return Err(kernel::loopback(interface));
+fn load(config: &Config) -> Result<Front, Problem> {
+    let admission = &config.admission;
+    match (admission.keeper, &admission.pins) {
+        (Keeper::Unit, Some(pins)) => Ok(Front::Unit(Unit::new(
+            pins.clone(),
+            admission.state.clone(),
+            config.overlay.interface.clone(),
+        ))),
+        (Keeper::Unit, None) => Err(Problem::new(
+            "admission.keeper is \"unit\", but admission.pins names no directory to find its maps in",
+        )),
+        (Keeper::Node, pins) => {
+            let scope = keeper::scope(config)?;
+            let pins = pins.as_ref().map(|pins| Pins::open(pins, None));
+            let pins = match (pins.transpose(), admission.mode) {
+                (Err(problem), AdmissionMode::Preferred | AdmissionMode::Off) => {
+                    warn!(%problem, "the kernel program will end with the node");
+                    None
+                }
+                (pins, _) => pins?,
+            };
+            Kernel::load(scope, pins).map(Box::new).map(Front::Node)
+        }
     }
-    let ports = std::iter::once(config.endpoint.port).chain(config.endpoint.plain_port);
-    Kernel::load(Scope {
-        interface: interface.clone(),
-        addresses: config.overlay.addresses.clone(),
-        ports: ports.collect(),
-        networks: config.admission.networks.clone(),
-    })
 }
 
 fn mode_name(mode: AdmissionMode) -> &'static str {

@@ -35,8 +35,41 @@ impl PeerTable {
         wanted: impl Iterator<Item = IpAddr>,
     ) -> Result<(), Problem> {
         let wanted: HashSet<Address> = wanted.map(Address::from).collect();
+        self.bring(map, &wanted)
+    }
+
+    /// Goes on with a map that is in use, and `departed` from those that left it before.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn adopt(&mut self, map: &mut Map, departed: PeerFlows) -> Result<(), Problem> {
+        let keys = typed(map).keys().collect::<Result<_, _>>();
+        self.known = keys.map_err(failed)?;
+        self.departed = departed;
+        Ok(())
+    }
+
+    /// Empties a map, for its addresses to go into another one.
+    ///
+    /// # Errors
+    /// When the map cannot be changed.
+    pub(super) fn leave(&mut self, map: &mut Map) -> Result<HashSet<Address>, Problem> {
+        let known = self.known.clone();
+        self.bring(map, &HashSet::new())?;
+        Ok(known)
+    }
+
+    /// Makes `wanted` the map's addresses; see [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// When the map cannot be changed.
+    pub(super) fn bring(
+        &mut self,
+        map: &mut Map,
+        wanted: &HashSet<Address>,
+    ) -> Result<(), Problem> {
         // Those that lost their rights first.
-        let gone: Vec<_> = self.known.difference(&wanted).copied().collect();
+        let gone: Vec<_> = self.known.difference(wanted).copied().collect();
         for address in gone {
             let last = take(map, &address).map_err(failed)?;
             self.known.remove(&address);
@@ -44,7 +77,7 @@ impl PeerTable {
             add(&mut self.departed.egress, &last.egress);
         }
         let mut map = typed(map);
-        for address in &wanted {
+        for address in wanted {
             if self.known.contains(address) {
                 continue;
             }
