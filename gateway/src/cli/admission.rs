@@ -96,7 +96,9 @@ pub(super) fn run_local(
                 (None, Some(configured)) => configured.pins.as_deref(),
                 (None, None) => Some(Path::new(PINS_DEFAULT)),
             };
-            let state = configured.as_ref().map(|configured| configured.state.as_path());
+            let state = configured
+                .as_ref()
+                .map(|configured| configured.state.as_path());
             detach(directory, state.unwrap_or(Path::new(STATE_DEFAULT)), output)
         }
     }
@@ -128,8 +130,7 @@ fn attach(config: &Config, output: &mut Output) -> Result<(), Failure> {
 }
 
 fn plan(config: &Config, output: &mut Output) -> Result<(), Failure> {
-    let planned =
-        keeper::plan(config).map_err(|problem| Failure::Failed(problem.to_string()))?;
+    let planned = keeper::plan(config).map_err(|problem| Failure::Failed(problem.to_string()))?;
     let columns = [
         Column::Whole("INTERFACE"),
         Column::Left("ROLE"),
@@ -137,7 +138,10 @@ fn plan(config: &Config, output: &mut Output) -> Result<(), Failure> {
         Column::Left("NOTE"),
     ];
     output.list(&json!(planned), &columns, "There is no interface.", |one| {
-        let tries: Vec<_> = items(&one["tries"]).iter().filter_map(Value::as_str).collect();
+        let tries: Vec<_> = items(&one["tries"])
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         vec![
             text(one, "name").to_owned(),
             text(one, "role").to_owned(),

@@ -90,9 +90,14 @@ impl Admission {
             Some(problem) => {
                 warn!(%problem, "no kernel program is in front: user space admits alone")
             }
-            None if front.is_none() => {
-                info!("kernel admission is off: user space admits alone");
-            }
+            None if front.is_none() => match &config.admission.pins {
+                Some(pins) if pins.exists() => warn!(
+                    pins = %pins.display(),
+                    "kernel admission is off, but a program of an earlier run may still filter: \
+                     `keyway admission detach` removes it"
+                ),
+                Some(_) | None => info!("kernel admission is off: user space admits alone"),
+            },
             None => {}
         }
         Ok(Self {

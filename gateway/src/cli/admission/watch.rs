@@ -70,7 +70,11 @@ pub(super) async fn run(client: &Client, output: &mut Output) -> Result<(), Fail
 fn verdicts(status: &Value, now: &mut Sample, before: Option<&Sample>) -> Vec<Row> {
     let interfaces = items(&status["interfaces"]).iter();
     interfaces
-        .flat_map(|interface| items(&interface["counters"]).iter().map(move |one| (interface, one)))
+        .flat_map(|interface| {
+            items(&interface["counters"])
+                .iter()
+                .map(move |one| (interface, one))
+        })
         .filter(|(_, count)| count["packets"].as_u64() != Some(0))
         .map(|(interface, count)| {
             let names = vec![
@@ -110,7 +114,8 @@ impl Sample {
             let (packets, bytes) = before.counts.get(&key).copied().unwrap_or_default();
             let seconds = self.at.duration_since(before.at).as_secs_f64();
             // A removed and added peer begins again at zero.
-            let rate = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds).round() as u64;
+            let rate =
+                |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds).round() as u64;
             (rate(total.0, packets), rate(total.1, bytes))
         });
         self.counts.insert(key, total);
@@ -225,7 +230,10 @@ mod tests {
         let mut second = sample(start + Duration::from_secs(2));
         let now = json!([peer("a", 3000), peer("b", 4000), peer("c", 200)]);
         let rows = busiest(&now, &mut second, Some(&first));
-        let shown: Vec<_> = rows.iter().map(|row| (row.names[0].as_str(), row.rate)).collect();
+        let shown: Vec<_> = rows
+            .iter()
+            .map(|row| (row.names[0].as_str(), row.rate))
+            .collect();
         assert_eq!(
             shown,
             [

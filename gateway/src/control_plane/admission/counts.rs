@@ -4,9 +4,7 @@ use std::path::Path;
 
 use aya::{
     Ebpf,
-    maps::{
-        Array, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues,
-    },
+    maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues},
     util::nr_cpus,
 };
 use gateway_common::{Counters, INTERFACES_LOW, PeerFlows, map};

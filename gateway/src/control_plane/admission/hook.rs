@@ -198,7 +198,8 @@ fn replace_tcx(
     Ok(Hook::Pinned(path))
 }
 
-fn attach_filter(
+/// As [`attach_tc`], where there are no links. A filter that `stays` takes its forerunner's place.
+pub(super) fn attach_filter(
     classifier: &mut SchedClassifier,
     program: &'static str,
     interface: &str,

@@ -154,7 +154,8 @@ fn planned(interface: &Interface, device: &str) -> Planned {
         }
         Some(_) if is_overlay => {
             let no_address = interface.addresses.is_empty();
-            let note = no_address.then(|| "nothing is attached before it has an address".to_owned());
+            let note =
+                no_address.then(|| "nothing is attached before it has an address".to_owned());
             (Some(Role::Overlay), vec!["tc"], note)
         }
         Some(_) => (Some(Role::Outer), vec!["native", "generic", "tc"], None),

@@ -1,11 +1,6 @@
 //! What this process keeps in the kernel: the loaded programs, where they are attached, and the peers.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::IpAddr,
-    thread,
-};
+use std::{collections::BTreeMap, fs, net::IpAddr, thread};
 
 use gateway_common::{CONFIG_GRACE, Config, Link, Network, PeerFlows};
 use tracing::{info, warn};
@@ -299,11 +294,7 @@ impl Kernel {
         failure.map_or(Ok(()), Err)
     }
 
-    fn attach(
-        &mut self,
-        interface: &Interface,
-        role: Role,
-    ) -> Result<Attached, Problem> {
+    fn attach(&mut self, interface: &Interface, role: Role) -> Result<Attached, Problem> {
         let link = interface.link().ok_or_else(|| {
             Problem::new(format!(
                 "frames of {} (hardware type {}) cannot be read",

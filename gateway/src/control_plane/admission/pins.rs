@@ -88,7 +88,11 @@ impl Pins {
         let set = set(&self.directory, link);
         let maps = (layout::MAPS.iter()).map(|map| (set.join(map.name), map.access.mode()));
         let directories = [self.directory.clone(), self.maps(), set.clone()];
-        for (path, mode) in directories.map(|path| (path, 0o750)).into_iter().chain(maps) {
+        for (path, mode) in directories
+            .map(|path| (path, 0o750))
+            .into_iter()
+            .chain(maps)
+        {
             chown(&path, None, Some(group.as_raw()))
                 .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
                 .map_err(|error| Problem::of_file("give the group", &path, &error))?;
@@ -262,7 +266,12 @@ fn is_same(file: &File, path: &Path) -> bool {
 /// Names and paths in a directory; none when it is not there.
 fn entries(directory: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+    entries.map(|entry| {
+        (
+            entry.file_name().to_string_lossy().into_owned(),
+            entry.path(),
+        )
+    })
 }
 
 /// Not `remove_dir_all`, which a bpffs has no need of: nothing lies deeper than two levels.

@@ -257,3 +257,54 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {
         .and_then(|program| program.try_into().ok())
         .expect(NAMED)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout)]
+mod tests {
+    use std::{process::Command, thread};
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    fn said(line: &str) -> String {
+        let mut words = line.split(' ');
+        let output = Command::new(words.next().unwrap())
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn without_links_a_filter_takes_its_forerunners_place() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: TC filters, needs root for BPF and a network namespace");
+            return;
+        }
+        // A thread of its own, as it leaves the host's network.
+        let work = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            said("ip link add kw0 type dummy");
+            let shown = || said("tc filter show dev kw0 ingress");
+            let mut ids = Vec::new();
+            let mut hooks = Vec::new();
+            for _ in 0..2 {
+                let mut programs = Programs::load(Link::Ethernet, None).unwrap();
+                let classifier = classifier(&mut programs.ebpf, program::OUTER_TC);
+                let name = program::OUTER_TC;
+                let hook = hook::attach_filter(classifier, name, "kw0", Slot::Tc, true);
+                hooks.push(hook.unwrap());
+                ids.push(classifier.info().unwrap().id());
+                // The programs are dropped, and what they attached stays.
+            }
+            let filters = shown();
+            assert_eq!(filters.matches("direct-action").count(), 1, "{filters}");
+            assert!(filters.contains(&format!("id {}", ids[1])), "{filters}");
+            hooks.pop().unwrap().release();
+            assert!(!shown().contains("direct-action"));
+        });
+        work.join().unwrap();
+    }
+}

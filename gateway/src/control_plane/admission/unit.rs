@@ -183,9 +183,7 @@ impl Unit {
         let counts = self.counts[peers.link as usize].as_mut();
         let wanted = wanted.iter().copied();
         let synced = peers.table.sync(&mut peers.map, wanted).and_then(|()| {
-            counts.map_or(Ok(()), |counts| {
-                counts.set_departed(peers.table.departed())
-            })
+            counts.map_or(Ok(()), |counts| counts.set_departed(peers.table.departed()))
         });
         self.peers_stale = synced.is_err();
         synced
@@ -315,11 +313,24 @@ mod tests {
             (None, vec![], vec![lo.clone(), out.clone(), bare], None),
             (None, vec![], all.to_vec(), Some("wt0")),
             (Some(Link::Ethernet), both.clone(), all.to_vec(), None),
-            (Some(Link::Ethernet), vec![outer.clone()], all.to_vec(), Some("wt0")),
-            (Some(Link::Ethernet), vec![overlay.clone()], all.to_vec(), Some("out0")),
             (
                 Some(Link::Ethernet),
-                vec![overlay.clone(), kept(2, "out0", Role::Outer, HookMode::None)],
+                vec![outer.clone()],
+                all.to_vec(),
+                Some("wt0"),
+            ),
+            (
+                Some(Link::Ethernet),
+                vec![overlay.clone()],
+                all.to_vec(),
+                Some("out0"),
+            ),
+            (
+                Some(Link::Ethernet),
+                vec![
+                    overlay.clone(),
+                    kept(2, "out0", Role::Outer, HookMode::None),
+                ],
                 all.to_vec(),
                 Some("out0"),
             ),
