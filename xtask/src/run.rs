@@ -2,6 +2,7 @@
 
 mod demo;
 mod deploy;
+mod kernel;
 mod overlay;
 mod portrait;
 
