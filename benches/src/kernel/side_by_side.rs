@@ -24,7 +24,7 @@ use super::{
 const PEERS: u32 = 1_000;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
-/// What passes has to come as far as its protocol, but for what is under way at the window's ends.
+/// What passes has to come as far as its protocol; neighbours say something now and then, too.
 const REACHED_MIN: f64 = 0.99;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

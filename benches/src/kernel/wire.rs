@@ -31,6 +31,8 @@ const CORES: [usize; 2] = [0, 1];
 /// Frames per system call of the sender.
 const BATCH: u32 = 1 << 14;
 const WARM_UP: Duration = Duration::from_millis(50);
+/// For what is under way when the sender stops.
+const SETTLE: Duration = Duration::from_millis(20);
 const WINDOW: Duration = Duration::from_millis(300);
 /// As small as the kernel makes it: it is never read.
 const SOCKET_BUFFER: i32 = 1;
@@ -101,6 +103,7 @@ impl Wire {
     /// Sends `frame` for a while, and measures. Call it within [`Wire::run`].
     pub(super) fn load(&self, receiver: &Receiver, frame: &[u8]) -> Result<Cost> {
         let stop = AtomicBool::new(false);
+        let first = receiver.look()?;
         thread::scope(|scope| {
             let sender = scope.spawn(|| {
                 self.far.run(|| {
@@ -123,13 +126,15 @@ impl Wire {
             sender
                 .join()
                 .map_err(|_| anyhow::anyhow!("the sender panicked"))??;
-            let (before, after) = (before?, after?);
+            thread::sleep(SETTLE);
+            let (before, after, last) = (before?, after?, receiver.look()?);
             let packets = (after.packets - before.packets) as f64;
             ensure!(packets > 0.0, "no packet came");
             Ok(Cost {
                 ns_per_packet: (after.cpu_ns - before.cpu_ns) as f64 / packets,
                 packets_per_second: packets / (after.at - before.at).as_secs_f64(),
-                reached: (after.reached - before.reached) as f64 / packets,
+                reached: (last.reached - first.reached) as f64
+                    / (last.packets - first.packets) as f64,
             })
         })
     }

@@ -27,10 +27,10 @@ pub fn packet(data: &[u8]) {
     assert_eq!(
         Some(&decoded)
             .filter(|one| one.kind != Kind::NotIp)
-            .map(seen),
+            .map(|one| seen(one, frame)),
         read
     );
-    judged(&decoded, read.as_ref());
+    judged(&decoded, frame, read.as_ref());
     longer_says_the_same(frame, link, &decoded);
     for segment in [0, 1, u32::MAX] {
         let weight = Weight::of(frame.len() as u32, segment, &decoded);
@@ -58,12 +58,12 @@ enum What {
     Without(Kind),
 }
 
-fn seen(datagram: &Datagram) -> Seen {
+fn seen(datagram: &Datagram, frame: &[u8]) -> Seen {
     let tcp = &datagram.tcp;
     Seen {
         start: datagram.network_offset as usize,
-        source: datagram.source.ip(),
-        destination: datagram.destination.ip(),
+        source: datagram.source(frame).ip(),
+        destination: datagram.destination(frame).ip(),
         what: match datagram.kind {
             Kind::Tcp => What::Tcp {
                 ports: [tcp.source_port, tcp.destination_port].map(u16::from_be),
@@ -208,13 +208,13 @@ fn tcp(packet: &[u8], at: usize, start: usize) -> What {
 
 /// The policy, said of the second reading: TCP to the endpoint is dropped on an outer interface and let in
 /// from the overlay's networks alone; only what goes to an address of the endpoint is ever dropped.
-fn judged(decoded: &Datagram, read: Option<&Seen>) {
+fn judged(decoded: &Datagram, frame: &[u8], read: Option<&Seen>) {
     let networks = [0, 1]
         .map(|family| Network::new(ENDPOINT[family], PREFIXES[family]).expect("prefixes that fit"));
     let config = Config::new(&ENDPOINT, &PORTS, &networks).expect("lists that fit");
-    let outer = judge_outer(&config, decoded);
-    let ingress = judge_ingress(&config, decoded);
-    let egress = judge_egress(&config, decoded);
+    let outer = judge_outer(&config, frame, decoded);
+    let ingress = judge_ingress(&config, frame, decoded);
+    let egress = judge_egress(&config, frame, decoded);
     let is_for = |address: &IpAddr| ENDPOINT.contains(address);
     if !read.is_some_and(|seen| is_for(&seen.destination)) {
         for reason in [outer, ingress.known, ingress.unknown] {
@@ -255,8 +255,8 @@ fn longer_says_the_same(frame: &[u8], link: Link, whole: &Datagram) {
         match cut.kind {
             Kind::NotIp => {}
             Kind::Truncated => assert_eq!(
-                (cut.source, cut.destination),
-                (whole.source, whole.destination)
+                (cut.source(frame), cut.destination(frame)),
+                (whole.source(frame), whole.destination(frame))
             ),
             Kind::Tcp if cut.tcp.flags == 0 => assert_eq!(
                 (cut.kind, cut.tcp.source_port, cut.tcp.destination_port),

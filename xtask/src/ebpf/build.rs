@@ -24,6 +24,8 @@ pub(super) fn build(tools: &Tools, source: &Path, target: &Path) -> Result<Vec<u
             .cargo()
             .current_dir(source.join("gateway-ebpf"))
             .args(["build", "--release", "--locked", "--target", TARGET])
+            // The pinned version is what the workspace asks for; another one is here on purpose.
+            .arg("--ignore-rust-version")
             .args(["-Z", "build-std=core", "--target-dir"])
             .arg(target)
             .env("CARGO_ENCODED_RUSTFLAGS", flags(tools, source)?)
