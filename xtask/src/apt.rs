@@ -28,6 +28,14 @@ pub(crate) const FOR_MACHINES: &[Needed] = &[
     ("systemd-nspawn", "systemd-container"),
 ];
 
+/// What the kernel's programs are measured beside.
+pub(crate) const FOR_KERNEL_BENCH: &[Needed] = &[
+    ("ethtool", "ethtool"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("xdp-filter", "xdp-tools"),
+];
+
 /// The packages among `needed` whose programs are missing.
 pub(crate) fn missing(needed: &[Needed]) -> Vec<&'static str> {
     let mut packages: Vec<_> = needed

@@ -3,6 +3,7 @@
 mod demo;
 mod deploy;
 mod install;
+mod kernel;
 mod overlay;
 mod portrait;
 

@@ -2,6 +2,7 @@
 //! stands the reason of each skip.
 
 mod count;
+mod demo;
 mod python;
 mod systemd;
 
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
-        ("demo", demo),
+        ("demo", demo::run),
         ("systemd", systemd::run),
     ];
     if let Some(unknown) = arguments
@@ -151,21 +152,6 @@ fn node() -> Result<Count> {
             .args(["--", "--test-threads", "4"]),
         Format::Cargo,
     )
-}
-
-/// The demo, as a newcomer runs it, once on the best overlay there is and once without privileges.
-fn demo() -> Result<Count> {
-    let mut count = Count::default();
-    for arguments in [&["--once"][..], &["--once", "--loopback"][..]] {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["run", "--debug-build"]).args(arguments);
-        let status = command.status()?;
-        match status.success() {
-            true => count.passed += 1,
-            false => count.failed += 1,
-        }
-    }
-    Ok(count)
 }
 
 /// Runs a test program, shows its output, and counts. One that fails without a failed test (it did not
