@@ -10,7 +10,7 @@ use std::{
         mpsc::{self, Receiver},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use nix::{
@@ -21,7 +21,7 @@ use nix::{
 use super::{
     accept::{self, Acceptor},
     alarm::{Alarms, TICK},
-    io as rt,
+    date, io as rt,
     upstream::pool::Pool,
 };
 use crate::{
@@ -190,6 +190,7 @@ async fn run(start: WorkerStart) {
             }
         }
         worker.alarms.tick(now);
+        date::tick(SystemTime::now());
         let snapshot = worker.snapshot();
         if snapshot.revision != targets_revision {
             targets_revision = snapshot.revision;
