@@ -14,6 +14,7 @@ mod lifecycle;
 mod objects;
 mod overlay;
 mod refused;
+mod revoked;
 mod secrets;
 mod standin;
 mod streams;
