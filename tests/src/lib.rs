@@ -10,6 +10,8 @@ pub mod memory;
 pub mod node;
 pub mod standin;
 mod unix_http;
+pub mod wire;
+pub mod wireguard;
 
 use std::io::Write as _;
 

@@ -19,6 +19,7 @@ mod secrets;
 mod standin;
 mod streams;
 mod trailers;
+mod tunnel;
 mod unlocked;
 
 use std::sync::Arc;
