@@ -7,10 +7,11 @@ pub mod frame;
 pub mod kernel;
 pub mod machine;
 pub mod memory;
-pub mod namespace;
 pub mod node;
 pub mod standin;
 mod unix_http;
+pub mod wire;
+pub mod wireguard;
 
 use std::io::Write as _;
 

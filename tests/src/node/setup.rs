@@ -27,17 +27,17 @@ pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
 pub struct Options {
     /// Also listen without TLS.
     pub plain: bool,
-    /// The overlay's device and the endpoint's address there, with kernel admission required; without
-    /// it the overlay is loopback and admission is off.
-    pub guarded: Option<(&'static str, IpAddr)>,
+    /// The overlay's device and an address of the endpoint there; the node listens on all the device's
+    /// addresses. Without it the overlay is `127.0.0.1` on the loopback device.
+    pub overlay: Option<(&'static str, IpAddr)>,
+    /// `admission.mode`; `off` without.
+    pub admission: Option<&'static str>,
     /// What is logged, as in `KEYWAY_LOG`; `info` without.
     pub log: Option<&'static str>,
     /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
     pub extra: Vec<(&'static str, String)>,
     /// Where it runs, if not on this host.
     pub machine: Option<Arc<Machine>>,
-    /// The overlay's device, if not the loopback device; the node listens on all its addresses.
-    pub overlay: Option<&'static str>,
     /// Where the usage log is, if not in the node's directory.
     pub usage: Option<PathBuf>,
     /// Nothing can be locked into memory.
@@ -49,7 +49,7 @@ pub struct Options {
 impl Options {
     /// The endpoint's.
     pub(super) fn address(&self) -> IpAddr {
-        self.guarded
+        self.overlay
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |(_, address)| address)
     }
 }
@@ -95,17 +95,11 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         true => format!("plain_port = {}", ports.plain),
         false => String::new(),
     };
-    let overlay = match (options.overlay, options.guarded) {
-        (Some(device), _) => format!("interface = {device:?}"),
-        (None, Some((device, address))) => {
-            format!("interface = {device:?}\naddresses = [\"{address}\"]")
-        }
-        (None, None) => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+    let overlay = match options.overlay {
+        Some((device, _)) => format!("interface = {device:?}"),
+        None => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
     };
-    let admission = match options.guarded {
-        Some(_) => "required",
-        None => "off",
-    };
+    let admission = options.admission.unwrap_or("off");
     // A host need not have a bpffs, and tests would meet in it.
     let is_pinned =
         |(section, text): &(&str, String)| *section == "admission" && text.contains("pins");
