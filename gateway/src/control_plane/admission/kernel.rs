@@ -6,14 +6,16 @@ use gateway_common::{CONFIG_GRACE, Config, Counters, Link, Network, PeerFlows, R
 use tracing::{info, warn};
 
 use super::{
+    foreign,
     hook::{Hook, HookMode},
     interface::Interface,
-    peers::PeerTable,
+    logs::DropLog,
+    peers::{Flows, PeerTable},
     problem::Problem,
-    programs::{Programs, UNLISTED, add},
+    programs::{Attached, Programs, UNLISTED, add},
     status::{InterfaceStatus, ReasonCount, Role},
 };
-use crate::config::OverlayNetwork;
+use crate::config::AdmissionConfig;
 
 /// What of the configuration decides what is the endpoint's.
 #[derive(Debug, Clone)]
@@ -23,8 +25,8 @@ pub(super) struct Scope {
     /// Every address of the device when empty.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ports: Vec<u16>,
-    /// The networks of the device's addresses when empty.
-    pub(super) networks: Vec<OverlayNetwork>,
+    /// Networks (those of the device's addresses when empty), and which interfaces are covered how.
+    pub(super) admission: AdmissionConfig,
 }
 
 /// Detaches everything when dropped.
@@ -43,6 +45,8 @@ pub(super) struct Kernel {
     peers_stale: bool,
     /// What interfaces that vanished had counted.
     gone: Counters,
+    /// Of each loaded copy, when drops are logged.
+    logs: Vec<DropLog>,
 }
 
 struct Covered {
@@ -52,6 +56,19 @@ struct Covered {
     link: Option<Link>,
     problem: Option<Problem>,
     hooks: Vec<Hook>,
+    /// Id of the XDP program that is in our way: TC stays until it is gone.
+    foreign: Option<u32>,
+}
+
+impl Covered {
+    /// Nothing is to be done at this look.
+    fn stays(&self, interface: &Interface) -> bool {
+        let is_free = match self.foreign {
+            None | Some(foreign::UNKNOWN) => false,
+            Some(_) => interface.xdp != self.foreign,
+        };
+        self.mode != HookMode::None && !is_free
+    }
 }
 
 impl Kernel {
@@ -68,6 +85,7 @@ impl Kernel {
             wanted_peers: Vec::new(),
             peers_stale: false,
             gone: Counters::default(),
+            logs: Vec::new(),
         };
         kernel.programs(Link::Ethernet)?;
         Ok(kernel)
@@ -94,8 +112,8 @@ impl Kernel {
             false => None,
         };
         for interface in interfaces.iter().filter(|one| !one.is_loopback) {
-            let done = (self.covered.get(&interface.index))
-                .is_some_and(|covered| covered.mode != HookMode::None);
+            let covered = self.covered.get(&interface.index);
+            let done = covered.is_some_and(|covered| covered.stays(interface));
             if !done && let Err(problem) = self.cover(interface) {
                 first.get_or_insert(problem);
             }
@@ -112,13 +130,27 @@ impl Kernel {
         self.sync_peers()
     }
 
-    pub(super) fn flows(&mut self, address: IpAddr) -> Option<PeerFlows> {
-        let programs = self.programs[self.overlay? as usize].as_mut()?;
-        self.peers.flows(programs.peers(), address)
+    /// Every known peer's traffic; none while the overlay's device was never seen.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn flows(&mut self) -> Result<Flows, Problem> {
+        let programs = self
+            .overlay
+            .and_then(|link| self.programs[link as usize].as_mut());
+        match programs {
+            Some(programs) => self.peers.flows(programs.peers()),
+            None => Ok(Flows::default()),
+        }
     }
 
     pub(super) fn peers_len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Peers that the kernel's map has no room for.
+    pub(super) fn peers_left_out(&self) -> usize {
+        self.peers.left_out()
     }
 
     pub(super) fn departed(&self) -> PeerFlows {
@@ -167,6 +199,9 @@ impl Kernel {
             None => {
                 let mut programs = Programs::load(link)?;
                 programs.configure(self.config)?;
+                if self.scope.admission.log_drops > 0 {
+                    self.logs.push(programs.log()?);
+                }
                 Ok(slot.insert(programs))
             }
         }
@@ -201,7 +236,7 @@ impl Kernel {
             [] => own.iter().map(|(address, _)| *address).collect(),
             named => named.to_vec(),
         };
-        let networks: Vec<Network> = match self.scope.networks.as_slice() {
+        let networks: Vec<Network> = match self.scope.admission.networks.as_slice() {
             [] => own
                 .iter()
                 .filter_map(|(address, prefix)| Network::new(*address, *prefix).ok())
@@ -216,7 +251,8 @@ impl Kernel {
             return Ok(());
         }
         let config = Config::new(&addresses, &self.scope.ports, &networks)
-            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?;
+            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?
+            .with_log(self.scope.admission.log_drops);
         if config == self.config {
             return Ok(());
         }
@@ -235,27 +271,28 @@ impl Kernel {
         } else {
             Role::Outer
         };
-        let (mode, hooks, problem, failure) = match self.attach(interface, role) {
-            Ok((mode, hooks, note)) => (mode, hooks, note, None),
-            Err(problem) => (
-                HookMode::None,
-                Vec::new(),
-                Some(problem.clone()),
-                Some(problem),
-            ),
+        let (attached, problem, failure) = match self.attach(interface, role) {
+            Ok(attached) => {
+                let note = attached.foreign.map(foreign::passed_by);
+                (attached, note, None)
+            }
+            Err(problem) => (Attached::nothing(), Some(problem.clone()), Some(problem)),
         };
+        let mode = attached.mode;
         let covered = Covered {
             name: interface.name.clone(),
             role,
             mode,
             link: interface.link(),
             problem,
-            hooks,
+            hooks: attached.hooks,
+            foreign: attached.foreign,
         };
         let before = self.covered.get(&interface.index);
         if before.is_none_or(|before| before.problem != covered.problem || before.mode != mode) {
             let (name, mode) = (&covered.name, mode.name());
             match &covered.problem {
+                None if covered.mode == HookMode::Excluded => info!(interface = name, "left alone"),
                 None => info!(interface = name, mode, "in front"),
                 Some(problem) => warn!(interface = name, mode, %problem, "in front with a problem"),
             }
@@ -268,10 +305,14 @@ impl Kernel {
         &mut self,
         interface: &Interface,
         role: Role,
-    ) -> Result<(HookMode, Vec<Hook>, Option<Problem>), Problem> {
+    ) -> Result<Attached, Problem> {
+        if role == Role::Outer && !self.scope.admission.covers(&interface.name) {
+            return Ok(Attached::excluded());
+        }
         let link = interface.link().ok_or_else(|| {
             Problem::new(format!(
-                "frames of {} (hardware type {}) cannot be read",
+                "frames of {} (hardware type {}) cannot be read: list it in admission.exclude if \
+                 it carries no IP",
                 interface.name, interface.kind
             ))
         })?;
@@ -281,12 +322,19 @@ impl Kernel {
             programs.count(interface.index)?;
         }
         match role {
-            Role::Outer | Role::Gone => programs.attach_outer(&interface.name, interface.index),
+            Role::Outer | Role::Gone => {
+                let hooks = self.scope.admission.hooks.clone();
+                self.programs(link)?.attach_outer(interface, &hooks)
+            }
             Role::Overlay => {
                 // The peers are there before the program asks for them.
                 self.move_peers(link)?;
                 let hooks = self.programs(link)?.attach_overlay(&interface.name)?;
-                Ok((HookMode::Tc, hooks, None))
+                Ok(Attached {
+                    mode: HookMode::Tc,
+                    hooks,
+                    foreign: None,
+                })
             }
         }
     }
