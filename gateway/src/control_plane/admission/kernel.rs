@@ -15,7 +15,7 @@ use super::{
     programs::{Attached, Programs, UNLISTED, add},
     status::{InterfaceStatus, ReasonCount, Role},
 };
-use crate::config::AdmissionConfig;
+use crate::config::{AdmissionConfig, AdmissionHook};
 
 /// What of the configuration decides what is the endpoint's.
 #[derive(Debug, Clone)]
@@ -56,18 +56,18 @@ struct Covered {
     link: Option<Link>,
     problem: Option<Problem>,
     hooks: Vec<Hook>,
-    /// Id of the XDP program that is in our way: TC stays until it is gone.
+    /// Id of the XDP program for which TC is used instead.
     foreign: Option<u32>,
 }
 
 impl Covered {
-    /// Nothing is to be done at this look.
-    fn stays(&self, interface: &Interface) -> bool {
-        let is_free = match self.foreign {
-            None | Some(foreign::UNKNOWN) => false,
-            Some(_) => interface.xdp != self.foreign,
-        };
-        self.mode != HookMode::None && !is_free
+    fn log(&self) {
+        let (interface, mode) = (&self.name, self.mode.name());
+        match &self.problem {
+            None if self.mode == HookMode::Excluded => info!(interface, "left alone"),
+            None => info!(interface, mode, "in front"),
+            Some(problem) => warn!(interface, mode, %problem, "in front with a problem"),
+        }
     }
 }
 
@@ -112,8 +112,9 @@ impl Kernel {
             false => None,
         };
         for interface in interfaces.iter().filter(|one| !one.is_loopback) {
-            let covered = self.covered.get(&interface.index);
-            let done = covered.is_some_and(|covered| covered.stays(interface));
+            self.follow_foreign(interface);
+            let done = (self.covered.get(&interface.index))
+                .is_some_and(|covered| covered.mode != HookMode::None);
             if !done && let Err(problem) = self.cover(interface) {
                 first.get_or_insert(problem);
             }
@@ -290,15 +291,35 @@ impl Kernel {
         };
         let before = self.covered.get(&interface.index);
         if before.is_none_or(|before| before.problem != covered.problem || before.mode != mode) {
-            let (name, mode) = (&covered.name, mode.name());
-            match &covered.problem {
-                None if covered.mode == HookMode::Excluded => info!(interface = name, "left alone"),
-                None => info!(interface = name, mode, "in front"),
-                Some(problem) => warn!(interface = name, mode, %problem, "in front with a problem"),
-            }
+            covered.log();
         }
         self.covered.insert(interface.index, covered);
         failure.map_or(Ok(()), Err)
+    }
+
+    /// The XDP program that was in our way may be another one now, or gone: then XDP takes over from TC.
+    /// As long as it is there nothing is tried.
+    fn follow_foreign(&mut self, interface: &Interface) {
+        let Some(covered) = self.covered.get_mut(&interface.index) else {
+            return;
+        };
+        let is_same = covered.foreign == interface.xdp;
+        if is_same || matches!(covered.foreign, None | Some(foreign::UNKNOWN)) {
+            return;
+        }
+        covered.foreign = interface.xdp;
+        covered.problem = interface.xdp.map(foreign::passed_by);
+        let programs = (covered.link).and_then(|link| self.programs[link as usize].as_mut());
+        if let (None, Some(programs)) = (interface.xdp, programs) {
+            let is_better = |hook: &&AdmissionHook| **hook != AdmissionHook::Tc;
+            let hooks = self.scope.admission.hooks.iter().take_while(is_better);
+            // TC stays where there is no better.
+            if let Ok(attached) = programs.attach_outer(interface, hooks) {
+                covered.mode = attached.mode;
+                covered.hooks = attached.hooks;
+            }
+        }
+        covered.log();
     }
 
     fn attach(
@@ -323,8 +344,9 @@ impl Kernel {
         }
         match role {
             Role::Outer | Role::Gone => {
-                let hooks = self.scope.admission.hooks.clone();
-                self.programs(link)?.attach_outer(interface, &hooks)
+                let programs = self.programs[link as usize].as_mut();
+                let programs = programs.expect("they are loaded above");
+                programs.attach_outer(interface, &self.scope.admission.hooks)
             }
             Role::Overlay => {
                 // The peers are there before the program asks for them.

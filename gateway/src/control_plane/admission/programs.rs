@@ -159,42 +159,41 @@ impl Programs {
     ///
     /// # Errors
     /// When nothing works; the reason is that of the last hook.
-    pub(super) fn attach_outer(
+    pub(super) fn attach_outer<'a>(
         &mut self,
         interface: &Interface,
-        hooks: &[AdmissionHook],
+        hooks: impl IntoIterator<Item = &'a AdmissionHook>,
     ) -> Result<Attached, Problem> {
-        let mut foreign = interface.xdp;
+        let mut foreign = None;
         let mut last = None;
         for hook in hooks {
-            let attached = match (hook, foreign) {
-                (AdmissionHook::Native | AdmissionHook::Generic, Some(program)) => {
-                    Err(foreign::in_the_way(program))
-                }
-                (AdmissionHook::Native, None) => {
-                    self.attach_xdp(interface, XdpMode::Driver, &mut foreign)
-                }
-                (AdmissionHook::Generic, None) => {
-                    self.attach_xdp(interface, XdpMode::Skb, &mut foreign)
-                }
-                (AdmissionHook::Tc, _) => {
-                    self.attach_tc(&interface.name, program::OUTER_TC, TcAttachType::Ingress)
-                }
+            let (mode, attached) = match hook {
+                AdmissionHook::Native => (
+                    HookMode::Native,
+                    self.attach_xdp(interface, XdpMode::Driver, &mut foreign),
+                ),
+                AdmissionHook::Generic => (
+                    HookMode::Generic,
+                    self.attach_xdp(interface, XdpMode::Skb, &mut foreign),
+                ),
+                AdmissionHook::Tc => (
+                    HookMode::Tc,
+                    self.attach_tc(&interface.name, program::OUTER_TC, TcAttachType::Ingress),
+                ),
             };
             match attached {
                 Ok(attached) => {
-                    let mode = match hook {
-                        AdmissionHook::Native => HookMode::Native,
-                        AdmissionHook::Generic => HookMode::Generic,
-                        AdmissionHook::Tc => HookMode::Tc,
-                    };
                     let hooks = vec![attached];
-                    return Ok(Attached { mode, hooks, foreign });
+                    return Ok(Attached {
+                        mode,
+                        hooks,
+                        foreign,
+                    });
                 }
                 Err(problem) => last = Some(problem),
             }
         }
-        Err(last.unwrap_or_else(|| Problem::new("admission.hooks is empty")))
+        Err(last.unwrap_or_else(|| Problem::new("no hook may be used")))
     }
 
     /// `foreign` is set when the place is taken.
@@ -204,6 +203,11 @@ impl Programs {
         mode: XdpMode,
         foreign: &mut Option<u32>,
     ) -> Result<Hook, Problem> {
+        // Native and generic exclude each other too.
+        if let Some(program) = foreign.or(interface.xdp) {
+            *foreign = Some(program);
+            return Err(foreign::in_the_way(program));
+        }
         let xdp = xdp(&mut self.ebpf, self.outer_xdp);
         let attached = xdp
             .attach_to_if_index(interface.index, mode)
