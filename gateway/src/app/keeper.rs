@@ -12,11 +12,13 @@ use super::{
 };
 use crate::{
     config::{AdmissionMode, Config},
-    control_plane::admission::keeper::Keeper,
+    control_plane::{admission::keeper::Keeper, netlink::LinkWatch},
 };
 
-/// Between two looks at the interfaces.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two looks at the interfaces when the kernel tells of no change, while all is well and while
+/// something is not.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Keeps every interface covered until SIGTERM or SIGINT; the program stays in front.
 ///
@@ -40,11 +42,15 @@ async fn keep(config: &Config) -> anyhow::Result<()> {
     }
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let mut keeper = Keeper::start(config, true)?;
+    let mut links = LinkWatch::start();
     let mut status = None;
     loop {
-        let now = match keeper.look() {
-            Ok(interfaces) => format!("in front of {} interfaces", interfaces.len()),
-            Err(problem) => problem.to_string(),
+        let (now, longest) = match keeper.look() {
+            Ok(interfaces) => {
+                let now = format!("in front of {} interfaces", interfaces.len());
+                (now, LOOK_INTERVAL)
+            }
+            Err(problem) => (problem.to_string(), RETRY_INTERVAL),
         };
         if status.as_ref() != Some(&now) {
             notify::ready(&now);
@@ -55,7 +61,7 @@ async fn keep(config: &Config) -> anyhow::Result<()> {
                 Signal::Reload => warn!("the configuration is read at the start: restart the unit, the filter stays"),
                 Signal::Stop => break,
             },
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = links.next(longest) => {}
         }
     }
     notify::stopping();

@@ -9,14 +9,17 @@
 //! Either the node does all of it, or a unit of its own (`keeper.rs`) holds the capabilities, the programs
 //! and the configuration, and the node keeps only peers and counters (`unit.rs`).
 
+mod batch;
 mod bpf;
 mod counts;
+mod foreign;
 mod front;
 mod hook;
 mod interface;
 pub mod keeper;
 mod kernel;
 mod layout;
+mod logs;
 mod peers;
 mod pins;
 mod problem;
@@ -28,11 +31,13 @@ mod unit;
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
+use gateway_common::{Address, PEERS_MAX};
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -53,9 +58,13 @@ use pins::Pins;
 use status::Clocks;
 use unit::Unit;
 
+/// A unit of its own says what it does by a file, and no event comes with that.
+const UNIT_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Shared by what keeps it going and what shows it.
 pub struct Admission {
     mode: AdmissionMode,
+    keeper: Keeper,
     interface: String,
     state: Mutex<State>,
     /// The store's revision whose peers the kernel knows.
@@ -67,6 +76,19 @@ struct State {
     front: Option<Front>,
     /// Why not everything is covered.
     problem: Option<String>,
+}
+
+impl State {
+    /// Looks at the interfaces, and brings everything in step with them.
+    fn look(&mut self) {
+        let Some(front) = &mut self.front else {
+            return;
+        };
+        let outcome = interface::list()
+            .map_err(|error| Problem::of("list the interfaces", &error))
+            .and_then(|interfaces| front.reconcile(&interfaces));
+        self.problem = outcome.err().map(|problem| problem.to_string());
+    }
 }
 
 impl Admission {
@@ -102,6 +124,7 @@ impl Admission {
         }
         Ok(Self {
             mode,
+            keeper: config.admission.keeper,
             interface: interface.clone(),
             state: Mutex::new(State {
                 front,
@@ -133,20 +156,15 @@ impl Admission {
     /// When the mode is `required` and some interface is not covered: then nothing may be open.
     pub fn stand_in_front(&self) -> Result<(), String> {
         let mut state = self.state();
-        let Some(front) = &mut state.front else {
-            return Ok(());
-        };
-        let outcome = interface::list()
-            .map_err(|error| Problem::of("list the interfaces", &error))
-            .and_then(|interfaces| front.reconcile(&interfaces));
-        state.problem = outcome.err().map(|problem| problem.to_string());
+        state.look();
         match (self.mode, &state.problem) {
             (AdmissionMode::Required, Some(problem)) => Err(format!("kernel admission: {problem}")),
             (_, None) | (AdmissionMode::Preferred | AdmissionMode::Off, Some(_)) => Ok(()),
         }
     }
 
-    /// Keeps the kernel's peers those of the newest snapshot until no more come.
+    /// Keeps the kernel's peers those of the newest snapshot until no more come, and looks what a unit of
+    /// its own does meanwhile.
     pub async fn follow(self: Arc<Self>, mut reports: watch::Receiver<Arc<SnapshotReport>>) {
         loop {
             let report = Arc::clone(&reports.borrow_and_update());
@@ -160,8 +178,18 @@ impl Admission {
                 return;
             }
             self.revision.send_replace(report.store_revision);
-            if reports.changed().await.is_err() {
-                return;
+            loop {
+                tokio::select! {
+                    changed = reports.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return,
+                    },
+                    () = sleep(UNIT_LOOK_INTERVAL), if self.keeper == Keeper::Unit => {
+                        let admission = Arc::clone(&self);
+                        // Who panicked says so itself.
+                        let _ = spawn_blocking(move || admission.state().look()).await;
+                    }
+                }
             }
         }
     }
@@ -206,30 +234,42 @@ impl Admission {
             ));
         }
         status.peers = front.peers_len();
+        status.peers_left_out = front.peers_left_out();
+        if status.peers_left_out > 0 && status.problem.is_none() {
+            status.problem = Some(full(&status));
+        }
         status.departed = traffic(&front.departed(), clocks());
         status
     }
 
-    /// Every known peer's traffic, by address. Reads as many entries as there are peers.
+    /// Every known peer's traffic, by address. Reads all entries, in batches.
     pub fn peers(&self, snapshot: &Snapshot) -> Vec<PeerTraffic> {
         let mut state = self.state();
         let Some(front) = &mut state.front else {
             return Vec::new();
         };
+        let flows = match front.flows() {
+            Ok(flows) => flows,
+            Err(problem) => {
+                error!(%problem, "the peers' traffic cannot be read");
+                return Vec::new();
+            }
+        };
+        drop(state);
         let clocks = clocks();
         let mut addresses: Vec<_> = snapshot.peers.iter().collect();
         addresses.sort_by_key(|(address, _)| **address);
         addresses
             .into_iter()
             .filter_map(|(address, principal)| {
-                let flows = front.flows(*address)?;
+                let flows = flows.get(&Address::from(*address))?;
                 let groups = principal.groups.iter();
                 Some(PeerTraffic {
                     address: address.to_string(),
                     peer_id: principal.peer_id.to_string(),
                     name: principal.display_name.to_string(),
                     groups: groups.map(|group| group.name.to_string()).collect(),
-                    traffic: traffic(&flows, clocks),
+                    traffic: traffic(flows, clocks),
                 })
             })
             .collect()
@@ -243,6 +283,10 @@ impl Admission {
         let wanted: Vec<IpAddr> = snapshot.peers.keys().copied().collect();
         if let Err(problem) = front.set_peers(wanted) {
             error!(%problem, "the kernel's peers are not those of the node");
+        }
+        let left_out = front.peers_left_out();
+        if left_out > 0 {
+            error!(left_out, peers = front.peers_len(), "the kernel's table of peers is full");
         }
     }
 
@@ -275,6 +319,13 @@ fn load(config: &Config) -> Result<Front, Problem> {
             Kernel::load(scope, pins).map(Box::new).map(Front::Node)
         }
     }
+}
+
+fn full(status: &AdmissionStatus) -> String {
+    format!(
+        "{} peers have no room in the kernel's table of {PEERS_MAX}: their packets are dropped",
+        status.peers_left_out
+    )
 }
 
 fn mode_name(mode: AdmissionMode) -> &'static str {

@@ -5,6 +5,7 @@
 
 mod admission;
 mod admission_pins;
+mod admission_watch;
 mod answered;
 mod catalog;
 mod disk;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use gateway_common::PeerFlows;
 
 use super::{
-    interface::Interface, kernel::Kernel, problem::Problem, status::InterfaceStatus, unit::Unit,
+    interface::Interface, kernel::Kernel, peers::Flows, problem::Problem, status::InterfaceStatus,
+    unit::Unit,
 };
 
 /// The same questions to either keeper.
@@ -34,10 +35,19 @@ impl Front {
         }
     }
 
-    pub(super) fn flows(&mut self, address: IpAddr) -> Option<PeerFlows> {
+    /// # Errors
+    /// When the kernel's map cannot be read.
+    pub(super) fn flows(&mut self) -> Result<Flows, Problem> {
         match self {
-            Self::Node(kernel) => kernel.flows(address),
-            Self::Unit(unit) => unit.flows(address),
+            Self::Node(kernel) => kernel.flows(),
+            Self::Unit(unit) => unit.flows(),
+        }
+    }
+
+    pub(super) fn peers_left_out(&self) -> usize {
+        match self {
+            Self::Node(kernel) => kernel.peers_left_out(),
+            Self::Unit(unit) => unit.peers_left_out(),
         }
     }
 

@@ -41,6 +41,8 @@ pub enum HookMode {
     /// XDP in the kernel's network stack.
     Generic,
     Tc,
+    /// Not at all, because the configuration says so.
+    Excluded,
     /// Not at all.
     None,
 }
@@ -51,6 +53,7 @@ impl HookMode {
             Self::Native => "native",
             Self::Generic => "generic",
             Self::Tc => "tc",
+            Self::Excluded => "excluded",
             Self::None => "none",
         }
     }
@@ -76,6 +79,15 @@ impl Slot {
             Self::Tc => "tc",
             Self::OverlayIngress => "in",
             Self::OverlayEgress => "out",
+        }
+    }
+
+    fn xdp_mode(self) -> XdpMode {
+        match self {
+            Self::Native => XdpMode::Driver,
+            Self::Generic => XdpMode::Skb,
+            // Not XDP's.
+            Self::Tc | Self::OverlayIngress | Self::OverlayEgress => XdpMode::Default,
         }
     }
 
@@ -122,11 +134,10 @@ pub(super) fn attach_xdp(
     xdp: &mut Xdp,
     index: u32,
     slot: Slot,
-    mode: XdpMode,
     pins: Option<&Pins>,
 ) -> Result<Hook, HookError> {
     let link = xdp
-        .attach_to_if_index(index, mode)
+        .attach_to_if_index(index, slot.xdp_mode())
         .and_then(|id| xdp.take_link(id))?;
     match pins {
         None => Ok(Hook::Xdp(link)),

@@ -9,6 +9,8 @@ use serde::Serialize;
 use tracing::{error, info};
 
 use super::{
+    foreign,
+    hook::HookMode,
     interface::{self, Interface},
     kernel::{Kernel, Scope, loopback},
     pins::{self, Pins},
@@ -16,7 +18,7 @@ use super::{
     state::{self, KeeperState},
     status::{InterfaceStatus, Role},
 };
-use crate::config::{Config, Keeper as KeptBy};
+use crate::config::{AdmissionHook, Config, Keeper as KeptBy};
 
 /// Keeps every interface covered, and tells the node so. What it attached stays when it ends.
 pub struct Keeper {
@@ -95,8 +97,10 @@ pub struct Planned {
 pub fn plan(config: &Config) -> Result<Vec<Planned>, Problem> {
     let scope = scope(config)?;
     let interfaces = interfaces()?;
+    let directory = config.admission.pins.as_deref();
+    let ours = |index| directory.is_some_and(|directory| pins::has_xdp(directory, index));
     Ok((interfaces.iter())
-        .map(|one| planned(one, &scope.interface))
+        .map(|one| planned(one, &scope, ours))
         .collect())
 }
 
@@ -135,7 +139,7 @@ pub(super) fn scope(config: &Config) -> Result<Scope, Problem> {
         interface: interface.clone(),
         addresses: config.overlay.addresses.clone(),
         ports: ports.collect(),
-        networks: config.admission.networks.clone(),
+        admission: config.admission.clone(),
     })
 }
 
@@ -143,8 +147,8 @@ fn interfaces() -> Result<Vec<Interface>, Problem> {
     interface::list().map_err(|error| Problem::of("list the interfaces", &error))
 }
 
-fn planned(interface: &Interface, device: &str) -> Planned {
-    let is_overlay = interface.name == device;
+fn planned(interface: &Interface, scope: &Scope, ours: impl Fn(u32) -> bool) -> Planned {
+    let is_overlay = interface.name == scope.interface;
     let (role, tries, note) = match interface.link() {
         _ if interface.is_loopback => (None, vec![], Some("left alone".to_owned())),
         None => {
@@ -158,7 +162,21 @@ fn planned(interface: &Interface, device: &str) -> Planned {
                 no_address.then(|| "nothing is attached before it has an address".to_owned());
             (Some(Role::Overlay), vec!["tc"], note)
         }
-        Some(_) => (Some(Role::Outer), vec!["native", "generic", "tc"], None),
+        Some(_) if !scope.admission.covers(&interface.name) => {
+            let note = "left alone by admission.include and exclude";
+            (None, vec![], Some(note.to_owned()))
+        }
+        Some(_) => {
+            let foreign = interface.xdp.filter(|_| !ours(interface.index));
+            let hooks = scope.admission.hooks.iter().map(|hook| match hook {
+                AdmissionHook::Native => HookMode::Native,
+                AdmissionHook::Generic => HookMode::Generic,
+                AdmissionHook::Tc => HookMode::Tc,
+            });
+            let possible = hooks.filter(|hook| foreign.is_none() || *hook == HookMode::Tc);
+            let tries = possible.map(HookMode::name).collect();
+            (Some(Role::Outer), tries, foreign.map(foreign::found))
+        }
     };
     Planned {
         name: interface.name.clone(),

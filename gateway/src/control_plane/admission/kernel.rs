@@ -6,15 +6,17 @@ use gateway_common::{CONFIG_GRACE, Config, Link, Network, PeerFlows};
 use tracing::{info, warn};
 
 use super::{
+    foreign,
     hook::{Hook, HookMode},
     interface::Interface,
-    peers::PeerTable,
+    logs::DropLog,
+    peers::{Flows, PeerTable},
     pins::Pins,
     problem::Problem,
     programs::{Attached, Programs},
     status::{InterfaceStatus, Role, with_counts},
 };
-use crate::config::OverlayNetwork;
+use crate::config::{AdmissionConfig, AdmissionHook};
 
 /// What of the configuration decides what is the endpoint's.
 #[derive(Debug, Clone)]
@@ -24,8 +26,8 @@ pub(super) struct Scope {
     /// Every address of the device when empty.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ports: Vec<u16>,
-    /// The networks of the device's addresses when empty.
-    pub(super) networks: Vec<OverlayNetwork>,
+    /// Networks (those of the device's addresses when empty), and which interfaces are covered how.
+    pub(super) admission: AdmissionConfig,
 }
 
 /// Detaches everything when dropped, unless it is pinned.
@@ -46,6 +48,8 @@ pub(super) struct Kernel {
     wanted_peers: Option<Vec<IpAddr>>,
     /// The map could not be brought to what is wanted; tried again at the next look.
     peers_stale: bool,
+    /// Of each loaded copy, when drops are logged.
+    logs: Vec<DropLog>,
 }
 
 struct Covered {
@@ -55,6 +59,19 @@ struct Covered {
     link: Option<Link>,
     problem: Option<Problem>,
     hooks: Vec<Hook>,
+    /// Id of the XDP program for which TC is used instead.
+    foreign: Option<u32>,
+}
+
+impl Covered {
+    fn log(&self) {
+        let (interface, mode) = (&self.name, self.mode.name());
+        match &self.problem {
+            None if self.mode == HookMode::Excluded => info!(interface, "left alone"),
+            None => info!(interface, mode, "in front"),
+            Some(problem) => warn!(interface, mode, %problem, "in front with a problem"),
+        }
+    }
 }
 
 impl Kernel {
@@ -74,6 +91,7 @@ impl Kernel {
             peers: PeerTable::default(),
             wanted_peers: None,
             peers_stale: false,
+            logs: Vec::new(),
         };
         let config = kernel.programs(Link::Ethernet)?.config()?;
         kernel.config = config;
@@ -101,6 +119,7 @@ impl Kernel {
             false => None,
         };
         for interface in interfaces.iter().filter(|one| !one.is_loopback) {
+            self.follow_foreign(interface);
             let done = (self.covered.get(&interface.index))
                 .is_some_and(|covered| covered.mode != HookMode::None);
             if !done && let Err(problem) = self.cover(interface) {
@@ -139,13 +158,27 @@ impl Kernel {
         self.overlay
     }
 
-    pub(super) fn flows(&mut self, address: IpAddr) -> Option<PeerFlows> {
-        let programs = self.programs[self.overlay? as usize].as_mut()?;
-        self.peers.flows(programs.peers(), address)
+    /// Every known peer's traffic; none while the overlay's device was never seen.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn flows(&mut self) -> Result<Flows, Problem> {
+        let programs = self
+            .overlay
+            .and_then(|link| self.programs[link as usize].as_mut());
+        match programs {
+            Some(programs) => self.peers.flows(programs.peers()),
+            None => Ok(Flows::default()),
+        }
     }
 
     pub(super) fn peers_len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Peers that the kernel's map has no room for.
+    pub(super) fn peers_left_out(&self) -> usize {
+        self.peers.left_out()
     }
 
     pub(super) fn departed(&self) -> PeerFlows {
@@ -170,6 +203,9 @@ impl Kernel {
                 // The first ones tell what holds.
                 if self.config != Config::default() && programs.config()? != self.config {
                     programs.configure(self.config)?;
+                }
+                if self.scope.admission.log_drops > 0 {
+                    self.logs.push(programs.log()?);
                 }
                 Ok(slot.insert(programs))
             }
@@ -231,7 +267,7 @@ impl Kernel {
             [] => own.iter().map(|(address, _)| *address).collect(),
             named => named.to_vec(),
         };
-        let networks: Vec<Network> = match self.scope.networks.as_slice() {
+        let networks: Vec<Network> = match self.scope.admission.networks.as_slice() {
             [] => own
                 .iter()
                 .filter_map(|(address, prefix)| Network::new(*address, *prefix).ok())
@@ -246,7 +282,8 @@ impl Kernel {
             return Ok(());
         }
         let config = Config::new(&addresses, &self.scope.ports, &networks)
-            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?;
+            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?
+            .with_log(self.scope.admission.log_drops);
         if config == self.config {
             return Ok(());
         }
@@ -265,39 +302,66 @@ impl Kernel {
         } else {
             Role::Outer
         };
-        let (mode, hooks, problem, failure) = match self.attach(interface, role) {
-            Ok((mode, hooks, note)) => (mode, hooks, note, None),
-            Err(problem) => (
-                HookMode::None,
-                Vec::new(),
-                Some(problem.clone()),
-                Some(problem),
-            ),
+        let (attached, problem, failure) = match self.attach(interface, role) {
+            Ok(attached) => {
+                let note = attached.foreign.map(foreign::passed_by);
+                (attached, note, None)
+            }
+            Err(problem) => (Attached::nothing(), Some(problem.clone()), Some(problem)),
         };
+        let mode = attached.mode;
         let covered = Covered {
             name: interface.name.clone(),
             role,
             mode,
             link: interface.link(),
             problem,
-            hooks,
+            hooks: attached.hooks,
+            foreign: attached.foreign,
         };
         let before = self.covered.get(&interface.index);
         if before.is_none_or(|before| before.problem != covered.problem || before.mode != mode) {
-            let (name, mode) = (&covered.name, mode.name());
-            match &covered.problem {
-                None => info!(interface = name, mode, "in front"),
-                Some(problem) => warn!(interface = name, mode, %problem, "in front with a problem"),
-            }
+            covered.log();
         }
         self.covered.insert(interface.index, covered);
         failure.map_or(Ok(()), Err)
     }
 
+    /// The XDP program that was in our way may be another one now, or gone: then XDP takes over from TC.
+    /// As long as it is there nothing is tried.
+    fn follow_foreign(&mut self, interface: &Interface) {
+        let Some(covered) = self.covered.get_mut(&interface.index) else {
+            return;
+        };
+        let is_same = covered.foreign == interface.xdp;
+        if is_same || matches!(covered.foreign, None | Some(foreign::UNKNOWN)) {
+            return;
+        }
+        covered.foreign = interface.xdp;
+        covered.problem = interface.xdp.map(foreign::passed_by);
+        let programs = (covered.link).and_then(|link| self.programs[link as usize].as_mut());
+        if let (None, Some(programs)) = (interface.xdp, programs) {
+            let is_better = |hook: &&AdmissionHook| **hook != AdmissionHook::Tc;
+            let hooks = self.scope.admission.hooks.iter().take_while(is_better);
+            let hooks: Vec<_> = hooks.copied().collect();
+            // TC stays where there is no better.
+            if let Ok(attached) = programs.attach_outer(interface, &hooks, self.pins.as_ref()) {
+                covered.mode = attached.mode;
+                let before = std::mem::replace(&mut covered.hooks, attached.hooks);
+                before.into_iter().for_each(Hook::release);
+            }
+        }
+        covered.log();
+    }
+
     fn attach(&mut self, interface: &Interface, role: Role) -> Result<Attached, Problem> {
+        if role == Role::Outer && !self.scope.admission.covers(&interface.name) {
+            return Ok(Attached::excluded());
+        }
         let link = interface.link().ok_or_else(|| {
             Problem::new(format!(
-                "frames of {} (hardware type {}) cannot be read",
+                "frames of {} (hardware type {}) cannot be read: list it in admission.exclude if \
+                 it carries no IP",
                 interface.name, interface.kind
             ))
         })?;
@@ -306,13 +370,14 @@ impl Kernel {
             // The peers are there before the program asks for them.
             self.move_peers(link)?;
         }
-        let (name, index) = (&interface.name, interface.index);
         let pins = self.pins.as_ref();
         let programs = self.programs[link as usize].as_mut();
         let programs = programs.expect("they are loaded above");
         match role {
-            Role::Outer | Role::Gone => programs.attach_outer(name, index, pins),
-            Role::Overlay => programs.attach_overlay(name, index, pins),
+            Role::Outer | Role::Gone => {
+                programs.attach_outer(interface, &self.scope.admission.hooks, pins)
+            }
+            Role::Overlay => programs.attach_overlay(interface, pins),
         }
     }
 

@@ -102,7 +102,7 @@ impl Pins {
 
     /// Where a link is or will be pinned.
     pub(super) fn link(&self, index: u32, slot: Slot) -> PathBuf {
-        self.links().join(format!("{index}_{}", slot.name()))
+        link(&self.directory, index, slot)
     }
 
     /// All pinned links.
@@ -150,9 +150,22 @@ pub(super) fn maps_name() -> String {
     format!("{MAPS_PREFIX}{}", layout::version())
 }
 
+fn link(directory: &Path, index: u32, slot: Slot) -> PathBuf {
+    directory
+        .join(LINKS)
+        .join(format!("{index}_{}", slot.name()))
+}
+
 /// Where the maps of a link layer are.
 pub(super) fn set(directory: &Path, link: Link) -> PathBuf {
     directory.join(maps_name()).join(layout::link_name(link))
+}
+
+/// Whether the XDP program on an interface is ours.
+pub(super) fn has_xdp(directory: &Path, index: u32) -> bool {
+    [Slot::Native, Slot::Generic]
+        .iter()
+        .any(|slot| link(directory, index, *slot).exists())
 }
 
 /// Whether some process keeps the directory.

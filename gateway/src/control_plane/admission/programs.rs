@@ -6,18 +6,22 @@ use std::{error::Error, fs, path::Path};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData},
-    programs::{SchedClassifier, Xdp, XdpMode},
+    programs::{SchedClassifier, Xdp},
 };
 use gateway_common::{Address, Config, Link, PeerFlows, global, map, program};
 
 use super::{
     bpf,
     counts::Counts,
+    foreign,
     hook::{self, Hook, HookMode, Slot},
+    interface::Interface,
     layout,
+    logs::DropLog,
     pins::Pins,
     problem::{Problem, errno},
 };
+use crate::config::AdmissionHook;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -35,8 +39,31 @@ pub(super) struct Programs {
     outer_xdp: &'static str,
 }
 
-/// What covers an interface, and a note on why it is not better covered.
-pub(super) type Attached = (HookMode, Vec<Hook>, Option<Problem>);
+/// What was attached to an interface.
+pub(super) struct Attached {
+    pub(super) mode: HookMode,
+    pub(super) hooks: Vec<Hook>,
+    /// Id of the XDP program that was in the way.
+    pub(super) foreign: Option<u32>,
+}
+
+impl Attached {
+    pub(super) fn nothing() -> Self {
+        Self {
+            mode: HookMode::None,
+            hooks: Vec::new(),
+            foreign: None,
+        }
+    }
+
+    /// As the configuration wants it.
+    pub(super) fn excluded() -> Self {
+        Self {
+            mode: HookMode::Excluded,
+            ..Self::nothing()
+        }
+    }
+}
 
 impl Programs {
     /// Loads the programs on the maps that are pinned, else on new ones. Attached with an empty
@@ -138,40 +165,103 @@ impl Programs {
         self.map(map::PEERS)
     }
 
-    /// Puts XDP in front of an interface: what is pinned there, else native, else generic, else TC. A
-    /// foreign XDP program stays.
+    /// Puts a program in front of an interface: in the place of the one that is pinned there, else at the
+    /// first of `hooks` that works. A foreign XDP program stays.
     ///
     /// # Errors
-    /// When nothing works; the reason is TC's.
+    /// When nothing works; the reason is that of the last hook.
     pub(super) fn attach_outer(
         &mut self,
-        name: &str,
-        index: u32,
+        interface: &Interface,
+        hooks: &[AdmissionHook],
         pins: Option<&Pins>,
     ) -> Result<Attached, Problem> {
-        let modes = [
-            (Slot::Native, XdpMode::Driver, HookMode::Native),
-            (Slot::Generic, XdpMode::Skb, HookMode::Generic),
-        ];
-        let mut note = None;
-        let xdp = xdp(&mut self.ebpf, self.outer_xdp);
-        for (slot, _, mode) in modes {
-            if let Some(Ok(hook)) = pins.map(|pins| hook::replace_xdp(xdp, index, slot, pins)) {
-                return Ok((mode, vec![hook], None));
-            }
-        }
-        for (slot, flags, mode) in modes {
-            match hook::attach_xdp(xdp, index, slot, flags, pins) {
-                Ok(hook) => return Ok((mode, vec![hook], None)),
-                Err(error) if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST)) => {
-                    note = Some(Problem::new("another XDP program is attached; TC is used"));
-                    break;
+        let mut present = interface.xdp;
+        if let Some(pins) = pins {
+            for (hook, slot, mode) in [
+                (AdmissionHook::Native, Slot::Native, HookMode::Native),
+                (AdmissionHook::Generic, Slot::Generic, HookMode::Generic),
+            ] {
+                let xdp = xdp(&mut self.ebpf, self.outer_xdp);
+                if hooks.contains(&hook)
+                    && let Ok(replaced) = hook::replace_xdp(xdp, interface.index, slot, pins)
+                {
+                    return Ok(Attached {
+                        mode,
+                        hooks: vec![replaced],
+                        foreign: None,
+                    });
                 }
-                Err(_) => {}
+                // What cannot be replaced, or may not be used any more, was ours, and would be in the way.
+                if fs::remove_file(pins.link(interface.index, slot)).is_ok() {
+                    present = None;
+                }
             }
         }
-        let hook = self.attach_tc((name, index), program::OUTER_TC, Slot::Tc, pins)?;
-        Ok((HookMode::Tc, vec![hook], note))
+        let interface = &Interface {
+            xdp: present,
+            ..interface.clone()
+        };
+        let mut foreign = None;
+        let mut last = None;
+        for hook in hooks {
+            let (mode, attached) = match hook {
+                AdmissionHook::Native => (
+                    HookMode::Native,
+                    self.attach_xdp(interface, Slot::Native, pins, &mut foreign),
+                ),
+                AdmissionHook::Generic => (
+                    HookMode::Generic,
+                    self.attach_xdp(interface, Slot::Generic, pins, &mut foreign),
+                ),
+                AdmissionHook::Tc => (
+                    HookMode::Tc,
+                    self.attach_tc(interface, program::OUTER_TC, Slot::Tc, pins),
+                ),
+            };
+            match attached {
+                Ok(attached) => {
+                    let hooks = vec![attached];
+                    return Ok(Attached {
+                        mode,
+                        hooks,
+                        foreign,
+                    });
+                }
+                Err(problem) => last = Some(problem),
+            }
+        }
+        Err(last.unwrap_or_else(|| Problem::new("no hook may be used")))
+    }
+
+    /// `foreign` is set when the place is taken.
+    fn attach_xdp(
+        &mut self,
+        interface: &Interface,
+        slot: Slot,
+        pins: Option<&Pins>,
+        foreign: &mut Option<u32>,
+    ) -> Result<Hook, Problem> {
+        // Native and generic exclude each other too.
+        if let Some(program) = foreign.or(interface.xdp) {
+            *foreign = Some(program);
+            return Err(foreign::in_the_way(program));
+        }
+        let xdp = xdp(&mut self.ebpf, self.outer_xdp);
+        hook::attach_xdp(xdp, interface.index, slot, pins).map_err(|error| {
+            if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST)) {
+                *foreign = Some(foreign::UNKNOWN);
+            }
+            Problem::of(&format!("attach XDP to {}", interface.name), &error)
+        })
+    }
+
+    /// The programs' lines about drops, for a reader; once.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn log(&mut self) -> Result<DropLog, Problem> {
+        DropLog::open(&mut self.ebpf)
     }
 
     /// Puts both TC programs on the overlay's device.
@@ -180,31 +270,34 @@ impl Programs {
     /// When one cannot be attached; then neither is, unless it was before.
     pub(super) fn attach_overlay(
         &mut self,
-        name: &str,
-        index: u32,
+        interface: &Interface,
         pins: Option<&Pins>,
     ) -> Result<Attached, Problem> {
-        let device = (name, index);
         let sides = [
             (program::OVERLAY_INGRESS, Slot::OverlayIngress),
             (program::OVERLAY_EGRESS, Slot::OverlayEgress),
         ];
         let hooks = (sides.into_iter())
-            .map(|(program, slot)| self.attach_tc(device, program, slot, pins))
+            .map(|(program, slot)| self.attach_tc(interface, program, slot, pins))
             .collect::<Result<_, _>>()?;
-        Ok((HookMode::Tc, hooks, None))
+        Ok(Attached {
+            mode: HookMode::Tc,
+            hooks,
+            foreign: None,
+        })
     }
 
     fn attach_tc(
         &mut self,
-        interface: (&str, u32),
+        interface: &Interface,
         program: &'static str,
         slot: Slot,
         pins: Option<&Pins>,
     ) -> Result<Hook, Problem> {
         let classifier = classifier(&mut self.ebpf, program);
-        hook::attach_tc(classifier, program, interface, slot, pins)
-            .map_err(|error| Problem::of(&format!("attach to {}", interface.0), &error))
+        let device = (interface.name.as_str(), interface.index);
+        hook::attach_tc(classifier, program, device, slot, pins)
+            .map_err(|error| Problem::of(&format!("attach to {}", interface.name), &error))
     }
 
     /// Makes the addresses of another version's map known too; only its keys are read. The programs go

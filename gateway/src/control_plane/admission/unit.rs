@@ -18,7 +18,7 @@ use super::{
     counts::Counts,
     hook::HookMode,
     interface::Interface,
-    peers::PeerTable,
+    peers::{Flows, PeerTable},
     pins,
     problem::Problem,
     state::KeeperState,
@@ -49,8 +49,9 @@ pub(super) struct Unit {
     peers_stale: bool,
     /// Nobody keeps the programs since then; they filter on.
     absent_since: Option<Instant>,
-    /// Everything was covered at this time.
-    covered_at: Option<Instant>,
+    /// Everything was covered, and since then something was not.
+    naked_since: Option<Instant>,
+    was_covered: bool,
 }
 
 /// The map of peers, and what is in it.
@@ -74,7 +75,8 @@ impl Unit {
             wanted_peers: None,
             peers_stale: false,
             absent_since: None,
-            covered_at: None,
+            naked_since: None,
+            was_covered: false,
         }
     }
 
@@ -112,9 +114,20 @@ impl Unit {
         self.sync_peers()
     }
 
-    pub(super) fn flows(&mut self, address: IpAddr) -> Option<PeerFlows> {
-        let peers = self.peers.as_mut()?;
-        peers.table.flows(&mut peers.map, address)
+    /// Every known peer's traffic; none while there is no map.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn flows(&mut self) -> Result<Flows, Problem> {
+        match &mut self.peers {
+            Some(peers) => peers.table.flows(&mut peers.map),
+            None => Ok(Flows::default()),
+        }
+    }
+
+    /// Peers that the kernel's map has no room for.
+    pub(super) fn peers_left_out(&self) -> usize {
+        self.peers.as_ref().map_or(0, |peers| peers.table.left_out())
     }
 
     pub(super) fn peers_len(&self) -> usize {
@@ -192,11 +205,12 @@ impl Unit {
     /// A new interface is the unit's to find, and it needs a moment. Not so for the overlay's own.
     fn tolerate(&mut self, naked: Option<&Interface>) -> Option<Problem> {
         let Some(naked) = naked else {
-            let is_there = self.peers.is_some();
-            self.covered_at = is_there.then(Instant::now);
+            self.was_covered = self.peers.is_some();
+            self.naked_since = None;
             return None;
         };
-        let is_new = (self.covered_at).is_some_and(|at| at.elapsed() < COVER_MAX);
+        let since = *self.naked_since.get_or_insert_with(Instant::now);
+        let is_new = self.was_covered && since.elapsed() < COVER_MAX;
         (naked.name == self.device || !is_new).then(|| {
             Problem::new(format!(
                 "nothing is in front of {}: see `journalctl -u keyway-admission`",
@@ -284,6 +298,7 @@ mod tests {
             is_loopback: name == "lo",
             is_up: true,
             addresses: addresses.iter().map(address).collect(),
+            xdp: None,
         }
     }
 
