@@ -58,7 +58,7 @@ impl Wired {
                 "route add {ENDPOINT}/32 via 192.0.2.1 dev out1 metric 9"
             ))
         });
-        wired.outside(|| lay_overlay_outside());
+        wired.outside(lay_overlay_outside);
         Some(wired)
     }
 
