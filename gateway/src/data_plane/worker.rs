@@ -10,7 +10,7 @@ use std::{
         mpsc::{self, Receiver},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use nix::{
@@ -21,7 +21,7 @@ use nix::{
 use super::{
     accept::{self, Acceptor},
     alarm::{Alarms, TICK},
-    io as rt,
+    date, io as rt,
     upstream::pool::Pool,
 };
 use crate::{
@@ -189,6 +189,7 @@ async fn run(start: WorkerStart) {
             }
         }
         worker.alarms.tick(now);
+        date::tick(SystemTime::now());
         if worker.is_draining() {
             // Also those that came to rest since the last tick.
             worker.alarms.end_idle();
