@@ -13,7 +13,7 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray},
     programs::{
-        Program, TcAttachType, TestRun as _, TestRunOptions, TestRunResult, XdpMode,
+        Program, TcAttachType, TestRun as _, TestRunOptions, TestRunResult, Xdp, XdpMode,
         tc::SchedClassifierLink, xdp::XdpLink,
     },
 };
@@ -69,6 +69,18 @@ impl Kernel {
             .with_context(|| format!("load {name}"))?;
         }
         Ok(Self { ebpf })
+    }
+
+    /// Puts an unconfigured XDP program, which passes everything, on an interface of the calling thread's
+    /// namespace, as a stranger would. It goes with this value.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn take_xdp(&mut self, interface: &str) -> Result<()> {
+        let program = self.ebpf.program_mut(program::OUTER_XDP);
+        let xdp: &mut Xdp = program.context("a program of this name")?.try_into()?;
+        xdp.attach(interface, XdpMode::Driver)?;
+        Ok(())
     }
 
     /// Replaces the configuration as the node does.

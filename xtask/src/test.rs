@@ -4,6 +4,7 @@
 mod count;
 mod demo;
 mod python;
+mod systemd;
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -39,24 +40,25 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, sdk, demo
+    /// Only these groups: rust, kernel, node, sdk, demo, systemd
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("rust", rust),
         ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
         ("demo", demo::run),
+        ("systemd", systemd::run),
     ];
     if let Some(unknown) = arguments
         .groups
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, sdk, demo");
+        bail!("no group {unknown}: rust, kernel, node, sdk, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();
@@ -113,10 +115,7 @@ fn rust() -> Result<Count> {
 fn kernel() -> Result<Count> {
     if !nix::unistd::geteuid().is_root() {
         let mut count = counted(kernel_tests().args(["--", "host_alone"]), Format::Cargo)?;
-        count.skipped += 1;
-        count
-            .skips
-            .push("kernel, needs root to load programs".to_owned());
+        count.skip("kernel, needs root to load programs");
         return Ok(count);
     }
     counted(&mut kernel_tests(), Format::Cargo)
