@@ -405,7 +405,6 @@ async fn a_hundred_swaps_under_load_leak_nothing_and_drop_nothing() {
         });
     }
     tokio::task::block_in_place(|| (0..SWAPS).for_each(|_| attach()));
-    show("swapped");
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
