@@ -7,6 +7,7 @@ pub mod frame;
 pub mod kernel;
 pub mod machine;
 pub mod memory;
+pub mod namespace;
 pub mod node;
 pub mod standin;
 mod unix_http;

@@ -42,6 +42,8 @@ pub struct Options {
     pub usage: Option<PathBuf>,
     /// Nothing can be locked into memory.
     pub no_locked_memory: bool,
+    /// Runs as this user and group, without any capability.
+    pub user: Option<libc::uid_t>,
 }
 
 impl Options {
@@ -98,6 +100,13 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         None => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
     };
     let admission = options.admission.unwrap_or("off");
+    // A host need not have a bpffs, and tests would meet in it.
+    let is_pinned =
+        |(section, text): &(&str, String)| *section == "admission" && text.contains("pins");
+    let pins = match options.extra.iter().any(is_pinned) {
+        true => "",
+        false => "pins = \"\"",
+    };
     let usage = (options.usage.clone()).unwrap_or_else(|| directory.join("usage"));
     let usage = usage.display().to_string();
     let sections = [
@@ -109,7 +118,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
             ),
         ),
         ("overlay", overlay),
-        ("admission", format!("mode = {admission:?}")),
+        ("admission", format!("mode = {admission:?}\n{pins}")),
         (
             "admin",
             format!("listen = \"off\"\nsocket = {}", at("admin.sock")),
@@ -153,6 +162,13 @@ pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
         .stderr(log);
     if let Some(machine) = &options.machine {
         machine.enter(&mut command);
+    }
+    if let Some(user) = options.user {
+        std::os::unix::fs::chown(directory, Some(user), Some(user))?;
+        // SAFETY: system calls only, which is safe between fork and exec.
+        unsafe { command.pre_exec(move || give_up_root(user)) };
+    }
+    if options.machine.is_some() {
         // Its devices and mounts would stay with it.
         // SAFETY: a system call only, which is safe between fork and exec.
         unsafe { command.pre_exec(machine::end_with_parent) };
@@ -165,6 +181,20 @@ pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
         .kill_on_drop(true)
         .spawn()
         .context("start keyway")
+}
+
+/// Between fork and exec: all capabilities go with the user.
+fn give_up_root(user: libc::uid_t) -> io::Result<()> {
+    // SAFETY: plain numbers, and an empty list that is not read.
+    let groups = unsafe { libc::setgroups(0, std::ptr::null()) };
+    // SAFETY: plain numbers.
+    let group = unsafe { libc::setgid(user) };
+    // SAFETY: plain numbers.
+    let user = unsafe { libc::setuid(user) };
+    match (groups, group, user) {
+        (0, 0, 0) => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Between fork and exec: the limit is none, and root loses what lets it pass the limit.

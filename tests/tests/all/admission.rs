@@ -8,8 +8,8 @@ use tokio::{net::TcpSocket, time::timeout};
 
 use super::*;
 
-const ENDPOINT: &str = "100.64.0.1";
-const PEER: &str = "100.64.0.7";
+pub(super) const ENDPOINT: &str = "100.64.0.1";
+pub(super) const PEER: &str = "100.64.0.7";
 const STRANGER: &str = "100.64.0.8";
 /// A connection that is not answered within this time meets silence: an answer takes microseconds.
 pub(super) const SILENCE: Duration = Duration::from_millis(700);
