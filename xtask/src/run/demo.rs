@@ -252,7 +252,7 @@ fn start_node(place: &Place, overlay: &Overlay, telemetry: SocketAddr) -> Result
     let mut command = unprivileged(
         overlay,
         &place.directory.join("keyway"),
-        kernel::CAPABILITIES,
+        &kernel::capabilities()?,
     );
     command.args(["serve", "--config"]).arg(&file);
     command
