@@ -1,39 +1,11 @@
 //! What the demo asks the node about the kernel programs in front of it.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::overlay::Kind;
 use crate::command::read;
-
-/// What loading, attaching and counting take, as setpriv(1) writes it, and the number of each.
-const CAPABILITIES: [(&str, u32); 3] = [("+net_admin", 12), ("+perfmon", 38), ("+bpf", 39)];
-
-/// Those of them that this process may hand on; the node gets no other privilege. In a container some may
-/// be missing: then the node says so itself.
-pub(super) fn capabilities() -> Result<String> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let own = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let own = u64::from_str_radix(own.context("CapEff")?.trim(), 16)?;
-    Ok(handed_on(own))
-}
-
-fn handed_on(own: u64) -> String {
-    let held = CAPABILITIES
-        .iter()
-        .filter(|(_, number)| own >> number & 1 == 1);
-    held.map(|(name, _)| *name).collect::<Vec<_>>().join(",")
-}
-
-/// `admission.mode`: on loopback there is no outside that a program could be in front of.
-pub(super) fn mode(kind: Kind) -> &'static str {
-    match kind {
-        Kind::WireGuard | Kind::Veth => "preferred",
-        Kind::Loopback => "off",
-    }
-}
 
 /// Answer of `keyway admission status`.
 pub(super) struct Admission(Value);
@@ -141,14 +113,6 @@ mod tests {
         ] {
             assert_eq!(Admission(status).line(), expected);
         }
-    }
-
-    #[test]
-    fn only_what_is_held_is_handed_on() {
-        assert_eq!(handed_on(u64::MAX), "+net_admin,+perfmon,+bpf");
-        assert_eq!(handed_on(1 << 12), "+net_admin");
-        assert_eq!(handed_on(!0 >> 26), "+net_admin");
-        assert_eq!(handed_on(0), "");
     }
 
     #[test]
