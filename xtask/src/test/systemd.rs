@@ -115,6 +115,8 @@ fn files_are_for_those_who_need_them(site: &mut Site) -> Result<()> {
     }
     let open = site.shell("find /var/lib/keyway -perm /077")?;
     ensure!(open.is_empty(), "open to others: {open}");
+    let stranger = site.shell("runuser -u nobody -- keyway status");
+    ensure!(stranger.is_err(), "any user may manage the node");
     Ok(())
 }
 
