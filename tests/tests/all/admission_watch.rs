@@ -1,12 +1,15 @@
 //! Which interfaces the kernel program is in front of, and how: what appears, vanishes, is excluded or
 //! taken by another's program, and what is logged of it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_common::Link;
 use gateway_tests::{
-    agent::PATIENCE,
+    agent::{Agent, PATIENCE, Version},
     kernel::Kernel,
     namespace::{Namespace, ip},
     node::keyway,
@@ -20,10 +23,14 @@ use tokio::{
 };
 
 use super::{
-    admission::{ENDPOINT, PEER, SILENCE, answer, asked, interface, is_silent, packets},
+    admission::{interface, packets},
     *,
 };
 
+const ENDPOINT: &str = "100.64.0.1";
+const PEER: &str = "100.64.0.7";
+/// A connection that is not answered within this time meets silence: an answer takes microseconds.
+const SILENCE: Duration = Duration::from_millis(700);
 /// From the end of `ip link add` to the program in front.
 const COVERED_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -58,7 +65,7 @@ impl Wired {
                 "route add {ENDPOINT}/32 via 192.0.2.1 dev out1 metric 9"
             ))
         });
-        wired.outside(|| lay_overlay_outside());
+        wired.outside(lay_overlay_outside);
         Some(wired)
     }
 
@@ -78,16 +85,13 @@ impl Wired {
     }
 
     /// Runs `test` with a ready node on the host, with these lines in its `[admission]`.
-    fn guarded(
-        &self,
-        admission: &str,
-        test: impl AsyncFnOnce(Guarded) -> Result<()> + Send,
-    ) {
+    fn guarded(&self, admission: &str, test: impl AsyncFnOnce(Guarded) -> Result<()> + Send) {
         let run = async || {
             let standin = Options::new(Vendor::OpenAi, Transport::Plain, KEY);
             let standin = StandIn::start(standin).await?;
             let node = Node::start(NodeOptions {
-                guarded: Some(("wt0", ENDPOINT.parse()?)),
+                overlay: Some(("wt0", ENDPOINT.parse()?)),
+                admission: Some("required"),
                 extra: vec![("admission", admission.to_owned())],
                 ..NodeOptions::default()
             })
@@ -135,7 +139,7 @@ impl Guarded {
     }
 
     async fn status(&self) -> Result<Value> {
-        answer(&self.node, &["admission", "status", "--output", "json"]).await
+        Ok(super::admission::answer(&self.node, &["admission", "status"]).await)
     }
 
     fn is_silent(&self, wired: &Wired, from: &str, device: &str) -> Result<bool> {
@@ -160,7 +164,14 @@ fn what_appears_is_covered_at_once_and_what_vanishes_is_released() {
             let index = index.context("an index")?;
             ensure!(index > last, "another device with the same index");
             last = index;
-            ensure!(guarded.node.log().matches("in front interface=\"late0\"").count() > 0);
+            ensure!(
+                guarded
+                    .node
+                    .log()
+                    .matches("in front interface=\"late0\"")
+                    .count()
+                    > 0
+            );
             ip("link delete late0")?;
             let took = guarded.wait("late0", |one| one.is_none()).await?;
             ensure!(took < COVERED_WITHIN, "late0 is gone, after {took:?}");
@@ -214,37 +225,44 @@ fn devices_whose_drivers_know_no_xdp_have_it_in_the_stack() {
         return;
     };
     wired.on_host(|| {
-        ip("link add dum0 type dummy")?;
         ip("link add mac0 link out0 address 02:00:00:00:00:03 type macvlan mode bridge")?;
-        ip("link add vlan0 link out0 type vlan id 5")?;
         ip("address add 198.51.100.1/24 dev mac0")?;
-        ip("address add 203.0.113.1/24 dev vlan0")?;
         ip("link set mac0 up")?;
-        ip("link set vlan0 up")
+        ip("link add out2 type veth peer name out3")?;
+        ip(&format!("link set out3 netns {}", wired.outside.path()))?;
+        ip("link set out2 up")?;
+        ip("link add bridge0 type bridge")?;
+        ip("link set out2 master bridge0")?;
+        ip("address add 203.0.113.1/24 dev bridge0")?;
+        ip("link set bridge0 up")?;
+        ip("tuntap add tun0 mode tun")
     });
     wired.outside(|| {
-        ip("link add link out1 name vlan1 type vlan id 5")?;
-        ip("address add 203.0.113.2/24 dev vlan1")?;
-        ip("link set vlan1 up")?;
-        ip(&format!("route add {ENDPOINT}/32 via 203.0.113.1 dev vlan1 metric 7"))?;
+        ip("address add 203.0.113.2/24 dev out3")?;
+        ip("link set out3 up")?;
+        ip(&format!(
+            "route add {ENDPOINT}/32 via 203.0.113.1 dev out3 metric 7"
+        ))?;
         ip("address add 198.51.100.2/24 dev out1")?;
         ip("neighbour add 198.51.100.1 lladdr 02:00:00:00:00:03 dev out1")
     });
     // Otherwise nothing would come as far as those that stand on it.
     wired.guarded("exclude = [\"out?\"]", async |guarded| {
         guarded.wait_mode("out0", "excluded").await?;
-        for name in ["dum0", "mac0", "vlan0"] {
+        for name in ["mac0", "bridge0", "tun0"] {
             guarded.wait_mode(name, "generic").await?;
         }
-        ensure!(guarded.is_silent(&wired, "203.0.113.2", "vlan1")?, "vlan0");
+        ensure!(guarded.is_silent(&wired, "203.0.113.2", "out3")?, "bridge0");
         // The kernel lets it through there, to where nobody listens.
         ensure!(!guarded.is_silent(&wired, "192.0.2.2", "out1")?, "out0");
         wired.outside.run(|| {
-            ip(&format!("route replace {ENDPOINT}/32 via 198.51.100.1 dev out1 metric 9"))
+            ip(&format!(
+                "route replace {ENDPOINT}/32 via 198.51.100.1 dev out1 metric 9"
+            ))
         })?;
         ensure!(guarded.is_silent(&wired, "198.51.100.2", "out1")?, "mac0");
         let status = guarded.status().await?;
-        for name in ["mac0", "vlan0"] {
+        for name in ["mac0", "bridge0"] {
             ensure!(packets(&status, name, "not_overlay") > 0, "{status:#}");
         }
         assert_eq!(status["in_front"], true, "{status:#}");
@@ -266,13 +284,13 @@ fn only_what_is_included_is_covered() {
     let Some(wired) = Wired::new() else {
         return;
     };
-    wired.on_host(|| ip("link add dum0 type dummy"));
+    wired.on_host(|| ip("link add bridge0 type bridge"));
     wired.guarded("include = [\"out*\", \"eth?\"]", async |guarded| {
-        for (name, mode) in [("out0", "native"), ("dum0", "excluded"), ("wt0", "tc")] {
+        for (name, mode) in [("out0", "native"), ("bridge0", "excluded"), ("wt0", "tc")] {
             guarded.wait_mode(name, mode).await?;
         }
         // A name is another interface.
-        ip("link set dum0 name eth7")?;
+        ip("link set bridge0 name eth7")?;
         guarded.wait_mode("eth7", "generic").await?;
         guarded.node.stop().await
     });
@@ -323,10 +341,10 @@ fn what_no_hook_fits_keeps_the_endpoint_closed() {
         return;
     };
     wired.guarded("hooks = [\"native\"]", async |guarded| {
-        ip("link add dum0 type dummy")?;
-        guarded.node.wait_unready("dum0").await?;
-        guarded.wait_mode("dum0", "none").await?;
-        ip("link delete dum0")?;
+        ip("link add bridge0 type bridge")?;
+        guarded.node.wait_unready("bridge0").await?;
+        guarded.wait_mode("bridge0", "none").await?;
+        ip("link delete bridge0")?;
         guarded.node.wait_ready().await?;
         guarded.node.stop().await
     });
@@ -342,7 +360,9 @@ fn drops_are_logged_but_not_all_of_them() {
     let lines = format!("log_drops = {LINES_PER_SECOND}");
     wired.guarded(&lines, async |guarded| {
         let since = Instant::now();
-        wired.outside.run(|| knock(guarded.node.endpoint(), PROBES))?;
+        wired
+            .outside
+            .run(|| knock(guarded.node.endpoint(), PROBES))?;
         let dropped = async {
             loop {
                 let status = guarded.status().await?;
@@ -378,5 +398,27 @@ fn knock(to: SocketAddr, times: u64) -> Result<()> {
         }
         knocking.join_all().await;
         Ok(())
+    })
+}
+
+fn asked(outside: &Namespace, agent: &Agent) -> Result<u16> {
+    outside.run(|| {
+        Runtime::new()?.block_on(async {
+            let reply = agent.post(Version::Http1, CHAT, &chat("hi", false)).await?;
+            Ok(reply.status.as_u16())
+        })
+    })
+}
+
+/// Neither a connection nor a refusal.
+fn is_silent(outside: &Namespace, to: SocketAddr, from: &str, device: &str) -> Result<bool> {
+    let from: IpAddr = from.parse()?;
+    outside.run(|| {
+        Runtime::new()?.block_on(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind_device(Some(device.as_bytes()))?;
+            socket.bind(SocketAddr::new(from, 0))?;
+            Ok(timeout(SILENCE, socket.connect(to)).await.is_err())
+        })
     })
 }
