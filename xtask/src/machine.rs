@@ -20,6 +20,14 @@ const BOOT_TIME_MAX: Duration = Duration::from_secs(60);
 const CAPABILITIES: &str = "CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN";
 const SYSTEM_CALLS: &str = "bpf memfd_secret";
 
+/// Systemd mounts it on real machines, but not in containers.
+const BPFFS: &str = "
+mount -o remount,rw /sys
+mkdir -p /sys/fs/bpf
+mount -t bpf -o mode=700 bpf /sys/fs/bpf
+mount -o remount,ro /sys
+";
+
 /// A booted machine. It is powered off on drop, and what was written on it is gone.
 pub(crate) struct Machine {
     // Stopped before what it leaves is removed.
@@ -65,6 +73,7 @@ impl Machine {
                 init,
             };
             machine.wait_for_boot()?;
+            machine.shell(BPFFS)?;
             Ok(machine)
         });
         booted.with_context(|| fs::read_to_string(console).unwrap_or_default())
