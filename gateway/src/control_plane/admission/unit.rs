@@ -243,18 +243,20 @@ impl Unit {
     }
 
     fn absent(&self, doing: &str, error: &io::Error) -> Problem {
-        match error.kind() {
-            io::ErrorKind::NotFound => Problem::new(format!(
+        if error.kind() == io::ErrorKind::NotFound {
+            return Problem::new(format!(
                 "no kernel program is in front, and admission.keeper leaves it to a unit of its own: \
                  {REMEDY}"
-            )),
-            io::ErrorKind::PermissionDenied => Problem::new(format!(
+            ));
+        }
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Problem::new(format!(
                 "cannot {doing}: {error} (the node must be in admission.group, and reach {}: \
                  keyway.service does both)",
                 self.directory.display()
-            )),
-            _ => Problem::of(doing, error),
+            ));
         }
+        Problem::of(doing, error)
     }
 }
 
