@@ -355,6 +355,36 @@ async fn a_node_without_capabilities_serves_behind_its_unit() {
 }
 
 #[tokio::test]
+async fn peers_follow_a_device_that_returns_with_other_frames() {
+    let test = "peers_follow_a_device_that_returns_with_other_frames";
+    let Some(site) = Site::start(test, "keeper = \"unit\"", None).await else {
+        return;
+    };
+    let _keeper = site.keeper().await;
+    site.node.wait_ready().await.unwrap();
+    assert_serves(&site.agent().await).await;
+    let before = Seen::of(&site.node).await;
+
+    // Its packets begin with the IP header, so other programs with other maps are in front of it.
+    site.host.run("ip link del wt0").unwrap();
+    site.node.wait_unready("wt0").await.unwrap();
+    site.host.run("ip tuntap add wt0 mode tun").unwrap();
+    site.host.set_up("wt0", &format!("{ENDPOINT}/24")).unwrap();
+    site.node.wait_ready().await.unwrap();
+    let status = answer(&site.node, &["admission", "status"]).await;
+    assert_eq!(status["in_front"], true, "{status:#}");
+    let overlay = super::admission::interface(&status, "wt0").unwrap();
+    assert_eq!(text(overlay, "role"), "overlay", "{status:#}");
+    assert_eq!(status["peers"], 1, "{status:#}");
+    let departed = number(&status["departed"]["ingress"], "packets");
+    assert!(departed >= before.peer, "{before:?} {status:#}");
+    let state = fs::read_to_string(site.host.path(Path::new(STATE))).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["overlay"], "ip", "{state:#}");
+    site.node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn another_versions_maps_are_left_behind_and_their_peers_are_not() {
     let test = "another_versions_maps_are_left_behind_and_their_peers_are_not";
     let Some(site) = Site::start(test, "keeper = \"unit\"", None).await else {
