@@ -1,7 +1,7 @@
 //! Time limits without a timer per wait: a task holds one alarm, setting it writes a number, and the
 //! worker's tick wakes the tasks whose time is up. Limits are therefore late by up to [`TICK`]. A drain
-//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer, for
-//! which nothing is waited then but last words.
+//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer. What
+//! ended so waits for nothing more but its last words.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,6 +11,8 @@ use std::{
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
+
+use crate::handoff::reason::Reason;
 
 /// How often time limits, commands and batches are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -43,8 +45,8 @@ struct Slot {
     /// The peer that is waited for: its address, and its number in the snapshot.
     address: IpAddr,
     peer_slot: u32,
-    /// It is no peer any more: nothing is waited for.
-    revoked: Cell<bool>,
+    /// Why nothing is waited for any more.
+    ended: Cell<Option<Reason>>,
     deadline: Cell<Option<Instant>>,
     /// The tick found the deadline passed, or a drain ended the wait.
     fired: Cell<bool>,
@@ -59,7 +61,7 @@ impl Alarms {
         let slot = Rc::new(Slot {
             address,
             peer_slot,
-            revoked: Cell::new(false),
+            ended: Cell::new(None),
             deadline: Cell::new(None),
             fired: Cell::new(false),
             idle: Cell::new(false),
@@ -87,19 +89,25 @@ impl Alarms {
         self.end(|slot| slot.idle.get());
     }
 
-    /// Ends every wait.
+    /// Ends every wait, and what would be waited for next.
     pub fn end_all(&self) {
-        self.end(|_| true);
+        self.end_for(Reason::Draining, |_| true);
     }
 
-    /// Ends every wait on behalf of who is no peer any more; later ones last until the next tick at most.
+    /// The same on behalf of who is no peer any more.
     pub fn revoke(&self, is_peer: impl Fn(IpAddr, u32) -> bool) {
+        self.end_for(Reason::PeerRevoked, |slot| {
+            !is_peer(slot.address, slot.peer_slot)
+        });
+    }
+
+    fn end_for(&self, reason: Reason, which: impl Fn(&Slot) -> bool) {
         for slot in &self.slots.borrow().entries {
-            if !is_peer(slot.address, slot.peer_slot) {
-                slot.revoked.set(true);
+            if which(slot) {
+                slot.ended.set(Some(reason));
             }
         }
-        self.end(|slot| slot.revoked.get());
+        self.end(|slot| slot.ended.get().is_some());
     }
 
     fn end(&self, which: impl Fn(&Slot) -> bool) {
@@ -141,9 +149,9 @@ impl Alarm {
         self.total.is_some_and(|total| total <= Instant::now())
     }
 
-    /// Whether the peer was removed. Waits are then for the last words only.
-    pub fn is_revoked(&self) -> bool {
-        self.slot.revoked.get()
+    /// Why every wait was ended, for good.
+    pub fn ended(&self) -> Option<Reason> {
+        self.slot.ended.get()
     }
 
     /// As [`Self::within`], for a wait that a drain may end at once.
@@ -159,10 +167,30 @@ impl Alarm {
     }
 
     /// Waits for `future`, at most for `limit`. An elapsed future is dropped.
-    pub async fn within<F: Future>(
+    pub fn within<F: Future>(
         &self,
         limit: Duration,
         future: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        let is_over = |slot: &Slot| slot.fired.get() || slot.ended.get().is_some();
+        self.wait(limit, future, is_over)
+    }
+
+    /// As [`Self::within`], for what is said at the end: also when all waits were ended, until a tick.
+    pub fn last_words<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        let limit = self.ended().map_or(limit, |_| Duration::ZERO);
+        self.wait(limit, future, |slot: &Slot| slot.fired.get())
+    }
+
+    async fn wait<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+        is_over: impl Fn(&Slot) -> bool,
     ) -> Result<F::Output, Elapsed> {
         let mut future = std::pin::pin!(future);
         let mut armed = Armed {
@@ -173,15 +201,10 @@ impl Alarm {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if self.slot.fired.get() {
+            if is_over(&self.slot) {
                 return Poll::Ready(Err(Elapsed));
             }
             if !armed.set {
-                let limit = if self.slot.revoked.get() {
-                    Duration::ZERO
-                } else {
-                    limit
-                };
                 // The tick may be as old as it is long; a limit is never cut short.
                 let deadline = coarse_now() + TICK + limit;
                 self.slot
@@ -290,13 +313,16 @@ mod tests {
         drop(waiting);
         // Also one that did not wait just then, and one whose address is another peer's now.
         for alarm in [&removed, &replaced] {
-            assert!(alarm.is_revoked());
-            let mut last = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
+            assert_eq!(alarm.ended(), Some(Reason::PeerRevoked));
+            let mut next = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
+            assert_eq!(next.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
+            drop(next);
+            let mut last = Box::pin(alarm.last_words(LONG, std::future::pending::<()>()));
             assert!(last.as_mut().poll(&mut cx).is_pending());
             alarms.tick(coarse_now() + TICK);
             assert_eq!(last.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
         }
-        assert!(!other.is_revoked());
+        assert_eq!(other.ended(), None);
         let mut going_on = Box::pin(other.within(LONG, std::future::pending::<()>()));
         assert!(going_on.as_mut().poll(&mut cx).is_pending());
         alarms.tick(coarse_now() + TICK);

@@ -166,7 +166,7 @@ pub async fn serve_h2(
                 return;
             }
             Ok(None) => return,
-            Err(Elapsed) if worker.is_cut() || alarm.is_revoked() => {
+            Err(Elapsed) if alarm.ended().is_some() => {
                 // Its streams were woken too: a moment for what they say at the end.
                 connection.graceful_shutdown();
                 let farewell = poll_fn(|cx| connection.poll_closed(cx));

@@ -243,11 +243,9 @@ async fn tell(
     recorder: &mut Recorder<'_>,
 ) {
     alarm.bound_all(None);
-    // Whichever wait it was that was ended.
-    if alarm.is_revoked() {
-        failure = Reason::PeerRevoked.into();
-    } else if worker.is_cut() {
-        failure = Reason::Draining.into();
+    if let Some(reason) = alarm.ended() {
+        // Whichever wait it was.
+        failure = reason.into();
     }
     let reason = failure.reason;
     let begun = recorder.status != 0;
@@ -270,7 +268,7 @@ async fn tell(
         }
     };
     let sent = alarm
-        .within(worker.config.timeouts.response_write_idle, told)
+        .last_words(worker.config.timeouts.response_write_idle, told)
         .await;
     if begun || !matches!(sent, Ok(Ok(()))) {
         down.abort();
