@@ -1,7 +1,7 @@
 //! Time limits without a timer per wait: a task holds one alarm, setting it writes a number, and the
 //! worker's tick wakes the tasks whose time is up. Limits are therefore late by up to [`TICK`]. A drain
-//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer, whose
-//! waits end for good.
+//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer, for
+//! which nothing is waited then but last words.
 
 use std::{
     cell::{Cell, RefCell},
@@ -92,7 +92,7 @@ impl Alarms {
         self.end(|_| true);
     }
 
-    /// Ends every wait on behalf of who is no peer any more, and lets them wait for nothing else.
+    /// Ends every wait on behalf of who is no peer any more; later ones last until the next tick at most.
     pub fn revoke(&self, is_peer: impl Fn(IpAddr, u32) -> bool) {
         for slot in &self.slots.borrow().entries {
             if !is_peer(slot.address, slot.peer_slot) {
@@ -141,7 +141,7 @@ impl Alarm {
         self.total.is_some_and(|total| total <= Instant::now())
     }
 
-    /// Whether the peer was removed. Waits then end after one look at what they wait for.
+    /// Whether the peer was removed. Waits are then for the last words only.
     pub fn is_revoked(&self) -> bool {
         self.slot.revoked.get()
     }
@@ -173,10 +173,15 @@ impl Alarm {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if self.slot.fired.get() || self.slot.revoked.get() {
+            if self.slot.fired.get() {
                 return Poll::Ready(Err(Elapsed));
             }
             if !armed.set {
+                let limit = if self.slot.revoked.get() {
+                    Duration::ZERO
+                } else {
+                    limit
+                };
                 // The tick may be as old as it is long; a limit is never cut short.
                 let deadline = coarse_now() + TICK + limit;
                 self.slot
@@ -269,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_peers_waits_end_for_good_and_nobody_elses() {
+    fn a_removed_peers_waits_end_and_nobody_elses() {
         const LONG: Duration = Duration::from_secs(60);
         let mut cx = Context::from_waker(Waker::noop());
         let alarms = Alarms::default();
@@ -278,10 +283,6 @@ mod tests {
             alarms.alarm(Ipv4Addr::LOCALHOST.into(), 1),
             alarms.alarm(Ipv4Addr::LOCALHOST.into(), 2),
         );
-        let wait = |alarm: &Alarm, cx: &mut Context<'_>| {
-            let mut wait = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
-            wait.as_mut().poll(cx)
-        };
         let mut waiting = Box::pin(removed.within(LONG, std::future::pending::<()>()));
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
         alarms.revoke(|address, slot| address == Ipv4Addr::LOCALHOST && slot == 2);
@@ -290,11 +291,15 @@ mod tests {
         // Also one that did not wait just then, and one whose address is another peer's now.
         for alarm in [&removed, &replaced] {
             assert!(alarm.is_revoked());
-            assert_eq!(wait(alarm, &mut cx), Poll::Ready(Err(Elapsed)));
-            let mut ready = std::pin::pin!(alarm.within(LONG, std::future::ready(7)));
-            assert_eq!(ready.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+            let mut last = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
+            assert!(last.as_mut().poll(&mut cx).is_pending());
+            alarms.tick(coarse_now() + TICK);
+            assert_eq!(last.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
         }
         assert!(!other.is_revoked());
-        assert!(wait(&other, &mut cx).is_pending());
+        let mut going_on = Box::pin(other.within(LONG, std::future::pending::<()>()));
+        assert!(going_on.as_mut().poll(&mut cx).is_pending());
+        alarms.tick(coarse_now() + TICK);
+        assert!(going_on.as_mut().poll(&mut cx).is_pending());
     }
 }

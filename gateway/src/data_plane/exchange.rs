@@ -243,9 +243,11 @@ async fn tell(
     recorder: &mut Recorder<'_>,
 ) {
     alarm.bound_all(None);
+    // Whichever wait it was that was ended.
     if alarm.is_revoked() {
-        // Whichever wait it was that this ended.
         failure = Reason::PeerRevoked.into();
+    } else if worker.is_cut() {
+        failure = Reason::Draining.into();
     }
     let reason = failure.reason;
     let begun = recorder.status != 0;
