@@ -4,11 +4,14 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::Future,
+    pin::Pin,
     rc::Rc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+use pin_project_lite::pin_project;
 
 /// How often time limits, commands and batches are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -133,38 +136,55 @@ impl Alarm {
     }
 
     /// Waits for `future`, at most for `limit`. An elapsed future is dropped.
-    pub async fn within<F: Future>(
-        &self,
-        limit: Duration,
+    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        Within {
+            future,
+            alarm: self,
+            limit,
+            armed: Armed {
+                slot: &self.slot,
+                set: false,
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// See [`Alarm::within`]. By hand: an async function would keep `future` twice, as its argument and where
+    /// it is pinned, and these are nested.
+    pub struct Within<'a, F> {
+        #[pin]
         future: F,
-    ) -> Result<F::Output, Elapsed> {
-        let mut future = std::pin::pin!(future);
-        let mut armed = Armed {
-            slot: &self.slot,
-            set: false,
-        };
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            if self.slot.fired.get() {
-                return Poll::Ready(Err(Elapsed));
-            }
-            if !armed.set {
-                // The tick may be as old as it is long; a limit is never cut short.
-                let deadline = coarse_now() + TICK + limit;
-                self.slot
-                    .deadline
-                    .set(Some(self.total.map_or(deadline, |t| t.min(deadline))));
-                armed.set = true;
-            }
-            let mut waker = self.slot.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+        alarm: &'a Alarm,
+        limit: Duration,
+        armed: Armed<'a>,
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let Alarm { slot, total } = this.alarm;
+        if slot.fired.get() {
+            return Poll::Ready(Err(Elapsed));
+        }
+        if !this.armed.set {
+            // The tick may be as old as it is long; a limit is never cut short.
+            let deadline = coarse_now() + TICK + *this.limit;
+            slot.deadline
+                .set(Some(total.map_or(deadline, |total| total.min(deadline))));
+            this.armed.set = true;
+        }
+        let mut waker = slot.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -185,7 +205,7 @@ impl Drop for Armed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, task::Context};
+    use std::sync::Arc;
 
     use super::*;
 

@@ -41,7 +41,7 @@ impl BatchBuilder {
         Self {
             worker,
             bytes: new_buffer(),
-            scratch: Vec::with_capacity(1024),
+            scratch: Vec::new(),
             count: 0,
             first_us: 0,
             last_us: 0,

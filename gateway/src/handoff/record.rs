@@ -236,16 +236,20 @@ impl<'a> ExchangeRecord<'a> {
     /// Appends the record to `out`: its length as a LEB128 varint, then its fields in postcard's
     /// encoding. `scratch` is only there to be reused from call to call.
     pub fn encode(&self, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
-        scratch.clear();
-        *scratch = postcard::to_extend(self, std::mem::take(scratch))
-            .expect("a Vec takes any length, and no field is of unknown length");
-        let mut length = scratch.len();
+        let fields = loop {
+            // `to_slice`, as the encodings that grow do it byte by byte.
+            match postcard::to_slice(self, scratch) {
+                Ok(fields) => break fields.len(),
+                Err(_) => scratch.resize((2 * scratch.len()).max(ENCODED_BYTES), 0),
+            }
+        };
+        let mut length = fields;
         while length >= 0x80 {
             out.push(length as u8 | 0x80);
             length >>= 7;
         }
         out.push(length as u8);
-        out.extend_from_slice(scratch);
+        out.extend_from_slice(&scratch[..fields]);
     }
 
     /// Reads the record at the front of `input`; returns it and what follows it.
@@ -265,6 +269,9 @@ impl<'a> ExchangeRecord<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("these bytes are no record")]
 pub struct RecordError;
+
+/// Room that most records fit in; it doubles for the others.
+const ENCODED_BYTES: usize = 1024;
 
 /// At most four bytes of varint: 256 MiB, far beyond any record.
 const LENGTH_BYTES_LIMIT: usize = 4;

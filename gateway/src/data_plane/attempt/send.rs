@@ -1,15 +1,21 @@
 //! A request on its way to one target: head, body as it is held or comes, and what follows it.
 
-use std::{future::poll_fn, io};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use pin_project_lite::pin_project;
 use zeroize::Zeroizing;
 
 use super::Try;
 use crate::{
     data_plane::{
-        alarm::{Alarm, Elapsed},
+        alarm::{Alarm, Elapsed, Within},
         body::RequestBody,
         downstream::Downstream,
         failure::Failure,
@@ -28,6 +34,9 @@ use crate::{
 
 /// Room for a request head; most fit.
 const HEAD_BYTES: usize = 1024;
+/// A body up to this is copied behind its head: cheaper than a second part for the kernel, or a record of its
+/// own under TLS.
+const JOINED_BYTES_LIMIT: usize = 4 * 1024;
 
 /// Why a request did not get through.
 pub(super) enum Unsent<E> {
@@ -60,8 +69,12 @@ impl Try<'_> {
             body @ (BodyFraming::Empty | BodyFraming::Length(_) | BodyFraming::Open) => body,
         };
         let request = UpstreamRequest { body, ..request };
+        let joined = match request.body {
+            BodyFraming::Length(length) if length <= JOINED_BYTES_LIMIT as u64 => length as usize,
+            BodyFraming::Length(_) | BodyFraming::Empty | BodyFraming::Open => 0,
+        };
         // Wiped whole when it is dropped, however this ends.
-        let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
+        let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES + joined));
         inject::write_h1(&request, self.out.head.fields.iter(), &mut head)
             .map_err(|reason| Unsent::Failed(reason.into()))?;
         match self.out.body {
@@ -69,6 +82,10 @@ impl Try<'_> {
             RequestBody::Held { bytes, .. } => {
                 let splices = &self.out.edits.splices;
                 let segments = [bytes.data()];
+                if joined > 0 {
+                    pieces(&segments, splices).for_each(|piece| head.extend_from_slice(piece));
+                    return self.patient(alarm, exchange.send(&[&head])).await;
+                }
                 let size;
                 let mut parts = vec![&head[..]];
                 if !trailers.is_empty() {
@@ -188,17 +205,37 @@ impl Try<'_> {
     }
 
     /// Waits for the provider to take bytes.
-    async fn patient<T, E>(
-        &self,
-        alarm: &Alarm,
-        sending: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Unsent<E>> {
-        match alarm
-            .within(self.out.permit.provider().timeouts.first_byte, sending)
-            .await
-        {
-            Ok(result) => result.map_err(Unsent::Broken),
-            Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
+    fn patient<'a, F, T, E>(&'a self, alarm: &'a Alarm, sending: F) -> Patient<'a, F>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let limit = self.out.permit.provider().timeouts.first_byte;
+        Patient {
+            sending: alarm.within(limit, sending),
+            attempt: self,
+            alarm,
         }
+    }
+}
+
+pin_project! {
+    /// See [`Try::patient`].
+    struct Patient<'a, F> {
+        #[pin]
+        sending: Within<'a, F>,
+        attempt: &'a Try<'a>,
+        alarm: &'a Alarm,
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Future for Patient<'_, F> {
+    type Output = Result<T, Unsent<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.sending.poll(cx).map(|sent| match sent {
+            Ok(result) => result.map_err(Unsent::Broken),
+            Err(Elapsed) => Err(Unsent::Failed(this.attempt.elapsed(this.alarm))),
+        })
     }
 }
