@@ -1,5 +1,10 @@
 //! What the kernel's programs cost per packet, by `BPF_PROG_TEST_RUN`: the kernel repeats one packet and
 //! averages. Caches are warm, so this is what the program adds to a busy path, not to the first packet.
+//! Then the same policy by other means, under real packets.
+
+mod bpf;
+mod side_by_side;
+mod wire;
 
 use std::{
     fmt::Write as _,
@@ -66,8 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for case in cases() {
         write!(report, "| {} | `{}` |", case.title, case.program)?;
         for kernel in &kernels {
-            let (middle, least, most) = measure(kernel, &case, arguments.repeat)?;
-            write!(report, " {middle:.0} ({least:.0}, {most:.0}) |")?;
+            let rounds = measure(kernel, &case, arguments.repeat)?;
+            write!(report, " {} |", spread(rounds))?;
         }
         match case.target {
             Some(target) => writeln!(report, " ≤ {target:.0} |")?,
@@ -82,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let count = kernels[0].verified_instructions(name)?;
         writeln!(report, "| `{name}` | {count} |")?;
     }
+    report.push_str(&side_by_side::report(arguments.repeat)?);
     write!(std::io::stdout(), "{report}")?;
     if arguments.write {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel.md");
@@ -90,8 +96,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Median, least and most of the rounds.
-fn measure(kernel: &Kernel, case: &Case, repeat: u32) -> Result<(f64, f64, f64)> {
+/// Nanoseconds in each round.
+fn measure(kernel: &Kernel, case: &Case, repeat: u32) -> Result<Vec<f64>> {
     let frame = case.frame.bytes();
     let mut rounds = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
@@ -104,9 +110,14 @@ fn measure(kernel: &Kernel, case: &Case, repeat: u32) -> Result<(f64, f64, f64)>
         );
         rounds.push(ran.duration.as_nanos() as f64);
     }
+    Ok(rounds)
+}
+
+/// Median, least and most of the rounds.
+fn spread(rounds: Vec<f64>) -> String {
     let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
     let most = rounds.iter().copied().fold(0.0, f64::max);
-    Ok((median(rounds), least, most))
+    format!("{:.0} ({least:.0}, {most:.0})", median(rounds))
 }
 
 fn kernel(peers: u32) -> Result<Kernel> {

@@ -38,6 +38,17 @@ impl Placement {
     }
 }
 
+/// Moves a thread, which may be the kernel's, to a core and into the real-time class.
+pub(crate) fn move_thread(tid: i32, core: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core)?;
+    let thread = Pid::from_raw(tid);
+    sched_setaffinity(thread, &set)
+        .with_context(|| format!("cannot move thread {tid} to core {core}"))?;
+    schedule(thread, libc::SCHED_FIFO, 1)
+        .with_context(|| format!("cannot change the scheduling class of thread {tid}"))
+}
+
 /// Puts a thread into the normal scheduling class, where its niceness counts.
 pub(crate) fn leave_realtime(tid: i32) -> Result<()> {
     schedule(Pid::from_raw(tid), libc::SCHED_OTHER, 0)

@@ -8,24 +8,20 @@ const BITS: u8 = 128;
 const V4_BITS: u8 = 96;
 
 /// An IP address, IPv4 in its IPv4-mapped form (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2). The words hold the
-/// bytes in network order, so that a packet's bytes are compared as they lie in memory.
+/// bytes in network order, so that a packet's bytes are compared as they lie in memory. Two of them, not
+/// four: the programs have few registers.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Address {
-    words: [u32; 4],
+    words: [u64; 2],
 }
 
 impl Address {
     /// From the four bytes in a packet.
     #[inline(always)]
-    pub const fn from_v4(octets: [u8; 4]) -> Self {
+    pub const fn from_v4([a, b, c, d]: [u8; 4]) -> Self {
         Self {
-            words: [
-                0,
-                0,
-                u32::from_ne_bytes([0, 0, 0xff, 0xff]),
-                u32::from_ne_bytes(octets),
-            ],
+            words: [0, u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d])],
         }
     }
 
@@ -34,10 +30,8 @@ impl Address {
     pub const fn from_v6(o: [u8; 16]) -> Self {
         Self {
             words: [
-                u32::from_ne_bytes([o[0], o[1], o[2], o[3]]),
-                u32::from_ne_bytes([o[4], o[5], o[6], o[7]]),
-                u32::from_ne_bytes([o[8], o[9], o[10], o[11]]),
-                u32::from_ne_bytes([o[12], o[13], o[14], o[15]]),
+                u64::from_ne_bytes([o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]]),
+                u64::from_ne_bytes([o[8], o[9], o[10], o[11], o[12], o[13], o[14], o[15]]),
             ],
         }
     }
@@ -45,7 +39,7 @@ impl Address {
     /// The sixteen bytes in network order.
     pub fn octets(&self) -> [u8; 16] {
         let mut octets = [0; 16];
-        for (target, word) in octets.chunks_exact_mut(4).zip(self.words) {
+        for (target, word) in octets.chunks_exact_mut(8).zip(self.words) {
             target.copy_from_slice(&word.to_ne_bytes());
         }
         octets
@@ -59,10 +53,7 @@ impl Address {
     /// Equality that looks at the last word first: that is where the addresses of one host differ.
     #[inline(always)]
     pub const fn is(&self, other: &Self) -> bool {
-        self.words[3] == other.words[3]
-            && self.words[2] == other.words[2]
-            && self.words[1] == other.words[1]
-            && self.words[0] == other.words[0]
+        self.words[1] == other.words[1] && self.words[0] == other.words[0]
     }
 }
 
@@ -115,10 +106,7 @@ impl Network {
     #[inline(always)]
     pub const fn contains(&self, address: &Address) -> bool {
         let (own, mask, other) = (&self.address.words, &self.mask.words, &address.words);
-        own[3] == other[3] & mask[3]
-            && own[2] == other[2] & mask[2]
-            && own[1] == other[1] & mask[1]
-            && own[0] == other[0] & mask[0]
+        own[1] == other[1] & mask[1] && own[0] == other[0] & mask[0]
     }
 }
 

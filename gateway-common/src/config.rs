@@ -20,8 +20,7 @@ pub const PORTS_MAX: usize = 4;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Config {
-    addresses: [Address; ADDRESSES_MAX],
-    networks: [Network; NETWORKS_MAX],
+    // What every packet asks for comes first, in one cache line with the first addresses.
     /// As they lie in a packet. Zero is no port, so that empty places match nothing.
     ports: [u16; PORTS_MAX],
     addresses_len: u32,
@@ -29,6 +28,8 @@ pub struct Config {
     /// Lines about drops that each CPU may log per second; 0 is none.
     log_lines_per_second: u32,
     reserved: u32,
+    addresses: [Address; ADDRESSES_MAX],
+    networks: [Network; NETWORKS_MAX],
 }
 
 const _: () = assert!(size_of::<Config>() == 16 * 16 + 16 * 32 + 4 * 2 + 4 * 4);

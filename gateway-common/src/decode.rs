@@ -23,8 +23,12 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPES_VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
 const IPV4_LEN: usize = 20;
+const IPV4_SOURCE: usize = 12;
+const IPV4_DESTINATION: usize = 16;
 const IPV4_OFFSET_MASK: u16 = 0x1fff;
 const IPV6_LEN: usize = 40;
+const IPV6_SOURCE: usize = 8;
+const IPV6_DESTINATION: usize = 24;
 const IPV6_FRAGMENT_LEN: usize = 8;
 const IPV6_FRAGMENT_OFFSET_MASK: u16 = 0xfff8;
 
@@ -56,16 +60,53 @@ impl Link {
 }
 
 /// A packet as far as the judgement needs it. Flat, and zero where there is nothing: the verifier refuses
-/// programs that carry undefined values around, as enums with fields do.
+/// programs that carry undefined values around, as enums with fields do. Small, as what does not fit into
+/// registers costs every packet; so addresses stay in the packet until somebody asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Datagram {
     pub kind: Kind,
-    pub source: Address,
-    pub destination: Address,
+    pub(crate) version: Version,
     /// Where the IP header begins.
     pub network_offset: u32,
+    /// Where the packet ends, as its header says.
+    pub end: u32,
     /// Of [`Kind::Tcp`].
     pub tcp: Tcp,
+}
+
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Version {
+    #[default]
+    NotIp,
+    V4,
+    V6,
+}
+
+impl Datagram {
+    /// Who sent it; the unspecified address where there is no IP. `packet` is the one that was decoded.
+    #[inline(always)]
+    pub fn source(&self, packet: &(impl Packet + ?Sized)) -> Address {
+        self.address(packet, IPV4_SOURCE, IPV6_SOURCE)
+    }
+
+    /// To whom, likewise.
+    #[inline(always)]
+    pub fn destination(&self, packet: &(impl Packet + ?Sized)) -> Address {
+        self.address(packet, IPV4_DESTINATION, IPV6_DESTINATION)
+    }
+
+    #[inline(always)]
+    fn address(&self, packet: &(impl Packet + ?Sized), v4: usize, v6: usize) -> Address {
+        let start = self.network_offset as usize;
+        let address = match self.version {
+            Version::NotIp => None,
+            Version::V4 => packet.load(start + v4).map(Address::from_v4),
+            Version::V6 => packet.load(start + v6).map(Address::from_v6),
+        };
+        // The whole header was there when it was decoded.
+        address.unwrap_or_default()
+    }
 }
 
 /// What a frame carries.
@@ -187,9 +228,9 @@ fn ipv4(packet: &(impl Packet + ?Sized), start: usize) -> Option<Datagram> {
     };
     Some(Datagram {
         kind,
-        source: Address::from_v4([h[12], h[13], h[14], h[15]]),
-        destination: Address::from_v4([h[16], h[17], h[18], h[19]]),
+        version: Version::V4,
         network_offset: start as u32,
+        end: start as u32 + u32::from(u16::from_be_bytes([h[2], h[3]])),
         tcp,
     })
 }
@@ -197,18 +238,16 @@ fn ipv4(packet: &(impl Packet + ?Sized), start: usize) -> Option<Datagram> {
 /// RFC 8200.
 #[inline(always)]
 fn ipv6(packet: &(impl Packet + ?Sized), start: usize) -> Option<Datagram> {
-    let [version, .., next, _hops]: [u8; 8] = packet.load(start)?;
-    if version >> 4 != 6 {
+    let h: [u8; IPV6_LEN] = packet.load(start)?;
+    if h[0] >> 4 != 6 {
         return None;
     }
-    let source = Address::from_v6(packet.load(start + 8)?);
-    let destination = Address::from_v6(packet.load(start + 24)?);
-    let (kind, tcp) = extensions(packet, start + IPV6_LEN, next);
+    let (kind, tcp) = extensions(packet, start + IPV6_LEN, h[6]);
     Some(Datagram {
         kind,
-        source,
-        destination,
+        version: Version::V6,
         network_offset: start as u32,
+        end: (start + IPV6_LEN) as u32 + u32::from(u16::from_be_bytes([h[4], h[5]])),
         tcp,
     })
 }

@@ -1,7 +1,7 @@
 //! From a packet to a reason. What must be looked up in a map is left to the caller, so that kernel and
 //! host share the rest.
 
-use crate::{Config, Datagram, Kind, Reason};
+use crate::{Config, Datagram, Kind, Packet, Reason};
 
 /// A judgement of a packet on the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,12 @@ impl Judgement {
 
 /// On an interface that is not the overlay's: nothing may come to the endpoint, whoever it says it is.
 #[inline(always)]
-pub fn judge_outer(config: &Config, datagram: &Datagram) -> Reason {
-    if !is_for_endpoint(config, datagram) {
+pub fn judge_outer(
+    config: &Config,
+    packet: &(impl Packet + ?Sized),
+    datagram: &Datagram,
+) -> Reason {
+    if !is_for_endpoint(config, packet, datagram) {
         return elsewhere(datagram);
     }
     match datagram.kind {
@@ -46,11 +50,15 @@ pub fn judge_outer(config: &Config, datagram: &Datagram) -> Reason {
 
 /// Into the overlay's device: only peers come to the endpoint. The other end is the source.
 #[inline(always)]
-pub fn judge_ingress(config: &Config, datagram: &Datagram) -> Judgement {
-    if !is_for_endpoint(config, datagram) {
+pub fn judge_ingress(
+    config: &Config,
+    packet: &(impl Packet + ?Sized),
+    datagram: &Datagram,
+) -> Judgement {
+    if !is_for_endpoint(config, packet, datagram) {
         return Judgement::settled(elsewhere(datagram));
     }
-    if !config.has_in_overlay(&datagram.source) {
+    if !config.has_in_overlay(&datagram.source(packet)) {
         return Judgement::settled(Reason::OutsideOverlay);
     }
     let known = match datagram.kind {
@@ -68,10 +76,14 @@ pub fn judge_ingress(config: &Config, datagram: &Datagram) -> Judgement {
 /// Out of the overlay's device: nothing is dropped, the endpoint's answers are counted. The other end is
 /// the destination.
 #[inline(always)]
-pub fn judge_egress(config: &Config, datagram: &Datagram) -> Judgement {
+pub fn judge_egress(
+    config: &Config,
+    packet: &(impl Packet + ?Sized),
+    datagram: &Datagram,
+) -> Judgement {
     let is_endpoints = matches!(datagram.kind, Kind::Tcp)
         && config.has_port(datagram.tcp.source_port)
-        && config.has_address(&datagram.source);
+        && config.has_address(&datagram.source(packet));
     if is_endpoints {
         Judgement {
             known: Reason::ToPeer,
@@ -85,13 +97,13 @@ pub fn judge_egress(config: &Config, datagram: &Datagram) -> Judgement {
 /// To the endpoint's address, and to its port as far as one can be read. Ports first: they settle most of a
 /// host's traffic with one comparison.
 #[inline(always)]
-fn is_for_endpoint(config: &Config, datagram: &Datagram) -> bool {
+fn is_for_endpoint(config: &Config, packet: &(impl Packet + ?Sized), datagram: &Datagram) -> bool {
     let may_be = match datagram.kind {
         Kind::NotIp | Kind::Other => false,
         Kind::Tcp => config.has_port(datagram.tcp.destination_port),
         Kind::Fragment | Kind::ExtensionHeaders | Kind::Truncated => true,
     };
-    may_be && config.has_address(&datagram.destination)
+    may_be && config.has_address(&datagram.destination(packet))
 }
 
 #[inline(always)]

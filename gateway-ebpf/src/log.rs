@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_log_ebpf::warn;
-use gateway_common::{Address, Config, Datagram, Reason, Verdict};
+use gateway_common::{Address, Config, Datagram, Packet, Reason, Verdict};
 
 use crate::maps;
 
@@ -10,12 +10,18 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Logs a drop, if drops are logged and this second's lines are not used up.
 #[inline(always)]
-pub(crate) fn drop(config: &Config, interface: u32, reason: Reason, datagram: &Datagram) {
+pub(crate) fn drop(
+    config: &Config,
+    interface: u32,
+    reason: Reason,
+    packet: &impl Packet,
+    datagram: &Datagram,
+) {
     let lines_per_second = config.log_lines_per_second();
     if lines_per_second == 0 || matches!(reason.verdict(), Verdict::Pass) {
         return;
     }
-    let (source, destination) = (datagram.source, datagram.destination);
+    let (source, destination) = (datagram.source(packet), datagram.destination(packet));
     kw_log_drop(
         lines_per_second,
         interface,

@@ -1,21 +1,34 @@
 //! The overlay's device.
 
 use aya_ebpf::programs::TcContext;
-use gateway_common::{Datagram, Reason, Weight, judge_egress, judge_ingress};
+use gateway_common::{Datagram, Packet, Reason, Weight, decode, judge_egress, judge_ingress};
 
-use crate::{count, log, maps, packet};
+use crate::{
+    count, log, maps,
+    packet::{Direct, SkbCopy},
+};
 
 #[inline(always)]
 pub(crate) fn ingress(ctx: &TcContext) -> Reason {
-    let datagram = packet::decode_tc(ctx, maps::link());
+    let direct = Direct::new(ctx.data(), ctx.data_end());
+    let datagram = decode(&direct, maps::link());
+    if direct.misses(|| ctx.len()) {
+        let copy = SkbCopy(ctx);
+        return admit(ctx, &copy, &decode(&copy, maps::link()));
+    }
+    admit(ctx, &direct, &datagram)
+}
+
+#[inline(always)]
+fn admit(ctx: &TcContext, packet: &impl Packet, datagram: &Datagram) -> Reason {
     let Some(config) = maps::config() else {
         return Reason::Other;
     };
-    let weight = weight(ctx, &datagram);
-    let judgement = judge_ingress(config, &datagram);
+    let weight = weight(ctx, datagram);
+    let judgement = judge_ingress(config, packet, datagram);
     let mut reason = judgement.unknown;
     if judgement.asks_for_peer()
-        && let Some(flows) = maps::peer(&datagram.source)
+        && let Some(flows) = maps::peer(&datagram.source(packet))
     {
         reason = judgement.known;
         // A packet whose port is hidden may belong to anything: it is no flow of the endpoint.
@@ -33,21 +46,31 @@ pub(crate) fn ingress(ctx: &TcContext) -> Reason {
         }
     }
     count::interface(interface(ctx), reason, weight);
-    log::drop(config, interface(ctx), reason, &datagram);
+    log::drop(config, interface(ctx), reason, packet, datagram);
     reason
 }
 
 #[inline(always)]
 pub(crate) fn egress(ctx: &TcContext) -> Reason {
-    let datagram = packet::decode_tc(ctx, maps::link());
+    let direct = Direct::new(ctx.data(), ctx.data_end());
+    let datagram = decode(&direct, maps::link());
+    if direct.misses(|| ctx.len()) {
+        let copy = SkbCopy(ctx);
+        return answer(ctx, &copy, &decode(&copy, maps::link()));
+    }
+    answer(ctx, &direct, &datagram)
+}
+
+#[inline(always)]
+fn answer(ctx: &TcContext, packet: &impl Packet, datagram: &Datagram) -> Reason {
     let Some(config) = maps::config() else {
         return Reason::Other;
     };
-    let weight = weight(ctx, &datagram);
-    let judgement = judge_egress(config, &datagram);
+    let weight = weight(ctx, datagram);
+    let judgement = judge_egress(config, packet, datagram);
     let mut reason = judgement.unknown;
     if judgement.asks_for_peer()
-        && let Some(flows) = maps::peer(&datagram.destination)
+        && let Some(flows) = maps::peer(&datagram.destination(packet))
     {
         reason = judgement.known;
         let tcp = &datagram.tcp;

@@ -1,5 +1,5 @@
 //! Reading a packet. Nearly all headers lie in the buffer that a program may read directly; when one does
-//! not, the packet is decoded once more through the kernel's copying helper. Most of the `unsafe` is here.
+//! not, the packet is read once more through the kernel's copying helper. Most of the `unsafe` is here.
 
 use core::cell::Cell;
 
@@ -8,46 +8,27 @@ use aya_ebpf::{
     helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::{TcContext, XdpContext},
 };
-use gateway_common::{Datagram, Link, Packet, decode};
+use gateway_common::{Datagram, Packet};
 
-/// The packet of an XDP program that sees fragments.
+/// Length of the packet with all its fragments. To ask for it costs more than all headers of a packet, so
+/// one that ends in its first buffer by its own account is believed: what may follow there is padding.
 #[inline(always)]
-pub(crate) fn decode_xdp(ctx: &XdpContext, link: Link) -> Datagram {
-    let direct = Direct::new(ctx.data(), ctx.data_end());
-    let datagram = decode(&direct, link);
-    if direct.is_short() && direct.len() < xdp_len(ctx) as usize {
-        return decode(&XdpCopy(ctx), link);
+pub(crate) fn xdp_len(ctx: &XdpContext, direct: &Direct, datagram: &Datagram) -> u32 {
+    match direct.len() as u32 {
+        length if datagram.end <= length => length,
+        _ => xdp_whole_len(ctx),
     }
-    datagram
 }
 
-/// The packet of an XDP program that sees no fragments: all of it is in reach.
 #[inline(always)]
-pub(crate) fn decode_xdp_linear(ctx: &XdpContext, link: Link) -> Datagram {
-    decode(&Direct::new(ctx.data(), ctx.data_end()), link)
-}
-
-/// The packet of a TC program.
-#[inline(always)]
-pub(crate) fn decode_tc(ctx: &TcContext, link: Link) -> Datagram {
-    let direct = Direct::new(ctx.data(), ctx.data_end());
-    let datagram = decode(&direct, link);
-    if direct.is_short() && direct.len() < ctx.len() as usize {
-        return decode(&SkbCopy(ctx), link);
-    }
-    datagram
-}
-
-/// Length of the packet with all its fragments.
-#[inline(always)]
-pub(crate) fn xdp_len(ctx: &XdpContext) -> u32 {
+pub(crate) fn xdp_whole_len(ctx: &XdpContext) -> u32 {
     // SAFETY: the helper takes the context that the program was called with.
     let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
     length as u32
 }
 
 /// What lies between the packet's start and the end of its first buffer.
-struct Direct {
+pub(crate) struct Direct {
     start: usize,
     end: usize,
     /// A read went beyond the end.
@@ -56,19 +37,20 @@ struct Direct {
 
 impl Direct {
     #[inline(always)]
-    const fn new(start: usize, end: usize) -> Self {
+    pub(crate) const fn new(start: usize, end: usize) -> Self {
         let short = Cell::new(false);
         Self { start, end, short }
     }
 
     #[inline(always)]
-    const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.end - self.start
     }
 
+    /// Did a read go beyond the end, and does the packet not end there?
     #[inline(always)]
-    const fn is_short(&self) -> bool {
-        self.short.get()
+    pub(crate) fn misses(&self, whole: impl FnOnce() -> u32) -> bool {
+        self.short.get() && self.len() < whole() as usize
     }
 }
 
@@ -85,7 +67,7 @@ impl Packet for Direct {
     }
 }
 
-struct XdpCopy<'a>(&'a XdpContext);
+pub(crate) struct XdpCopy<'a>(pub(crate) &'a XdpContext);
 
 impl Packet for XdpCopy<'_> {
     #[inline(always)]
@@ -98,7 +80,7 @@ impl Packet for XdpCopy<'_> {
     }
 }
 
-struct SkbCopy<'a>(&'a TcContext);
+pub(crate) struct SkbCopy<'a>(pub(crate) &'a TcContext);
 
 impl Packet for SkbCopy<'_> {
     #[inline(always)]

@@ -5,6 +5,7 @@
 mod check;
 mod error;
 mod example;
+mod pattern;
 mod reader;
 mod sections;
 mod value;
@@ -19,6 +20,7 @@ use toml::de::DeTable;
 
 pub use error::{ConfigError, Place, Problem};
 pub use example::example;
+pub use pattern::InterfacePattern;
 use reader::Reader;
 
 /// Largest configuration file that is read.
@@ -141,6 +143,34 @@ pub struct AdmissionConfig {
     pub mode: AdmissionMode,
     /// Networks that peers' addresses lie in; empty means those of the overlay device's addresses.
     pub networks: Vec<OverlayNetwork>,
+    /// Outer interfaces that are covered; empty means all.
+    pub include: Vec<InterfacePattern>,
+    /// Outer interfaces that are not, although `include` has them.
+    pub exclude: Vec<InterfacePattern>,
+    /// What may be used on an outer interface, the first that works first; never empty.
+    pub hooks: Vec<AdmissionHook>,
+    /// Dropped packets that each processor may log per second; 0 is none.
+    pub log_drops: u32,
+}
+
+impl AdmissionConfig {
+    /// Whether an outer interface of this name is to be covered.
+    pub fn covers(&self, name: &str) -> bool {
+        let is_listed =
+            |patterns: &[InterfacePattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        (self.include.is_empty() || is_listed(&self.include)) && !is_listed(&self.exclude)
+    }
+}
+
+/// A place where the kernel runs a program on incoming packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdmissionHook {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the kernel's network stack.
+    Generic,
+    /// Traffic control, behind XDP.
+    Tc,
 }
 
 /// An address and the length of its prefix, which is not longer than the address.

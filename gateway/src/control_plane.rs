@@ -14,5 +14,6 @@ pub mod admission;
 pub mod api;
 pub mod listeners;
 pub mod metrics;
+pub mod netlink;
 pub mod telemetry;
 pub mod usage;

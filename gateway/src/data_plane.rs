@@ -8,6 +8,7 @@ pub mod authority;
 pub mod body;
 pub mod buffer;
 pub mod connection;
+pub mod date;
 pub mod downstream;
 pub mod edit;
 pub mod exchange;

@@ -69,3 +69,8 @@ fn http1_response() {
 fn http1_chunked() {
     replay("http1_chunked", checks::http1_chunked);
 }
+
+#[test]
+fn decode() {
+    replay("decode", checks::packet);
+}

@@ -12,7 +12,10 @@ use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray},
-    programs::{Program, TestRun as _, TestRunOptions, TestRunResult},
+    programs::{
+        Program, TcAttachType, TestRun as _, TestRunOptions, TestRunResult, Xdp, XdpMode,
+        tc::SchedClassifierLink, xdp::XdpLink,
+    },
 };
 use gateway_common::{Address, Config, Counters, Link, PeerFlows, Verdict, global, map, program};
 
@@ -66,6 +69,18 @@ impl Kernel {
             .with_context(|| format!("load {name}"))?;
         }
         Ok(Self { ebpf })
+    }
+
+    /// Puts an unconfigured XDP program, which passes everything, on an interface of the calling thread's
+    /// namespace, as a stranger would. It goes with this value.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn take_xdp(&mut self, interface: &str) -> Result<()> {
+        let program = self.ebpf.program_mut(program::OUTER_XDP);
+        let xdp: &mut Xdp = program.context("a program of this name")?.try_into()?;
+        xdp.attach(interface, XdpMode::Driver)?;
+        Ok(())
     }
 
     /// Replaces the configuration as the node does.
@@ -174,6 +189,30 @@ impl Kernel {
         Ok(Ran { verdict, duration })
     }
 
+    /// Puts a program on an interface of the calling thread's namespace: XDP in its driver, TC at its
+    /// ingress.
+    ///
+    /// # Errors
+    /// When the kernel does not.
+    pub fn attach(&mut self, name: &str, interface: &str) -> Result<Attachment> {
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .context("a program of this name")?;
+        let attached = match program {
+            Program::Xdp(xdp) => {
+                let id = xdp.attach(interface, XdpMode::Driver)?;
+                Attached::Xdp(xdp.take_link(id)?)
+            }
+            Program::SchedClassifier(classifier) => {
+                let id = classifier.attach(interface, TcAttachType::Ingress)?;
+                Attached::Tc(classifier.take_link(id)?)
+            }
+            _ => bail!("{name} is of no known type"),
+        };
+        Ok(Attachment(attached))
+    }
+
     /// Instructions that the verifier looked at.
     ///
     /// # Errors
@@ -196,6 +235,15 @@ impl Kernel {
     fn peers(&mut self) -> Result<HashMap<&mut MapData, Address, PeerFlows>> {
         Ok(self.map(map::PEERS)?.try_into()?)
     }
+}
+
+/// A program's place on an interface; dropped, it is gone.
+pub struct Attachment(#[expect(dead_code, reason = "held until it is dropped")] Attached);
+
+#[expect(dead_code, reason = "held until they are dropped")]
+enum Attached {
+    Xdp(XdpLink),
+    Tc(SchedClassifierLink),
 }
 
 /// All programs by name.

@@ -21,6 +21,21 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("wireguard-go", "wireguard-go"),
 ];
 
+/// What makes and boots a machine of its own.
+pub(crate) const FOR_MACHINES: &[Needed] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    ("nsenter", "util-linux"),
+    ("systemd-nspawn", "systemd-container"),
+];
+
+/// What the kernel's programs are measured beside.
+pub(crate) const FOR_KERNEL_BENCH: &[Needed] = &[
+    ("ethtool", "ethtool"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("xdp-filter", "xdp-tools"),
+];
+
 /// The packages among `needed` whose programs are missing.
 pub(crate) fn missing(needed: &[Needed]) -> Vec<&'static str> {
     let mut packages: Vec<_> = needed
@@ -64,6 +79,12 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
+}
+
+/// Is this Debian itself, not something made of it?
+pub(crate) fn is_debian() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release.lines().any(|line| line == "ID=debian")
 }
 
 /// Debian ships `venv` without the part that fills it.

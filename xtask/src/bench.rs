@@ -2,7 +2,13 @@
 
 use anyhow::Result;
 
-use crate::command::{cargo, must};
+use crate::{
+    apt,
+    command::{cargo, must},
+};
+
+/// The argument that begins a bench of the kernel's programs, which has no node in it.
+const KERNEL: &str = "kernel";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -12,6 +18,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match arguments.arguments.first().map(String::as_str) {
+        Some(KERNEL) => apt::provide(apt::FOR_KERNEL_BENCH)?,
+        _ => build_node()?,
+    }
+    must(
+        cargo()
+            .args(["run", "--release", "--package", "gateway-benches", "--"])
+            .args(&arguments.arguments),
+    )
+}
+
+fn build_node() -> Result<()> {
     must(cargo().args([
         "build",
         "--release",
@@ -19,10 +37,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "gateway",
         "--bin",
         "keyway",
-    ]))?;
-    must(
-        cargo()
-            .args(["run", "--release", "--package", "gateway-benches", "--"])
-            .args(&arguments.arguments),
-    )
+    ]))
 }

@@ -31,7 +31,7 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("dependencies", deny)?;
     step("service unit", unit)?;
-    step("kernel programs", ebpf::check)?;
+    step("kernel programs", || ebpf::check(None))?;
     test::run(&test::Arguments::default())
 }
 

@@ -13,6 +13,7 @@ mod command;
 mod ebpf;
 mod fuzz;
 mod interrupt;
+mod machine;
 mod run;
 mod test;
 mod tidy;

@@ -2,6 +2,8 @@
 
 mod demo;
 mod deploy;
+mod install;
+mod kernel;
 mod overlay;
 mod portrait;
 
@@ -19,9 +21,18 @@ pub(crate) struct Arguments {
     /// With --config: install it as a systemd service
     #[arg(long, requires = "config")]
     install: bool,
-    /// With --install: do not ask before writing
-    #[arg(long, requires = "install")]
+    /// Stop and remove an installed service; configuration and state stay
+    #[arg(long, conflicts_with_all = ["config", "once", "loopback"])]
+    uninstall: bool,
+    /// With --uninstall: remove configuration, state and the service's user too
+    #[arg(long, requires = "uninstall")]
+    purge: bool,
+    /// With --install or --uninstall: do not ask first
+    #[arg(long)]
     yes: bool,
+    /// With --config: this program, instead of building one
+    #[arg(long, value_name = "FILE", requires = "config")]
+    binary: Option<PathBuf>,
     /// End after the demo's request
     #[arg(long, conflicts_with = "config")]
     once: bool,
@@ -34,6 +45,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.uninstall {
+        return install::uninstall(arguments.purge, arguments.yes);
+    }
     match &arguments.config {
         Some(config) => deploy::run(config, arguments),
         None => demo::run(arguments),
@@ -41,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Builds binaries of the workspace, with cargo's own progress, and returns their directory.
-fn build(packages: &[(&str, &str)], debug: bool) -> Result<PathBuf> {
+pub(crate) fn build(packages: &[(&str, &str)], debug: bool) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--locked"]);
     if !debug {

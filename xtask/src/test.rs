@@ -2,7 +2,9 @@
 //! stands the reason of each skip.
 
 mod count;
+mod demo;
 mod python;
+mod systemd;
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -38,24 +40,25 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, sdk, demo
+    /// Only these groups: rust, kernel, node, sdk, demo, systemd
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("rust", rust),
         ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
-        ("demo", demo),
+        ("demo", demo::run),
+        ("systemd", systemd::run),
     ];
     if let Some(unknown) = arguments
         .groups
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, sdk, demo");
+        bail!("no group {unknown}: rust, kernel, node, sdk, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();
@@ -112,10 +115,7 @@ fn rust() -> Result<Count> {
 fn kernel() -> Result<Count> {
     if !nix::unistd::geteuid().is_root() {
         let mut count = counted(kernel_tests().args(["--", "host_alone"]), Format::Cargo)?;
-        count.skipped += 1;
-        count
-            .skips
-            .push("kernel, needs root to load programs".to_owned());
+        count.skip("kernel, needs root to load programs");
         return Ok(count);
     }
     counted(&mut kernel_tests(), Format::Cargo)
@@ -152,21 +152,6 @@ fn node() -> Result<Count> {
             .args(["--", "--test-threads", "4"]),
         Format::Cargo,
     )
-}
-
-/// The demo, as a newcomer runs it, once on the best overlay there is and once without privileges.
-fn demo() -> Result<Count> {
-    let mut count = Count::default();
-    for arguments in [&["--once"][..], &["--once", "--loopback"][..]] {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["run", "--debug-build"]).args(arguments);
-        let status = command.status()?;
-        match status.success() {
-            true => count.passed += 1,
-            false => count.failed += 1,
-        }
-    }
-    Ok(count)
 }
 
 /// Runs a test program, shows its output, and counts. One that fails without a failed test (it did not

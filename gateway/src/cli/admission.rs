@@ -37,6 +37,7 @@ async fn status(client: &Client, output: &mut Output) -> Result<(), Failure> {
             ("in front", yes_no(&status, "in_front")),
             ("problem", text(&status, "problem").to_owned()),
             ("peers", number(&status["peers"])),
+            ("peers left out", number(&status["peers_left_out"])),
         ]
     })?;
     let interfaces = items(&status["interfaces"]);

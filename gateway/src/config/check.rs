@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs::File, path::Path, time::Duration};
 
-use super::{Config, EndpointTls, MasterKeySource, reader::Reader};
+use super::{Config, EndpointTls, InterfacePattern, MasterKeySource, reader::Reader};
 
 /// Longest host name (RFC 1035 2.3.4), and longest label of one.
 const HOST_NAME_BYTES_MAX: usize = 253;
@@ -103,6 +103,15 @@ fn names(config: &Config, reader: &mut Reader<'_>) {
             "interface",
             format!("{interface:?} cannot be the name of a device"),
             "use a name that `ip link` shows, of at most 15 bytes",
+        );
+    }
+    let excluded = |pattern: &&InterfacePattern| pattern.matches(interface);
+    if let Some(pattern) = config.admission.exclude.iter().find(excluded) {
+        reader.refuse(
+            "admission",
+            "exclude",
+            format!("\"{pattern}\" is the overlay's own device {interface}, which is always covered"),
+            "name other interfaces, or set admission.mode to \"off\"",
         );
     }
     let mut seen = BTreeSet::new();

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminConfig, AdmissionConfig, AdmissionMode, CatalogConfig, Config, Driver, EndpointConfig,
+    AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver, EndpointConfig,
     EndpointTls, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig,
     TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
@@ -16,6 +16,9 @@ const GIB: u64 = 1 << 30;
 
 /// More workers than this is a typing mistake.
 const WORKERS_MAX: usize = 1024;
+
+/// More lines of dropped packets per second and processor than this would only hurt.
+const LOG_DROPS_MAX: usize = 1000;
 
 /// Reads all sections, in the order in which the example file shows them.
 pub(super) fn read(reader: &mut Reader<'_>) -> Config {
@@ -141,6 +144,35 @@ fn admission(reader: &mut Reader<'_>) -> AdmissionConfig {
             Vec::new(),
             "Networks that peers' addresses lie in, such as \"100.64.0.0/10\"; empty means those of the device.",
         ),
+        include: reader.get(
+            SECTION,
+            "include",
+            Vec::new(),
+            "Other interfaces to cover, such as \"eth*\" (`*` any characters, `?` one); empty means all.\nThe overlay's device always is covered, the loopback device never.",
+        ),
+        exclude: reader.get(
+            SECTION,
+            "exclude",
+            Vec::new(),
+            "Other interfaces to leave alone, although `include` has them.",
+        ),
+        hooks: reader.get(
+            SECTION,
+            "hooks",
+            vec![
+                AdmissionHook::Native,
+                AdmissionHook::Generic,
+                AdmissionHook::Tc,
+            ],
+            "What may be used there, the first that works: XDP in the driver (\"native\"; attaching may reset a\ncard's link), XDP in the kernel's stack (\"generic\"), traffic control (\"tc\").",
+        ),
+        log_drops: reader.get_in(
+            SECTION,
+            "log_drops",
+            0,
+            0..=LOG_DROPS_MAX,
+            "Dropped packets to log, per second and processor; 0 is none.",
+        ) as u32,
     }
 }
 

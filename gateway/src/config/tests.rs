@@ -179,6 +179,22 @@ fn what_must_hold_between_values() {
             "identity.source: \"ldap\" is not one of \"static\"",
         ),
         ("drain = \"5s\"", "drain: belongs to no section"),
+        (
+            "[admission]\nexclude = [\"eth0\", \"w*\"]",
+            "admission.exclude: \"w*\" is the overlay's own device wt0, which is always covered",
+        ),
+        (
+            "[admission]\ninclude = [\"eth[01]\"]",
+            "admission.include: \"eth[01]\" has a character that no name has; only `*` and `?` are special: write a name such as \"eth0\", or a pattern such as \"veth*\" or \"eth?\"",
+        ),
+        (
+            "[admission]\nhooks = []",
+            "admission.hooks: must not be empty; `admission.mode` can be \"off\"",
+        ),
+        (
+            "[admission]\nlog_drops = 100000",
+            "admission.log_drops: 100000 is out of range",
+        ),
     ] {
         let found = complaints(text);
         assert!(

@@ -9,7 +9,7 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::{AdmissionMode, Driver, OverlayNetwork};
+use super::{AdmissionHook, AdmissionMode, Driver, InterfacePattern, OverlayNetwork};
 
 /// A value as it was given.
 #[derive(Clone, Copy)]
@@ -195,6 +195,45 @@ impl Setting for Vec<OverlayNetwork> {
 
     fn show(&self) -> String {
         show_list((self.iter()).map(|network| format!("{}/{}", network.address, network.prefix)))
+    }
+}
+
+impl Setting for Vec<InterfacePattern> {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        let words = ("a list of interface names", "an interface name in quotes");
+        list(given, words, str::parse)
+    }
+
+    fn show(&self) -> String {
+        show_list(self.iter().map(InterfacePattern::to_string))
+    }
+}
+
+const HOOKS: [(&str, AdmissionHook); 3] = [
+    ("native", AdmissionHook::Native),
+    ("generic", AdmissionHook::Generic),
+    ("tc", AdmissionHook::Tc),
+];
+
+impl Setting for Vec<AdmissionHook> {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        let words = ("a list of hooks", "a hook in quotes");
+        let hooks = list(given, words, |text| {
+            choice(Given::Environment(text), &HOOKS)
+        })?;
+        let is_twice = |(place, hook): (usize, &AdmissionHook)| hooks[..place].contains(hook);
+        if hooks.is_empty() {
+            return Err("must not be empty; `admission.mode` can be \"off\"".to_owned());
+        }
+        if hooks.iter().enumerate().any(is_twice) {
+            return Err("lists a hook twice".to_owned());
+        }
+        Ok(hooks)
+    }
+
+    fn show(&self) -> String {
+        let name = |hook| HOOKS.iter().find(|(_, one)| *one == hook);
+        show_list((self.iter()).filter_map(|hook| Some(name(*hook)?.0.to_owned())))
     }
 }
 
@@ -423,6 +462,21 @@ mod tests {
                 shown,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn hooks_are_an_order_of_some() {
+        for (text, shown) in [
+            ("tc", Some("[\"tc\"]")),
+            ("generic, tc", Some("[\"generic\", \"tc\"]")),
+            ("tc,native", Some("[\"tc\", \"native\"]")),
+            ("", None),
+            ("tc,tc", None),
+            ("xdp", None),
+        ] {
+            let read = Vec::<AdmissionHook>::read(Given::Environment(text)).ok();
+            assert_eq!(read.map(|hooks| hooks.show()).as_deref(), shown, "{text}");
         }
     }
 

@@ -5,9 +5,12 @@
 //! serves all interfaces of one link layer; peers are asked for on the overlay's device only, so they
 //! are in that copy's map.
 
+mod batch;
+mod foreign;
 mod hook;
 mod interface;
 mod kernel;
+mod logs;
 mod peers;
 mod problem;
 mod programs;
@@ -18,6 +21,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use gateway_common::{Address, PEERS_MAX};
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, task::spawn_blocking};
@@ -171,30 +175,42 @@ impl Admission {
             ));
         }
         status.peers = kernel.peers_len();
+        status.peers_left_out = kernel.peers_left_out();
+        if status.peers_left_out > 0 && status.problem.is_none() {
+            status.problem = Some(full(&status));
+        }
         status.departed = traffic(&kernel.departed(), clocks());
         status
     }
 
-    /// Every known peer's traffic, by address. Reads as many entries as there are peers.
+    /// Every known peer's traffic, by address. Reads all entries, in batches.
     pub fn peers(&self, snapshot: &Snapshot) -> Vec<PeerTraffic> {
         let mut state = self.state();
         let Some(kernel) = &mut state.kernel else {
             return Vec::new();
         };
+        let flows = match kernel.flows() {
+            Ok(flows) => flows,
+            Err(problem) => {
+                error!(%problem, "the peers' traffic cannot be read");
+                return Vec::new();
+            }
+        };
+        drop(state);
         let clocks = clocks();
         let mut addresses: Vec<_> = snapshot.peers.iter().collect();
         addresses.sort_by_key(|(address, _)| **address);
         addresses
             .into_iter()
             .filter_map(|(address, principal)| {
-                let flows = kernel.flows(*address)?;
+                let flows = flows.get(&Address::from(*address))?;
                 let groups = principal.groups.iter();
                 Some(PeerTraffic {
                     address: address.to_string(),
                     peer_id: principal.peer_id.to_string(),
                     name: principal.display_name.to_string(),
                     groups: groups.map(|group| group.name.to_string()).collect(),
-                    traffic: traffic(&flows, clocks),
+                    traffic: traffic(flows, clocks),
                 })
             })
             .collect()
@@ -208,6 +224,10 @@ impl Admission {
         let wanted: Vec<IpAddr> = snapshot.peers.keys().copied().collect();
         if let Err(problem) = kernel.set_peers(wanted) {
             error!(%problem, "the kernel's peers are not those of the node");
+        }
+        let left_out = kernel.peers_left_out();
+        if left_out > 0 {
+            error!(left_out, peers = kernel.peers_len(), "the kernel's table of peers is full");
         }
     }
 
@@ -229,8 +249,15 @@ fn load(config: &Config) -> Result<Kernel, Problem> {
         interface: interface.clone(),
         addresses: config.overlay.addresses.clone(),
         ports: ports.collect(),
-        networks: config.admission.networks.clone(),
+        admission: config.admission.clone(),
     })
+}
+
+fn full(status: &AdmissionStatus) -> String {
+    format!(
+        "{} peers have no room in the kernel's table of {PEERS_MAX}: their packets are dropped",
+        status.peers_left_out
+    )
 }
 
 fn mode_name(mode: AdmissionMode) -> &'static str {

@@ -16,22 +16,22 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
     config::{EndpointConfig, OverlayConfig},
+    control_plane::netlink::LinkWatch,
     handoff::command::WorkerCommand,
 };
 
 pub use device::{Device, look};
 pub use socket::OpenFailure;
 
-/// How often the device is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the device is looked at when the kernel tells of no change, while all is well and while
+/// something is not.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the listeners look like from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,11 +123,15 @@ impl Listeners {
 
     /// Keeps the listeners in step with the device until the task is dropped.
     pub async fn run(mut self) {
-        let mut ticks = interval(LOOK_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut links = LinkWatch::start();
         loop {
-            ticks.tick().await;
+            // What changed before the watch began is seen too.
             self.step();
+            let longest = match self.status.borrow().failure {
+                Some(_) => RETRY_INTERVAL,
+                None => LOOK_INTERVAL,
+            };
+            links.next(longest).await;
         }
     }
 

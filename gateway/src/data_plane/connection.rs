@@ -1,7 +1,11 @@
 //! A connection's life: requests one after another (HTTP/1.1) or side by side (HTTP/2), until it is
 //! idle too long, the agent goes, or the node drains.
 
-use std::{cell::Cell, rc::Rc, time::Instant};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use http::Request;
 
@@ -27,6 +31,9 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Response bytes the h2 crate may hold per stream before the window opens.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// While the node drains, how long an agent may take to hear that it has to go. A dead one never does.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1.1. Without TLS no version was agreed: `plain` connections may turn out to speak HTTP/2.
 pub async fn serve_h1(
@@ -120,20 +127,26 @@ pub async fn serve_h2(
         .max_header_list_size(worker.config.workers.head_bytes_limit as u32)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .handshake::<_, bytes::Bytes>(H2Io::server(transport, inbox));
-    let Ok(Ok(mut connection)) = alarm.within(timeouts.request_head, handshake).await else {
+    let Ok(Ok(mut connection)) = alarm.within_idle(timeouts.request_head, handshake).await else {
         return;
     };
     let peer = Rc::new(peer);
     let streams = Rc::new(Cell::new(0usize));
     let mut ending = false;
     loop {
-        // An agent that was told to go gets as long for its farewell as for a request's head.
-        let limit = if ending {
-            timeouts.request_head
+        let arrived = if ending {
+            // An agent that was told to go gets as long for its farewell as for a request's head.
+            let limit = match worker.is_draining() {
+                true => timeouts.request_head.min(FAREWELL_LIMIT),
+                false => timeouts.request_head,
+            };
+            alarm.within(limit, connection.accept()).await
         } else {
-            timeouts.keep_alive
+            alarm
+                .within_idle(timeouts.keep_alive, connection.accept())
+                .await
         };
-        match alarm.within_idle(limit, connection.accept()).await {
+        match arrived {
             // "Not processed": the agent may try again.
             Ok(Some(Ok((_, mut respond)))) if !worker.may_begin() => {
                 respond.send_reset(h2::Reason::REFUSED_STREAM);

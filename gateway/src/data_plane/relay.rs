@@ -6,6 +6,7 @@ use http::Method;
 
 use super::{
     alarm::{Alarm, Elapsed},
+    date::http_date,
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     inject,
@@ -75,6 +76,8 @@ pub async fn relay(
     let id = recorder.request_id();
     let head_request = request.method == Method::HEAD;
     let takes_trailers = down.takes_trailers();
+    // RFC 9110 section 6.6.1: who forwards an answer without a date adds it.
+    let missing_date = head.fields.get("date").is_none().then(http_date);
     let mut fields = head
         .fields
         .iter()
@@ -85,7 +88,8 @@ pub async fn relay(
         .filter(|(name, _)| !head.is_of_connection(name))
         // The writer frames the body; only the answer to HEAD tells of a length without one.
         .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
-        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())]);
+        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())])
+        .chain(missing_date.as_ref().map(|date| (&b"date"[..], &date[..])));
     let gone = |_: io::Error| Failure::from(Reason::ClientGone);
     down.start(ReplyHead {
         status: head.status,

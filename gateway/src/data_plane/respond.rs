@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{
+    date::http_date,
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     message::Framing,
@@ -62,9 +63,10 @@ async fn send(
     body: &[u8],
 ) -> io::Result<()> {
     let framing = Framing::Length(body.len() as u64);
+    let date = http_date();
     down.start(ReplyHead {
         status,
-        fields: &mut fields.into_iter(),
+        fields: &mut fields.into_iter().chain([(&b"date"[..], &date[..])]),
         framing,
     })?;
     recorder.status = status;

@@ -1,6 +1,7 @@
 //! A whole worker on real sockets, with both drivers, between a blocking client and a scripted provider.
 
 mod conformance;
+mod date;
 mod h2c;
 mod trailers;
 

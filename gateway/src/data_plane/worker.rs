@@ -10,7 +10,7 @@ use std::{
         mpsc::{self, Receiver},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use nix::{
@@ -21,7 +21,7 @@ use nix::{
 use super::{
     accept::{self, Acceptor},
     alarm::{Alarms, TICK},
-    io as rt,
+    date, io as rt,
     upstream::pool::Pool,
 };
 use crate::{
@@ -184,12 +184,16 @@ async fn run(start: WorkerStart) {
                     drain_deadline = Some(deadline);
                     listeners.drain().for_each(|(_, acceptor)| acceptor.stop());
                     worker.draining.set(true);
-                    worker.alarms.end_idle();
                     worker.pool.clear();
                 }
             }
         }
         worker.alarms.tick(now);
+        date::tick(SystemTime::now());
+        if worker.is_draining() {
+            // Also those that came to rest since the last tick.
+            worker.alarms.end_idle();
+        }
         let snapshot = worker.snapshot();
         if snapshot.revision != targets_revision {
             targets_revision = snapshot.revision;

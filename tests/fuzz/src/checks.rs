@@ -2,6 +2,7 @@
 //! through the same functions.
 
 mod http1;
+mod packet;
 
 use gateway::dialect::{
     Dialect, Operation,
@@ -16,6 +17,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use http1::{http1_chunked, http1_request, http1_response};
+pub use packet::packet;
 
 /// The scanner agrees with itself over any segments, with serde_json on what an object is and on the
 /// values that decide, and its edits make what they say.

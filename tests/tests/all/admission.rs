@@ -16,11 +16,11 @@ use tokio::{net::TcpSocket, runtime::Runtime, time::timeout};
 
 use super::*;
 
-const ENDPOINT: &str = "100.64.0.1";
-const PEER: &str = "100.64.0.7";
+pub(super) const ENDPOINT: &str = "100.64.0.1";
+pub(super) const PEER: &str = "100.64.0.7";
 const STRANGER: &str = "100.64.0.8";
 /// A connection that is not answered within this time meets silence: an answer takes microseconds.
-const SILENCE: Duration = Duration::from_millis(700);
+pub(super) const SILENCE: Duration = Duration::from_millis(700);
 
 #[test]
 fn only_peers_on_the_overlay_reach_the_endpoint() {
@@ -127,7 +127,7 @@ async fn judged(outside: &Namespace) -> Result<()> {
     node.stop().await
 }
 
-fn asked(outside: &Namespace, agent: &Agent) -> Result<u16> {
+pub(super) fn asked(outside: &Namespace, agent: &Agent) -> Result<u16> {
     outside.run(|| {
         Runtime::new()?.block_on(async {
             let reply = agent.post(Version::Http1, CHAT, &chat("hi", false)).await?;
@@ -137,7 +137,7 @@ fn asked(outside: &Namespace, agent: &Agent) -> Result<u16> {
 }
 
 /// Neither a connection nor a refusal.
-fn is_silent(outside: &Namespace, to: SocketAddr, from: &str, device: &str) -> Result<bool> {
+pub(super) fn is_silent(outside: &Namespace, to: SocketAddr, from: &str, device: &str) -> Result<bool> {
     let from: IpAddr = from.parse()?;
     outside.run(|| {
         Runtime::new()?.block_on(async {
@@ -149,17 +149,17 @@ fn is_silent(outside: &Namespace, to: SocketAddr, from: &str, device: &str) -> R
     })
 }
 
-async fn answer(node: &Node, arguments: &[&str]) -> Result<Value> {
+pub(super) async fn answer(node: &Node, arguments: &[&str]) -> Result<Value> {
     let output = node.cli(arguments, "").await?;
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn interface<'a>(status: &'a Value, name: &str) -> Option<&'a Value> {
+pub(super) fn interface<'a>(status: &'a Value, name: &str) -> Option<&'a Value> {
     let interfaces = status["interfaces"].as_array()?;
     interfaces.iter().find(|one| one["name"] == name)
 }
 
-fn packets(status: &Value, name: &str, reason: &str) -> u64 {
+pub(super) fn packets(status: &Value, name: &str, reason: &str) -> u64 {
     let counted = || {
         let counters = interface(status, name)?["counters"].as_array()?;
         let count = counters.iter().find(|one| one["reason"] == reason)?;

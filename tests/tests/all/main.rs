@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod admission;
+mod admission_watch;
 mod answered;
 mod catalog;
 mod disk;

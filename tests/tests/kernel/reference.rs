@@ -38,15 +38,15 @@ impl Reference {
         let weight = Weight::of(frame.len() as u32, segment, &datagram);
         let reason = match program {
             program::OUTER_XDP | program::OUTER_XDP_LINEAR | program::OUTER_TC => {
-                judge_outer(&self.config, &datagram)
+                judge_outer(&self.config, frame, &datagram)
             }
             program::OVERLAY_INGRESS => {
-                let judgement = judge_ingress(&self.config, &datagram);
-                self.note(judgement, &datagram, weight, true)
+                let judgement = judge_ingress(&self.config, frame, &datagram);
+                self.note(judgement, frame, &datagram, weight, true)
             }
             program::OVERLAY_EGRESS => {
-                let judgement = judge_egress(&self.config, &datagram);
-                self.note(judgement, &datagram, weight, false)
+                let judgement = judge_egress(&self.config, frame, &datagram);
+                self.note(judgement, frame, &datagram, weight, false)
             }
             other => panic!("no program {other}"),
         };
@@ -59,6 +59,7 @@ impl Reference {
     fn note(
         &mut self,
         judgement: Judgement,
+        frame: &[u8],
         datagram: &Datagram,
         weight: Weight,
         ingress: bool,
@@ -68,8 +69,8 @@ impl Reference {
         }
         let tcp = &datagram.tcp;
         let (address, connects) = match ingress {
-            true => (datagram.source, tcp.is_syn()),
-            false => (datagram.destination, tcp.is_syn_ack()),
+            true => (datagram.source(frame), tcp.is_syn()),
+            false => (datagram.destination(frame), tcp.is_syn_ack()),
         };
         let Some(flows) = self.peers.get_mut(&address) else {
             return judgement.unknown;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::tools::Tools;
-use crate::command::{cargo, must, read, root, words};
+use crate::command::{must, read, root, words};
 
 const TARGET: &str = "bpfel-unknown-none";
 /// Between flags in `CARGO_ENCODED_RUSTFLAGS`.
@@ -20,9 +20,12 @@ const SOURCES: &[&str] = &["gateway-common", "gateway-ebpf"];
 /// Builds the workspace at `source` and returns the object.
 pub(super) fn build(tools: &Tools, source: &Path, target: &Path) -> Result<Vec<u8>> {
     must(
-        cargo()
+        tools
+            .cargo()
             .current_dir(source.join("gateway-ebpf"))
             .args(["build", "--release", "--locked", "--target", TARGET])
+            // The pinned version is what the workspace asks for; another one is here on purpose.
+            .arg("--ignore-rust-version")
             .args(["-Z", "build-std=core", "--target-dir"])
             .arg(target)
             .env("CARGO_ENCODED_RUSTFLAGS", flags(tools, source)?)
@@ -100,9 +103,16 @@ fn flags(tools: &Tools, source: &Path) -> Result<OsString> {
         flags.push("=");
         flags.push(to);
     }
-    flags.push(SEPARATOR);
-    // Linux 5.12 and later.
-    flags.push("-Ctarget-cpu=v3");
+    for flag in [
+        // Linux 5.12 and later.
+        "-Ctarget-cpu=v3",
+        // A packet's words lie where they lie: without this they are read byte by byte. The verifier
+        // lets it pass on processors that can (x86-64, arm64).
+        "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
+    ] {
+        flags.push(SEPARATOR);
+        flags.push(flag);
+    }
     Ok(flags)
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -25,36 +26,68 @@ pub(super) struct Tools {
     pub(super) sysroot: PathBuf,
     /// One line that names everything bytes depend on.
     pub(super) versions: String,
+    rust: Rust,
 }
 
-/// Installs what is missing.
-pub(super) fn provide() -> Result<Tools> {
-    let rustc = read(words(["rustc", "--version"]).current_dir(root()), "")?;
-    let sysroot = read(
-        words(["rustc", "--print", "sysroot"]).current_dir(root()),
-        "",
-    )?;
+/// Which Rust builds the object.
+pub(super) enum Rust {
+    /// Of `rust-toolchain.toml`.
+    Pinned,
+    /// Of this name, which rustup knows.
+    Other(String),
+}
+
+/// Installs what is missing, but no other Rust than the pinned one.
+pub(super) fn provide(rust: Rust) -> Result<Tools> {
+    let version = read(rust.command("rustc").arg("--version"), "")?;
+    let sysroot = read(rust.command("rustc").args(["--print", "sysroot"]), "")?;
     // rustup's toolchains may be links; paths in the object are the real ones.
     let sysroot = fs::canonicalize(sysroot.trim()).context("rustc's sysroot")?;
-    library_source(&sysroot)?;
+    library_source(&rust, &sysroot)?;
     let linker = linker()?;
     let llvm = read(words([llvm_config()]).arg("--version"), "")?;
     let versions = format!(
         "{}, bpf-linker {BPF_LINKER_VERSION}, LLVM {}",
-        rustc.trim(),
+        version.trim(),
         llvm.trim()
     );
     Ok(Tools {
         linker,
         sysroot,
         versions,
+        rust,
     })
 }
 
+impl Tools {
+    /// Cargo of that Rust.
+    pub(super) fn cargo(&self) -> Command {
+        match self.rust {
+            Rust::Pinned => cargo(),
+            Rust::Other(_) => self.rust.command("cargo"),
+        }
+    }
+}
+
+impl Rust {
+    fn command(&self, program: &str) -> Command {
+        let mut command = match self {
+            Self::Pinned => words([program]),
+            Self::Other(name) => words(["rustup", "run", name, program]),
+        };
+        command.current_dir(root());
+        if let Self::Other(_) = self {
+            // Cargo says here which ones run us.
+            command.env_remove("CARGO").env_remove("RUSTC");
+        }
+        command
+    }
+}
+
 /// `core` has to be built for the kernel's target.
-fn library_source(sysroot: &Path) -> Result<()> {
+fn library_source(rust: &Rust, sysroot: &Path) -> Result<()> {
     let source = sysroot.join("lib/rustlib/src/rust/library/core");
-    if !source.is_dir() {
+    if !source.is_dir() && matches!(rust, Rust::Pinned) {
         must(words(["rustup", "component", "add", "rust-src"]).current_dir(root()))?;
     }
     ensure!(source.is_dir(), "no rust-src in {}", sysroot.display());

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::{
     Arguments, build,
-    overlay::{Kind, Overlay, choose},
+    kernel::{self, Admission},
+    overlay::{Overlay, choose},
     portrait,
 };
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 const START_TIME_MAX: Duration = Duration::from_secs(30);
 /// Not 443, which something on this machine may use on all its addresses.
 const ENDPOINT_PORT: u16 = 8443;
+/// On a machine of the node's own, where nothing else listens.
+const TELEMETRY_PORT: u16 = 9471;
 /// Debian's `nobody`; the node needs no privileges.
 const NOBODY: u32 = 65534;
 const MODEL: &str = "gpt-4o-mini";
@@ -44,30 +47,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let overlay = Overlay::up(kind, &place.directory)?;
     println!("  {}", portrait::overlay(&overlay));
-    println!(
-        "  kernel admission: not part of this version; the node admits by address in user space"
-    );
+    let telemetry = telemetry(&overlay)?;
 
     step("start a demo provider (canned answers, its own key)");
     let key = random_key()?;
-    let (_provider, provider_url) = start_provider(&place, &key)?;
-    println!("  {provider_url}, which only this machine can reach");
+    let (_provider, provider_url) = start_provider(&place, &overlay, &key)?;
+    println!("  {provider_url}, which only the node's machine can reach");
 
     step("start the node");
-    let (mut node, endpoint) = start_node(&place, &overlay)?;
+    let mut node = start_node(&place, &overlay, telemetry)?;
+    let endpoint = SocketAddr::new(overlay.node, ENDPOINT_PORT);
 
     step("connect the provider, add the agent's machine as a peer, allow it with a policy");
     let host = connect(&place, &overlay, &provider_url, &key)?;
     wait_until("the node is ready", START_TIME_MAX, || {
         node.must_run()?;
-        Ok(http_status(place.telemetry, "/readyz").is_some_and(|status| status == 200))
+        Ok(http_status(telemetry, "/readyz").is_some_and(|status| status == 200))
     })
     .with_context(|| place.log_tail())?;
+    println!("  {}", Admission::ask(place.keyway())?.line());
 
     step("the agent asks, without a key");
     ask(&place, &overlay, endpoint, &host)?;
     println!("  {}", portrait::record(&newest_record(&place)?));
     must(place.keyway().args(["usage"]))?;
+
+    step("what the kernel counted of that agent");
+    counted(&place, &overlay)?;
 
     step("somebody outside the overlay asks");
     outside(&place, &overlay, endpoint)?;
@@ -93,18 +99,13 @@ fn step(what: &str) {
 /// The demo's directory: binaries that any user can run, state that only the node's can read.
 struct Place {
     directory: PathBuf,
-    telemetry: SocketAddr,
 }
 
 impl Place {
     fn new(binaries: &Path) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("keyway-demo-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
-        let telemetry = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let place = Self {
-            directory,
-            telemetry,
-        };
+        let place = Self { directory };
         fs::set_permissions(&place.directory, fs::Permissions::from_mode(0o755))?;
         fs::create_dir(place.state())?;
         fs::set_permissions(place.state(), fs::Permissions::from_mode(0o700))?;
@@ -169,11 +170,35 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// As the node and the provider run: without root's privileges.
-fn unprivileged(command: &mut Command) -> &mut Command {
-    match is_root() {
-        true => command.uid(NOBODY).gid(NOBODY),
-        false => command,
+/// On the node's machine, as the node and the provider run: as a user without privileges, but for the
+/// capabilities that are named (as setpriv(1) writes them).
+fn unprivileged(overlay: &Overlay, program: &Path, capabilities: &str) -> Command {
+    if overlay.outer.is_none() {
+        let mut command = Command::new(program);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        return command;
+    }
+    let mut command = overlay.on_node(Path::new("setpriv"));
+    command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")]);
+    command.args(["--clear-groups", "--no-new-privs"]);
+    let set = match capabilities {
+        "" => "-all".to_owned(),
+        some => format!("-all,{some}"),
+    };
+    for kind in ["inh-caps", "ambient-caps", "bounding-set"] {
+        command.arg(format!("--{kind}={set}"));
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+/// Where the node's telemetry listener is, so that this machine can ask it.
+fn telemetry(overlay: &Overlay) -> Result<SocketAddr> {
+    match &overlay.outer {
+        Some(outer) => Ok(SocketAddr::new(outer.node, TELEMETRY_PORT)),
+        None => Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?),
     }
 }
 
@@ -184,16 +209,16 @@ fn random_key() -> Result<String> {
     Ok(format!("sk-demo-{hex}"))
 }
 
-fn start_provider(place: &Place, key: &str) -> Result<(Service, String)> {
+fn start_provider(place: &Place, overlay: &Overlay, key: &str) -> Result<(Service, String)> {
     // The CA is written by the provider's own user.
     let ca = place.state().join("provider-ca.pem");
-    let mut command = words([place.standin()]);
+    let mut command = unprivileged(overlay, &place.standin(), "");
     command.args(["serve", "--demo", "--vendor", "openai", "--ca-out"]);
     command
         .arg(&ca)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut provider = Service::start("the demo provider", unprivileged(&mut command))?;
+    let mut provider = Service::start("the demo provider", &mut command)?;
     let mut stdin = provider.child().stdin.take().context("its input")?;
     stdin.write_all(key.as_bytes())?;
     drop(stdin);
@@ -206,12 +231,12 @@ fn start_provider(place: &Place, key: &str) -> Result<(Service, String)> {
     Ok((provider, url))
 }
 
-fn start_node(place: &Place, overlay: &Overlay) -> Result<(Service, SocketAddr)> {
+fn start_node(place: &Place, overlay: &Overlay, telemetry: SocketAddr) -> Result<Service> {
     let state = place.state().display().to_string();
     let config = format!(
         "[endpoint]\ndomain = \"keyway.demo\"\nport = {ENDPOINT_PORT}\n\
          [overlay]\ninterface = \"{device}\"\naddresses = [\"{node}\"]\n\
-         [admission]\nmode = \"off\"\n\
+         [admission]\nmode = \"{mode}\"\n\
          [admin]\nlisten = \"off\"\nsocket = \"{state}/admin.sock\"\n\
          [telemetry]\nlisten = \"{telemetry}\"\n\
          [store]\npath = \"{state}/store\"\n\
@@ -219,26 +244,34 @@ fn start_node(place: &Place, overlay: &Overlay) -> Result<(Service, SocketAddr)>
          [secrets]\nmaster_key_file = \"{state}/master.key\"\n",
         device = overlay.device,
         node = overlay.node,
-        telemetry = place.telemetry,
+        mode = kernel::mode(overlay.kind),
     );
     let file = place.directory.join("keyway.toml");
     fs::write(&file, config)?;
     let log = File::create(place.directory.join("node.log"))?;
-    let mut command = words([place.directory.join("keyway")]);
+    let mut command = unprivileged(
+        overlay,
+        &place.directory.join("keyway"),
+        kernel::CAPABILITIES,
+    );
     command.args(["serve", "--config"]).arg(&file);
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    let mut node = Service::start("the node", unprivileged(&mut command))?;
+    let mut node = Service::start("the node", &mut command)?;
     wait_until("the node is up", START_TIME_MAX, || {
         node.must_run()?;
-        Ok(place.socket().exists() && http_status(place.telemetry, "/healthz") == Some(200))
+        Ok(place.socket().exists() && http_status(telemetry, "/healthz") == Some(200))
     })
     .with_context(|| place.log_tail())?;
-    let user = if is_root() { "nobody" } else { "you" };
+    let user = match (is_root(), &overlay.outer) {
+        (true, Some(_)) => "nobody, with the capabilities that admission takes",
+        (true, None) => "nobody",
+        (false, _) => "you",
+    };
     println!("  process {}, as {user}", node.child().id());
-    Ok((node, SocketAddr::new(overlay.node, ENDPOINT_PORT)))
+    Ok(node)
 }
 
 /// What an operator types; returns the endpoint's generated name.
@@ -327,6 +360,18 @@ fn newest_record(place: &Place) -> Result<Value> {
     Ok(newest)
 }
 
+/// The kernel's counters of the agent, in both directions.
+fn counted(place: &Place, overlay: &Overlay) -> Result<()> {
+    if !Admission::ask(place.keyway())?.is_in_front() {
+        println!("  nothing: no kernel program is in front");
+        return Ok(());
+    }
+    for line in kernel::peer(place.keyway(), &overlay.agent.to_string())? {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
 /// Knocks where no agent of the overlay is, and says what it met.
 fn outside(place: &Place, overlay: &Overlay, endpoint: SocketAddr) -> Result<()> {
     let probe = |mut command: Command, to: SocketAddr, from: Option<IpAddr>| {
@@ -334,26 +379,41 @@ fn outside(place: &Place, overlay: &Overlay, endpoint: SocketAddr) -> Result<()>
         if let Some(from) = from {
             command.args(["--source", &from.to_string()]);
         }
-        read(&mut command, "").map(|met| met.trim().to_owned())
+        let met = read(&mut command, "")?.trim().to_owned();
+        ensure!(met != "served", "the endpoint serves outside the overlay");
+        Ok(met)
     };
     if let Some(beside) = overlay.beside {
         let to = SocketAddr::new(beside, endpoint.port());
         let met = probe(overlay.on_agent(&place.standin()), to, None)?;
         println!("  the agent's machine, past the tunnel, to {to}: {met}");
-        ensure!(met != "served", "the endpoint serves outside the overlay");
     }
-    let stranger = match overlay.kind {
-        Kind::Loopback => Some(IpAddr::from(Ipv4Addr::new(127, 0, 0, 3))),
-        Kind::WireGuard | Kind::Veth => None,
+    let Some(outer) = &overlay.outer else {
+        let stranger = IpAddr::from(Ipv4Addr::new(127, 0, 0, 3));
+        let met = probe(words([place.standin()]), endpoint, Some(stranger))?;
+        println!("  an address that is no peer, {stranger}, to {endpoint}: {met}");
+        return Ok(());
     };
-    let met = probe(words([place.standin()]), endpoint, stranger)?;
-    match stranger {
-        Some(stranger) => {
-            println!("  an address that is no peer, {stranger}, to {endpoint}: {met}")
-        }
-        None => println!("  this host itself, not through the overlay, to {endpoint}: {met}"),
+    let before = Admission::ask(place.keyway())?;
+    let met = probe(words([place.standin()]), endpoint, None)?;
+    println!(
+        "  this machine, {}, not through the overlay, to {endpoint}: {met}",
+        outer.here
+    );
+    if !before.is_in_front() {
+        println!(
+            "  no kernel program is in front: the node's socket is bound to the overlay's device"
+        );
+        return Ok(());
     }
-    ensure!(met != "served", "the endpoint serves outside the overlay");
+    let after = Admission::ask(place.keyway())?;
+    let (before, after) = (before.drops(&outer.device), after.drops(&outer.device));
+    println!(
+        "  packets that the kernel dropped on {}: {before} before, {after} after",
+        outer.device
+    );
+    ensure!(met == "no answer", "what the kernel drops is not answered");
+    ensure!(after > before, "the kernel counts what it drops");
     Ok(())
 }
 

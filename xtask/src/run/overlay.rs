@@ -1,5 +1,6 @@
-//! The demo's overlay: an agent's machine and a tunnel to it, made of a network namespace, or plain
-//! loopback addresses where privileges are missing. Everything made is removed on drop.
+//! The demo's overlay: the node's machine and the agent's, made of network namespaces, a tunnel between
+//! them, and a cable to this machine, which is outside. Plain loopback addresses where privileges are
+//! missing. Everything made is removed on drop.
 
 use std::{
     fs::File,
@@ -33,17 +34,33 @@ pub(super) struct Overlay {
     pub(super) device: String,
     pub(super) node: IpAddr,
     pub(super) agent: IpAddr,
-    /// Another address of the node's host, that is not on the overlay.
+    /// Where this machine is outside and the node is not, so not on loopback.
+    pub(super) outer: Option<Outer>,
+    /// The node's address on the cable beneath the tunnel.
     pub(super) beside: Option<IpAddr>,
     names: Option<Names>,
-    /// The tunnel's two ends; stopped before the namespace goes.
+    /// The tunnel's two ends; stopped before the namespaces go.
     tunnel: Vec<Service>,
+}
+
+/// The cable between this machine and the node's, which is not part of the overlay.
+pub(super) struct Outer {
+    /// The device on the node's machine.
+    pub(super) device: String,
+    /// This machine's address there.
+    pub(super) here: IpAddr,
+    /// The node's.
+    pub(super) node: IpAddr,
 }
 
 /// Names of what is made in the kernel; device names have at most 15 bytes.
 struct Names {
-    namespace: String,
+    agent: String,
+    node: String,
+    /// From the node's machine to the agent's.
     cable: [String; 2],
+    /// From this machine to the node's.
+    outer: [String; 2],
     tunnel: [String; 2],
 }
 
@@ -56,8 +73,14 @@ pub(super) fn choose(loopback: bool) -> (Kind, Vec<&'static str>) {
     if !nix::unistd::geteuid().is_root() {
         missing.push("root privileges (for a network namespace and a tunnel device)");
     }
-    if !is_installed("ip") {
-        missing.push("the program ip (Debian: iproute2)");
+    for (program, text) in [
+        ("ip", "the program ip (Debian: iproute2)"),
+        ("nsenter", "the program nsenter (Debian: util-linux)"),
+        ("setpriv", "the program setpriv (Debian: util-linux)"),
+    ] {
+        if !is_installed(program) {
+            missing.push(text);
+        }
     }
     if !missing.is_empty() {
         return (Kind::Loopback, missing);
@@ -86,6 +109,7 @@ impl Overlay {
                 device: "lo".to_owned(),
                 node: Ipv4Addr::LOCALHOST.into(),
                 agent: Ipv4Addr::new(127, 0, 0, 2).into(),
+                outer: None,
                 beside: None,
                 names: None,
                 tunnel: Vec::new(),
@@ -93,93 +117,110 @@ impl Overlay {
         }
         let id = std::process::id();
         let names = Names {
-            namespace: format!("keyway-demo-{id}"),
+            agent: format!("keyway-demo-{id}"),
+            node: format!("keyway-demo-{id}-node"),
             cable: [format!("kwc{id}"), format!("kwd{id}")],
+            outer: [format!("kwo{id}"), format!("kwp{id}")],
             tunnel: [format!("kwt{id}"), format!("kwu{id}")],
         };
         // 198.18.0.0/15 is set aside for tests (RFC 2544): no real overlay uses it.
         let net = (id % 250) as u8;
-        let [cable, tunnel] = [19, 18]
-            .map(|second| [1, 2].map(|last| IpAddr::from(Ipv4Addr::new(198, second, net, last))));
+        let pair = |second, lasts: [u8; 2]| {
+            lasts.map(|last| IpAddr::from(Ipv4Addr::new(198, second, net, last)))
+        };
+        let (cable, outer, tunnel) = (pair(19, [1, 2]), pair(19, [5, 6]), pair(18, [1, 2]));
+        let (device, [node, agent], beside) = match kind {
+            Kind::Veth => (&names.cable[0], cable, None),
+            Kind::WireGuard | Kind::Loopback => (&names.tunnel[0], tunnel, Some(cable[0])),
+        };
         let mut overlay = Self {
             kind,
-            device: names.tunnel[0].clone(),
-            node: tunnel[0],
-            agent: tunnel[1],
-            beside: Some(cable[0]),
+            device: device.clone(),
+            node,
+            agent,
+            outer: Some(Outer {
+                device: names.outer[1].clone(),
+                here: outer[0],
+                node: outer[1],
+            }),
+            beside,
             names: Some(names),
             tunnel: Vec::new(),
         };
-        overlay.lay_cable(cable)?;
-        match kind {
-            Kind::WireGuard => overlay.dig_tunnel(cable, log_directory)?,
-            Kind::Veth => {
-                let cable_end = overlay.names().cable[0].clone();
-                overlay.device = cable_end;
-                (overlay.node, overlay.agent) = (cable[0], cable[1]);
-                overlay.beside = None;
-            }
-            Kind::Loopback => {}
+        overlay.make_machines()?;
+        overlay.lay_cables(cable, outer)?;
+        if kind == Kind::WireGuard {
+            overlay.dig_tunnel(cable, log_directory)?;
         }
         Ok(overlay)
     }
 
     /// A command on the agent's machine.
     pub(super) fn on_agent(&self, program: &Path) -> Command {
-        match &self.names {
-            None => Command::new(program),
-            Some(names) => {
-                let mut command = words(["ip", "netns", "exec", &names.namespace]);
-                command.arg(program);
-                command
-            }
-        }
+        on(
+            self.names.as_ref().map(|names| names.agent.as_str()),
+            program,
+        )
     }
 
-    /// Name of the agent's machine, where it has one.
-    pub(super) fn namespace(&self) -> Option<&str> {
-        self.names.as_ref().map(|names| names.namespace.as_str())
+    /// A command on the node's machine.
+    pub(super) fn on_node(&self, program: &Path) -> Command {
+        on(
+            self.names.as_ref().map(|names| names.node.as_str()),
+            program,
+        )
+    }
+
+    /// Names of the node's machine and of the agent's, where they have some.
+    pub(super) fn namespaces(&self) -> Option<[&str; 2]> {
+        self.names
+            .as_ref()
+            .map(|names| [names.node.as_str(), names.agent.as_str()])
     }
 
     fn names(&self) -> &Names {
         self.names.as_ref().expect("only loopback has no names")
     }
 
-    /// A namespace and a virtual cable to it.
-    fn lay_cable(&self, addresses: [IpAddr; 2]) -> Result<()> {
-        let Names {
-            namespace, cable, ..
-        } = self.names();
-        let [near, far] = cable;
-        ip(&["netns", "add", namespace])?;
-        ip(&[
-            "link", "add", near, "type", "veth", "peer", "name", far, "netns", namespace,
-        ])?;
-        ip(&["addr", "add", &format!("{}/30", addresses[0]), "dev", near])?;
-        ip(&["link", "set", near, "up"])?;
-        ip(&[
-            "-n",
-            namespace,
-            "addr",
-            "add",
-            &format!("{}/30", addresses[1]),
-            "dev",
-            far,
-        ])?;
-        ip(&["-n", namespace, "link", "set", far, "up"])?;
-        ip(&["-n", namespace, "link", "set", "lo", "up"])
+    /// Two namespaces. The node has one too, so that its kernel programs touch no device of the host.
+    fn make_machines(&self) -> Result<()> {
+        for name in [&self.names().node, &self.names().agent] {
+            ip(&format!("netns add {name}"))?;
+            ip(&format!("-n {name} link set lo up"))?;
+        }
+        Ok(())
+    }
+
+    /// Virtual cables from the node's machine to the agent's and to this one, which knows the endpoint's
+    /// address at its other end.
+    fn lay_cables(&self, cable: [IpAddr; 2], outer: [IpAddr; 2]) -> Result<()> {
+        let names = self.names();
+        let (node, agent) = (&names.node, &names.agent);
+        let [near, far] = &names.cable;
+        ip(&format!(
+            "-n {node} link add {near} type veth peer name {far} netns {agent}"
+        ))?;
+        up(Some(node), near, cable[0], 30)?;
+        up(Some(agent), far, cable[1], 30)?;
+        let [near, far] = &names.outer;
+        ip(&format!(
+            "link add {near} type veth peer name {far} netns {node}"
+        ))?;
+        up(None, near, outer[0], 30)?;
+        up(Some(node), far, outer[1], 30)?;
+        ip(&format!(
+            "route add {}/32 via {} dev {near}",
+            self.node, outer[1]
+        ))
     }
 
     /// Userspace WireGuard over the cable.
     fn dig_tunnel(&mut self, cable: [IpAddr; 2], log_directory: &Path) -> Result<()> {
-        let namespace = self.names().namespace.clone();
-        let [near, far] = self.names().tunnel.clone();
+        let machines = [self.names().node.clone(), self.names().agent.clone()];
+        let devices = self.names().tunnel.clone();
         let log = File::create(log_directory.join("wireguard.log"))?;
-        for (device, inside) in [(&near, false), (&far, true)] {
-            let mut command = match inside {
-                false => words(["wireguard-go"]),
-                true => words(["ip", "netns", "exec", &namespace, "wireguard-go"]),
-            };
+        for (device, machine) in devices.iter().zip(&machines) {
+            let mut command = on(Some(machine), Path::new("wireguard-go"));
             command.args(["-f", device]).stdin(Stdio::null());
             command.stdout(log.try_clone()?).stderr(log.try_clone()?);
             self.tunnel
@@ -193,7 +234,7 @@ impl Overlay {
         let keys = [wireguard_key()?, wireguard_key()?];
         let ports = [free_udp_port()?, free_udp_port()?];
         for (me, other) in [(0, 1), (1, 0)] {
-            let device = [&near, &far][me];
+            let device = &devices[me];
             let allowed = [self.node, self.agent][other];
             // The control socket is a file, so both ends are configured from here.
             let mut command = words(["wg", "set", device, "private-key", "/dev/stdin"]);
@@ -207,29 +248,20 @@ impl Overlay {
             command.args(["endpoint", &format!("{}:{}", cable[other], ports[other])]);
             read(&mut command, &keys[me].0)?;
         }
-        ip(&["addr", "add", &format!("{}/24", self.node), "dev", &near])?;
-        ip(&["link", "set", &near, "up"])?;
-        ip(&[
-            "-n",
-            &namespace,
-            "addr",
-            "add",
-            &format!("{}/24", self.agent),
-            "dev",
-            &far,
-        ])?;
-        ip(&["-n", &namespace, "link", "set", &far, "up"])
+        up(Some(&machines[0]), &devices[0], self.node, 24)?;
+        up(Some(&machines[1]), &devices[1], self.agent, 24)
     }
 }
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        // The tunnel's devices go with their processes, the cable with the namespace.
+        // The tunnel's devices go with their processes, the cables with a namespace.
         self.tunnel.clear();
         if let Some(names) = &self.names {
             for command in [
-                &mut words(["ip", "link", "del", &names.cable[0]]),
-                &mut words(["ip", "netns", "del", &names.namespace]),
+                &mut words(["ip", "link", "del", &names.outer[0]]),
+                &mut words(["ip", "netns", "del", &names.agent]),
+                &mut words(["ip", "netns", "del", &names.node]),
             ] {
                 // Half-made overlays lack some of it.
                 let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -238,8 +270,28 @@ impl Drop for Overlay {
     }
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
-    must(words(["ip"]).args(arguments))
+/// A program in a network namespace of this name. Not `ip netns exec`, which hides what is mounted
+/// under `/sys`, such as the file system of the kernel's programs.
+fn on(namespace: Option<&str>, program: &Path) -> Command {
+    match namespace {
+        None => Command::new(program),
+        Some(name) => {
+            let mut command = words(["nsenter", &format!("--net=/run/netns/{name}"), "--"]);
+            command.arg(program);
+            command
+        }
+    }
+}
+
+fn ip(arguments: &str) -> Result<()> {
+    must(words(["ip"]).args(arguments.split(' ')))
+}
+
+/// Gives a device an address and switches it on.
+fn up(namespace: Option<&str>, device: &str, address: IpAddr, prefix: u8) -> Result<()> {
+    let inside = namespace.map_or_else(String::new, |name| format!("-n {name} "));
+    ip(&format!("{inside}addr add {address}/{prefix} dev {device}"))?;
+    ip(&format!("{inside}link set {device} up"))
 }
 
 /// Private and public key, base64.

@@ -14,14 +14,19 @@ pub(super) fn overlay(overlay: &Overlay) -> String {
         device,
         ..
     } = overlay;
-    match (overlay.kind, overlay.namespace()) {
-        (Kind::WireGuard, Some(namespace)) => format!(
-            "agent's machine: network namespace {namespace}, {agent}, joined to the node ({node}) by \
-             a WireGuard tunnel in user space (device {device})"
+    let machines = |names: [&str; 2]| {
+        let [on_node, on_agent] = names;
+        format!("network namespaces {on_node} (node, {node}) and {on_agent} (agent, {agent})")
+    };
+    match (overlay.kind, overlay.namespaces()) {
+        (Kind::WireGuard, Some(names)) => format!(
+            "{}, joined by a WireGuard tunnel in user space (device {device})",
+            machines(names)
         ),
-        (Kind::Veth, Some(namespace)) => format!(
-            "agent's machine: network namespace {namespace}, {agent}, joined to the node ({node}) by \
-             a plain virtual cable (device {device}): no tunnel, nothing is encrypted beneath TLS"
+        (Kind::Veth, Some(names)) => format!(
+            "{}, joined by a plain virtual cable (device {device}): no tunnel, nothing is encrypted \
+             beneath TLS",
+            machines(names)
         ),
         (Kind::Loopback | Kind::WireGuard | Kind::Veth, _) => format!(
             "no overlay: the agent is {agent} and the node is {node}, both on this machine's loopback. \
@@ -64,8 +69,8 @@ pub(super) fn next_steps(
 ) {
     let port = endpoint.port();
     let inside = overlay
-        .namespace()
-        .map_or_else(String::new, |name| format!("ip netns exec {name} "));
+        .namespaces()
+        .map_or_else(String::new, |[_, agent]| format!("ip netns exec {agent} "));
     let source = match overlay.kind {
         Kind::Loopback => format!(" --interface {}", overlay.agent),
         Kind::WireGuard | Kind::Veth => String::new(),
@@ -79,6 +84,7 @@ The node's administration is a unix socket:
   {keyway} providers list
   {keyway} logs
   {keyway} usage
+  {keyway} admission status
 
 Ask something yourself, as the agent:
 

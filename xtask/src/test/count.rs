@@ -30,6 +30,12 @@ impl Count {
         self.skips.extend(other.skips);
     }
 
+    /// Something that could not be run here, and why.
+    pub(crate) fn skip(&mut self, what: &str) {
+        self.skipped += 1;
+        self.skips.push(what.to_owned());
+    }
+
     /// Takes one line of a runner's output.
     pub(crate) fn read_line(&mut self, format: Format, line: &str) {
         match format {

@@ -19,6 +19,8 @@ pub enum HookMode {
     /// XDP in the kernel's network stack.
     Generic,
     Tc,
+    /// Not at all, because the configuration says so.
+    Excluded,
     /// Not at all.
     None,
 }
@@ -29,6 +31,7 @@ impl HookMode {
             Self::Native => "native",
             Self::Generic => "generic",
             Self::Tc => "tc",
+            Self::Excluded => "excluded",
             Self::None => "none",
         }
     }

@@ -1,22 +1,19 @@
 //! The host's network interfaces, as the kernel lists them for this process's network namespace.
 
-use std::{
-    collections::BTreeMap,
-    ffi::c_char,
-    io,
-    net::IpAddr,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-};
+use std::{collections::BTreeMap, io, net::IpAddr};
 
 use gateway_common::Link;
-use nix::{
-    ifaddrs::getifaddrs,
-    net::if_::{InterfaceFlags, if_nameindex},
-    sys::socket::SockaddrStorage,
-};
+
+use crate::control_plane::netlink::{attributes, dump, number, short};
 
 /// `ARPHRD_RAWIP` (`linux/if_arp.h`).
 const RAW_IP: u16 = 519;
+/// `struct ifinfomsg` and `struct ifaddrmsg`.
+const LINK_HEADER_BYTES: usize = 16;
+const ADDRESS_HEADER_BYTES: usize = 8;
+/// Attributes within `IFLA_XDP` that hold a program's id (`linux/if_link.h`): the only one, or those in the
+/// driver, in the stack and in the card.
+const XDP_PROGRAM_IDS: std::ops::RangeInclusive<u16> = 4..=7;
 
 /// One interface at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +26,8 @@ pub(super) struct Interface {
     pub(super) is_up: bool,
     /// With the lengths of their prefixes.
     pub(super) addresses: Vec<(IpAddr, u8)>,
+    /// Id of the XDP program that is attached, whoever did it.
+    pub(super) xdp: Option<u32>,
 }
 
 /// All interfaces.
@@ -36,34 +35,19 @@ pub(super) struct Interface {
 /// # Errors
 /// When the kernel does not tell.
 pub(super) fn list() -> io::Result<Vec<Interface>> {
-    let mut interfaces = BTreeMap::new();
-    let socket = socket()?;
-    for one in &if_nameindex()? {
-        let name = one.name().to_string_lossy().into_owned();
-        // One that vanished meanwhile is not there.
-        let Ok(kind) = kind(&socket, &name) else {
-            continue;
-        };
-        let interface = Interface {
-            index: one.index(),
-            name: name.clone(),
-            kind,
-            is_loopback: kind == libc::ARPHRD_LOOPBACK,
-            is_up: false,
-            addresses: Vec::new(),
-        };
-        interfaces.insert(name, interface);
-    }
-    for entry in getifaddrs()? {
-        let Some(interface) = interfaces.get_mut(&entry.interface_name) else {
-            continue;
-        };
-        interface.is_up |= entry.flags.contains(InterfaceFlags::IFF_UP);
-        if let (Some(address), Some(mask)) = (
-            entry.address.as_ref().and_then(ip),
-            entry.netmask.as_ref().and_then(ip),
-        ) {
-            interface.addresses.push((address, prefix(mask)));
+    let mut body = vec![0; LINK_HEADER_BYTES];
+    // An attribute of four bytes that leaves out the links' statistics.
+    body.extend_from_slice(&8_u16.to_ne_bytes());
+    body.extend_from_slice(&libc::IFLA_EXT_MASK.to_ne_bytes());
+    body.extend_from_slice(&libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    let links = dump(libc::RTM_GETLINK, &body, link)?;
+    let mut interfaces: BTreeMap<_, _> = (links.into_iter())
+        .map(|interface| (interface.index, interface))
+        .collect();
+    for (index, address, prefix) in dump(libc::RTM_GETADDR, &[0; ADDRESS_HEADER_BYTES], address)? {
+        // One that came meanwhile is seen at the next look.
+        if let Some(interface) = interfaces.get_mut(&index) {
+            interface.addresses.push((address, prefix));
         }
     }
     Ok(interfaces.into_values().collect())
@@ -86,50 +70,55 @@ impl Interface {
     }
 }
 
-fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address
-        .as_sockaddr_in()
-        .map(|address| IpAddr::V4(address.ip()));
-    v4.or_else(|| {
-        address
-            .as_sockaddr_in6()
-            .map(|address| IpAddr::V6(address.ip()))
-    })
-}
-
-fn prefix(mask: IpAddr) -> u8 {
-    let ones = match mask {
-        IpAddr::V4(mask) => mask.to_bits().leading_ones(),
-        IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+/// What `RTM_NEWLINK` tells.
+fn link(body: &[u8]) -> Option<Interface> {
+    let (header, rest) = body.split_at_checked(LINK_HEADER_BYTES)?;
+    let kind = short(&header[2..])?;
+    let flags = number(&header[8..])?;
+    let mut interface = Interface {
+        index: number(&header[4..])?,
+        name: String::new(),
+        kind,
+        is_loopback: kind == libc::ARPHRD_LOOPBACK,
+        is_up: flags & libc::IFF_UP as u32 != 0,
+        addresses: Vec::new(),
+        xdp: None,
     };
-    ones as u8
+    for (attribute, value) in attributes(rest) {
+        match attribute {
+            libc::IFLA_IFNAME => {
+                let name = value.strip_suffix(&[0]).unwrap_or(value);
+                interface.name = String::from_utf8_lossy(name).into_owned();
+            }
+            libc::IFLA_XDP => {
+                let id = |(kind, value)| (XDP_PROGRAM_IDS.contains(&kind)).then(|| number(value))?;
+                interface.xdp = attributes(value).find_map(id);
+            }
+            _ => {}
+        }
+    }
+    (!interface.name.is_empty()).then_some(interface)
 }
 
-fn socket() -> io::Result<OwnedFd> {
-    // SAFETY: plain numbers in, a new descriptor or -1 out.
-    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+/// What `RTM_NEWADDR` tells: index, address, length of the prefix.
+fn address(body: &[u8]) -> Option<(u32, IpAddr, u8)> {
+    let (header, rest) = body.split_at_checked(ADDRESS_HEADER_BYTES)?;
+    let mut found = None;
+    for (attribute, value) in attributes(rest) {
+        match attribute {
+            // At a point-to-point link `IFA_ADDRESS` is the other end's.
+            libc::IFA_LOCAL => found = ip(value),
+            libc::IFA_ADDRESS => found = found.or_else(|| ip(value)),
+            _ => {}
+        }
     }
-    // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Some((number(&header[4..])?, found?, header[1]))
 }
 
-/// The hardware type. Not from `/sys/class/net`, which may show another namespace's devices.
-fn kind(socket: &OwnedFd, name: &str) -> io::Result<u16> {
-    // SAFETY: all-zero bytes are a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = request.ifr_name.len() - 1;
-    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
-        *to = from as c_char;
-    }
-    // SAFETY: the kernel reads and writes within one `ifreq`.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &mut request) };
-    if done < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: this request fills the hardware address.
-    Ok(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
 }
 
 #[cfg(test)]
@@ -146,9 +135,47 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_counted() {
-        for (mask, length) in [("255.255.0.0", 16), ("0.0.0.0", 0), ("ffff:ffff::", 32)] {
-            assert_eq!(prefix(mask.parse().unwrap()), length, "{mask}");
+    fn its_addresses_are_those_that_others_see() {
+        let seen: Vec<_> = list().unwrap();
+        let mut expected = 0;
+        for entry in nix::ifaddrs::getifaddrs().unwrap() {
+            let Some(storage) = entry.address else {
+                continue;
+            };
+            let v4 = storage.as_sockaddr_in().map(|one| IpAddr::V4(one.ip()));
+            let v6 = || storage.as_sockaddr_in6().map(|one| IpAddr::V6(one.ip()));
+            let Some(address) = v4.or_else(v6) else {
+                continue;
+            };
+            let interface = seen.iter().find(|one| one.name == entry.interface_name);
+            let addresses = &interface.unwrap().addresses;
+            assert!(
+                addresses.iter().any(|(one, _)| *one == address),
+                "{address}"
+            );
+            expected += 1;
+        }
+        let all: usize = seen.iter().map(|one| one.addresses.len()).sum();
+        assert_eq!(all, expected);
+        assert!(all > 0);
+    }
+
+    #[test]
+    fn cut_messages_are_no_interface() {
+        let mut body = vec![0; LINK_HEADER_BYTES];
+        body[4] = 7;
+        // An attribute: the name `e0`.
+        body.extend([7, 0, libc::IFLA_IFNAME as u8, 0, b'e', b'0', 0, 0]);
+        // XDP by another: mode, then the program's id.
+        body.extend([20, 0, libc::IFLA_XDP as u8, 0]);
+        body.extend([5, 0, 2, 0, 1, 0, 0, 0, 8, 0, 4, 0, 42, 0, 0, 0]);
+        let whole = link(&body).unwrap();
+        assert_eq!(
+            (whole.index, whole.name.as_str(), whole.xdp),
+            (7, "e0", Some(42))
+        );
+        for length in 0..LINK_HEADER_BYTES + 7 {
+            assert_eq!(link(&body[..length]), None, "{length}");
         }
     }
 }

@@ -6,14 +6,16 @@ use gateway_common::{CONFIG_GRACE, Config, Counters, Link, Network, PeerFlows, R
 use tracing::{info, warn};
 
 use super::{
+    foreign,
     hook::{Hook, HookMode},
     interface::Interface,
-    peers::PeerTable,
+    logs::DropLog,
+    peers::{Flows, PeerTable},
     problem::Problem,
-    programs::{Programs, UNLISTED, add},
+    programs::{Attached, Programs, UNLISTED, add},
     status::{InterfaceStatus, ReasonCount, Role},
 };
-use crate::config::OverlayNetwork;
+use crate::config::{AdmissionConfig, AdmissionHook};
 
 /// What of the configuration decides what is the endpoint's.
 #[derive(Debug, Clone)]
@@ -23,8 +25,8 @@ pub(super) struct Scope {
     /// Every address of the device when empty.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ports: Vec<u16>,
-    /// The networks of the device's addresses when empty.
-    pub(super) networks: Vec<OverlayNetwork>,
+    /// Networks (those of the device's addresses when empty), and which interfaces are covered how.
+    pub(super) admission: AdmissionConfig,
 }
 
 /// Detaches everything when dropped.
@@ -43,6 +45,8 @@ pub(super) struct Kernel {
     peers_stale: bool,
     /// What interfaces that vanished had counted.
     gone: Counters,
+    /// Of each loaded copy, when drops are logged.
+    logs: Vec<DropLog>,
 }
 
 struct Covered {
@@ -52,6 +56,19 @@ struct Covered {
     link: Option<Link>,
     problem: Option<Problem>,
     hooks: Vec<Hook>,
+    /// Id of the XDP program for which TC is used instead.
+    foreign: Option<u32>,
+}
+
+impl Covered {
+    fn log(&self) {
+        let (interface, mode) = (&self.name, self.mode.name());
+        match &self.problem {
+            None if self.mode == HookMode::Excluded => info!(interface, "left alone"),
+            None => info!(interface, mode, "in front"),
+            Some(problem) => warn!(interface, mode, %problem, "in front with a problem"),
+        }
+    }
 }
 
 impl Kernel {
@@ -68,6 +85,7 @@ impl Kernel {
             wanted_peers: Vec::new(),
             peers_stale: false,
             gone: Counters::default(),
+            logs: Vec::new(),
         };
         kernel.programs(Link::Ethernet)?;
         Ok(kernel)
@@ -94,6 +112,7 @@ impl Kernel {
             false => None,
         };
         for interface in interfaces.iter().filter(|one| !one.is_loopback) {
+            self.follow_foreign(interface);
             let done = (self.covered.get(&interface.index))
                 .is_some_and(|covered| covered.mode != HookMode::None);
             if !done && let Err(problem) = self.cover(interface) {
@@ -112,13 +131,27 @@ impl Kernel {
         self.sync_peers()
     }
 
-    pub(super) fn flows(&mut self, address: IpAddr) -> Option<PeerFlows> {
-        let programs = self.programs[self.overlay? as usize].as_mut()?;
-        self.peers.flows(programs.peers(), address)
+    /// Every known peer's traffic; none while the overlay's device was never seen.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn flows(&mut self) -> Result<Flows, Problem> {
+        let programs = self
+            .overlay
+            .and_then(|link| self.programs[link as usize].as_mut());
+        match programs {
+            Some(programs) => self.peers.flows(programs.peers()),
+            None => Ok(Flows::default()),
+        }
     }
 
     pub(super) fn peers_len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Peers that the kernel's map has no room for.
+    pub(super) fn peers_left_out(&self) -> usize {
+        self.peers.left_out()
     }
 
     pub(super) fn departed(&self) -> PeerFlows {
@@ -167,6 +200,9 @@ impl Kernel {
             None => {
                 let mut programs = Programs::load(link)?;
                 programs.configure(self.config)?;
+                if self.scope.admission.log_drops > 0 {
+                    self.logs.push(programs.log()?);
+                }
                 Ok(slot.insert(programs))
             }
         }
@@ -201,7 +237,7 @@ impl Kernel {
             [] => own.iter().map(|(address, _)| *address).collect(),
             named => named.to_vec(),
         };
-        let networks: Vec<Network> = match self.scope.networks.as_slice() {
+        let networks: Vec<Network> = match self.scope.admission.networks.as_slice() {
             [] => own
                 .iter()
                 .filter_map(|(address, prefix)| Network::new(*address, *prefix).ok())
@@ -216,7 +252,8 @@ impl Kernel {
             return Ok(());
         }
         let config = Config::new(&addresses, &self.scope.ports, &networks)
-            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?;
+            .map_err(|error| Problem::of("describe the endpoint to the kernel", &error))?
+            .with_log(self.scope.admission.log_drops);
         if config == self.config {
             return Ok(());
         }
@@ -235,43 +272,68 @@ impl Kernel {
         } else {
             Role::Outer
         };
-        let (mode, hooks, problem, failure) = match self.attach(interface, role) {
-            Ok((mode, hooks, note)) => (mode, hooks, note, None),
-            Err(problem) => (
-                HookMode::None,
-                Vec::new(),
-                Some(problem.clone()),
-                Some(problem),
-            ),
+        let (attached, problem, failure) = match self.attach(interface, role) {
+            Ok(attached) => {
+                let note = attached.foreign.map(foreign::passed_by);
+                (attached, note, None)
+            }
+            Err(problem) => (Attached::nothing(), Some(problem.clone()), Some(problem)),
         };
+        let mode = attached.mode;
         let covered = Covered {
             name: interface.name.clone(),
             role,
             mode,
             link: interface.link(),
             problem,
-            hooks,
+            hooks: attached.hooks,
+            foreign: attached.foreign,
         };
         let before = self.covered.get(&interface.index);
         if before.is_none_or(|before| before.problem != covered.problem || before.mode != mode) {
-            let (name, mode) = (&covered.name, mode.name());
-            match &covered.problem {
-                None => info!(interface = name, mode, "in front"),
-                Some(problem) => warn!(interface = name, mode, %problem, "in front with a problem"),
-            }
+            covered.log();
         }
         self.covered.insert(interface.index, covered);
         failure.map_or(Ok(()), Err)
+    }
+
+    /// The XDP program that was in our way may be another one now, or gone: then XDP takes over from TC.
+    /// As long as it is there nothing is tried.
+    fn follow_foreign(&mut self, interface: &Interface) {
+        let Some(covered) = self.covered.get_mut(&interface.index) else {
+            return;
+        };
+        let is_same = covered.foreign == interface.xdp;
+        if is_same || matches!(covered.foreign, None | Some(foreign::UNKNOWN)) {
+            return;
+        }
+        covered.foreign = interface.xdp;
+        covered.problem = interface.xdp.map(foreign::passed_by);
+        let programs = (covered.link).and_then(|link| self.programs[link as usize].as_mut());
+        if let (None, Some(programs)) = (interface.xdp, programs) {
+            let is_better = |hook: &&AdmissionHook| **hook != AdmissionHook::Tc;
+            let hooks = self.scope.admission.hooks.iter().take_while(is_better);
+            // TC stays where there is no better.
+            if let Ok(attached) = programs.attach_outer(interface, hooks) {
+                covered.mode = attached.mode;
+                covered.hooks = attached.hooks;
+            }
+        }
+        covered.log();
     }
 
     fn attach(
         &mut self,
         interface: &Interface,
         role: Role,
-    ) -> Result<(HookMode, Vec<Hook>, Option<Problem>), Problem> {
+    ) -> Result<Attached, Problem> {
+        if role == Role::Outer && !self.scope.admission.covers(&interface.name) {
+            return Ok(Attached::excluded());
+        }
         let link = interface.link().ok_or_else(|| {
             Problem::new(format!(
-                "frames of {} (hardware type {}) cannot be read",
+                "frames of {} (hardware type {}) cannot be read: list it in admission.exclude if \
+                 it carries no IP",
                 interface.name, interface.kind
             ))
         })?;
@@ -281,12 +343,20 @@ impl Kernel {
             programs.count(interface.index)?;
         }
         match role {
-            Role::Outer | Role::Gone => programs.attach_outer(&interface.name, interface.index),
+            Role::Outer | Role::Gone => {
+                let programs = self.programs[link as usize].as_mut();
+                let programs = programs.expect("they are loaded above");
+                programs.attach_outer(interface, &self.scope.admission.hooks)
+            }
             Role::Overlay => {
                 // The peers are there before the program asks for them.
                 self.move_peers(link)?;
                 let hooks = self.programs(link)?.attach_overlay(&interface.name)?;
-                Ok((HookMode::Tc, hooks, None))
+                Ok(Attached {
+                    mode: HookMode::Tc,
+                    hooks,
+                    foreign: None,
+                })
             }
         }
     }

@@ -12,9 +12,13 @@ use aya::{
 use gateway_common::{Config, Counters, INTERFACES_LOW, Link, global, map, program};
 
 use super::{
+    foreign,
     hook::{Hook, HookMode},
+    interface::Interface,
+    logs::DropLog,
     problem::{Problem, errno},
 };
+use crate::config::AdmissionHook;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -31,6 +35,32 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     /// The XDP program that this kernel takes.
     outer_xdp: &'static str,
+}
+
+/// What was attached to an outer interface.
+pub(super) struct Attached {
+    pub(super) mode: HookMode,
+    pub(super) hooks: Vec<Hook>,
+    /// Id of the XDP program that was in the way.
+    pub(super) foreign: Option<u32>,
+}
+
+impl Attached {
+    pub(super) fn nothing() -> Self {
+        Self {
+            mode: HookMode::None,
+            hooks: Vec::new(),
+            foreign: None,
+        }
+    }
+
+    /// As the configuration wants it.
+    pub(super) fn excluded() -> Self {
+        Self {
+            mode: HookMode::Excluded,
+            ..Self::nothing()
+        }
+    }
 }
 
 impl Programs {
@@ -124,36 +154,78 @@ impl Programs {
         self.map(map::PEERS)
     }
 
-    /// Puts XDP in front of an interface: native, else generic, else TC. A foreign XDP program stays.
+    /// Puts a program in front of an interface, at the first of `hooks` that works. A foreign XDP program
+    /// stays.
     ///
     /// # Errors
-    /// When nothing works; the reason is TC's.
-    pub(super) fn attach_outer(
+    /// When nothing works; the reason is that of the last hook.
+    pub(super) fn attach_outer<'a>(
         &mut self,
-        name: &str,
-        index: u32,
-    ) -> Result<(HookMode, Vec<Hook>, Option<Problem>), Problem> {
-        let mut note = None;
-        let outer_xdp = self.outer_xdp;
-        for (flags, mode) in [
-            (XdpMode::Driver, HookMode::Native),
-            (XdpMode::Skb, HookMode::Generic),
-        ] {
-            let xdp = xdp(&mut self.ebpf, outer_xdp);
-            let attached = xdp
-                .attach_to_if_index(index, flags)
-                .and_then(|id| xdp.take_link(id));
+        interface: &Interface,
+        hooks: impl IntoIterator<Item = &'a AdmissionHook>,
+    ) -> Result<Attached, Problem> {
+        let mut foreign = None;
+        let mut last = None;
+        for hook in hooks {
+            let (mode, attached) = match hook {
+                AdmissionHook::Native => (
+                    HookMode::Native,
+                    self.attach_xdp(interface, XdpMode::Driver, &mut foreign),
+                ),
+                AdmissionHook::Generic => (
+                    HookMode::Generic,
+                    self.attach_xdp(interface, XdpMode::Skb, &mut foreign),
+                ),
+                AdmissionHook::Tc => (
+                    HookMode::Tc,
+                    self.attach_tc(&interface.name, program::OUTER_TC, TcAttachType::Ingress),
+                ),
+            };
             match attached {
-                Ok(link) => return Ok((mode, vec![Hook::Xdp(link)], None)),
-                Err(error) if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST)) => {
-                    note = Some(Problem::new("another XDP program is attached; TC is used"));
-                    break;
+                Ok(attached) => {
+                    let hooks = vec![attached];
+                    return Ok(Attached {
+                        mode,
+                        hooks,
+                        foreign,
+                    });
                 }
-                Err(_) => {}
+                Err(problem) => last = Some(problem),
             }
         }
-        let hook = self.attach_tc(name, program::OUTER_TC, TcAttachType::Ingress)?;
-        Ok((HookMode::Tc, vec![hook], note))
+        Err(last.unwrap_or_else(|| Problem::new("no hook may be used")))
+    }
+
+    /// `foreign` is set when the place is taken.
+    fn attach_xdp(
+        &mut self,
+        interface: &Interface,
+        mode: XdpMode,
+        foreign: &mut Option<u32>,
+    ) -> Result<Hook, Problem> {
+        // Native and generic exclude each other too.
+        if let Some(program) = foreign.or(interface.xdp) {
+            *foreign = Some(program);
+            return Err(foreign::in_the_way(program));
+        }
+        let xdp = xdp(&mut self.ebpf, self.outer_xdp);
+        let attached = xdp
+            .attach_to_if_index(interface.index, mode)
+            .and_then(|id| xdp.take_link(id));
+        attached.map(Hook::Xdp).map_err(|error| {
+            if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST)) {
+                *foreign = Some(foreign::UNKNOWN);
+            }
+            Problem::of(&format!("attach XDP to {}", interface.name), &error)
+        })
+    }
+
+    /// The programs' lines about drops, for a reader; once.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn log(&mut self) -> Result<DropLog, Problem> {
+        DropLog::open(&mut self.ebpf)
     }
 
     /// Puts both TC programs on the overlay's device.

@@ -18,6 +18,9 @@ pub struct AdmissionStatus {
     pub problem: Option<String>,
     /// Addresses that the kernel lets in.
     pub peers: usize,
+    /// Peers that the kernel drops because its table is full.
+    #[serde(default)]
+    pub peers_left_out: usize,
     /// Traffic of peers that were removed, both directions.
     pub departed: Traffic,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use prometheus::proto::MetricFamily;
 
-use super::family::{Sample, counter, gauge};
+use super::family::{Sample, counter, gauge, plain_gauge};
 use crate::control_plane::admission::AdmissionStatus;
 
 pub(super) fn gather(status: &AdmissionStatus) -> Vec<MetricFamily> {
@@ -27,6 +27,21 @@ pub(super) fn gather(status: &AdmissionStatus) -> Vec<MetricFamily> {
         return Vec::new();
     }
     vec![
+        plain_gauge(
+            "keyway_admission_in_front",
+            "1 when the overlay's device and all other interfaces that are meant are covered.",
+            if status.in_front { 1.0 } else { 0.0 },
+        ),
+        plain_gauge(
+            "keyway_admission_peers",
+            "Addresses that the kernel lets in.",
+            status.peers as f64,
+        ),
+        plain_gauge(
+            "keyway_admission_peers_left_out",
+            "Peers that the kernel drops because its table is full.",
+            status.peers_left_out as f64,
+        ),
         counter(
             "keyway_admission_packets_total",
             "Packets that the kernel program judged, by interface and reason.",
