@@ -110,7 +110,9 @@ fn names(config: &Config, reader: &mut Reader<'_>) {
         reader.refuse(
             "admission",
             "exclude",
-            format!("\"{pattern}\" is the overlay's own device {interface}, which is always covered"),
+            format!(
+                "\"{pattern}\" is the overlay's own device {interface}, which is always covered"
+            ),
             "name other interfaces, or set admission.mode to \"off\"",
         );
     }

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver, EndpointConfig,
-    EndpointTls, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig,
-    TimeoutsConfig, UsageConfig, WorkersConfig,
+    AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
+    EndpointConfig, EndpointTls, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig,
+    TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Port, Size, StaticSource},
 };

@@ -227,7 +227,11 @@ impl Admission {
         }
         let left_out = kernel.peers_left_out();
         if left_out > 0 {
-            error!(left_out, peers = kernel.peers_len(), "the kernel's table of peers is full");
+            error!(
+                left_out,
+                peers = kernel.peers_len(),
+                "the kernel's table of peers is full"
+            );
         }
     }
 

@@ -137,7 +137,12 @@ pub(super) fn asked(outside: &Namespace, agent: &Agent) -> Result<u16> {
 }
 
 /// Neither a connection nor a refusal.
-pub(super) fn is_silent(outside: &Namespace, to: SocketAddr, from: &str, device: &str) -> Result<bool> {
+pub(super) fn is_silent(
+    outside: &Namespace,
+    to: SocketAddr,
+    from: &str,
+    device: &str,
+) -> Result<bool> {
     let from: IpAddr = from.parse()?;
     outside.run(|| {
         Runtime::new()?.block_on(async {

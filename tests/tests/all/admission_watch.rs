@@ -78,11 +78,7 @@ impl Wired {
     }
 
     /// Runs `test` with a ready node on the host, with these lines in its `[admission]`.
-    fn guarded(
-        &self,
-        admission: &str,
-        test: impl AsyncFnOnce(Guarded) -> Result<()> + Send,
-    ) {
+    fn guarded(&self, admission: &str, test: impl AsyncFnOnce(Guarded) -> Result<()> + Send) {
         let run = async || {
             let standin = Options::new(Vendor::OpenAi, Transport::Plain, KEY);
             let standin = StandIn::start(standin).await?;
@@ -160,7 +156,14 @@ fn what_appears_is_covered_at_once_and_what_vanishes_is_released() {
             let index = index.context("an index")?;
             ensure!(index > last, "another device with the same index");
             last = index;
-            ensure!(guarded.node.log().matches("in front interface=\"late0\"").count() > 0);
+            ensure!(
+                guarded
+                    .node
+                    .log()
+                    .matches("in front interface=\"late0\"")
+                    .count()
+                    > 0
+            );
             ip("link delete late0")?;
             let took = guarded.wait("late0", |one| one.is_none()).await?;
             ensure!(took < COVERED_WITHIN, "late0 is gone, after {took:?}");
@@ -226,7 +229,9 @@ fn devices_whose_drivers_know_no_xdp_have_it_in_the_stack() {
         ip("link add link out1 name vlan1 type vlan id 5")?;
         ip("address add 203.0.113.2/24 dev vlan1")?;
         ip("link set vlan1 up")?;
-        ip(&format!("route add {ENDPOINT}/32 via 203.0.113.1 dev vlan1 metric 7"))?;
+        ip(&format!(
+            "route add {ENDPOINT}/32 via 203.0.113.1 dev vlan1 metric 7"
+        ))?;
         ip("address add 198.51.100.2/24 dev out1")?;
         ip("neighbour add 198.51.100.1 lladdr 02:00:00:00:00:03 dev out1")
     });
@@ -240,7 +245,9 @@ fn devices_whose_drivers_know_no_xdp_have_it_in_the_stack() {
         // The kernel lets it through there, to where nobody listens.
         ensure!(!guarded.is_silent(&wired, "192.0.2.2", "out1")?, "out0");
         wired.outside.run(|| {
-            ip(&format!("route replace {ENDPOINT}/32 via 198.51.100.1 dev out1 metric 9"))
+            ip(&format!(
+                "route replace {ENDPOINT}/32 via 198.51.100.1 dev out1 metric 9"
+            ))
         })?;
         ensure!(guarded.is_silent(&wired, "198.51.100.2", "out1")?, "mac0");
         let status = guarded.status().await?;
@@ -342,7 +349,9 @@ fn drops_are_logged_but_not_all_of_them() {
     let lines = format!("log_drops = {LINES_PER_SECOND}");
     wired.guarded(&lines, async |guarded| {
         let since = Instant::now();
-        wired.outside.run(|| knock(guarded.node.endpoint(), PROBES))?;
+        wired
+            .outside
+            .run(|| knock(guarded.node.endpoint(), PROBES))?;
         let dropped = async {
             loop {
                 let status = guarded.status().await?;

@@ -114,7 +114,12 @@ fn all(map: &MapData, what: libc::c_long) -> io::Result<Vec<(Address, PeerFlows)
             Err(error) => return Err(error),
         };
         let count = (command.count as usize).min(BATCH);
-        list.extend(keys[..count].iter().copied().zip(values[..count].iter().copied()));
+        list.extend(
+            keys[..count]
+                .iter()
+                .copied()
+                .zip(values[..count].iter().copied()),
+        );
         if is_last {
             return Ok(list);
         }

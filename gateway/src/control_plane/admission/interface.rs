@@ -91,7 +91,8 @@ fn link(body: &[u8]) -> Option<Interface> {
                 interface.name = String::from_utf8_lossy(name).into_owned();
             }
             libc::IFLA_XDP => {
-                let id = |(kind, value)| (XDP_PROGRAM_IDS.contains(&kind)).then(|| number(value))?;
+                let id =
+                    |(kind, value)| (XDP_PROGRAM_IDS.contains(&kind)).then(|| number(value))?;
                 interface.xdp = attributes(value).find_map(id);
             }
             _ => {}

@@ -322,11 +322,7 @@ impl Kernel {
         covered.log();
     }
 
-    fn attach(
-        &mut self,
-        interface: &Interface,
-        role: Role,
-    ) -> Result<Attached, Problem> {
+    fn attach(&mut self, interface: &Interface, role: Role) -> Result<Attached, Problem> {
         if role == Role::Outer && !self.scope.admission.covers(&interface.name) {
             return Ok(Attached::excluded());
         }

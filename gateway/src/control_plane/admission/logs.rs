@@ -25,8 +25,8 @@ impl DropLog {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Problem> {
         let lines = EbpfLogger::init_with_logger(ebpf, Lines)
             .map_err(|error| Problem::of("read the programs' log", &error))?;
-        let handle = Handle::try_current()
-            .map_err(|error| Problem::of("read the programs' log", &error))?;
+        let handle =
+            Handle::try_current().map_err(|error| Problem::of("read the programs' log", &error))?;
         let lines = {
             let _inside = handle.enter();
             // SAFETY: the reader owns its descriptor, and keeps it.
@@ -61,7 +61,9 @@ impl Log for Lines {
 
     fn log(&self, record: &Record<'_>) {
         let text = record.args();
-        let text = text.as_str().map_or_else(|| text.to_string().into(), Cow::from);
+        let text = text
+            .as_str()
+            .map_or_else(|| text.to_string().into(), Cow::from);
         match Line::parse(&text) {
             Some(line) => warn!(
                 reason = line.reason.name(),

@@ -286,7 +286,10 @@ mod tests {
         for _ in 0..2 {
             table.sync(map, wanted.iter().copied()).unwrap();
             assert_eq!(table.len(), PEERS_MAX as usize);
-            assert_eq!(table.left_out(), 60_000 + MANY as usize - PEERS_MAX as usize);
+            assert_eq!(
+                table.left_out(),
+                60_000 + MANY as usize - PEERS_MAX as usize
+            );
             let keys = keys(map);
             assert_eq!(keys.len(), PEERS_MAX as usize);
             assert!(known.clone().all(|one| keys.contains(&peer(one).into())));

@@ -22,17 +22,58 @@ pub(super) fn string_len(bytes: &[u8]) -> usize {
 }
 
 fn by_blocks(bytes: &[u8]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { by_avx2(bytes) };
+    }
+    by_marks(bytes, Marks::of)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn by_avx2(bytes: &[u8]) -> usize {
+    use std::arch::x86_64::{
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8,
+    };
+
+    by_marks(bytes, |block| {
+        let [low, high] = [0, 32].map(|at| {
+            let half: &[u8; 32] = block[at..].first_chunk().expect("a block has two halves");
+            // SAFETY: 32 bytes are read, which is what there is; the load needs no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+            let quotes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8));
+            let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
+            let backslashes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8));
+            let bits = |bytes| u64::from(_mm256_movemask_epi8(bytes) as u32);
+            [bits(_mm256_or_si256(quotes, controls)), bits(backslashes)]
+        });
+        Marks {
+            stops: low[0] | high[0] << 32,
+            backslashes: low[1] | high[1] << 32,
+        }
+    })
+}
+
+#[inline(always)]
+fn by_marks(bytes: &[u8], marks: impl Fn(&Block) -> Marks) -> usize {
     let (blocks, tail) = bytes.as_chunks();
     let mut escapes = Escapes::default();
     for (i, block) in blocks.iter().enumerate() {
-        if let Some(stop) = escapes.stop(block) {
+        let marks = marks(block);
+        if marks.stops | marks.backslashes == 0 && !escapes.is_open {
+            continue;
+        }
+        if let Some(stop) = escapes.stop(block, marks) {
             return (i * BLOCK_BYTES).saturating_add_signed(stop);
         }
     }
     // As if a quote came behind a cut string.
     let mut block = [b'"'; BLOCK_BYTES];
     block[..tail.len()].copy_from_slice(tail);
-    let stop = escapes.stop(&block).unwrap_or(BLOCK_BYTES as isize);
+    let stop = escapes.stop(&block, marks(&block));
+    let stop = stop.unwrap_or(BLOCK_BYTES as isize);
     if stop > tail.len() as isize {
         // The last byte escapes it: the escape is cut.
         return bytes.len() - 1;
@@ -50,8 +91,8 @@ struct Escapes {
 impl Escapes {
     /// Where in `block` the string stops; -1 at the backslash that ended the block before.
     #[inline]
-    fn stop(&mut self, block: &Block) -> Option<isize> {
-        let Marks { stops, backslashes } = Marks::of(block);
+    fn stop(&mut self, block: &Block, marks: Marks) -> Option<isize> {
+        let Marks { stops, backslashes } = marks;
         let escaped = self.escaped(backslashes);
         let stop = (stops & !escaped).trailing_zeros();
         let mut inside = escaped & !u64::MAX.checked_shl(stop).unwrap_or(0);
