@@ -5,6 +5,7 @@ mod endpoint_tls;
 mod file_watch;
 mod foresee;
 mod harden;
+mod keeper;
 mod logging;
 mod node;
 mod node_view;
@@ -20,6 +21,7 @@ use std::{path::Path, process, sync::Arc};
 use anyhow::Context;
 use tracing::{error, info, warn};
 
+pub use keeper::keep_admission;
 pub use node::Node;
 
 use crate::{

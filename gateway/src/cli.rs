@@ -216,12 +216,22 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Operator(command) => {
+            let command = match *command {
+                // These work without a node.
+                Operator::Admission(admission::Command::Local(command)) => {
+                    let mut output = Output::stdout(cli.global.output);
+                    admission::run_local(&command, cli.global.config.as_deref(), &mut output)?;
+                    output.finish()?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                command => command,
+            };
             let client = Client::new(&cli.global)?;
             let mut output = Output::stdout(cli.global.output);
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(operate(*command, &cli.global, &client, &mut output))?;
+                .block_on(operate(command, &cli.global, &client, &mut output))?;
             output.finish()?;
             Ok(ExitCode::SUCCESS)
         }
@@ -304,6 +314,11 @@ mod tests {
             ("keys rotate-master", true),
             ("admission status --output json", true),
             ("admission peers", true),
+            ("admission attach --watch --config keyway.toml", true),
+            ("admission attach --watch --dry-run", false),
+            ("admission detach --pins /sys/fs/bpf/keyway", true),
+            ("admission detach", true),
+            ("admission watch --output json", true),
             ("token create ci --days 30", true),
             ("agent-config claude-code --endpoint a.example", true),
             ("agent-config emacs", false),

@@ -48,6 +48,19 @@ impl Config {
     /// # Errors
     /// All mistakes at once, with their places.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, check::files)
+    }
+
+    /// As [`load`](Self::load), for somebody who may not read the files that it names and does not need
+    /// them.
+    ///
+    /// # Errors
+    /// All mistakes at once, with their places.
+    pub fn load_alone(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, |_, _| ())
+    }
+
+    fn load_with(path: &Path, files: FileCheck) -> Result<Self, ConfigError> {
         let text = read_file(path).map_err(|message| {
             let problem = Problem {
                 place: Place::File,
@@ -60,7 +73,7 @@ impl Config {
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        Self::parse(path, &text, environment)
+        Self::resolve(path, &text, environment, files)
     }
 
     /// Resolves the text of a file and an environment; `path` is for messages.
@@ -72,6 +85,15 @@ impl Config {
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        Self::resolve(path, text, environment, check::files)
+    }
+
+    fn resolve(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        files: FileCheck,
+    ) -> Result<Self, ConfigError> {
         let (document, syntax) = DeTable::parse_recoverable(text);
         if !syntax.is_empty() {
             // What a broken document seems to say is not worth judging.
@@ -81,7 +103,7 @@ impl Config {
         let mut reader = Reader::new(document.get_ref(), environment);
         let config = sections::read(&mut reader);
         check::values(&config, &mut reader);
-        check::files(&config, &mut reader);
+        files(&config, &mut reader);
         let problems = reader.finish();
         if problems.is_empty() {
             Ok(config)
@@ -90,6 +112,9 @@ impl Config {
         }
     }
 }
+
+/// Looks at the files that a configuration names.
+type FileCheck = fn(&Config, &mut Reader<'_>);
 
 fn read_file(path: &Path) -> Result<String, String> {
     let metadata = std::fs::metadata(path).map_err(|error| format!("cannot read it: {error}"))?;
@@ -151,6 +176,13 @@ pub struct AdmissionConfig {
     pub hooks: Vec<AdmissionHook>,
     /// Dropped packets that each processor may log per second; 0 is none.
     pub log_drops: u32,
+    /// Directory in a bpffs where maps and links outlive the process; `None`: everything goes with it.
+    pub pins: Option<PathBuf>,
+    pub keeper: Keeper,
+    /// The service's, which may open the maps that a unit of its own pins.
+    pub group: String,
+    /// What that unit covers, as it tells the node.
+    pub state: PathBuf,
 }
 
 impl AdmissionConfig {
@@ -171,6 +203,15 @@ pub enum AdmissionHook {
     Generic,
     /// Traffic control, behind XDP.
     Tc,
+}
+
+/// Who loads and attaches the kernel program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// The node, with the capabilities for it.
+    Node,
+    /// `keyway admission attach`, so that the node needs none.
+    Unit,
 }
 
 /// An address and the length of its prefix, which is not longer than the address.

@@ -17,7 +17,8 @@ pub const ACK: u8 = 0x10;
 
 const TCP_LEN: usize = 20;
 
-/// A frame to be. Lengths are filled in; checksums are not, as nobody looks at them before the programs.
+/// A frame to be. [`Self::bytes`] fills in lengths, and no checksums, as nobody looks at them before the
+/// programs; [`Self::sealed`] is for the wire.
 #[derive(Debug, Clone)]
 pub struct Frame {
     source: SocketAddr,
@@ -120,6 +121,61 @@ impl Frame {
     pub fn bytes(&self) -> Vec<u8> {
         let mut transport = self.transport();
         transport.truncate(self.cut.unwrap_or(usize::MAX));
+        self.around(&transport)
+    }
+
+    /// The frame as another machine takes it: with checksums, and from and to these hardware addresses.
+    pub fn sealed(&self, from: [u8; 6], to: [u8; 6]) -> Vec<u8> {
+        self.addressed(from, to, &self.sealed_transport())
+    }
+
+    /// The same in two fragments; the second one does not show the port.
+    pub fn sealed_fragments(&self, from: [u8; 6], to: [u8; 6]) -> [Vec<u8>; 2] {
+        const UNIT: usize = 8;
+        let transport = self.sealed_transport();
+        let (first, second) = transport.split_at(UNIT);
+        let part = |offset, more, piece| {
+            let part = self.clone().fragment(offset, more);
+            part.addressed(from, to, piece)
+        };
+        [part(0, true, first), part(1, false, second)]
+    }
+
+    fn addressed(&self, from: [u8; 6], to: [u8; 6], transport: &[u8]) -> Vec<u8> {
+        let mut frame = self.around(transport);
+        let ip = self.link_header().len();
+        if ip > 0 {
+            frame[..6].copy_from_slice(&to);
+            frame[6..12].copy_from_slice(&from);
+        }
+        if self.source.is_ipv4() {
+            let sum = checksum(&[&frame[ip..ip + 20 + self.options]]);
+            frame[ip + 10..ip + 12].copy_from_slice(&sum);
+        }
+        frame
+    }
+
+    fn sealed_transport(&self) -> Vec<u8> {
+        let mut transport = self.transport();
+        let address = |address: IpAddr| match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        let (source, destination) = (address(self.source.ip()), address(self.destination.ip()));
+        let length = (transport.len() as u16).to_be_bytes();
+        let tail = [0, self.protocol, length[0], length[1]];
+        // In UDP the length comes first.
+        let place = if self.protocol == TCP { 16 } else { 6 };
+        if self.protocol == UDP {
+            transport[4..6].copy_from_slice(&length);
+        }
+        let sum = checksum(&[&source, &destination, &tail, &transport]);
+        transport[place..place + 2].copy_from_slice(&sum);
+        transport
+    }
+
+    /// Link and IP headers, and this behind them.
+    fn around(&self, transport: &[u8]) -> Vec<u8> {
         let mut frame = self.link_header();
         match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -223,4 +279,16 @@ impl Frame {
         bytes.resize(bytes.len() + self.payload, 0);
         bytes
     }
+}
+
+/// Internet checksum (RFC 1071); every part but the last has an even length.
+fn checksum(parts: &[&[u8]]) -> [u8; 2] {
+    let words = parts.iter().flat_map(|part| part.chunks(2));
+    let mut sum: u32 = words
+        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
 }

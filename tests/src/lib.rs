@@ -11,6 +11,8 @@ pub mod namespace;
 pub mod node;
 pub mod standin;
 mod unix_http;
+pub mod wire;
+pub mod wireguard;
 
 use std::io::Write as _;
 

@@ -141,6 +141,22 @@ impl Machine {
         }
     }
 
+    /// An Ethernet device's hardware address.
+    ///
+    /// # Errors
+    /// When there is no such device, or it has none.
+    pub fn hardware_address(&self, device: &str) -> Result<[u8; 6]> {
+        let shown = self.run(&format!("ip -o link show dev {device}"))?;
+        let address = (shown.split_once("link/ether "))
+            .and_then(|(_, rest)| rest.split_ascii_whitespace().next())
+            .with_context(|| format!("no hardware address in {shown}"))?;
+        let mut bytes = [0; 6];
+        for (byte, digits) in bytes.iter_mut().zip(address.split(':')) {
+            *byte = u8::from_str_radix(digits, 16)?;
+        }
+        Ok(bytes)
+    }
+
     fn namespaces(&self) -> [(RawFd, libc::c_int); 2] {
         [
             (self.net.as_raw_fd(), libc::CLONE_NEWNET),

@@ -7,6 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ use tokio::{
 
 use crate::{
     agent::Agent,
+    machine::Machine,
     standin::{StandIn, Vendor},
     unix_http,
 };
@@ -159,6 +161,16 @@ impl Node {
             ca_pem: String::from_utf8(ca.stdout)?,
             machine: None,
         })
+    }
+
+    /// An agent on another machine.
+    ///
+    /// # Errors
+    /// When the node does not export its CA.
+    pub async fn agent_on(&self, machine: &Arc<Machine>, source: IpAddr) -> Result<Agent> {
+        let mut agent = self.agent(source).await?;
+        agent.machine = Some(Arc::clone(machine));
+        Ok(agent)
     }
 
     /// Runs the command line against this node; it has to succeed.

@@ -15,6 +15,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("nghttp", "nghttp2-client"),
+    ("ping", "iputils-ping"),
     ("python3", "python3"),
     ("systemd-analyze", "systemd"),
     ("wg", "wireguard-tools"),

@@ -33,6 +33,7 @@ const EXPECTED_SKIPS: &[&str] = &[
     // Containers may withhold it, and kernels may be built without.
     ", needs the right to make namespaces",
     ", needs a loop device with ext4",
+    ", needs /dev/net/tun",
 ];
 
 /// Runs some of the tests.

@@ -49,7 +49,7 @@ pub(super) fn obstacles(config: &Config) -> Vec<String> {
         }
     }
     if config.admission.mode == AdmissionMode::Required {
-        notes.extend(Admission::load(config).err().map(|error| error.to_string()));
+        notes.extend(Admission::obstacle(config).map(|problem| problem.to_string()));
     }
     notes
 }

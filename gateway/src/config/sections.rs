@@ -4,10 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
-    EndpointConfig, EndpointTls, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig,
+    EndpointConfig, EndpointTls, Keeper, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig,
     TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
-    value::{Listen, MaybeDuration, Port, Size, StaticSource},
+    value::{Listen, MaybeDuration, Pins, Port, Size, StaticSource},
 };
 
 const KIB: u64 = 1 << 10;
@@ -173,6 +173,32 @@ fn admission(reader: &mut Reader<'_>) -> AdmissionConfig {
             0..=LOG_DROPS_MAX,
             "Dropped packets to log, per second and processor; 0 is none.",
         ) as u32,
+        pins: reader
+            .get(
+                SECTION,
+                "pins",
+                Pins(Some(PathBuf::from("/sys/fs/bpf/keyway"))),
+                "Directory in a bpffs that keeps the kernel program in front while no node runs; \"\": it ends with the node.",
+            )
+            .0,
+        keeper: reader.get(
+            SECTION,
+            "keeper",
+            Keeper::Node,
+            "Who attaches it: \"node\", with capabilities, or \"unit\" (keyway-admission.service), so that the node needs none.",
+        ),
+        group: reader.get(
+            SECTION,
+            "group",
+            "keyway".to_owned(),
+            "The node's group, which may open what the unit pins.",
+        ),
+        state: reader.get(
+            SECTION,
+            "state",
+            PathBuf::from("/run/keyway-admission/state.json"),
+            "Where the unit tells the node what it covers.",
+        ),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::{AdmissionHook, AdmissionMode, Driver, InterfacePattern, OverlayNetwork};
+use super::{AdmissionHook, AdmissionMode, Driver, InterfacePattern, Keeper, OverlayNetwork};
 
 /// A value as it was given.
 #[derive(Clone, Copy)]
@@ -83,6 +83,25 @@ impl Setting for PathBuf {
 
     fn show(&self) -> String {
         format!("{:?}", self.display().to_string())
+    }
+}
+
+/// A directory that may be none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pins(pub(super) Option<PathBuf>);
+
+impl Setting for Pins {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        match given.text("a directory, or \"\" for none")? {
+            "" => Ok(Self(None)),
+            _ => PathBuf::read(given).map(|path| Self(Some(path))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(|| "\"\"".to_owned(), Setting::show)
     }
 }
 
@@ -395,6 +414,20 @@ impl Setting for AdmissionMode {
             Self::Required => "\"required\"",
             Self::Preferred => "\"preferred\"",
             Self::Off => "\"off\"",
+        }
+        .to_owned()
+    }
+}
+
+impl Setting for Keeper {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        choice(given, &[("node", Self::Node), ("unit", Self::Unit)])
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Node => "\"node\"",
+            Self::Unit => "\"unit\"",
         }
         .to_owned()
     }

@@ -1,34 +1,47 @@
 //! The node's half of kernel admission: loads the programs (`gateway-ebpf`), keeps every interface
 //! covered and the kernel's peers in step with the snapshot, and reads the counters.
 //!
-//! Programs and links live as long as this process. One copy of the programs, with maps of its own,
-//! serves all interfaces of one link layer; peers are asked for on the overlay's device only, so they
-//! are in that copy's map.
+//! Maps and links are pinned in a bpffs (`pins.rs`), so that the filter outlives this process, and the
+//! next one replaces programs link by link and goes on with maps and counters. One copy of the programs,
+//! with maps of its own, serves all interfaces of one link layer; peers are asked for on the overlay's
+//! device only, so they are in that copy's map.
+//!
+//! Either the node does all of it, or a unit of its own (`keeper.rs`) holds the capabilities, the programs
+//! and the configuration, and the node keeps only peers and counters (`unit.rs`).
 
 mod batch;
+mod bpf;
+mod counts;
 mod foreign;
+mod front;
 mod hook;
 mod interface;
+pub mod keeper;
 mod kernel;
+mod layout;
 mod logs;
 mod peers;
+mod pins;
 mod problem;
 mod programs;
+mod state;
 mod status;
+mod unit;
 
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use gateway_common::{Address, PEERS_MAX};
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{AdmissionMode, Config},
+    config::{AdmissionMode, Config, Keeper},
     control_plane::snapshot::SnapshotReport,
     handoff::snapshot::Snapshot,
 };
@@ -39,12 +52,19 @@ pub use status::{
     AdmissionStatus, FlowCount, InterfaceStatus, PeerTraffic, ReasonCount, Role, Traffic,
 };
 
-use kernel::{Kernel, Scope};
+use front::Front;
+use kernel::Kernel;
+use pins::Pins;
 use status::Clocks;
+use unit::Unit;
+
+/// A unit of its own says what it does by a file, and no event comes with that.
+const UNIT_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Shared by what keeps it going and what shows it.
 pub struct Admission {
     mode: AdmissionMode,
+    keeper: Keeper,
     interface: String,
     state: Mutex<State>,
     /// The store's revision whose peers the kernel knows.
@@ -53,9 +73,22 @@ pub struct Admission {
 
 struct State {
     /// Absent when it is off, or was refused.
-    kernel: Option<Kernel>,
+    front: Option<Front>,
     /// Why not everything is covered.
     problem: Option<String>,
+}
+
+impl State {
+    /// Looks at the interfaces, and brings everything in step with them.
+    fn look(&mut self) {
+        let Some(front) = &mut self.front else {
+            return;
+        };
+        let outcome = interface::list()
+            .map_err(|error| Problem::of("list the interfaces", &error))
+            .and_then(|interfaces| front.reconcile(&interfaces));
+        self.problem = outcome.err().map(|problem| problem.to_string());
+    }
 }
 
 impl Admission {
@@ -70,8 +103,8 @@ impl Admission {
             AdmissionMode::Off => Ok(None),
             AdmissionMode::Required | AdmissionMode::Preferred => load(config).map(Some),
         };
-        let (kernel, problem) = match (loaded, mode) {
-            (Ok(kernel), _) => (kernel, None),
+        let (front, problem) = match (loaded, mode) {
+            (Ok(front), _) => (front, None),
             (Err(problem), AdmissionMode::Required) => return Err(problem),
             (Err(problem), AdmissionMode::Preferred | AdmissionMode::Off) => (None, Some(problem)),
         };
@@ -79,20 +112,41 @@ impl Admission {
             Some(problem) => {
                 warn!(%problem, "no kernel program is in front: user space admits alone")
             }
-            None if kernel.is_none() => {
-                info!("kernel admission is off: user space admits alone");
-            }
+            None if front.is_none() => match &config.admission.pins {
+                Some(pins) if pins.exists() => warn!(
+                    pins = %pins.display(),
+                    "kernel admission is off, but a program of an earlier run may still filter: \
+                     `keyway admission detach` removes it"
+                ),
+                Some(_) | None => info!("kernel admission is off: user space admits alone"),
+            },
             None => {}
         }
         Ok(Self {
             mode,
+            keeper: config.admission.keeper,
             interface: interface.clone(),
             state: Mutex::new(State {
-                kernel,
+                front,
                 problem: problem.map(|problem| problem.to_string()),
             }),
             revision: watch::Sender::default(),
         })
+    }
+
+    /// What would keep [`load`](Self::load) from doing what is asked for, found out without changing
+    /// anything.
+    pub fn obstacle(config: &Config) -> Option<Problem> {
+        let admission = &config.admission;
+        match (admission.mode, admission.keeper) {
+            (AdmissionMode::Off, _) => None,
+            // The unit may well come after this.
+            (_, Keeper::Unit) => None,
+            (_, Keeper::Node) => (admission.pins.as_deref())
+                .map_or(Ok(()), pins::check_file_system)
+                .and_then(|()| Kernel::load(keeper::scope(config)?, None))
+                .err(),
+        }
     }
 
     /// Looks at the host's interfaces once, releases those that vanished and covers new ones. To be
@@ -102,20 +156,15 @@ impl Admission {
     /// When the mode is `required` and some interface is not covered: then nothing may be open.
     pub fn stand_in_front(&self) -> Result<(), String> {
         let mut state = self.state();
-        let Some(kernel) = &mut state.kernel else {
-            return Ok(());
-        };
-        let outcome = interface::list()
-            .map_err(|error| Problem::of("list the interfaces", &error))
-            .and_then(|interfaces| kernel.reconcile(&interfaces));
-        state.problem = outcome.err().map(|problem| problem.to_string());
+        state.look();
         match (self.mode, &state.problem) {
             (AdmissionMode::Required, Some(problem)) => Err(format!("kernel admission: {problem}")),
             (_, None) | (AdmissionMode::Preferred | AdmissionMode::Off, Some(_)) => Ok(()),
         }
     }
 
-    /// Keeps the kernel's peers those of the newest snapshot until no more come.
+    /// Keeps the kernel's peers those of the newest snapshot until no more come, and looks what a unit of
+    /// its own does meanwhile.
     pub async fn follow(self: Arc<Self>, mut reports: watch::Receiver<Arc<SnapshotReport>>) {
         loop {
             let report = Arc::clone(&reports.borrow_and_update());
@@ -129,8 +178,18 @@ impl Admission {
                 return;
             }
             self.revision.send_replace(report.store_revision);
-            if reports.changed().await.is_err() {
-                return;
+            loop {
+                tokio::select! {
+                    changed = reports.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return,
+                    },
+                    () = sleep(UNIT_LOOK_INTERVAL), if self.keeper == Keeper::Unit => {
+                        let admission = Arc::clone(&self);
+                        // Who panicked says so itself.
+                        let _ = spawn_blocking(move || admission.state().look()).await;
+                    }
+                }
             }
         }
     }
@@ -161,10 +220,10 @@ impl Admission {
             problem,
             ..AdmissionStatus::default()
         };
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return status;
         };
-        status.interfaces = kernel.interfaces();
+        status.interfaces = front.interfaces();
         let covered = (status.interfaces.iter())
             .any(|one| one.role == Role::Overlay && one.mode != HookMode::None);
         status.in_front = covered && status.problem.is_none();
@@ -174,22 +233,22 @@ impl Admission {
                 self.interface
             ));
         }
-        status.peers = kernel.peers_len();
-        status.peers_left_out = kernel.peers_left_out();
+        status.peers = front.peers_len();
+        status.peers_left_out = front.peers_left_out();
         if status.peers_left_out > 0 && status.problem.is_none() {
             status.problem = Some(full(&status));
         }
-        status.departed = traffic(&kernel.departed(), clocks());
+        status.departed = traffic(&front.departed(), clocks());
         status
     }
 
     /// Every known peer's traffic, by address. Reads all entries, in batches.
     pub fn peers(&self, snapshot: &Snapshot) -> Vec<PeerTraffic> {
         let mut state = self.state();
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return Vec::new();
         };
-        let flows = match kernel.flows() {
+        let flows = match front.flows() {
             Ok(flows) => flows,
             Err(problem) => {
                 error!(%problem, "the peers' traffic cannot be read");
@@ -218,20 +277,16 @@ impl Admission {
 
     fn set_peers(&self, snapshot: &Snapshot) {
         let mut state = self.state();
-        let Some(kernel) = &mut state.kernel else {
+        let Some(front) = &mut state.front else {
             return;
         };
         let wanted: Vec<IpAddr> = snapshot.peers.keys().copied().collect();
-        if let Err(problem) = kernel.set_peers(wanted) {
+        if let Err(problem) = front.set_peers(wanted) {
             error!(%problem, "the kernel's peers are not those of the node");
         }
-        let left_out = kernel.peers_left_out();
+        let left_out = front.peers_left_out();
         if left_out > 0 {
-            error!(
-                left_out,
-                peers = kernel.peers_len(),
-                "the kernel's table of peers is full"
-            );
+            error!(left_out, peers = front.peers_len(), "the kernel's table of peers is full");
         }
     }
 
@@ -240,21 +295,30 @@ impl Admission {
     }
 }
 
-/// A device that is there already must be one that can be covered.
-fn load(config: &Config) -> Result<Kernel, Problem> {
-    let interface = &config.overlay.interface;
-    let interfaces =
-        interface::list().map_err(|error| Problem::of("list the interfaces", &error))?;
-    if (interfaces.iter()).any(|one| one.is_loopback && one.name == *interface) {
-        return Err(kernel::loopback(interface));
+fn load(config: &Config) -> Result<Front, Problem> {
+    let admission = &config.admission;
+    match (admission.keeper, &admission.pins) {
+        (Keeper::Unit, Some(pins)) => Ok(Front::Unit(Unit::new(
+            pins.clone(),
+            admission.state.clone(),
+            config.overlay.interface.clone(),
+        ))),
+        (Keeper::Unit, None) => Err(Problem::new(
+            "admission.keeper is \"unit\", but admission.pins names no directory to find its maps in",
+        )),
+        (Keeper::Node, pins) => {
+            let scope = keeper::scope(config)?;
+            let pins = pins.as_ref().map(|pins| Pins::open(pins, None));
+            let pins = match (pins.transpose(), admission.mode) {
+                (Err(problem), AdmissionMode::Preferred | AdmissionMode::Off) => {
+                    warn!(%problem, "the kernel program will end with the node");
+                    None
+                }
+                (pins, _) => pins?,
+            };
+            Kernel::load(scope, pins).map(Box::new).map(Front::Node)
+        }
     }
-    let ports = std::iter::once(config.endpoint.port).chain(config.endpoint.plain_port);
-    Kernel::load(Scope {
-        interface: interface.clone(),
-        addresses: config.overlay.addresses.clone(),
-        ports: ports.collect(),
-        admission: config.admission.clone(),
-    })
 }
 
 fn full(status: &AdmissionStatus) -> String {

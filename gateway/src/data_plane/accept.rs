@@ -34,6 +34,8 @@ impl Acceptor {
 /// Who is on a connection and from where.
 pub struct Peer {
     pub address: std::net::IpAddr,
+    /// [`Principal::slot`](crate::handoff::snapshot::Principal::slot).
+    pub slot: u32,
     pub _guard: ConnectionGuard,
 }
 
@@ -85,6 +87,7 @@ fn admit(worker: &Rc<Worker>, socket: Socket, address: std::net::IpAddr, tls: bo
     };
     let peer = Peer {
         address,
+        slot: principal.slot,
         _guard: guard,
     };
     let tls = if tls {
@@ -92,7 +95,7 @@ fn admit(worker: &Rc<Worker>, socket: Socket, address: std::net::IpAddr, tls: bo
     } else {
         None
     };
-    let alarm = worker.alarms.alarm();
+    let alarm = worker.alarms.alarm(peer.address, peer.slot);
     rt::spawn(serve(Rc::clone(worker), socket, peer, tls, alarm));
 }
 

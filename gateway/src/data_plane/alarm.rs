@@ -1,10 +1,12 @@
 //! Time limits without a timer per wait: a task holds one alarm, setting it writes a number, and the
 //! worker's tick wakes the tasks whose time is up. Limits are therefore late by up to [`TICK`]. A drain
-//! ends waits the same way: first the idle ones, at its deadline all.
+//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer, whose
+//! waits end for good.
 
 use std::{
     cell::{Cell, RefCell},
     future::Future,
+    net::IpAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -41,6 +43,11 @@ struct Slots {
 }
 
 struct Slot {
+    /// The peer that is waited for: its address, and its number in the snapshot.
+    address: IpAddr,
+    peer_slot: u32,
+    /// It is no peer any more: nothing is waited for.
+    revoked: Cell<bool>,
     deadline: Cell<Option<Instant>>,
     /// The tick found the deadline passed, or a drain ended the wait.
     fired: Cell<bool>,
@@ -50,8 +57,12 @@ struct Slot {
 }
 
 impl Alarms {
-    pub fn alarm(&self) -> Alarm {
+    /// An alarm for what is done on behalf of the peer with this address and number.
+    pub fn alarm(&self, address: IpAddr, peer_slot: u32) -> Alarm {
         let slot = Rc::new(Slot {
+            address,
+            peer_slot,
+            revoked: Cell::new(false),
             deadline: Cell::new(None),
             fired: Cell::new(false),
             idle: Cell::new(false),
@@ -82,6 +93,16 @@ impl Alarms {
     /// Ends every wait.
     pub fn end_all(&self) {
         self.end(|_| true);
+    }
+
+    /// Ends every wait on behalf of who is no peer any more, and lets them wait for nothing else.
+    pub fn revoke(&self, is_peer: impl Fn(IpAddr, u32) -> bool) {
+        for slot in &self.slots.borrow().entries {
+            if !is_peer(slot.address, slot.peer_slot) {
+                slot.revoked.set(true);
+            }
+        }
+        self.end(|slot| slot.revoked.get());
     }
 
     fn end(&self, which: impl Fn(&Slot) -> bool) {
@@ -121,6 +142,11 @@ impl Alarm {
     /// Whether the bound of [`Self::bound_all`] has passed.
     pub fn total_elapsed(&self) -> bool {
         self.total.is_some_and(|total| total <= Instant::now())
+    }
+
+    /// Whether the peer was removed. Waits then end after one look at what they wait for.
+    pub fn is_revoked(&self) -> bool {
+        self.slot.revoked.get()
     }
 
     /// As [`Self::within`], for a wait that a drain may end at once.
@@ -170,7 +196,7 @@ impl<F: Future> Future for Within<'_, F> {
             return Poll::Ready(Ok(output));
         }
         let Alarm { slot, total } = this.alarm;
-        if slot.fired.get() {
+        if slot.fired.get() || slot.revoked.get() {
             return Poll::Ready(Err(Elapsed));
         }
         if !this.armed.set {
@@ -205,9 +231,11 @@ impl Drop for Armed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{net::Ipv4Addr, sync::Arc};
 
     use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 64, 0, 7));
 
     struct CountWakes(std::sync::atomic::AtomicUsize);
 
@@ -223,7 +251,7 @@ mod tests {
         let waker = Waker::from(Arc::clone(&wakes));
         let mut cx = Context::from_waker(&waker);
         let alarms = Alarms::default();
-        let alarm = alarms.alarm();
+        let alarm = alarms.alarm(PEER, 0);
         {
             let mut wait =
                 std::pin::pin!(alarm.within(Duration::ZERO, std::future::pending::<()>()));
@@ -240,7 +268,7 @@ mod tests {
     #[test]
     fn a_wait_that_ends_at_once_arms_nothing() {
         let alarms = Alarms::default();
-        let alarm = alarms.alarm();
+        let alarm = alarms.alarm(PEER, 0);
         let mut cx = Context::from_waker(Waker::noop());
         let mut wait = std::pin::pin!(alarm.within(Duration::ZERO, std::future::ready(7)));
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
@@ -250,7 +278,7 @@ mod tests {
     #[test]
     fn the_total_bound_wins() {
         let alarms = Alarms::default();
-        let mut alarm = alarms.alarm();
+        let mut alarm = alarms.alarm(PEER, 0);
         alarm.bound_all(Some(Instant::now()));
         let mut cx = Context::from_waker(Waker::noop());
         let mut wait =
@@ -258,5 +286,35 @@ mod tests {
         assert!(wait.as_mut().poll(&mut cx).is_pending());
         alarms.tick(Instant::now());
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
+    }
+
+    #[test]
+    fn a_removed_peers_waits_end_for_good_and_nobody_elses() {
+        const LONG: Duration = Duration::from_secs(60);
+        let mut cx = Context::from_waker(Waker::noop());
+        let alarms = Alarms::default();
+        let (removed, replaced, other) = (
+            alarms.alarm(PEER, 0),
+            alarms.alarm(Ipv4Addr::LOCALHOST.into(), 1),
+            alarms.alarm(Ipv4Addr::LOCALHOST.into(), 2),
+        );
+        let wait = |alarm: &Alarm, cx: &mut Context<'_>| {
+            let mut wait = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
+            wait.as_mut().poll(cx)
+        };
+        let mut waiting = Box::pin(removed.within(LONG, std::future::pending::<()>()));
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        alarms.revoke(|address, slot| address == Ipv4Addr::LOCALHOST && slot == 2);
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
+        drop(waiting);
+        // Also one that did not wait just then, and one whose address is another peer's now.
+        for alarm in [&removed, &replaced] {
+            assert!(alarm.is_revoked());
+            assert_eq!(wait(alarm, &mut cx), Poll::Ready(Err(Elapsed)));
+            let mut ready = std::pin::pin!(alarm.within(LONG, std::future::ready(7)));
+            assert_eq!(ready.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+        }
+        assert!(!other.is_revoked());
+        assert!(wait(&other, &mut cx).is_pending());
     }
 }

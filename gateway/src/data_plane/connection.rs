@@ -1,8 +1,9 @@
 //! A connection's life: requests one after another (HTTP/1.1) or side by side (HTTP/2), until it is
-//! idle too long, the agent goes, or the node drains.
+//! idle too long, the agent goes, its peer is removed, or the node drains.
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use http::Request;
 
 use super::{
     accept::Peer,
-    alarm::{Alarm, Elapsed},
+    alarm::{Alarm, Elapsed, TICK},
     buffer::Buffer,
     downstream::{Downstream, h1::H1Downstream, h2::H2Downstream},
     exchange,
@@ -155,7 +156,7 @@ pub async fn serve_h2(
                 let (head, body) = h2_head(request);
                 let head_request = head.method == http::Method::HEAD;
                 let down = H2Downstream::new(body, respond, head_request);
-                let alarm = worker.alarms.alarm();
+                let alarm = worker.alarms.alarm(peer.address, peer.slot);
                 let stream = StreamGuard::new(&streams);
                 let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
                 rt::spawn(serve_stream(worker, peer, head, down, alarm, stream));
@@ -165,6 +166,13 @@ pub async fn serve_h2(
                 return;
             }
             Ok(None) => return,
+            Err(Elapsed) if alarm.is_revoked() => {
+                // Its streams were woken too: a moment for what they say at the end.
+                connection.graceful_shutdown();
+                let farewell = poll_fn(|cx| connection.poll_closed(cx));
+                rt::race(farewell, rt::sleep(TICK)).await;
+                return;
+            }
             Err(Elapsed) if worker.is_cut() || (ending && streams.get() == 0) => return,
             Err(Elapsed) => {
                 if !ending && (worker.is_draining() || streams.get() == 0) {

@@ -239,12 +239,16 @@ async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Fail
 /// Tells the agent why its exchange ends here.
 async fn tell(
     worker: &Worker,
-    failure: Failure,
+    mut failure: Failure,
     down: &mut Downstream<'_>,
     alarm: &mut Alarm,
     recorder: &mut Recorder<'_>,
 ) {
     alarm.bound_all(None);
+    if alarm.is_revoked() {
+        // Whichever wait it was that this ended.
+        failure = Reason::PeerRevoked.into();
+    }
     let reason = failure.reason;
     let begun = recorder.status != 0;
     tracing::debug!(

@@ -202,7 +202,7 @@ pub async fn break_off(
     failure: &Failure,
 ) -> io::Result<()> {
     recorder.failed(failure.reason, recorder.status);
-    if recorder.outcome == Outcome::ProviderError {
+    if matches!(recorder.outcome, Outcome::ProviderError | Outcome::Denied) {
         recorder.outcome = Outcome::Cut;
     }
     if let Some(dialect) = recorder.dialect

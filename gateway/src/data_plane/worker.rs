@@ -162,7 +162,7 @@ async fn run(start: WorkerStart) {
     });
     let mut listeners: HashMap<u64, Rc<Acceptor>> = HashMap::new();
     let mut drain_deadline = None;
-    let mut targets_revision = 0;
+    let mut revision = 0;
     let mut targets = HashSet::new();
     loop {
         rt::sleep(TICK).await;
@@ -195,9 +195,14 @@ async fn run(start: WorkerStart) {
             worker.alarms.end_idle();
         }
         let snapshot = worker.snapshot();
-        if snapshot.revision != targets_revision {
-            targets_revision = snapshot.revision;
+        if snapshot.revision != revision {
+            revision = snapshot.revision;
             targets = snapshot_targets(&snapshot);
+            // An address may be another peer's by now.
+            worker.alarms.revoke(|address, slot| {
+                let principal = snapshot.peers.get(&address);
+                principal.is_some_and(|principal| principal.slot == slot)
+            });
         }
         drop(snapshot);
         worker.pool.tick(&worker, &targets);

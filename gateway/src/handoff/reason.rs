@@ -64,7 +64,7 @@ reasons! {
     ModelNotRoutable = ("model_not_routable", Policy, 403),
     /// Providers serve it, but no policy lets the caller reach one.
     NoAuthorisedProvider = ("no_authorised_provider", Policy, 403),
-    /// The peer was removed while its connection was open.
+    /// The peer was removed while its connection was open, or in the middle of an answer.
     PeerRevoked = ("peer_revoked", Policy, 403),
     /// The provider is connected, but its dialect is not implemented.
     DialectUnsupported = ("dialect_unsupported", Gateway, 501),

@@ -120,7 +120,7 @@ pub enum Outcome {
     Cancelled = 3,
     /// The provider could not be reached, or gave no usable answer.
     ProviderError = 4,
-    /// The provider broke off in the middle of its answer.
+    /// Broken off in the middle of its answer, by the provider or because the peer was removed.
     Cut = 5,
     /// The node itself refused or failed (overload, drain, full log).
     GatewayError = 6,

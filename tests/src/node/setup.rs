@@ -27,27 +27,29 @@ pub(super) const ENDPOINT_NAME: &str = "brave-otter.keyway.test";
 pub struct Options {
     /// Also listen without TLS.
     pub plain: bool,
-    /// The overlay's device and the endpoint's address there, with kernel admission required; without
-    /// it the overlay is loopback and admission is off.
-    pub guarded: Option<(&'static str, IpAddr)>,
+    /// The overlay's device and an address of the endpoint there; the node listens on all the device's
+    /// addresses. Without it the overlay is `127.0.0.1` on the loopback device.
+    pub overlay: Option<(&'static str, IpAddr)>,
+    /// `admission.mode`; `off` without.
+    pub admission: Option<&'static str>,
     /// What is logged, as in `KEYWAY_LOG`; `info` without.
     pub log: Option<&'static str>,
     /// TOML appended to a section: `("timeouts", "drain = \"2s\"")`.
     pub extra: Vec<(&'static str, String)>,
     /// Where it runs, if not on this host.
     pub machine: Option<Arc<Machine>>,
-    /// The overlay's device, if not the loopback device; the node listens on all its addresses.
-    pub overlay: Option<&'static str>,
     /// Where the usage log is, if not in the node's directory.
     pub usage: Option<PathBuf>,
     /// Nothing can be locked into memory.
     pub no_locked_memory: bool,
+    /// Runs as this user and group, without any capability.
+    pub user: Option<libc::uid_t>,
 }
 
 impl Options {
     /// The endpoint's.
     pub(super) fn address(&self) -> IpAddr {
-        self.guarded
+        self.overlay
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |(_, address)| address)
     }
 }
@@ -93,16 +95,17 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         true => format!("plain_port = {}", ports.plain),
         false => String::new(),
     };
-    let overlay = match (options.overlay, options.guarded) {
-        (Some(device), _) => format!("interface = {device:?}"),
-        (None, Some((device, address))) => {
-            format!("interface = {device:?}\naddresses = [\"{address}\"]")
-        }
-        (None, None) => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
+    let overlay = match options.overlay {
+        Some((device, _)) => format!("interface = {device:?}"),
+        None => "interface = \"lo\"\naddresses = [\"127.0.0.1\"]".to_owned(),
     };
-    let admission = match options.guarded {
-        Some(_) => "required",
-        None => "off",
+    let admission = options.admission.unwrap_or("off");
+    // A host need not have a bpffs, and tests would meet in it.
+    let is_pinned =
+        |(section, text): &(&str, String)| *section == "admission" && text.contains("pins");
+    let pins = match options.extra.iter().any(is_pinned) {
+        true => "",
+        false => "pins = \"\"",
     };
     let usage = (options.usage.clone()).unwrap_or_else(|| directory.join("usage"));
     let usage = usage.display().to_string();
@@ -115,7 +118,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
             ),
         ),
         ("overlay", overlay),
-        ("admission", format!("mode = {admission:?}")),
+        ("admission", format!("mode = {admission:?}\n{pins}")),
         (
             "admin",
             format!("listen = \"off\"\nsocket = {}", at("admin.sock")),
@@ -159,6 +162,13 @@ pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
         .stderr(log);
     if let Some(machine) = &options.machine {
         machine.enter(&mut command);
+    }
+    if let Some(user) = options.user {
+        std::os::unix::fs::chown(directory, Some(user), Some(user))?;
+        // SAFETY: system calls only, which is safe between fork and exec.
+        unsafe { command.pre_exec(move || give_up_root(user)) };
+    }
+    if options.machine.is_some() {
         // Its devices and mounts would stay with it.
         // SAFETY: a system call only, which is safe between fork and exec.
         unsafe { command.pre_exec(machine::end_with_parent) };
@@ -171,6 +181,20 @@ pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
         .kill_on_drop(true)
         .spawn()
         .context("start keyway")
+}
+
+/// Between fork and exec: all capabilities go with the user.
+fn give_up_root(user: libc::uid_t) -> io::Result<()> {
+    // SAFETY: plain numbers, and an empty list that is not read.
+    let groups = unsafe { libc::setgroups(0, std::ptr::null()) };
+    // SAFETY: plain numbers.
+    let group = unsafe { libc::setgid(user) };
+    // SAFETY: plain numbers.
+    let user = unsafe { libc::setuid(user) };
+    match (groups, group, user) {
+        (0, 0, 0) => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Between fork and exec: the limit is none, and root loses what lets it pass the limit.

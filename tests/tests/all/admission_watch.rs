@@ -1,12 +1,15 @@
 //! Which interfaces the kernel program is in front of, and how: what appears, vanishes, is excluded or
 //! taken by another's program, and what is logged of it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_common::Link;
 use gateway_tests::{
-    agent::PATIENCE,
+    agent::{Agent, PATIENCE, Version},
     kernel::Kernel,
     namespace::{Namespace, ip},
     node::keyway,
@@ -20,10 +23,14 @@ use tokio::{
 };
 
 use super::{
-    admission::{ENDPOINT, PEER, SILENCE, answer, asked, interface, is_silent, packets},
+    admission::{interface, packets},
     *,
 };
 
+const ENDPOINT: &str = "100.64.0.1";
+const PEER: &str = "100.64.0.7";
+/// A connection that is not answered within this time meets silence: an answer takes microseconds.
+const SILENCE: Duration = Duration::from_millis(700);
 /// From the end of `ip link add` to the program in front.
 const COVERED_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -83,7 +90,8 @@ impl Wired {
             let standin = Options::new(Vendor::OpenAi, Transport::Plain, KEY);
             let standin = StandIn::start(standin).await?;
             let node = Node::start(NodeOptions {
-                guarded: Some(("wt0", ENDPOINT.parse()?)),
+                overlay: Some(("wt0", ENDPOINT.parse()?)),
+                admission: Some("required"),
                 extra: vec![("admission", admission.to_owned())],
                 ..NodeOptions::default()
             })
@@ -131,7 +139,7 @@ impl Guarded {
     }
 
     async fn status(&self) -> Result<Value> {
-        answer(&self.node, &["admission", "status", "--output", "json"]).await
+        Ok(super::admission::answer(&self.node, &["admission", "status"]).await)
     }
 
     fn is_silent(&self, wired: &Wired, from: &str, device: &str) -> Result<bool> {
@@ -387,5 +395,27 @@ fn knock(to: SocketAddr, times: u64) -> Result<()> {
         }
         knocking.join_all().await;
         Ok(())
+    })
+}
+
+fn asked(outside: &Namespace, agent: &Agent) -> Result<u16> {
+    outside.run(|| {
+        Runtime::new()?.block_on(async {
+            let reply = agent.post(Version::Http1, CHAT, &chat("hi", false)).await?;
+            Ok(reply.status.as_u16())
+        })
+    })
+}
+
+/// Neither a connection nor a refusal.
+fn is_silent(outside: &Namespace, to: SocketAddr, from: &str, device: &str) -> Result<bool> {
+    let from: IpAddr = from.parse()?;
+    outside.run(|| {
+        Runtime::new()?.block_on(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind_device(Some(device.as_bytes()))?;
+            socket.bind(SocketAddr::new(from, 0))?;
+            Ok(timeout(SILENCE, socket.connect(to)).await.is_err())
+        })
     })
 }

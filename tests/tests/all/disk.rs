@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use gateway_tests::{
     agent::{Reply, Session, Version},
-    machine::{self, Machine},
+    machine::Machine,
     node::Node,
     skip,
 };
@@ -53,11 +53,7 @@ impl Setup {
         test: &str,
         mount: impl FnOnce(&Machine, &Path) -> Result<(), &'static str>,
     ) -> Option<Self> {
-        if let Some(reason) = machine::why_not() {
-            skip(test, reason);
-            return None;
-        }
-        let machine = Arc::new(Machine::start().unwrap());
+        let [machine] = machines(test)?;
         let disk = tempfile::Builder::new()
             .prefix("keyway-disk-")
             .tempdir()

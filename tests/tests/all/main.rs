@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod admission;
+mod admission_pins;
 mod admission_watch;
 mod answered;
 mod catalog;
@@ -15,14 +16,20 @@ mod lifecycle;
 mod objects;
 mod overlay;
 mod refused;
+mod revoked;
 mod secrets;
 mod standin;
 mod streams;
 mod trailers;
+mod tunnel;
 mod unlocked;
 
+use std::sync::Arc;
+
 use gateway_tests::{
+    machine::{self, Machine},
     node::{Node, Options as NodeOptions},
+    skip,
     standin::{Options, StandIn, Transport, Vendor},
 };
 use serde_json::{Value, json};
@@ -48,6 +55,15 @@ async fn pair(vendor: Vendor, transport: Transport, options: NodeOptions) -> (St
     let standin = StandIn::start(standin).await.unwrap();
     let node = Node::with(options, &standin, vendor, KEY).await.unwrap();
     (standin, node)
+}
+
+/// Machines of the test's own; `None`, and the test is skipped, when this host cannot have them.
+fn machines<const N: usize>(test: &str) -> Option<[Arc<Machine>; N]> {
+    if let Some(reason) = machine::why_not() {
+        skip(test, reason);
+        return None;
+    }
+    Some(std::array::from_fn(|_| Arc::new(Machine::start().unwrap())))
 }
 
 fn chat(prompt: &str, stream: bool) -> Value {

@@ -20,6 +20,11 @@ pub(super) fn passed_by(program: u32) -> Problem {
     Problem::new(format!("{} is attached; TC is used", describe(program)))
 }
 
+/// For the operator, before anything is done.
+pub(super) fn found(program: u32) -> String {
+    format!("{} is attached, and stays", describe(program))
+}
+
 fn describe(program: u32) -> String {
     if program == UNKNOWN {
         return "another XDP program (on a device above or below)".to_owned();

@@ -1,8 +1,8 @@
-//! What this process has in the kernel: the loaded programs, where they are attached, and the peers.
+//! What this process keeps in the kernel: the loaded programs, where they are attached, and the peers.
 
-use std::{collections::BTreeMap, net::IpAddr, thread};
+use std::{collections::BTreeMap, fs, net::IpAddr, thread};
 
-use gateway_common::{CONFIG_GRACE, Config, Counters, Link, Network, PeerFlows, Reason};
+use gateway_common::{CONFIG_GRACE, Config, Link, Network, PeerFlows};
 use tracing::{info, warn};
 
 use super::{
@@ -11,9 +11,10 @@ use super::{
     interface::Interface,
     logs::DropLog,
     peers::{Flows, PeerTable},
+    pins::Pins,
     problem::Problem,
-    programs::{Attached, Programs, UNLISTED, add},
-    status::{InterfaceStatus, ReasonCount, Role},
+    programs::{Attached, Programs},
+    status::{InterfaceStatus, Role, with_counts},
 };
 use crate::config::{AdmissionConfig, AdmissionHook};
 
@@ -29,9 +30,12 @@ pub(super) struct Scope {
     pub(super) admission: AdmissionConfig,
 }
 
-/// Detaches everything when dropped.
+/// Detaches everything when dropped, unless it is pinned.
 pub(super) struct Kernel {
     scope: Scope,
+    pins: Option<Pins>,
+    /// What another process or version left in the pins' directory is removed.
+    is_swept: bool,
     config: Config,
     /// By [`Link`]: loaded when the first interface needs it.
     programs: [Option<Programs>; 2],
@@ -40,11 +44,10 @@ pub(super) struct Kernel {
     /// Which programs have the overlay's device, and so the peers.
     overlay: Option<Link>,
     peers: PeerTable,
-    wanted_peers: Vec<IpAddr>,
+    /// `None` until somebody tells: those that are in the map stay.
+    wanted_peers: Option<Vec<IpAddr>>,
     /// The map could not be brought to what is wanted; tried again at the next look.
     peers_stale: bool,
-    /// What interfaces that vanished had counted.
-    gone: Counters,
     /// Of each loaded copy, when drops are logged.
     logs: Vec<DropLog>,
 }
@@ -72,22 +75,26 @@ impl Covered {
 }
 
 impl Kernel {
+    /// With pins, what an earlier process left there goes on.
+    ///
     /// # Errors
     /// When the kernel does not take the programs.
-    pub(super) fn load(scope: Scope) -> Result<Self, Problem> {
+    pub(super) fn load(scope: Scope, pins: Option<Pins>) -> Result<Self, Problem> {
         let mut kernel = Self {
             scope,
+            pins,
+            is_swept: false,
             config: Config::default(),
             programs: [None, None],
             covered: BTreeMap::new(),
             overlay: None,
             peers: PeerTable::default(),
-            wanted_peers: Vec::new(),
+            wanted_peers: None,
             peers_stale: false,
-            gone: Counters::default(),
             logs: Vec::new(),
         };
-        kernel.programs(Link::Ethernet)?;
+        let config = kernel.programs(Link::Ethernet)?.config()?;
+        kernel.config = config;
         Ok(kernel)
     }
 
@@ -119,6 +126,7 @@ impl Kernel {
                 first.get_or_insert(problem);
             }
         }
+        self.sweep(first.is_none());
         first.map_or(Ok(()), Err)
     }
 
@@ -127,8 +135,27 @@ impl Kernel {
     /// # Errors
     /// When the map cannot be changed.
     pub(super) fn set_peers(&mut self, wanted: Vec<IpAddr>) -> Result<(), Problem> {
-        self.wanted_peers = wanted;
+        self.wanted_peers = Some(wanted);
         self.sync_peers()
+    }
+
+    /// How each interface is covered, without counters.
+    pub(super) fn covered(&self) -> Vec<InterfaceStatus> {
+        (self.covered.iter())
+            .map(|(index, covered)| InterfaceStatus {
+                name: covered.name.clone(),
+                index: *index,
+                role: covered.role,
+                mode: covered.mode,
+                problem: covered.problem.as_ref().map(ToString::to_string),
+                counters: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// Which maps hold the peers.
+    pub(super) fn overlay_link(&self) -> Option<Link> {
+        self.overlay
     }
 
     /// Every known peer's traffic; none while the overlay's device was never seen.
@@ -159,37 +186,11 @@ impl Kernel {
     }
 
     /// Every covered interface, then one without an index for all others that ever were.
-    pub(super) fn interfaces(&mut self) -> Vec<InterfaceStatus> {
-        let mut others = self.gone;
-        for programs in self.programs.iter_mut().flatten() {
-            add(&mut others, &programs.counters(UNLISTED));
-        }
-        let mut shown = Vec::with_capacity(self.covered.len() + 1);
-        for (index, covered) in &self.covered {
-            let programs = covered
-                .link
-                .and_then(|link| self.programs[link as usize].as_mut());
-            let counters = programs.map(|programs| programs.counters(*index));
-            shown.push(InterfaceStatus {
-                name: covered.name.clone(),
-                index: *index,
-                role: covered.role,
-                mode: covered.mode,
-                problem: covered.problem.as_ref().map(ToString::to_string),
-                counters: counts(&counters.unwrap_or_default()),
-            });
-        }
-        if others != Counters::default() {
-            shown.push(InterfaceStatus {
-                name: "others".to_owned(),
-                index: UNLISTED,
-                role: Role::Gone,
-                mode: HookMode::None,
-                problem: None,
-                counters: counts(&others),
-            });
-        }
-        shown
+    pub(super) fn interfaces(&self) -> Vec<InterfaceStatus> {
+        let sets: Vec<_> = (self.programs.iter().flatten())
+            .map(Programs::counts)
+            .collect();
+        with_counts(self.covered(), &sets)
     }
 
     /// The programs for a link layer, loaded and configured.
@@ -198,8 +199,11 @@ impl Kernel {
         match slot {
             Some(programs) => Ok(programs),
             None => {
-                let mut programs = Programs::load(link)?;
-                programs.configure(self.config)?;
+                let mut programs = Programs::load(link, self.pins.as_ref())?;
+                // The first ones tell what holds.
+                if self.config != Config::default() && programs.config()? != self.config {
+                    programs.configure(self.config)?;
+                }
                 if self.scope.admission.log_drops > 0 {
                     self.logs.push(programs.log()?);
                 }
@@ -219,11 +223,37 @@ impl Kernel {
             if let Some(programs) = covered
                 .link
                 .and_then(|link| self.programs[link as usize].as_mut())
+                && let Err(problem) = programs.counts_mut().forget(index)
             {
-                add(&mut self.gone, &programs.forget(index));
+                warn!(interface = covered.name, %problem, "its counters are lost");
             }
             info!(interface = covered.name, "no longer in front");
-            drop(covered.hooks);
+            covered.hooks.into_iter().for_each(Hook::release);
+        }
+    }
+
+    /// Removes, once, what others left among the pins: links of interfaces that are gone or have another
+    /// role now, and maps of other versions as soon as no program uses them.
+    fn sweep(&mut self, all_covered: bool) {
+        let Some(pins) = self.pins.as_ref().filter(|_| !self.is_swept) else {
+            return;
+        };
+        for (index, path) in pins.pinned_links() {
+            let covered = self.covered.get(&index);
+            let is_used = covered.is_some_and(|covered| {
+                // One that cannot be covered anew keeps what it has.
+                covered.mode == HookMode::None
+                    || (covered.hooks.iter()).any(|hook| hook.pin() == Some(&path))
+            });
+            if !is_used && let Err(error) = fs::remove_file(&path) {
+                warn!(pin = %path.display(), %error, "cannot remove what is not used any more");
+            }
+        }
+        if all_covered {
+            if let Err(error) = pins.remove_older() {
+                warn!(%error, "cannot remove the maps of another version");
+            }
+            self.is_swept = true;
         }
     }
 
@@ -313,10 +343,12 @@ impl Kernel {
         if let (None, Some(programs)) = (interface.xdp, programs) {
             let is_better = |hook: &&AdmissionHook| **hook != AdmissionHook::Tc;
             let hooks = self.scope.admission.hooks.iter().take_while(is_better);
+            let hooks: Vec<_> = hooks.copied().collect();
             // TC stays where there is no better.
-            if let Ok(attached) = programs.attach_outer(interface, hooks) {
+            if let Ok(attached) = programs.attach_outer(interface, &hooks, self.pins.as_ref()) {
                 covered.mode = attached.mode;
-                covered.hooks = attached.hooks;
+                let before = std::mem::replace(&mut covered.hooks, attached.hooks);
+                before.into_iter().for_each(Hook::release);
             }
         }
         covered.log();
@@ -333,27 +365,19 @@ impl Kernel {
                 interface.name, interface.kind
             ))
         })?;
-        let is_first = !self.covered.contains_key(&interface.index);
-        let programs = self.programs(link)?;
-        if is_first {
-            programs.count(interface.index)?;
+        self.programs(link)?.counts_mut().begin(interface.index)?;
+        if role == Role::Overlay {
+            // The peers are there before the program asks for them.
+            self.move_peers(link)?;
         }
+        let pins = self.pins.as_ref();
+        let programs = self.programs[link as usize].as_mut();
+        let programs = programs.expect("they are loaded above");
         match role {
             Role::Outer | Role::Gone => {
-                let programs = self.programs[link as usize].as_mut();
-                let programs = programs.expect("they are loaded above");
-                programs.attach_outer(interface, &self.scope.admission.hooks)
+                programs.attach_outer(interface, &self.scope.admission.hooks, pins)
             }
-            Role::Overlay => {
-                // The peers are there before the program asks for them.
-                self.move_peers(link)?;
-                let hooks = self.programs(link)?.attach_overlay(&interface.name)?;
-                Ok(Attached {
-                    mode: HookMode::Tc,
-                    hooks,
-                    foreign: None,
-                })
-            }
+            Role::Overlay => programs.attach_overlay(interface, pins),
         }
     }
 
@@ -362,11 +386,27 @@ impl Kernel {
         if self.overlay == Some(link) {
             return Ok(());
         }
-        if let Some(programs) = self
-            .overlay
-            .and_then(|old| self.programs[old as usize].as_mut())
-        {
-            self.peers.sync(programs.peers(), std::iter::empty())?;
+        let from = (self.overlay).and_then(|old| self.programs[old as usize].as_mut());
+        let moved = match from {
+            Some(from) => {
+                // Somebody else may have kept them.
+                let departed = from.counts().departed();
+                self.peers.adopt(from.peers(), departed)?;
+                let moved = self.peers.leave(from.peers())?;
+                from.counts_mut().set_departed(PeerFlows::default())?;
+                Some(moved)
+            }
+            None => None,
+        };
+        let to = (self.programs[link as usize].as_mut()).expect("an interface's are loaded first");
+        let departed = match moved {
+            Some(_) => self.peers.departed(),
+            None => to.counts().departed(),
+        };
+        self.peers.adopt(to.peers(), departed)?;
+        if let Some(moved) = moved {
+            self.peers.bring(to.peers(), &moved)?;
+            to.counts_mut().set_departed(departed)?;
         }
         self.overlay = Some(link);
         self.sync_peers()
@@ -376,16 +416,15 @@ impl Kernel {
         let programs = self
             .overlay
             .and_then(|link| self.programs[link as usize].as_mut());
-        match programs {
-            Some(programs) => {
-                let wanted = self.wanted_peers.iter().copied();
-                let synced = self.peers.sync(programs.peers(), wanted);
-                self.peers_stale = synced.is_err();
-                synced
-            }
-            // The peers follow when the overlay's device comes.
-            None => Ok(()),
-        }
+        // The peers follow when the overlay's device comes.
+        let (Some(programs), Some(wanted)) = (programs, &self.wanted_peers) else {
+            return Ok(());
+        };
+        let synced = (self.peers)
+            .sync(programs.peers(), wanted.iter().copied())
+            .and_then(|()| programs.counts_mut().set_departed(self.peers.departed()));
+        self.peers_stale = synced.is_err();
+        synced
     }
 }
 
@@ -394,11 +433,4 @@ pub(super) fn loopback(device: &str) -> Problem {
         "overlay.interface is the loopback device {device}, where nothing is attached: name the \
          overlay's device, or set admission.mode to \"preferred\" or \"off\""
     ))
-}
-
-fn counts(counters: &Counters) -> Vec<ReasonCount> {
-    (Reason::ALL.iter())
-        .zip(counters.by_reason)
-        .map(|(reason, counter)| ReasonCount::new(*reason, counter))
-        .collect()
 }

@@ -41,7 +41,36 @@ impl PeerTable {
         self.bring(map, &all)
     }
 
-    fn bring(&mut self, map: &mut Map, wanted: &HashSet<Address>) -> Result<(), Problem> {
+    /// Goes on with a map that is in use, and `departed` from those that left it before.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn adopt(&mut self, map: &mut Map, departed: PeerFlows) -> Result<(), Problem> {
+        let flows = self.flows(map)?;
+        self.known = flows.into_keys().collect();
+        self.departed = departed;
+        Ok(())
+    }
+
+    /// Empties a map, for its addresses to go into another one.
+    ///
+    /// # Errors
+    /// When the map cannot be changed.
+    pub(super) fn leave(&mut self, map: &mut Map) -> Result<HashSet<Address>, Problem> {
+        let known = self.known.clone();
+        self.bring(map, &HashSet::new())?;
+        Ok(known)
+    }
+
+    /// As [`sync`](Self::sync), from addresses as the map has them.
+    ///
+    /// # Errors
+    /// When the map cannot be changed.
+    pub(super) fn bring(
+        &mut self,
+        map: &mut Map,
+        wanted: &HashSet<Address>,
+    ) -> Result<(), Problem> {
         // Those that lost their rights first.
         self.remove(map, wanted).map_err(|error| failed(&error))?;
         let mut new: Vec<_> = wanted.difference(&self.known).copied().collect();
@@ -193,7 +222,7 @@ mod tests {
             println!("skipped: the kernel's peers, needs root for BPF");
             return None;
         }
-        Some(Programs::load(Link::Ip).unwrap())
+        Some(Programs::load(Link::Ip, None).unwrap())
     }
 
     fn peer(number: u32) -> IpAddr {

@@ -1,6 +1,6 @@
 //! Why the kernel program is not in front, and what to do about it.
 
-use std::{error::Error, io};
+use std::{error::Error, io, path::Path};
 
 /// For the operator: the reason and the remedy in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,11 @@ const CAPABILITIES: &str = "the process lacks CAP_BPF, CAP_NET_ADMIN or CAP_PERF
 impl Problem {
     pub(super) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Of a failed call on a file; `doing` completes "cannot … FILE".
+    pub(super) fn of_file(doing: &str, path: &Path, error: &io::Error) -> Self {
+        Self::of(&format!("{doing} {}", path.display()), error)
     }
 
     /// Of a failed call to the kernel; `doing` completes "cannot …".

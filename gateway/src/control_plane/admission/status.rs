@@ -1,10 +1,13 @@
 //! What the management API and the metrics show of kernel admission.
 
-use gateway_common::{Counter, Flow, Reason, Verdict};
+use gateway_common::{Counter, Counters, Flow, Reason, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::hook::HookMode;
+use super::{
+    counts::{Counts, add},
+    hook::HookMode,
+};
 
 /// `GET /api/agent-network/admission`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,7 +30,7 @@ pub struct AdmissionStatus {
     pub interfaces: Vec<InterfaceStatus>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     pub name: String,
     pub index: u32,
@@ -35,7 +38,43 @@ pub struct InterfaceStatus {
     pub mode: HookMode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    #[serde(default)]
     pub counters: Vec<ReasonCount>,
+}
+
+/// Gives interfaces their counters, and adds one without an index for all others that ever were. An
+/// interface is counted in one of the sets.
+pub(super) fn with_counts(
+    mut interfaces: Vec<InterfaceStatus>,
+    sets: &[&Counts],
+) -> Vec<InterfaceStatus> {
+    let sum = |of: &dyn Fn(&Counts) -> Counters| {
+        let mut sum = Counters::default();
+        sets.iter().for_each(|set| add(&mut sum, &of(set)));
+        sum
+    };
+    for interface in &mut interfaces {
+        interface.counters = counts(&sum(&|set| set.of(interface.index)));
+    }
+    let others = sum(&Counts::others);
+    if others != Counters::default() {
+        interfaces.push(InterfaceStatus {
+            name: "others".to_owned(),
+            index: 0,
+            role: Role::Gone,
+            mode: HookMode::None,
+            problem: None,
+            counters: counts(&others),
+        });
+    }
+    interfaces
+}
+
+fn counts(counters: &Counters) -> Vec<ReasonCount> {
+    (Reason::ALL.iter())
+        .zip(counters.by_reason)
+        .map(|(reason, counter)| ReasonCount::new(*reason, counter))
+        .collect()
 }
 
 /// What an interface is to the endpoint.
@@ -49,8 +88,8 @@ pub enum Role {
     Gone,
 }
 
-/// Since the node's start.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Since the program was first attached: pinned counters outlive the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
     pub reason: String,
     /// `pass` or `drop`.
