@@ -21,10 +21,16 @@ use gateway_tests::{
     kernel::{Kernel, PROGRAMS},
 };
 
-use crate::{machine::Machine, stats::median};
+use crate::{
+    machine::Machine,
+    placement::{self, Placement},
+    stats::median,
+};
 
 const PEERS: [u32; 3] = [10, 1_000, 100_000];
 const ROUNDS: usize = 7;
+/// Not the one that the other part receives on.
+const CORE: usize = 1;
 const ENDPOINT: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// Peers follow it.
 const FIRST_PEER: u32 = 0x6440_0100;
@@ -54,6 +60,11 @@ struct Case {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut report = String::new();
     let machine = Machine::look();
+    Placement {
+        core: CORE,
+        realtime: placement::realtime_allowed(),
+    }
+    .enter()?;
     writeln!(
         report,
         "# Kernel programs, per packet\n\n{}: {}, {}, load {}.\n\n`BPF_PROG_TEST_RUN`, {} repeats, median of {ROUNDS} rounds (least, most), in ns.\n",

@@ -1,7 +1,7 @@
 //! Reading a packet. Nearly all headers lie in the buffer that a program may read directly; when one does
 //! not, the packet is read once more through the kernel's copying helper. Most of the `unsafe` is here.
 
-use core::cell::Cell;
+use core::{arch::asm, cell::Cell, intrinsics::is_val_statically_known};
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -57,7 +57,7 @@ impl Direct {
 impl Packet for Direct {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let at = self.start + offset;
+        let at = place(self.start, offset);
         if at + N > self.end {
             self.short.set(true);
             return None;
@@ -65,6 +65,19 @@ impl Packet for Direct {
         // SAFETY: the bytes lie before the packet's end, as the verifier checks again.
         Some(unsafe { (at as *const [u8; N]).read_unaligned() })
     }
+}
+
+/// `start + offset`. Where the offset is read from the packet, the sum is made in one register that the
+/// compiler cannot take apart: it would compare one sum with the packet's end and read through another, and
+/// the verifier does not see that they are the same.
+#[inline(always)]
+fn place(start: usize, offset: usize) -> usize {
+    let mut at = start + offset;
+    if !is_val_statically_known(offset) {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) at, options(pure, nomem, nostack)) };
+    }
+    at
 }
 
 pub(crate) struct XdpCopy<'a>(pub(crate) &'a XdpContext);

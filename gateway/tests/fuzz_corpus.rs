@@ -72,5 +72,5 @@ fn http1_chunked() {
 
 #[test]
 fn decode() {
-    replay("decode", checks::packet);
+    replay("decode", checks::decode);
 }

@@ -17,6 +17,8 @@ const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_TYPE_XDP: u32 = 37;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
+/// Frames that are handed over at once: as many as a veth's ring holds, and the most that the kernel takes.
+const LIVE_BATCH: u32 = 256;
 const HELPER_REDIRECT: i32 = 23;
 
 /// A loaded program.
@@ -197,6 +199,10 @@ impl Program {
             data_in: frame.as_ptr().addr() as u64,
             repeat,
             flags,
+            batch: match flags {
+                TEST_XDP_LIVE_FRAMES => LIVE_BATCH,
+                _ => 0,
+            },
             ..Run::default()
         };
         bpf(BPF_PROG_TEST_RUN, &mut request).context("run a program")?;

@@ -34,16 +34,26 @@ enum Contender {
     Constant,
     KeywayXdp,
     KeywayTc,
-    XdpFilter,
+    XdpFilter(Object),
     NftIngress,
     NftPrerouting,
 }
 
-const ALL: [Contender; 7] = [
+/// Which of xdp-filter's programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    /// The smallest that knows ports of TCP.
+    Tcp,
+    /// What it loads unless told otherwise: ports, addresses of both families, Ethernet addresses.
+    Default,
+}
+
+const ALL: [Contender; 8] = [
     Contender::Nothing,
     Contender::Constant,
     Contender::KeywayXdp,
-    Contender::XdpFilter,
+    Contender::XdpFilter(Object::Tcp),
+    Contender::XdpFilter(Object::Default),
     Contender::KeywayTc,
     Contender::NftIngress,
     Contender::NftPrerouting,
@@ -172,7 +182,8 @@ impl Contender {
             Self::Nothing => "nothing",
             Self::Constant => "XDP program of one constant",
             Self::KeywayXdp => "Keyway, XDP",
-            Self::XdpFilter => "xdp-filter (its TCP object), XDP",
+            Self::XdpFilter(Object::Tcp) => "xdp-filter's TCP object, XDP",
+            Self::XdpFilter(Object::Default) => "xdp-filter's default object, XDP",
             Self::KeywayTc => "Keyway, TC",
             Self::NftIngress => "nftables, netdev ingress",
             Self::NftPrerouting => "nftables, inet prerouting raw",
@@ -188,12 +199,7 @@ impl Contender {
             }
             Self::KeywayXdp => InFront::Keyway(keyway.attach(program::OUTER_XDP, DEVICE)?),
             Self::KeywayTc => InFront::Keyway(keyway.attach(program::OUTER_TC, DEVICE)?),
-            Self::XdpFilter => {
-                run(&xdp_filter_load(), "")?;
-                let loaded = InFront::Command(XDP_FILTER_UNLOAD);
-                run(XDP_FILTER_RULE, "")?;
-                loaded
-            }
+            Self::XdpFilter(object) => object.load()?,
             Self::NftIngress => {
                 run("nft -f -", NFT_INGRESS)?;
                 InFront::Command("nft delete table netdev bench")
@@ -206,14 +212,33 @@ impl Contender {
     }
 }
 
+impl Object {
+    fn load(self) -> Result<InFront> {
+        let features = match self {
+            Self::Tcp => "tcp",
+            Self::Default => "all",
+        };
+        run(
+            &format!("xdp-filter load -m native -f {features} {DEVICE}"),
+            "",
+        )?;
+        let loaded = InFront::Command(XDP_FILTER_UNLOAD);
+        run(XDP_FILTER_RULE, "")?;
+        Ok(loaded)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "xdpfilt_alw_tcp",
+            Self::Default => "xdpfilt_alw_all",
+        }
+    }
+}
+
 // It matches a port or an address, never both: a rule for the port drops it on every address.
 const XDP_FILTER_RULE: &str = "xdp-filter port 443 -m dst -p tcp";
 const XDP_FILTER_UNLOAD: &str = "xdp-filter unload kwb1";
-const XDP_FILTER_PIN: &str = "/sys/fs/bpf/xdp-filter/programs/kwb1/xdpfilt_alw_tcp";
-
-fn xdp_filter_load() -> String {
-    format!("xdp-filter load -m native -f tcp {DEVICE}")
-}
+const XDP_FILTER_PINS: &str = "/sys/fs/bpf/xdp-filter/programs/kwb1";
 
 const NFT_INGRESS: &str = "table netdev bench { chain in { \
     type filter hook ingress device \"kwb1\" priority 0; policy accept; \
@@ -240,36 +265,47 @@ fn run(command: &str, input: &str) -> Result<()> {
     Ok(())
 }
 
-/// Keyway's and xdp-filter's program on the same frames, by `BPF_PROG_TEST_RUN`.
+/// Keyway's and xdp-filter's programs on the same frames, by `BPF_PROG_TEST_RUN`.
 fn by_test_run(keyway: &Kernel, repeat: u32) -> Result<String> {
-    run(&xdp_filter_load(), "")?;
-    let _loaded = InFront::Command(XDP_FILTER_UNLOAD);
-    run(XDP_FILTER_RULE, "")?;
-    let other = Program::pinned(XDP_FILTER_PIN)?;
+    // One after the other, as they share the places of their pins; a loaded one outlives its pin.
+    let [tcp, default] = [Object::Tcp, Object::Default].map(|object| {
+        let _loaded = object.load()?;
+        Program::pinned(&format!("{XDP_FILTER_PINS}/{}", object.name()))
+    });
+    let others = [tcp?, default?];
     let mut report = String::new();
     writeln!(
         report,
-        "\n## Beside xdp-filter\n\nThe same frames through both programs in the same run, in ns as above. \
+        "\n## Beside xdp-filter\n\nThe same frames through all programs in the same run, in ns as above. \
          xdp-filter ({}) has one rule, `port 443 -m dst -p tcp`: it cannot ask for an address and a port \
-         together.\n\n| packet | Keyway, `kw_outer_xdp` | Keyway, `kw_outer_linear` | xdp-filter, `xdpfilt_alw_tcp` |\n|---|---|---|---|",
-        version("xdp-filter load --version")
+         together.\n\n| packet | Keyway, `{}` | Keyway, `{}` | xdp-filter, `{}` | xdp-filter, `{}` |\n|---|---|---|---|---|",
+        version("xdp-filter load --version"),
+        program::OUTER_XDP,
+        program::OUTER_XDP_LINEAR,
+        Object::Tcp.name(),
+        Object::Default.name(),
     )?;
     for (title, wanted) in [("drop, TCP", Verdict::Drop), ("pass, UDP", Verdict::Pass)] {
         let frame = frame(wanted);
-        let mut rounds = [const { Vec::new() }; 3];
+        let mut rounds = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
-            let own = [program::OUTER_XDP, program::OUTER_XDP_LINEAR];
-            for (rounds, name) in rounds.iter_mut().zip(own) {
+            let (own, foreign) = rounds.split_at_mut(2);
+            for (rounds, name) in own
+                .iter_mut()
+                .zip([program::OUTER_XDP, program::OUTER_XDP_LINEAR])
+            {
                 let ran = keyway.run(name, &frame, repeat)?;
                 ensure!(ran.verdict == wanted, "{title}: {ran:?}");
                 rounds.push(ran.duration.as_nanos() as f64);
             }
-            let (verdict, ns) = other.run(&frame, repeat)?;
-            ensure!(verdict == number(wanted), "{title}: {verdict}");
-            rounds[2].push(f64::from(ns));
+            for (rounds, other) in foreign.iter_mut().zip(&others) {
+                let (verdict, ns) = other.run(&frame, repeat)?;
+                ensure!(verdict == number(wanted), "{title}: {verdict}");
+                rounds.push(f64::from(ns));
+            }
         }
-        let [xdp, linear, filter] = rounds.map(spread);
-        writeln!(report, "| {title} | {xdp} | {linear} | {filter} |")?;
+        let cells = rounds.map(spread).join(" | ");
+        writeln!(report, "| {title} | {cells} |")?;
     }
     Ok(report)
 }

@@ -30,10 +30,11 @@ const FAR_ADDRESS: &str = "02:00:00:00:00:02";
 const CORES: [usize; 2] = [0, 1];
 /// Frames per system call of the sender.
 const BATCH: u32 = 1 << 14;
+const START_TIME_MAX: Duration = Duration::from_secs(5);
 const WARM_UP: Duration = Duration::from_millis(50);
 /// For what is under way when the sender stops.
 const SETTLE: Duration = Duration::from_millis(20);
-const WINDOW: Duration = Duration::from_millis(300);
+const WINDOW: Duration = Duration::from_millis(250);
 /// As small as the kernel makes it: it is never read.
 const SOCKET_BUFFER: i32 = 1;
 
@@ -118,6 +119,7 @@ impl Wire {
                     Ok(())
                 })
             });
+            let started = receiver.wait_for_packets(&first);
             thread::sleep(WARM_UP);
             let before = receiver.look();
             thread::sleep(WINDOW);
@@ -126,6 +128,7 @@ impl Wire {
             sender
                 .join()
                 .map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+            started?;
             thread::sleep(SETTLE);
             let (before, after, last) = (before?, after?, receiver.look()?);
             let packets = (after.packets - before.packets) as f64;
@@ -174,6 +177,15 @@ impl Receiver {
             thread,
             _socket: socket,
         })
+    }
+
+    fn wait_for_packets(&self, first: &Look) -> Result<()> {
+        let deadline = first.at + START_TIME_MAX;
+        while self.look()?.packets < first.packets + u64::from(BATCH) {
+            ensure!(Instant::now() < deadline, "no packets came");
+            thread::sleep(SETTLE);
+        }
+        Ok(())
     }
 
     fn look(&self) -> Result<Look> {

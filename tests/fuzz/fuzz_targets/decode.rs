@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| gateway_fuzz::packet(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gateway_fuzz::decode(data));

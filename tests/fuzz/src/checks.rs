@@ -17,7 +17,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use http1::{http1_chunked, http1_request, http1_response};
-pub use packet::packet;
+pub use packet::decode;
 
 /// The scanner agrees with itself over any segments, with serde_json on what an object is and on the
 /// values that decide, and its edits make what they say.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use gateway_common::{
     Config, Datagram, EXTENSION_HEADERS_MAX, Kind, Link, Network, Reason, VLAN_TAGS_MAX, Verdict,
-    Weight, decode, judge_egress, judge_ingress, judge_outer,
+    Weight, judge_egress, judge_ingress, judge_outer,
 };
 
 /// The endpoint and the overlay of the golden packets.
@@ -17,12 +17,12 @@ const PORTS: [u16; 2] = [443, 8080];
 const PREFIXES: [u8; 2] = [16, 64];
 
 /// The first byte is the link layer, the others are the frame.
-pub fn packet(data: &[u8]) {
+pub fn decode(data: &[u8]) {
     let Some((&link, frame)) = data.split_first() else {
         return;
     };
     let link = Link::from_number(link & 1);
-    let decoded = decode(frame, link);
+    let decoded = gateway_common::decode(frame, link);
     let read = read(frame, link);
     assert_eq!(
         Some(&decoded)
@@ -42,6 +42,8 @@ pub fn packet(data: &[u8]) {
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     start: usize,
+    /// By its own account.
+    end: usize,
     source: IpAddr,
     destination: IpAddr,
     what: What,
@@ -62,6 +64,7 @@ fn seen(datagram: &Datagram, frame: &[u8]) -> Seen {
     let tcp = &datagram.tcp;
     Seen {
         start: datagram.network_offset as usize,
+        end: datagram.end as usize,
         source: datagram.source(frame).ip(),
         destination: datagram.destination(frame).ip(),
         what: match datagram.kind {
@@ -131,6 +134,7 @@ fn ipv4(packet: &[u8], start: usize) -> Option<Seen> {
     };
     Some(Seen {
         start,
+        end: start + length(fixed, 2),
         source: address(12),
         destination: address(16),
         what,
@@ -147,10 +151,16 @@ fn ipv6(packet: &[u8], start: usize) -> Option<Seen> {
     };
     Some(Seen {
         start,
+        end: start + 40 + length(fixed, 4),
         source: address(8),
         destination: address(24),
         what: chain(packet, 40, fixed[6], EXTENSION_HEADERS_MAX, start),
     })
+}
+
+/// The two bytes of a length.
+fn length(header: &[u8], at: usize) -> usize {
+    usize::from(header[at]) * 256 + usize::from(header[at + 1])
 }
 
 /// What a chain of headers leads to: the next one is `next`, at `at`, and so many may still be skipped.
@@ -181,12 +191,12 @@ fn chain(packet: &[u8], at: usize, next: u8, left: usize, start: usize) -> What 
     if left == 0 {
         return What::Without(Kind::ExtensionHeaders);
     }
-    let length = match next {
+    let skipped = match next {
         44 => 8,
         51 => (usize::from(header[1]) + 2) * 4,
         _ => (usize::from(header[1]) + 1) * 8,
     };
-    chain(packet, at + length, header[0], left - 1, start)
+    chain(packet, at + skipped, header[0], left - 1, start)
 }
 
 /// RFC 9293, section 3.1. The ports suffice; flags and length of a header that is cut off read as zero.
@@ -251,7 +261,7 @@ fn judged(decoded: &Datagram, frame: &[u8], read: Option<&Seen>) {
 /// A frame that is cut off says less, and never anything else.
 fn longer_says_the_same(frame: &[u8], link: Link, whole: &Datagram) {
     for length in (0..frame.len()).rev().take(96) {
-        let cut = decode(&frame[..length], link);
+        let cut = gateway_common::decode(&frame[..length], link);
         match cut.kind {
             Kind::NotIp => {}
             Kind::Truncated => assert_eq!(

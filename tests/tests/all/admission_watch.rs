@@ -65,7 +65,7 @@ impl Wired {
                 "route add {ENDPOINT}/32 via 192.0.2.1 dev out1 metric 9"
             ))
         });
-        wired.outside(|| lay_overlay_outside());
+        wired.outside(lay_overlay_outside);
         Some(wired)
     }
 
@@ -225,20 +225,23 @@ fn devices_whose_drivers_know_no_xdp_have_it_in_the_stack() {
         return;
     };
     wired.on_host(|| {
-        ip("link add dum0 type dummy")?;
         ip("link add mac0 link out0 address 02:00:00:00:00:03 type macvlan mode bridge")?;
-        ip("link add vlan0 link out0 type vlan id 5")?;
         ip("address add 198.51.100.1/24 dev mac0")?;
-        ip("address add 203.0.113.1/24 dev vlan0")?;
         ip("link set mac0 up")?;
-        ip("link set vlan0 up")
+        ip("link add out2 type veth peer name out3")?;
+        ip(&format!("link set out3 netns {}", wired.outside.path()))?;
+        ip("link set out2 up")?;
+        ip("link add bridge0 type bridge")?;
+        ip("link set out2 master bridge0")?;
+        ip("address add 203.0.113.1/24 dev bridge0")?;
+        ip("link set bridge0 up")?;
+        ip("tuntap add tun0 mode tun")
     });
     wired.outside(|| {
-        ip("link add link out1 name vlan1 type vlan id 5")?;
-        ip("address add 203.0.113.2/24 dev vlan1")?;
-        ip("link set vlan1 up")?;
+        ip("address add 203.0.113.2/24 dev out3")?;
+        ip("link set out3 up")?;
         ip(&format!(
-            "route add {ENDPOINT}/32 via 203.0.113.1 dev vlan1 metric 7"
+            "route add {ENDPOINT}/32 via 203.0.113.1 dev out3 metric 7"
         ))?;
         ip("address add 198.51.100.2/24 dev out1")?;
         ip("neighbour add 198.51.100.1 lladdr 02:00:00:00:00:03 dev out1")
@@ -246,10 +249,10 @@ fn devices_whose_drivers_know_no_xdp_have_it_in_the_stack() {
     // Otherwise nothing would come as far as those that stand on it.
     wired.guarded("exclude = [\"out?\"]", async |guarded| {
         guarded.wait_mode("out0", "excluded").await?;
-        for name in ["dum0", "mac0", "vlan0"] {
+        for name in ["mac0", "bridge0", "tun0"] {
             guarded.wait_mode(name, "generic").await?;
         }
-        ensure!(guarded.is_silent(&wired, "203.0.113.2", "vlan1")?, "vlan0");
+        ensure!(guarded.is_silent(&wired, "203.0.113.2", "out3")?, "bridge0");
         // The kernel lets it through there, to where nobody listens.
         ensure!(!guarded.is_silent(&wired, "192.0.2.2", "out1")?, "out0");
         wired.outside.run(|| {
@@ -259,7 +262,7 @@ fn devices_whose_drivers_know_no_xdp_have_it_in_the_stack() {
         })?;
         ensure!(guarded.is_silent(&wired, "198.51.100.2", "out1")?, "mac0");
         let status = guarded.status().await?;
-        for name in ["mac0", "vlan0"] {
+        for name in ["mac0", "bridge0"] {
             ensure!(packets(&status, name, "not_overlay") > 0, "{status:#}");
         }
         assert_eq!(status["in_front"], true, "{status:#}");
@@ -281,13 +284,13 @@ fn only_what_is_included_is_covered() {
     let Some(wired) = Wired::new() else {
         return;
     };
-    wired.on_host(|| ip("link add dum0 type dummy"));
+    wired.on_host(|| ip("link add bridge0 type bridge"));
     wired.guarded("include = [\"out*\", \"eth?\"]", async |guarded| {
-        for (name, mode) in [("out0", "native"), ("dum0", "excluded"), ("wt0", "tc")] {
+        for (name, mode) in [("out0", "native"), ("bridge0", "excluded"), ("wt0", "tc")] {
             guarded.wait_mode(name, mode).await?;
         }
         // A name is another interface.
-        ip("link set dum0 name eth7")?;
+        ip("link set bridge0 name eth7")?;
         guarded.wait_mode("eth7", "generic").await?;
         guarded.node.stop().await
     });
@@ -338,10 +341,10 @@ fn what_no_hook_fits_keeps_the_endpoint_closed() {
         return;
     };
     wired.guarded("hooks = [\"native\"]", async |guarded| {
-        ip("link add dum0 type dummy")?;
-        guarded.node.wait_unready("dum0").await?;
-        guarded.wait_mode("dum0", "none").await?;
-        ip("link delete dum0")?;
+        ip("link add bridge0 type bridge")?;
+        guarded.node.wait_unready("bridge0").await?;
+        guarded.wait_mode("bridge0", "none").await?;
+        ip("link delete bridge0")?;
         guarded.node.wait_ready().await?;
         guarded.node.stop().await
     });

@@ -114,24 +114,20 @@ fn show(demo: &Demo) -> Result<()> {
 /// Namespaces, devices, directories and processes of the demo with this process id.
 fn left_behind(id: u32) -> Result<Vec<String>> {
     let name = format!("keyway-demo-{id}");
-    let device = |found: &str| found.starts_with("kw") && found.get(3..) == Some(&id.to_string());
-    let places: [(&Path, &dyn Fn(&str) -> bool); 3] = [
-        (Path::new("/run/netns"), &|found| found.starts_with(&name)),
-        (Path::new("/sys/class/net"), &device),
-        (&std::env::temp_dir(), &|found| found == name),
-    ];
     let mut left = Vec::new();
-    for (place, is_its) in places {
-        let Ok(entries) = fs::read_dir(place) else {
-            continue;
-        };
-        for entry in entries {
-            let found = entry?.file_name().to_string_lossy().into_owned();
+    let mut look = |place: &Path, is_its: &dyn Fn(&str) -> bool| {
+        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+            let found = entry.file_name().to_string_lossy().into_owned();
             if is_its(&found) {
                 left.push(place.join(found).display().to_string());
             }
         }
-    }
+    };
+    look(Path::new("/run/netns"), &|found| found.starts_with(&name));
+    look(Path::new("/sys/class/net"), &|found| {
+        found.starts_with("kw") && found.get(3..) == Some(&id.to_string())
+    });
+    look(&std::env::temp_dir(), &|found| found == name);
     for entry in fs::read_dir("/proc")? {
         let words = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&words).replace('\0', " ");
