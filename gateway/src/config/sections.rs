@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
-    EndpointConfig, EndpointTls, Keeper, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig,
-    TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
+    EndpointConfig, EndpointTls, Keeper, MasterKeySource, OverlayConfig, SecretsConfig,
+    StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Pins, Port, Size, StaticSource},
 };

@@ -286,7 +286,11 @@ impl Admission {
         }
         let left_out = front.peers_left_out();
         if left_out > 0 {
-            error!(left_out, peers = front.peers_len(), "the kernel's table of peers is full");
+            error!(
+                left_out,
+                peers = front.peers_len(),
+                "the kernel's table of peers is full"
+            );
         }
     }
 

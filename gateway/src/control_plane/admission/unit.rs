@@ -127,7 +127,9 @@ impl Unit {
 
     /// Peers that the kernel's map has no room for.
     pub(super) fn peers_left_out(&self) -> usize {
-        self.peers.as_ref().map_or(0, |peers| peers.table.left_out())
+        self.peers
+            .as_ref()
+            .map_or(0, |peers| peers.table.left_out())
     }
 
     pub(super) fn peers_len(&self) -> usize {
