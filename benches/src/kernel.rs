@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     .enter()?;
     writeln!(
         report,
-        "# Kernel programs, per packet\n\n{}: {}, {}, load {}.\n\n`BPF_PROG_TEST_RUN`, {} repeats, median of {ROUNDS} rounds (least, most), in ns.\n",
+        "# Kernel programs, per packet\n\n{}: {}, {}, load {}.\n\n`BPF_PROG_TEST_RUN`, {} repeats, median of {ROUNDS} interleaved rounds (least, most), in ns.\n",
         machine.date, machine.processor, machine.kernel, machine.load_average, arguments.repeat
     )?;
     writeln!(
@@ -79,10 +79,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for peers in PEERS {
         kernels.push(kernel(peers)?);
     }
-    for case in cases() {
+    let mut cases = cases().map(|case| (case, [const { Vec::new() }; PEERS.len()]));
+    // Round by round, so that a slow second of the machine meets all of them.
+    for _ in 0..ROUNDS {
+        for (case, columns) in &mut cases {
+            for (kernel, rounds) in kernels.iter().zip(columns) {
+                rounds.push(measure(kernel, case, arguments.repeat)?);
+            }
+        }
+    }
+    for (case, columns) in cases {
         write!(report, "| {} | `{}` |", case.title, case.program)?;
-        for kernel in &kernels {
-            let rounds = measure(kernel, &case, arguments.repeat)?;
+        for rounds in columns {
             write!(report, " {} |", spread(rounds))?;
         }
         match case.target {
@@ -107,21 +115,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds in each round.
-fn measure(kernel: &Kernel, case: &Case, repeat: u32) -> Result<Vec<f64>> {
-    let frame = case.frame.bytes();
-    let mut rounds = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
-        let ran = kernel.run(case.program, &frame, repeat)?;
-        ensure!(
-            ran.verdict == case.verdict,
-            "{}: {:?}",
-            case.title,
-            ran.verdict
-        );
-        rounds.push(ran.duration.as_nanos() as f64);
-    }
-    Ok(rounds)
+/// Nanoseconds of a run.
+fn measure(kernel: &Kernel, case: &Case, repeat: u32) -> Result<f64> {
+    let ran = kernel.run(case.program, &case.frame.bytes(), repeat)?;
+    ensure!(
+        ran.verdict == case.verdict,
+        "{}: {:?}",
+        case.title,
+        ran.verdict
+    );
+    Ok(ran.duration.as_nanos() as f64)
 }
 
 /// Median, least and most of the rounds.
@@ -157,7 +160,7 @@ fn v6(number: u32) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, upper, low)
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> [Case; 15] {
     let new = Frame::new;
     let headers = [(0, 0), (43, 0), (60, 0), (60, 0), (135, 0), (60, 0)];
     let (xdp, tc) = (program::OUTER_XDP, program::OUTER_TC);
@@ -170,7 +173,7 @@ fn cases() -> Vec<Case> {
         target,
     };
     let (pass, drop) = (Verdict::Pass, Verdict::Drop);
-    vec![
+    [
         row(
             "pass, UDP",
             xdp,

@@ -216,22 +216,19 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Operator(command) => {
-            let command = match *command {
-                // These work without a node.
-                Operator::Admission(admission::Command::Local(command)) => {
-                    let mut output = Output::stdout(cli.global.output);
-                    admission::run_local(&command, cli.global.config.as_deref(), &mut output)?;
-                    output.finish()?;
-                    return Ok(ExitCode::SUCCESS);
-                }
-                command => command,
-            };
+            // These work without a node.
+            if let Operator::Admission(admission::Command::Local(command)) = &*command {
+                let mut output = Output::stdout(cli.global.output);
+                admission::run_local(command, cli.global.config.as_deref(), &mut output)?;
+                output.finish()?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let client = Client::new(&cli.global)?;
             let mut output = Output::stdout(cli.global.output);
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(operate(command, &cli.global, &client, &mut output))?;
+                .block_on(operate(*command, &cli.global, &client, &mut output))?;
             output.finish()?;
             Ok(ExitCode::SUCCESS)
         }

@@ -449,7 +449,11 @@ impl Node {
         self.again().await
     }
 
-    async fn again(mut self) -> Result<Self> {
+    /// Starts it again on the same directories, after it ended.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn again(mut self) -> Result<Self> {
         self.child = setup::spawn(self.directory.path(), &self.options)?;
         self.wait_live().await?;
         Ok(self)

@@ -69,6 +69,7 @@ impl Wire {
                 Ok(length) if wanted(&buffer[..length]) => seen.push(buffer[..length].to_vec()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }

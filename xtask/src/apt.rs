@@ -10,7 +10,6 @@ type Needed = (&'static str, &'static str);
 /// What `cargo xtask test` uses.
 pub(crate) const FOR_TESTS: &[Needed] = &[
     ("cc", "gcc"),
-    ("cmake", "cmake"),
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -20,9 +20,19 @@ const BOOT_TIME_MAX: Duration = Duration::from_secs(60);
 const CAPABILITIES: &str = "CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN";
 const SYSTEM_CALLS: &str = "bpf memfd_secret";
 
+/// Systemd mounts it on real machines, but not in containers.
+const BPFFS: &str = "
+mount -o remount,rw /sys
+mkdir -p /sys/fs/bpf
+mount -t bpf -o mode=700 bpf /sys/fs/bpf
+mount -o remount,ro /sys
+";
+
 /// A booted machine. It is powered off on drop, and what was written on it is gone.
 pub(crate) struct Machine {
+    // Stopped before what it leaves is removed.
     _container: Service,
+    _leftover: Leftover,
     /// Process id of its init, as this host counts.
     init: String,
 }
@@ -48,15 +58,25 @@ impl Machine {
         for directory in directories {
             command.arg(format!("--bind-ro={}", directory.display()));
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let console = directory().join("console.log");
+        let log = File::create(&console)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let leftover = Leftover(Path::new("/run/systemd/nspawn/propagate").join(&name));
         let mut container = Service::start("the machine", &mut command)?;
-        let init = init_of(&mut container)?;
-        let machine = Self {
-            _container: container,
-            init,
-        };
-        machine.wait_for_boot()?;
-        Ok(machine)
+        let booted = init_of(&mut container).and_then(|init| {
+            let machine = Self {
+                _container: container,
+                _leftover: leftover,
+                init,
+            };
+            machine.wait_for_boot()?;
+            machine.shell(BPFFS)?;
+            Ok(machine)
+        });
+        booted.with_context(|| fs::read_to_string(console).unwrap_or_default())
     }
 
     /// A command on the machine, as its root.
@@ -92,6 +112,15 @@ impl Machine {
     }
 }
 
+/// A directory that the container's supervisor does not remove where `/run` is on a disk.
+struct Leftover(PathBuf);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 /// The container's first process, once it is there.
 fn init_of(container: &mut Service) -> Result<String> {
     let supervisor = container.child().id();
@@ -116,7 +145,7 @@ fn provide_root() -> Result<PathBuf> {
     )?;
     let release = release.trim();
     ensure!(!release.is_empty(), "this system is no Debian release");
-    let directory = root().join("target/machine");
+    let directory = directory();
     let made = directory.join(release);
     if made.is_dir() {
         return Ok(made);
@@ -143,4 +172,8 @@ fn provide_root() -> Result<PathBuf> {
     must(&mut command)?;
     fs::rename(half_made, &made)?;
     Ok(made)
+}
+
+fn directory() -> PathBuf {
+    root().join("target/machine")
 }

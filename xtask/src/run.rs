@@ -3,6 +3,7 @@
 mod demo;
 mod deploy;
 mod install;
+mod keeper;
 mod kernel;
 mod overlay;
 mod portrait;

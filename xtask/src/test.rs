@@ -106,6 +106,8 @@ fn rust() -> Result<Count> {
             "--package",
             "gateway-common",
             "--package",
+            "gateway-benches",
+            "--package",
             "xtask",
         ]),
         Format::Cargo,

@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn events_are_timed_however_they_are_cut() {
         let stream: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
-            2a\r\n\"stamp_ns\":00000000000000000040}\n\n\r\n\
-            2a\r\n\"stamp_ns\":00000000000000000070}\n\n\r\n0\r\n\r\n";
+            24\r\n\"stamp_ns\":\"00000000000000000040\"}\n\n\r\n\
+            24\r\n\"stamp_ns\":\"00000000000000000070\"}\n\n\r\n0\r\n\r\n";
         for cut in 1..stream.len() {
             let (tally, whole) = absorb(&[&stream[..cut], &stream[cut..]]);
             assert_eq!(whole, [false, true], "cut at {cut}");

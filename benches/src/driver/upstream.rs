@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(chunk.len(), before);
         let text = std::str::from_utf8(chunk).unwrap();
         assert!(
-            text.contains(r#""stamp_ns":00000000000000001234}"#),
+            text.contains(r#""stamp_ns":"00000000000000001234"}"#),
             "{text}"
         );
         assert!(event.stamped(5, true).ends_with(LAST_CHUNK));

@@ -2,10 +2,13 @@
 
 use std::{net::TcpListener, path::Path};
 
-use nix::unistd::{AccessFlags, access};
+use nix::{
+    net::if_::if_nameindex,
+    unistd::{AccessFlags, access},
+};
 
 use crate::{
-    config::{AdmissionMode, Config},
+    config::{AdmissionMode, Config, InterfacePattern},
     control_plane::{admission::Admission, listeners},
 };
 
@@ -51,7 +54,31 @@ pub(super) fn obstacles(config: &Config) -> Vec<String> {
     if config.admission.mode == AdmissionMode::Required {
         notes.extend(Admission::obstacle(config).map(|problem| problem.to_string()));
     }
+    let interfaces = if_nameindex().into_iter().flat_map(|all| {
+        let names = all
+            .iter()
+            .map(|one| one.name().to_string_lossy().into_owned());
+        names.collect::<Vec<_>>()
+    });
+    let include = &config.admission.include;
+    notes.extend(
+        missing(include, &interfaces.collect::<Vec<_>>()).map(|pattern| {
+            format!(
+                "admission.include: no interface is called {pattern}; all others are left alone"
+            )
+        }),
+    );
     notes
+}
+
+/// A typing mistake here would leave a whole network uncovered.
+fn missing<'a>(
+    include: &'a [InterfacePattern],
+    interfaces: &[String],
+) -> impl Iterator<Item = &'a InterfacePattern> {
+    let is_missing =
+        |pattern: &&InterfacePattern| !interfaces.iter().any(|name| pattern.matches(name));
+    include.iter().filter(is_missing)
 }
 
 fn existing_parent(path: &Path) -> Option<&Path> {
@@ -60,4 +87,20 @@ fn existing_parent(path: &Path) -> Option<&Path> {
 
 fn is_writable(path: &Path) -> bool {
     access(path, AccessFlags::W_OK).is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_fits_no_interface_is_found() {
+        let include = ["eth*", "ehh0", "l?"].map(|text| text.parse::<InterfacePattern>().unwrap());
+        let interfaces = ["lo", "eth7"].map(str::to_owned);
+        let found: Vec<_> = missing(&include, &interfaces)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(found, ["ehh0"]);
+    }
 }

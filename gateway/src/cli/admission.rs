@@ -99,7 +99,11 @@ pub(super) fn run_local(
             let state = configured
                 .as_ref()
                 .map(|configured| configured.state.as_path());
-            detach(directory, state.unwrap_or(Path::new(STATE_DEFAULT)), output)
+            detach(
+                directory,
+                state.unwrap_or_else(|| Path::new(STATE_DEFAULT)),
+                output,
+            )
         }
     }
 }

@@ -302,11 +302,11 @@ impl Admission {
 fn load(config: &Config) -> Result<Front, Problem> {
     let admission = &config.admission;
     match (admission.keeper, &admission.pins) {
-        (Keeper::Unit, Some(pins)) => Ok(Front::Unit(Unit::new(
+        (Keeper::Unit, Some(pins)) => Ok(Front::Unit(Box::new(Unit::new(
             pins.clone(),
             admission.state.clone(),
             config.overlay.interface.clone(),
-        ))),
+        )))),
         (Keeper::Unit, None) => Err(Problem::new(
             "admission.keeper is \"unit\", but admission.pins names no directory to find its maps in",
         )),

@@ -1,7 +1,7 @@
 //! Time limits without a timer per wait: a task holds one alarm, setting it writes a number, and the
 //! worker's tick wakes the tasks whose time is up. Limits are therefore late by up to [`TICK`]. A drain
-//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer, whose
-//! waits end for good.
+//! ends waits the same way: first the idle ones, at its deadline all. So does the removal of a peer. What
+//! ended so waits for nothing more but its last words.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,6 +14,8 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+
+use crate::handoff::reason::Reason;
 
 /// How often time limits, commands and batches are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -46,8 +48,8 @@ struct Slot {
     /// The peer that is waited for: its address, and its number in the snapshot.
     address: IpAddr,
     peer_slot: u32,
-    /// It is no peer any more: nothing is waited for.
-    revoked: Cell<bool>,
+    /// Why nothing is waited for any more.
+    ended: Cell<Option<Reason>>,
     deadline: Cell<Option<Instant>>,
     /// The tick found the deadline passed, or a drain ended the wait.
     fired: Cell<bool>,
@@ -62,7 +64,7 @@ impl Alarms {
         let slot = Rc::new(Slot {
             address,
             peer_slot,
-            revoked: Cell::new(false),
+            ended: Cell::new(None),
             deadline: Cell::new(None),
             fired: Cell::new(false),
             idle: Cell::new(false),
@@ -90,19 +92,25 @@ impl Alarms {
         self.end(|slot| slot.idle.get());
     }
 
-    /// Ends every wait.
+    /// Ends every wait, and what would be waited for next.
     pub fn end_all(&self) {
-        self.end(|_| true);
+        self.end_for(Reason::Draining, |_| true);
     }
 
-    /// Ends every wait on behalf of who is no peer any more, and lets them wait for nothing else.
+    /// The same on behalf of who is no peer any more.
     pub fn revoke(&self, is_peer: impl Fn(IpAddr, u32) -> bool) {
+        self.end_for(Reason::PeerRevoked, |slot| {
+            !is_peer(slot.address, slot.peer_slot)
+        });
+    }
+
+    fn end_for(&self, reason: Reason, which: impl Fn(&Slot) -> bool) {
         for slot in &self.slots.borrow().entries {
-            if !is_peer(slot.address, slot.peer_slot) {
-                slot.revoked.set(true);
+            if which(slot) {
+                slot.ended.set(Some(reason));
             }
         }
-        self.end(|slot| slot.revoked.get());
+        self.end(|slot| slot.ended.get().is_some());
     }
 
     fn end(&self, which: impl Fn(&Slot) -> bool) {
@@ -144,9 +152,9 @@ impl Alarm {
         self.total.is_some_and(|total| total <= Instant::now())
     }
 
-    /// Whether the peer was removed. Waits then end after one look at what they wait for.
-    pub fn is_revoked(&self) -> bool {
-        self.slot.revoked.get()
+    /// Why every wait was ended, for good.
+    pub fn ended(&self) -> Option<Reason> {
+        self.slot.ended.get()
     }
 
     /// As [`Self::within`], for a wait that a drain may end at once.
@@ -163,10 +171,21 @@ impl Alarm {
 
     /// Waits for `future`, at most for `limit`. An elapsed future is dropped.
     pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        self.wait(limit, future, true)
+    }
+
+    /// As [`Self::within`], for what is said at the end: also when all waits were ended, until a tick.
+    pub fn last_words<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        let limit = self.ended().map_or(limit, |_| Duration::ZERO);
+        self.wait(limit, future, false)
+    }
+
+    fn wait<F: Future>(&self, limit: Duration, future: F, minds_end: bool) -> Within<'_, F> {
         Within {
             future,
             alarm: self,
             limit,
+            minds_end,
             armed: Armed {
                 slot: &self.slot,
                 set: false,
@@ -183,6 +202,7 @@ pin_project! {
         future: F,
         alarm: &'a Alarm,
         limit: Duration,
+        minds_end: bool,
         armed: Armed<'a>,
     }
 }
@@ -196,7 +216,7 @@ impl<F: Future> Future for Within<'_, F> {
             return Poll::Ready(Ok(output));
         }
         let Alarm { slot, total } = this.alarm;
-        if slot.fired.get() || slot.revoked.get() {
+        if slot.fired.get() || *this.minds_end && slot.ended.get().is_some() {
             return Poll::Ready(Err(Elapsed));
         }
         if !this.armed.set {
@@ -289,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_peers_waits_end_for_good_and_nobody_elses() {
+    fn a_removed_peers_waits_end_and_nobody_elses() {
         const LONG: Duration = Duration::from_secs(60);
         let mut cx = Context::from_waker(Waker::noop());
         let alarms = Alarms::default();
@@ -298,10 +318,6 @@ mod tests {
             alarms.alarm(Ipv4Addr::LOCALHOST.into(), 1),
             alarms.alarm(Ipv4Addr::LOCALHOST.into(), 2),
         );
-        let wait = |alarm: &Alarm, cx: &mut Context<'_>| {
-            let mut wait = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
-            wait.as_mut().poll(cx)
-        };
         let mut waiting = Box::pin(removed.within(LONG, std::future::pending::<()>()));
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
         alarms.revoke(|address, slot| address == Ipv4Addr::LOCALHOST && slot == 2);
@@ -309,12 +325,19 @@ mod tests {
         drop(waiting);
         // Also one that did not wait just then, and one whose address is another peer's now.
         for alarm in [&removed, &replaced] {
-            assert!(alarm.is_revoked());
-            assert_eq!(wait(alarm, &mut cx), Poll::Ready(Err(Elapsed)));
-            let mut ready = std::pin::pin!(alarm.within(LONG, std::future::ready(7)));
-            assert_eq!(ready.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+            assert_eq!(alarm.ended(), Some(Reason::PeerRevoked));
+            let mut next = Box::pin(alarm.within(LONG, std::future::pending::<()>()));
+            assert_eq!(next.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
+            drop(next);
+            let mut last = Box::pin(alarm.last_words(LONG, std::future::pending::<()>()));
+            assert!(last.as_mut().poll(&mut cx).is_pending());
+            alarms.tick(coarse_now() + TICK);
+            assert_eq!(last.as_mut().poll(&mut cx), Poll::Ready(Err(Elapsed)));
         }
-        assert!(!other.is_revoked());
-        assert!(wait(&other, &mut cx).is_pending());
+        assert_eq!(other.ended(), None);
+        let mut going_on = Box::pin(other.within(LONG, std::future::pending::<()>()));
+        assert!(going_on.as_mut().poll(&mut cx).is_pending());
+        alarms.tick(coarse_now() + TICK);
+        assert!(going_on.as_mut().poll(&mut cx).is_pending());
     }
 }

@@ -166,14 +166,14 @@ pub async fn serve_h2(
                 return;
             }
             Ok(None) => return,
-            Err(Elapsed) if alarm.is_revoked() => {
+            Err(Elapsed) if alarm.ended().is_some() => {
                 // Its streams were woken too: a moment for what they say at the end.
                 connection.graceful_shutdown();
                 let farewell = poll_fn(|cx| connection.poll_closed(cx));
                 rt::race(farewell, rt::sleep(TICK)).await;
                 return;
             }
-            Err(Elapsed) if worker.is_cut() || (ending && streams.get() == 0) => return,
+            Err(Elapsed) if ending && streams.get() == 0 => return,
             Err(Elapsed) => {
                 if !ending && (worker.is_draining() || streams.get() == 0) {
                     ending = true;

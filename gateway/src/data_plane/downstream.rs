@@ -115,6 +115,14 @@ impl Downstream<'_> {
         }
     }
 
+    /// Lets what was flushed leave before an abort, which would throw it away.
+    pub async fn let_out(&mut self) {
+        match self {
+            Self::H1(_) => {}
+            Self::H2(down) => down.let_out().await,
+        }
+    }
+
     /// Ends the response in an orderly way, and sends what is queued.
     pub async fn finish(&mut self) -> io::Result<()> {
         self.finish_with(&mut std::iter::empty()).await

@@ -245,9 +245,9 @@ async fn tell(
     recorder: &mut Recorder<'_>,
 ) {
     alarm.bound_all(None);
-    if alarm.is_revoked() {
-        // Whichever wait it was that this ended.
-        failure = Reason::PeerRevoked.into();
+    if let Some(reason) = alarm.ended() {
+        // Whichever wait it was.
+        failure = reason.into();
     }
     let reason = failure.reason;
     let begun = recorder.status != 0;
@@ -270,7 +270,7 @@ async fn tell(
         }
     };
     let sent = alarm
-        .within(worker.config.timeouts.response_write_idle, told)
+        .last_words(worker.config.timeouts.response_write_idle, told)
         .await;
     if begun || !matches!(sent, Ok(Ok(()))) {
         down.abort();

@@ -214,5 +214,7 @@ pub async fn break_off(
             &failure.message,
         ));
     }
-    down.flush().await
+    down.flush().await?;
+    down.let_out().await;
+    Ok(())
 }

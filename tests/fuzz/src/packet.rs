@@ -73,7 +73,11 @@ fn seen(datagram: &Datagram, frame: &[u8]) -> Seen {
                 flags: tcp.flags as u8,
                 payload: tcp.payload_offset as usize,
             },
-            without => What::Without(without),
+            without @ (Kind::NotIp
+            | Kind::Other
+            | Kind::Fragment
+            | Kind::ExtensionHeaders
+            | Kind::Truncated) => What::Without(without),
         },
     }
 }

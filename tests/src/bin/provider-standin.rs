@@ -77,6 +77,8 @@ enum Task {
 
 /// A listener that says nothing for so long is waiting for a client's hello.
 const PROBE_TIME: Duration = Duration::from_secs(2);
+/// Where lines of an answer are broken.
+const COLUMNS: usize = 96;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum VendorName {
@@ -183,10 +185,11 @@ async fn ask(agent: &Agent, model: &str, prompt: &str) -> Result<()> {
     let ok = response.status().is_success();
     let status = response.status();
     let mut pending = Vec::new();
+    let mut column = 0;
     while let Some(frame) = response.frame().await {
         pending.extend_from_slice(&frame?.into_data().unwrap_or_default());
         if ok {
-            print_events(&mut pending)?;
+            print_events(&mut pending, &mut column)?;
         }
     }
     println!();
@@ -214,7 +217,7 @@ async fn probe(agent: &Agent) -> &'static str {
 }
 
 /// Prints the text of every whole event and leaves the rest.
-fn print_events(pending: &mut Vec<u8>) -> Result<()> {
+fn print_events(pending: &mut Vec<u8>, column: &mut usize) -> Result<()> {
     while let Some(end) = pending.windows(2).position(|two| two == b"\n\n") {
         let event: Vec<u8> = pending.drain(..end + 2).collect();
         let event = String::from_utf8_lossy(&event);
@@ -226,9 +229,21 @@ fn print_events(pending: &mut Vec<u8>) -> Result<()> {
             .pointer("/choices/0/delta/content")
             .and_then(Value::as_str)
         {
-            print!("{text}");
+            print_wrapped(text, column);
             std::io::stdout().flush()?;
         }
     }
     Ok(())
+}
+
+/// Breaks lines between words.
+fn print_wrapped(text: &str, column: &mut usize) {
+    for word in text.split_inclusive(' ') {
+        if *column + word.trim_end().chars().count() > COLUMNS {
+            println!();
+            *column = 0;
+        }
+        print!("{word}");
+        *column += word.chars().count();
+    }
 }

@@ -108,6 +108,13 @@ impl Site {
         self.command(arguments).output().unwrap()
     }
 
+    /// Attaches once.
+    fn attach(&self) {
+        let output = self.keyway(&["admission", "attach"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         self.command_as(Command::new(keyway().unwrap()), arguments)
     }
@@ -189,6 +196,7 @@ async fn a_killed_node_leaves_the_filter_and_the_next_one_goes_on_with_it() {
     assert!(after.dropped > before.dropped, "{before:?} {after:?}");
     assert_eq!(after.all_from_peers, after.peer, "{after:?}");
     assert_serves(&site.agent().await).await;
+    assert_watches(&site);
 
     // What a peer had counted stays in the sum, also over a restart.
     site.node
@@ -259,10 +267,7 @@ async fn detach_leaves_nothing_and_only_without_a_node() {
         ("wt0", TcAttachType::Egress),
         ("out0", TcAttachType::Ingress),
     ] {
-        let attached =
-            host.within(|| SchedClassifier::query_tcx(device, side).map_err(std::io::Error::other));
-        let (_, programs) = attached.unwrap();
-        assert!(programs.is_empty(), "{device}");
+        assert_eq!(programs_on(&host, device, side), 0, "{device}");
     }
 }
 
@@ -349,6 +354,102 @@ async fn a_node_without_capabilities_serves_behind_its_unit() {
     site.node.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn peers_follow_a_device_that_returns_with_other_frames() {
+    let test = "peers_follow_a_device_that_returns_with_other_frames";
+    let Some(site) = Site::start(test, "keeper = \"unit\"", None).await else {
+        return;
+    };
+    let _keeper = site.keeper().await;
+    site.node.wait_ready().await.unwrap();
+    assert_serves(&site.agent().await).await;
+    let before = Seen::of(&site.node).await;
+
+    // Its packets begin with the IP header, so other programs with other maps are in front of it.
+    site.host.run("ip link del wt0").unwrap();
+    site.node.wait_unready("wt0").await.unwrap();
+    site.host.run("ip tuntap add wt0 mode tun").unwrap();
+    site.host.set_up("wt0", &format!("{ENDPOINT}/24")).unwrap();
+    site.node.wait_ready().await.unwrap();
+    let status = answer(&site.node, &["admission", "status"]).await;
+    assert_eq!(status["in_front"], true, "{status:#}");
+    let overlay = super::admission::interface(&status, "wt0").unwrap();
+    assert_eq!(text(overlay, "role"), "overlay", "{status:#}");
+    assert_eq!(status["peers"], 1, "{status:#}");
+    let departed = number(&status["departed"]["ingress"], "packets");
+    assert!(departed >= before.peer, "{before:?} {status:#}");
+    let state = fs::read_to_string(site.host.path(Path::new(STATE))).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["overlay"], "ip", "{state:#}");
+    site.node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_versions_maps_are_left_behind_and_their_peers_are_not() {
+    let test = "another_versions_maps_are_left_behind_and_their_peers_are_not";
+    let Some(site) = Site::start(test, "keeper = \"unit\"", None).await else {
+        return;
+    };
+    site.attach();
+    site.node.wait_ready().await.unwrap();
+    assert_serves(&site.agent().await).await;
+    // Nobody but the next keeper is there to know the peers.
+    site.node.signal(libc::SIGKILL).unwrap();
+    let pins = site.host.path(Path::new(PINS));
+    let maps = || -> Vec<String> {
+        let names = names(&pins).into_iter();
+        names.filter(|name| name.starts_with("maps-")).collect()
+    };
+    let current = maps();
+    assert_eq!(current.len(), 1, "{current:?}");
+    fs::rename(pins.join(&current[0]), pins.join("maps-0-another")).unwrap();
+    site.assert_filters("with the maps of another version")
+        .await;
+    site.attach();
+    assert_eq!(maps(), current);
+    site.assert_filters("with maps of this version").await;
+}
+
+/// How often a keeper is killed on its way.
+const KILLS: u64 = 24;
+
+#[tokio::test]
+async fn what_a_killed_keeper_leaves_the_next_one_repairs() {
+    let test = "what_a_killed_keeper_leaves_the_next_one_repairs";
+    let Some(site) = Site::start(test, "keeper = \"unit\"", None).await else {
+        return;
+    };
+    let mut finished = 0;
+    let start = Instant::now();
+    site.attach();
+    let whole = start.elapsed();
+    let detached = site.keyway(&["admission", "detach"]);
+    assert!(detached.status.success());
+    for kill in 0..KILLS {
+        let mut attach = site.command(&["admission", "attach"]);
+        let mut attach = attach.stdout(Stdio::null()).spawn().unwrap();
+        sleep(whole.mul_f64(kill as f64 / KILLS as f64)).await;
+        finished += u64::from(attach.try_wait().unwrap().is_some());
+        attach.kill().unwrap();
+        attach.wait().unwrap();
+        // Half of them begin with nothing, the others with what is there.
+        if kill == KILLS / 2 {
+            site.attach();
+        }
+    }
+    assert!(finished < KILLS, "none was killed");
+    site.attach();
+    site.node.wait_ready().await.unwrap();
+    site.assert_filters("in the end").await;
+    assert_serves(&site.agent().await).await;
+    assert_eq!(site.links().len(), 3, "{:?}", site.links());
+    for (side, programs) in [(TcAttachType::Ingress, 1), (TcAttachType::Egress, 1)] {
+        assert_eq!(programs_on(&site.host, "wt0", side), programs);
+    }
+    assert_eq!(programs_on(&site.host, "out0", TcAttachType::Ingress), 0);
+    site.node.stop().await.unwrap();
+}
+
 /// How often the programs are replaced.
 const SWAPS: usize = 100;
 /// A connection attempt from outside is given up after this; the kernel repeats a SYN after a second.
@@ -361,17 +462,16 @@ async fn a_hundred_swaps_under_load_leak_nothing_and_drop_nothing() {
     let Some(site) = Site::start(test, "keeper = \"unit\"", None).await else {
         return;
     };
-    let attach = || {
-        let output = site.keyway(&["admission", "attach"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-    };
-    attach();
+    site.attach();
     site.node.wait_ready().await.unwrap();
     let alice = site.agent().await;
     assert_serves(&alice).await;
     let (before, program) = (Seen::of(&site.node).await, program_of(&site.host));
-    let repeated = retransmitted(&site.alice) + retransmitted(&site.host);
+    // Tail loss probes repeat segments that are only late.
+    for machine in [&site.alice, &site.host] {
+        let off = machine.within(|| fs::write("/proc/sys/net/ipv4/tcp_early_retrans", "0"));
+        off.unwrap();
+    }
 
     let (stop, probes, calls) = (
         Arc::new(AtomicBool::new(false)),
@@ -400,7 +500,7 @@ async fn a_hundred_swaps_under_load_leak_nothing_and_drop_nothing() {
             }
         });
     }
-    tokio::task::block_in_place(|| (0..SWAPS).for_each(|_| attach()));
+    tokio::task::block_in_place(|| (0..SWAPS).for_each(|_| site.attach()));
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
@@ -413,16 +513,25 @@ async fn a_hundred_swaps_under_load_leak_nothing_and_drop_nothing() {
     );
     println!("{SWAPS} swaps, {probes} probes from outside, {calls} requests");
     assert_ne!(program_of(&site.host), program, "nothing was replaced");
-    let sent = probes + retransmitted(&site.outside);
+    let sent = probes + counter(&site.outside, "RetransSegs");
     assert_eq!(
         after.dropped - before.dropped,
         sent,
         "dropped, of those sent"
     );
-    assert_eq!(
-        retransmitted(&site.alice) + retransmitted(&site.host),
-        repeated
-    );
+    // What was repeated came twice, and was never lost: its receiver said so (RFC 2883).
+    let lost = || {
+        let machines = [&site.alice, &site.host];
+        let sum = |name| -> u64 { machines.iter().map(|one| counter(one, name)).sum() };
+        sum("RetransSegs").saturating_sub(sum("TCPDSACKRecv"))
+    };
+    wait("a receipt of every repeated segment", || lost() == 0).await;
+    let status = answer(&site.node, &["admission", "status"]).await;
+    let overlay = super::admission::interface(&status, "wt0").unwrap();
+    for count in overlay["counters"].as_array().unwrap() {
+        let (verdict, packets) = (text(count, "verdict"), number(count, "packets"));
+        assert!(verdict == "pass" || packets == 0, "{count}");
+    }
     assert!(probes > SWAPS as u64 && calls > 0);
     assert_eq!(site.links().len(), 3, "{:?}", site.links());
     site.node.stop().await.unwrap();
@@ -459,6 +568,33 @@ async fn assert_serves(agent: &Agent) {
     assert_eq!(reply.unwrap().status, 200);
 }
 
+/// `keyway admission watch` for programs: a line every second, with rates from the second one on.
+fn assert_watches(site: &Site) {
+    let mut command = site.command(&["admission", "watch", "--output", "json"]);
+    let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = std::io::BufReader::new(watch.stdout.take().unwrap());
+    let lines = std::io::BufRead::lines(stdout).take(2);
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    for line in &lines {
+        assert_eq!(line["in_front"], true, "{line:#}");
+        assert_eq!(line["peers"][0]["address"], PEER, "{line:#}");
+    }
+    let rate = |line: &Value| line["verdicts"][0]["packets_per_second"].as_u64();
+    assert!(rate(&lines[0]).is_none() && rate(&lines[1]).is_some());
+    // SAFETY: plain numbers; the child is not reaped yet, so the id is still its own.
+    unsafe { libc::kill(watch.id() as libc::pid_t, libc::SIGINT) };
+    assert!(watch.wait().unwrap().success());
+}
+
+/// TCX programs on a device.
+fn programs_on(host: &Machine, device: &str, side: TcAttachType) -> usize {
+    let query = || SchedClassifier::query_tcx(device, side).map_err(std::io::Error::other);
+    let (_, programs) = host.within(query).unwrap();
+    programs.len()
+}
+
 /// Id of the XDP program on `out0`.
 fn program_of(host: &Machine) -> String {
     let shown = host.run("ip -d link show dev out0").unwrap();
@@ -466,14 +602,15 @@ fn program_of(host: &Machine) -> String {
     program.expect("XDP is attached").to_owned()
 }
 
-/// TCP segments that a machine sent again.
-fn retransmitted(machine: &Machine) -> u64 {
-    let shown = machine.run("cat /proc/net/snmp").unwrap();
-    let mut lines = shown.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-    let names = lines.next().unwrap().split(' ');
-    let values = lines.next().unwrap().split(' ');
-    let mut pairs = names.zip(values);
-    let (_, value) = pairs.find(|(name, _)| *name == "RetransSegs").unwrap();
+/// What a machine's TCP has counted under this name.
+fn counter(machine: &Machine, name: &str) -> u64 {
+    let shown = machine.run("cat /proc/net/snmp /proc/net/netstat").unwrap();
+    let lines: Vec<_> = shown.lines().collect();
+    // A line of names, then one of values.
+    let mut pairs = lines
+        .chunks_exact(2)
+        .flat_map(|pair| pair[0].split(' ').zip(pair[1].split(' ')));
+    let (_, value) = pairs.find(|(one, _)| *one == name).unwrap();
     value.parse().unwrap()
 }
 

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::{Duration, Instant};
 
-use super::*;
+use super::{streams::until_cut, *};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 /// Requests still taken between readiness going off and the workers hearing of it.
@@ -58,29 +58,26 @@ async fn sigterm_lets_streams_finish_and_takes_no_more() {
 
 #[tokio::test]
 async fn the_drain_has_a_deadline() {
-    let options = NodeOptions {
-        extra: vec![("timeouts", "drain = \"500ms\"".to_owned())],
-        ..NodeOptions::default()
-    };
-    let (_standin, mut node) = pair(Vendor::OpenAi, Transport::Plain, options).await;
-    let mut session = node
-        .alice()
-        .await
-        .unwrap()
-        .session(Version::Http2)
-        .await
-        .unwrap();
-    let body = Bytes::from(chat("[[events=60000 ms=10]]", true).to_string());
-    let response = session
-        .begin(Method::POST, CHAT, &JSON, body)
-        .await
-        .unwrap();
-    node.signal(libc::SIGTERM).unwrap();
-    assert!(node.wait_exit().await.unwrap().success());
-    assert!(
-        response.into_body().collect().await.is_err(),
-        "a clean end at the deadline"
-    );
+    for version in [Version::Http1, Version::Http2] {
+        let options = NodeOptions {
+            extra: vec![("timeouts", "drain = \"500ms\"".to_owned())],
+            ..NodeOptions::default()
+        };
+        let (_standin, mut node) = pair(Vendor::OpenAi, Transport::Plain, options).await;
+        let mut session = node.alice().await.unwrap().session(version).await.unwrap();
+        let body = Bytes::from(chat("[[events=60000 ms=10]]", true).to_string());
+        let response = session
+            .begin(Method::POST, CHAT, &JSON, body)
+            .await
+            .unwrap();
+        node.signal(libc::SIGTERM).unwrap();
+        let told = until_cut(response.into_body()).await;
+        assert!(told.contains("keyway.draining"), "{version:?}: {told}");
+        assert!(node.wait_exit().await.unwrap().success());
+        let node = node.again().await.unwrap();
+        let row = node.only_record().await.unwrap();
+        assert_eq!(text(&row, "reason"), "draining", "{version:?}: {row:#}");
+    }
 }
 
 #[tokio::test]

@@ -2,18 +2,19 @@
 //! else's do. Without the kernel's help.
 
 use bytes::Bytes;
-use gateway_tests::agent::{Agent, Session, Version};
+use gateway_tests::agent::{Agent, PATIENCE, Session, Version};
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinSet,
     time::{Duration, Instant, timeout, timeout_at},
 };
 use tokio_rustls::client::TlsStream;
 
-use super::*;
+use super::{streams::until_cut, *};
 
 pub(super) const VERSIONS: [Version; 2] = [Version::Http1, Version::Http2];
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -21,6 +22,8 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 pub(super) const END_TIME_MAX: Duration = Duration::from_secs(1);
 /// An answer that lasts longer than any test.
 const LONG: &str = "[[events=60000 ms=10]]";
+/// One that does not begin.
+const SLOW: &str = "[[slow_head=60000]]";
 /// HTTP/2's preface and an empty SETTINGS frame (RFC 9113 section 3.4).
 const HTTP2_BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const BOB: [u8; 4] = [127, 0, 0, 3];
@@ -45,16 +48,9 @@ impl Streaming {
     }
 
     /// Reads until it breaks off; returns what came.
-    pub(super) async fn read_to_cut(mut self, deadline: Instant) -> String {
-        let mut read = Vec::new();
-        loop {
-            let frame = timeout_at(deadline, self.response.frame()).await;
-            match frame.expect("the stream goes on") {
-                Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
-                Some(Err(_)) => return String::from_utf8(read).unwrap(),
-                None => panic!("the stream ended as if it were whole"),
-            }
-        }
+    pub(super) async fn read_to_cut(self, deadline: Instant) -> String {
+        let read = timeout_at(deadline, until_cut(self.response.into_body())).await;
+        read.expect("the stream goes on")
     }
 }
 
@@ -91,40 +87,47 @@ async fn a_removed_peers_connections_end_and_nobody_elses() {
         resting.push(idle(&alice, version).await);
         streaming.push(Streaming::begin(&alice, version).await);
     }
-    let silent = alice.tcp().await.unwrap();
+    let mut waiting = JoinSet::new();
+    for version in VERSIONS {
+        let alice = alice.clone();
+        waiting.spawn(async move { alice.post(version, CHAT, &chat(SLOW, false)).await });
+    }
+    let mut silent = alice.tcp().await.unwrap();
     let mut bobs_idle = idle(&bob, Version::Http1).await;
     let mut bobs_stream = Streaming::begin(&bob, Version::Http2).await;
+
+    let begun = standin.wait_stats(PATIENCE, |stats| stats.requests == 5);
+    begun.await.unwrap();
 
     node.cli(&["peers", "remove", "alice"], "").await.unwrap();
     let deadline = Instant::now() + END_TIME_MAX;
     for connection in resting {
         assert_ends(connection, deadline).await;
     }
-    for (stream, version) in streaming.into_iter().zip(VERSIONS) {
+    for stream in streaming {
         let read = stream.read_to_cut(deadline).await;
         assert!(!read.contains("[DONE]"));
-        // HTTP/2's reset overtakes what was queued before it.
-        let told = read.contains("llm_policy.peer_revoked");
-        assert!(told || version == Version::Http2, "{read}");
+        assert!(read.contains("llm_policy.peer_revoked"), "{read}");
+    }
+    while let Some(reply) = waiting.join_next().await {
+        let reply = reply.unwrap().unwrap();
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{reply:?}");
+        assert_eq!(reply.error_code(), "llm_policy.peer_revoked");
     }
     // One that has not even begun TLS.
-    let mut silent = silent;
     let end = timeout_at(deadline, silent.read_u8()).await.unwrap();
     assert!(end.is_err());
     assert!(alice.tls(Version::Http1).await.is_err(), "a new connection");
 
     // Her providers' connections were given up too, and her records say why.
-    let gone = standin.wait_stats(END_TIME_MAX, |stats| stats.cancelled == 2);
+    let gone = standin.wait_stats(END_TIME_MAX, |stats| stats.cancelled == 4);
     gone.await.unwrap();
-    let rows = node.records(4).await.unwrap();
-    let cut: Vec<_> = (rows.iter())
-        .filter(|row| text(row, "outcome") == "cut")
-        .collect();
-    assert_eq!(cut.len(), 2, "{rows:#?}");
-    for row in cut {
-        assert_eq!(text(row, "reason"), "peer_revoked", "{row:#}");
-        assert_eq!(number(row, "status_code"), 200, "{row:#}");
-        assert!(number(row, "response_bytes") > 0, "{row:#}");
+    let rows = node.records(6).await.unwrap();
+    for (outcome, status) in [("cut", 200), ("denied", 403)] {
+        let of_outcome = rows.iter().filter(|row| text(row, "outcome") == outcome);
+        let revoked = of_outcome.filter(|row| text(row, "reason") == "peer_revoked");
+        let codes: Vec<_> = revoked.map(|row| number(row, "status_code")).collect();
+        assert_eq!(codes, [status; 2], "{outcome}: {rows:#?}");
     }
 
     // Bob noticed nothing.

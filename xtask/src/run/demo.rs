@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{
     Arguments, build,
+    keeper::{self, Keeper},
     kernel::{self, Admission},
     overlay::{Overlay, choose},
     portrait,
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let binaries = build(&packages, arguments.debug_build)?;
     interrupt::catch()?;
 
-    // Dropped in reverse order: the node, the provider, the overlay, the directory.
+    // Dropped in reverse order: the node, the keeper, the provider, the overlay, the directory.
     let place = Place::new(&binaries)?;
     let (kind, missing) = choose(arguments.loopback);
     step("make the demo overlay");
@@ -54,8 +55,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let (_provider, provider_url) = start_provider(&place, &overlay, &key)?;
     println!("  {provider_url}, which only the node's machine can reach");
 
+    let kept = keeper::Places::new(&place.directory);
+    let config = place.configure(&overlay, telemetry, &kept)?;
+    let keyway = place.directory.join("keyway");
+    let mut keeper = None;
+    if overlay.outer.is_some() {
+        step("start what keeps the kernel program in front of the node");
+        match Keeper::start(&overlay, &keyway, &config, &kept) {
+            Ok(started) => keeper = Some(started),
+            Err(error) => println!("  it cannot: {error:#}"),
+        }
+        interrupt::check()?;
+    }
+
     step("start the node");
-    let mut node = start_node(&place, &overlay, telemetry)?;
+    let mut node = start_node(&place, &overlay, &config, telemetry)?;
     let endpoint = SocketAddr::new(overlay.node, ENDPOINT_PORT);
 
     step("connect the provider, add the agent's machine as a peer, allow it with a policy");
@@ -84,6 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         println!("Ctrl-C ends the demo and removes all of it.");
         while !interrupt::is_set() {
             node.must_run().with_context(|| place.log_tail())?;
+            keeper.as_mut().map_or(Ok(()), Keeper::must_run)?;
             std::thread::sleep(LOOK_INTERVAL);
         }
         println!();
@@ -116,6 +131,36 @@ impl Place {
             fs::copy(binaries.join(binary), place.directory.join(binary))?;
         }
         Ok(place)
+    }
+
+    /// Writes the node's configuration.
+    fn configure(
+        &self,
+        overlay: &Overlay,
+        telemetry: SocketAddr,
+        kept: &keeper::Places,
+    ) -> Result<PathBuf> {
+        let state = self.state().display().to_string();
+        let admission = match overlay.outer {
+            Some(_) => kept.section(NOBODY)?,
+            // On loopback there is no outside that a program could be in front of.
+            None => "mode = \"off\"\n".to_owned(),
+        };
+        let config = format!(
+            "[endpoint]\ndomain = \"keyway.demo\"\nport = {ENDPOINT_PORT}\n\
+             [overlay]\ninterface = \"{device}\"\naddresses = [\"{node}\"]\n\
+             [admission]\n{admission}\
+             [admin]\nlisten = \"off\"\nsocket = \"{state}/admin.sock\"\n\
+             [telemetry]\nlisten = \"{telemetry}\"\n\
+             [store]\npath = \"{state}/store\"\n\
+             [usage]\npath = \"{state}/usage\"\n\
+             [secrets]\nmaster_key_file = \"{state}/master.key\"\n",
+            device = overlay.device,
+            node = overlay.node,
+        );
+        let file = self.directory.join("keyway.toml");
+        fs::write(&file, config)?;
+        Ok(file)
     }
 
     fn state(&self) -> PathBuf {
@@ -170,9 +215,8 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// On the node's machine, as the node and the provider run: as a user without privileges, but for the
-/// capabilities that are named (as setpriv(1) writes them).
-fn unprivileged(overlay: &Overlay, program: &Path, capabilities: &str) -> Command {
+/// On the node's machine, as the node and the provider run: as a user without any privilege.
+fn unprivileged(overlay: &Overlay, program: &Path) -> Command {
     if overlay.outer.is_none() {
         let mut command = Command::new(program);
         if is_root() {
@@ -183,12 +227,8 @@ fn unprivileged(overlay: &Overlay, program: &Path, capabilities: &str) -> Comman
     let mut command = overlay.on_node(Path::new("setpriv"));
     command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")]);
     command.args(["--clear-groups", "--no-new-privs"]);
-    let set = match capabilities {
-        "" => "-all".to_owned(),
-        some => format!("-all,{some}"),
-    };
     for kind in ["inh-caps", "ambient-caps", "bounding-set"] {
-        command.arg(format!("--{kind}={set}"));
+        command.arg(format!("--{kind}=-all"));
     }
     command.arg("--").arg(program);
     command
@@ -212,7 +252,7 @@ fn random_key() -> Result<String> {
 fn start_provider(place: &Place, overlay: &Overlay, key: &str) -> Result<(Service, String)> {
     // The CA is written by the provider's own user.
     let ca = place.state().join("provider-ca.pem");
-    let mut command = unprivileged(overlay, &place.standin(), "");
+    let mut command = unprivileged(overlay, &place.standin());
     command.args(["serve", "--demo", "--vendor", "openai", "--ca-out"]);
     command
         .arg(&ca)
@@ -231,30 +271,15 @@ fn start_provider(place: &Place, overlay: &Overlay, key: &str) -> Result<(Servic
     Ok((provider, url))
 }
 
-fn start_node(place: &Place, overlay: &Overlay, telemetry: SocketAddr) -> Result<Service> {
-    let state = place.state().display().to_string();
-    let config = format!(
-        "[endpoint]\ndomain = \"keyway.demo\"\nport = {ENDPOINT_PORT}\n\
-         [overlay]\ninterface = \"{device}\"\naddresses = [\"{node}\"]\n\
-         [admission]\nmode = \"{mode}\"\n\
-         [admin]\nlisten = \"off\"\nsocket = \"{state}/admin.sock\"\n\
-         [telemetry]\nlisten = \"{telemetry}\"\n\
-         [store]\npath = \"{state}/store\"\n\
-         [usage]\npath = \"{state}/usage\"\n\
-         [secrets]\nmaster_key_file = \"{state}/master.key\"\n",
-        device = overlay.device,
-        node = overlay.node,
-        mode = kernel::mode(overlay.kind),
-    );
-    let file = place.directory.join("keyway.toml");
-    fs::write(&file, config)?;
+fn start_node(
+    place: &Place,
+    overlay: &Overlay,
+    config: &Path,
+    telemetry: SocketAddr,
+) -> Result<Service> {
     let log = File::create(place.directory.join("node.log"))?;
-    let mut command = unprivileged(
-        overlay,
-        &place.directory.join("keyway"),
-        kernel::CAPABILITIES,
-    );
-    command.args(["serve", "--config"]).arg(&file);
+    let mut command = unprivileged(overlay, &place.directory.join("keyway"));
+    command.args(["serve", "--config"]).arg(config);
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -265,10 +290,9 @@ fn start_node(place: &Place, overlay: &Overlay, telemetry: SocketAddr) -> Result
         Ok(place.socket().exists() && http_status(telemetry, "/healthz") == Some(200))
     })
     .with_context(|| place.log_tail())?;
-    let user = match (is_root(), &overlay.outer) {
-        (true, Some(_)) => "nobody, with the capabilities that admission takes",
-        (true, None) => "nobody",
-        (false, _) => "you",
+    let user = match is_root() {
+        true => "nobody, without any capability",
+        false => "you",
     };
     println!("  process {}, as {user}", node.child().id());
     Ok(node)

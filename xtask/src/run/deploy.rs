@@ -12,7 +12,9 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> Result<()> {
         .canonicalize()
         .with_context(|| format!("find {}", config.display()))?;
     let keyway = match &arguments.binary {
-        Some(binary) => binary.clone(),
+        Some(binary) => binary
+            .canonicalize()
+            .with_context(|| format!("find {}", binary.display()))?,
         None => build(&[("gateway", "keyway")], arguments.debug_build)?.join("keyway"),
     };
     let mut check = words([&keyway]);

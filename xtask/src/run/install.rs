@@ -17,8 +17,10 @@ const BINARY: &str = "/usr/local/bin/keyway";
 const CONFIG: &str = "/etc/keyway/keyway.toml";
 const CONFIG_DIRECTORY: &str = "/etc/keyway";
 const STATE: &str = "/var/lib/keyway";
-const UNIT: &str = "/etc/systemd/system/keyway.service";
+const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 const SERVICE: &str = "keyway.service";
+/// Keeps the kernel program in front.
+const ADMISSION: &str = "keyway-admission.service";
 const USER: &str = "keyway";
 
 /// Puts binary, configuration and unit in place, and starts the service. Run again, it updates them.
@@ -31,8 +33,8 @@ pub(super) fn install(keyway: &Path, config: &Path, yes: bool) -> Result<()> {
         return as_root(&arguments);
     }
     println!(
-        "This writes {BINARY}, {CONFIG} and {UNIT}, makes the system user {USER}, and enables and \
-         (re)starts the service. State goes to {STATE}."
+        "This writes {BINARY} and {CONFIG}, puts {SERVICE} and {ADMISSION} into {UNIT_DIRECTORY}, \
+         makes the system user {USER}, and enables and (re)starts both. State goes to {STATE}."
     );
     if !yes && !confirmed()? {
         bail!("nothing was written");
@@ -47,19 +49,26 @@ pub(super) fn install(keyway: &Path, config: &Path, yes: bool) -> Result<()> {
     if config != Path::new(CONFIG) {
         put(config, CONFIG, &["-m", "0640", "-g", USER])?;
     }
-    let unit = root().join("config/systemd/keyway.service");
-    put(&unit, UNIT, &["-m", "0644"])?;
+    for unit in [ADMISSION, SERVICE] {
+        let from = root().join("config/systemd").join(unit);
+        put(&from, &format!("{UNIT_DIRECTORY}/{unit}"), &["-m", "0644"])?;
+    }
     if !runs_systemd() {
         println!("systemd does not run here; start it with: {BINARY} serve --config {CONFIG}");
         return Ok(());
     }
     must(&mut words(["systemctl", "daemon-reload"]))?;
-    must(&mut words(["systemctl", "--quiet", "enable", SERVICE]))?;
-    if let Err(error) = must(&mut words(["systemctl", "restart", SERVICE])) {
-        let mut journal = words(["journalctl", "--no-pager", "-n", "20", "-u", SERVICE]);
-        must(&mut journal)?;
-        return Err(error);
+    must(&mut words([
+        "systemctl",
+        "--quiet",
+        "enable",
+        ADMISSION,
+        SERVICE,
+    ]))?;
+    if restart(ADMISSION).is_err() {
+        println!("{ADMISSION} did not start: admission.mode decides whether the node does without");
     }
+    restart(SERVICE)?;
     println!("Installed and started:\n");
     must(words([BINARY, "status", "--config", CONFIG]).env_remove("KEYWAY_SOCKET"))?;
     println!(
@@ -68,6 +77,15 @@ pub(super) fn install(keyway: &Path, config: &Path, yes: bool) -> Result<()> {
          To take it away again: cargo xtask run --uninstall"
     );
     Ok(())
+}
+
+fn restart(unit: &str) -> Result<()> {
+    let restarted = must(&mut words(["systemctl", "restart", unit]));
+    if restarted.is_err() {
+        let mut journal = words(["journalctl", "--no-pager", "-n", "20", "-u", unit]);
+        must(&mut journal)?;
+    }
+    restarted
 }
 
 /// Stops the service and removes what [`install`] wrote; with `purge` also configuration, state and user.
@@ -79,31 +97,46 @@ pub(super) fn uninstall(purge: bool, yes: bool) -> Result<()> {
         return as_root(&arguments);
     }
     match purge {
-        false => println!("This stops the service and removes {BINARY} and {UNIT}."),
+        false => println!(
+            "This stops {SERVICE} and {ADMISSION}, and removes both, the kernel program and {BINARY}."
+        ),
         true => println!(
-            "This stops the service and removes {BINARY}, {UNIT}, {CONFIG_DIRECTORY}, the user {USER}, \
-             and {STATE} with the providers' sealed keys, their master key and the access log."
+            "This stops {SERVICE} and {ADMISSION}, and removes both, the kernel program, {BINARY}, \
+             {CONFIG_DIRECTORY}, the user {USER}, and {STATE} with the providers' sealed keys, their \
+             master key and the access log."
         ),
     }
     if !yes && !confirmed()? {
         bail!("nothing was removed");
     }
-    if runs_systemd() && Path::new(UNIT).exists() {
-        must(&mut words([
-            "systemctl",
-            "--quiet",
-            "disable",
-            "--now",
-            SERVICE,
-        ]))?;
+    for unit in [SERVICE, ADMISSION] {
+        let file = format!("{UNIT_DIRECTORY}/{unit}");
+        if runs_systemd() && Path::new(&file).exists() {
+            must(&mut words([
+                "systemctl",
+                "--quiet",
+                "disable",
+                "--now",
+                unit,
+            ]))?;
+        }
+        remove(&file)?;
+        remove(&format!("{file}.d"))?;
     }
-    remove(UNIT)?;
-    remove(&format!("{UNIT}.d"))?;
+    if Path::new(BINARY).exists() {
+        let mut detach = words([BINARY, "admission", "detach"]);
+        if Path::new(CONFIG).exists() {
+            detach.args(["--config", CONFIG]);
+        }
+        must(&mut detach)?;
+    }
+    // Kept when its unit stops.
+    remove("/run/keyway-admission")?;
     remove(BINARY)?;
     if runs_systemd() {
         must(&mut words(["systemctl", "daemon-reload"]))?;
         // Nothing to reset is no mistake.
-        quiet(&["systemctl", "reset-failed", SERVICE])?;
+        quiet(&["systemctl", "reset-failed", SERVICE, ADMISSION])?;
     }
     if !purge {
         println!("Removed. {CONFIG_DIRECTORY} and {STATE} stay; --purge removes them too.");

@@ -5,19 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::overlay::Kind;
 use crate::command::read;
-
-/// What loading, attaching and counting take; the node has no other privilege.
-pub(super) const CAPABILITIES: &str = "+bpf,+net_admin,+perfmon";
-
-/// `admission.mode`: on loopback there is no outside that a program could be in front of.
-pub(super) fn mode(kind: Kind) -> &'static str {
-    match kind {
-        Kind::WireGuard | Kind::Veth => "preferred",
-        Kind::Loopback => "off",
-    }
-}
 
 /// Answer of `keyway admission status`.
 pub(super) struct Admission(Value);

@@ -20,11 +20,11 @@ pub(super) fn overlay(overlay: &Overlay) -> String {
     };
     match (overlay.kind, overlay.namespaces()) {
         (Kind::WireGuard, Some(names)) => format!(
-            "{}, joined by a WireGuard tunnel in user space (device {device})",
+            "{},\n  joined by a WireGuard tunnel in user space (device {device})",
             machines(names)
         ),
         (Kind::Veth, Some(names)) => format!(
-            "{}, joined by a plain virtual cable (device {device}): no tunnel, nothing is encrypted \
+            "{},\n  joined by a plain virtual cable (device {device}): no tunnel, nothing is encrypted \
              beneath TLS",
             machines(names)
         ),

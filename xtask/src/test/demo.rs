@@ -24,6 +24,7 @@ const OVERLAY_STEP: Line = "• make the demo overlay";
 const LAST_LINE: Line = "Ctrl-C ends the demo";
 /// What only privileges bring.
 const IN_FRONT: &[Line] = &[
+    "as nobody, without any capability",
     "kernel admission: in front on",
     "from the agent",
     "to the agent",
@@ -128,6 +129,13 @@ fn left_behind(id: u32) -> Result<Vec<String>> {
         found.starts_with("kw") && found.get(3..) == Some(&id.to_string())
     });
     look(&std::env::temp_dir(), &|found| found == name);
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    left.extend(
+        mounts
+            .lines()
+            .filter(|line| line.contains(&name))
+            .map(str::to_owned),
+    );
     for entry in fs::read_dir("/proc")? {
         let words = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&words).replace('\0', " ");

@@ -13,7 +13,7 @@ use super::{
 pub(super) enum Front {
     /// This process.
     Node(Box<Kernel>),
-    Unit(Unit),
+    Unit(Box<Unit>),
 }
 
 impl Front {

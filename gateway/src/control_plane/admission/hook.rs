@@ -141,7 +141,7 @@ pub(super) fn attach_xdp(
         .and_then(|id| xdp.take_link(id))?;
     match pins {
         None => Ok(Hook::Xdp(link)),
-        // Without a link (before Linux 5.9) it would end with the process, and is detached here.
+        // Kernels without links for XDP (before 5.9) are too old for the programs.
         Some(pins) => pin(FdLink::try_from(link)?, pins.link(index, slot)),
     }
 }

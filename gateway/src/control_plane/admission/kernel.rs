@@ -205,7 +205,11 @@ impl Kernel {
                     programs.configure(self.config)?;
                 }
                 if self.scope.admission.log_drops > 0 {
-                    self.logs.push(programs.log()?);
+                    match programs.log() {
+                        Ok(log) => self.logs.push(log),
+                        // They drop all the same.
+                        Err(problem) => warn!(%problem, "drops are not logged"),
+                    }
                 }
                 Ok(slot.insert(programs))
             }
@@ -333,8 +337,9 @@ impl Kernel {
         let Some(covered) = self.covered.get_mut(&interface.index) else {
             return;
         };
-        let is_same = covered.foreign == interface.xdp;
-        if is_same || matches!(covered.foreign, None | Some(foreign::UNKNOWN)) {
+        // One that is not to be seen may turn up, but says nothing when it goes.
+        let is_same = |before| before == interface.xdp.unwrap_or(foreign::UNKNOWN);
+        if covered.foreign.is_none_or(is_same) {
             return;
         }
         covered.foreign = interface.xdp;

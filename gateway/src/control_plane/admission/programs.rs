@@ -379,7 +379,7 @@ mod tests {
         // A thread of its own, as it leaves the host's network.
         let work = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            said("ip link add kw0 type dummy");
+            said("ip link add kw0 type veth peer name kw1");
             let shown = || said("tc filter show dev kw0 ingress");
             let mut ids = Vec::new();
             let mut hooks = Vec::new();

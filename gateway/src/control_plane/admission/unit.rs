@@ -3,7 +3,8 @@
 //! kernels before 5.19 it needs CAP_BPF unless `kernel.unprivileged_bpf_disabled` is 0.
 
 use std::{
-    fs, io,
+    error::Error,
+    fs,
     net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use super::{
     interface::Interface,
     peers::{Flows, PeerTable},
     pins,
-    problem::Problem,
+    problem::{Problem, errno},
     state::KeeperState,
     status::{InterfaceStatus, Role, with_counts},
 };
@@ -85,8 +86,9 @@ impl Unit {
     /// # Errors
     /// Why some interface is not covered, or the peers are not the node's.
     pub(super) fn reconcile(&mut self, interfaces: &[Interface]) -> Result<(), Problem> {
-        let state = KeeperState::read(&self.state_file)
-            .map_err(|error| self.absent(&format!("read {}", self.state_file.display()), &error))?;
+        let state = KeeperState::read(&self.state_file).map_err(|error| {
+            self.refused(&format!("read {}", self.state_file.display()), &error)
+        })?;
         if state.maps != pins::maps_name() {
             return Err(Problem::new(
                 "the unit that keeps the kernel program is of another version: restart \
@@ -154,29 +156,35 @@ impl Unit {
     fn follow(&mut self, link: Link) -> Result<(), Problem> {
         let pin = pins::set(&self.directory, link).join(map::PEERS);
         let inode = fs::metadata(&pin)
-            .map_err(|error| self.absent(&format!("open {}", pin.display()), &error))?
+            .map_err(|error| self.refused(&format!("open {}", pin.display()), &error))?
             .ino();
         let is_same = |peers: &Peers| peers.link == link && peers.inode == inode;
         if !self.peers.as_ref().is_some_and(is_same) {
             self.open(link, inode, &pin)?;
         }
+        self.open_counts();
         if self.peers_stale {
             self.sync_peers()?;
         }
         Ok(())
     }
 
-    fn open(&mut self, link: Link, inode: u64, pin: &Path) -> Result<(), Problem> {
+    /// There is a set for each link layer that some interface has, and a second one may come later. What
+    /// cannot be opened is shown as zero.
+    fn open_counts(&mut self) {
         for link in [Link::Ethernet, Link::Ip] {
-            let set = pins::set(&self.directory, link);
-            // There is one for each link layer that some interface has.
-            self.counts[link as usize] = match set.is_dir() {
-                true => Some(Counts::open(&set)?),
-                false => None,
-            };
+            let counts = &mut self.counts[link as usize];
+            if counts.is_none() {
+                *counts = Counts::open(&pins::set(&self.directory, link)).ok();
+            }
         }
+    }
+
+    fn open(&mut self, link: Link, inode: u64, pin: &Path) -> Result<(), Problem> {
         let map = MapData::from_pin(pin)
-            .map_err(|error| Problem::of(&format!("open {}", pin.display()), &error))?;
+            .map_err(|error| self.refused(&format!("open {}", pin.display()), &error))?;
+        self.counts = [None, None];
+        self.open_counts();
         let mut map = Map::HashMap(map);
         let mut table = PeerTable::default();
         let counts = self.counts[link as usize].as_ref();
@@ -242,18 +250,22 @@ impl Unit {
         })
     }
 
-    fn absent(&self, doing: &str, error: &io::Error) -> Problem {
-        match error.kind() {
-            io::ErrorKind::NotFound => Problem::new(format!(
+    fn refused(&self, doing: &str, error: &(dyn Error + 'static)) -> Problem {
+        match errno(error) {
+            Some(libc::ENOENT) => Problem::new(format!(
                 "no kernel program is in front, and admission.keeper leaves it to a unit of its own: \
                  {REMEDY}"
             )),
-            io::ErrorKind::PermissionDenied => Problem::new(format!(
+            Some(libc::EACCES) => Problem::new(format!(
                 "cannot {doing}: {error} (the node must be in admission.group, and reach {}: \
                  keyway.service does both)",
                 self.directory.display()
             )),
-            _ => Problem::of(doing, error),
+            Some(libc::EPERM) => Problem::new(format!(
+                "cannot {doing}: {error} (before Linux 5.19 this needs CAP_BPF: add it to \
+                 AmbientCapabilities= and CapabilityBoundingSet= in keyway.service)"
+            )),
+            Some(_) | None => Problem::of(doing, error),
         }
     }
 }

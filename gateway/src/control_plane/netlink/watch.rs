@@ -89,3 +89,69 @@ async fn changed(socket: &mut AsyncFd<OwnedFd>) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout)]
+mod tests {
+    use std::process::Command;
+
+    use nix::{
+        sched::{CloneFlags, unshare},
+        sys::socket::{setsockopt, sockopt::RcvBuf},
+    };
+
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_secs(5);
+
+    fn add_link(number: usize) {
+        let (near, far) = (format!("a{number}"), format!("b{number}"));
+        let mut command = Command::new("ip");
+        command.args(["link", "add", &near, "type", "veth", "peer", "name", &far]);
+        assert!(command.status().unwrap().success());
+    }
+
+    /// Looks until nothing more changes, as long as it is well before [`LONGEST`].
+    async fn settle(links: &mut LinkWatch) {
+        let quiet = Duration::from_millis(300);
+        while timeout(quiet, links.next(LONGEST)).await.is_ok() {}
+    }
+
+    #[test]
+    fn links_are_heard_of_also_when_there_are_too_many() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: changes of links, needs root for a network namespace");
+            return;
+        }
+        let apart = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut links = LinkWatch::start();
+                settle(&mut links).await;
+                add_link(0);
+                timeout(SOON, links.next(LONGEST)).await.unwrap();
+                settle(&mut links).await;
+
+                let socket = links.socket.as_ref().unwrap().get_ref();
+                setsockopt(socket, RcvBuf, &1).unwrap();
+                (1..20).for_each(add_link);
+                // So many are too many; asking takes the error away.
+                let overrun = socket2::SockRef::from(socket).take_error().unwrap();
+                let code = overrun.unwrap().raw_os_error();
+                assert_eq!(code, Some(libc::ENOBUFS));
+                settle(&mut links).await;
+                (20..40).for_each(add_link);
+                timeout(SOON, links.next(LONGEST)).await.unwrap();
+                settle(&mut links).await;
+                add_link(40);
+                timeout(SOON, links.next(LONGEST)).await.unwrap();
+            });
+        });
+        apart.join().unwrap();
+    }
+}

@@ -4,6 +4,7 @@ use std::{
     future::poll_fn,
     io,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,12 +15,15 @@ use super::{FieldLines, ReplyHead};
 use crate::{
     data_plane::{
         failure::Failure,
+        io as rt,
         message::{Fields, Framing},
         parse::trailers::{self, BadTrailers},
     },
     handoff::reason::Reason,
 };
 
+/// Long enough for a task that was woken to run.
+const TURN: Duration = Duration::from_millis(1);
 /// Names an exchange in its answer.
 const REQUEST_ID: &str = "x-keyway-request-id";
 
@@ -147,6 +151,11 @@ impl H2Downstream {
                 .map_err(io::Error::other)?;
         }
         Ok(())
+    }
+
+    /// A reset clears the stream's queue, so the connection's task gets its turn first.
+    pub async fn let_out(&self) {
+        rt::sleep(TURN).await;
     }
 
     pub async fn finish(&mut self, trailers: FieldLines<'_, '_>) -> io::Result<()> {

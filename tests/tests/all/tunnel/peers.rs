@@ -1,6 +1,8 @@
 //! Who comes through the tunnel: a peer is served, everybody else meets silence before TCP.
 
-use gateway_tests::agent::Version;
+use std::time::Duration;
+
+use gateway_tests::{agent::Version, wire::Wire};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
@@ -14,6 +16,8 @@ use crate::{
 const ENDPOINT_MOVED: &str = "100.65.0.1";
 pub(super) const ALICE_MOVED: &str = "100.65.0.2";
 const STRANGER_MOVED: &str = "100.65.0.3";
+/// For what would have come long ago.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 #[tokio::test]
 async fn only_peers_reach_the_endpoint_through_the_tunnel() {
@@ -44,10 +48,13 @@ async fn only_peers_reach_the_endpoint_through_the_tunnel() {
                 !is_silent(&site.stranger, closed, source, OVERLAY).await,
                 "{source} has no tunnel"
             );
+            let tunnel = Wire::tap(&site.stranger, OVERLAY).unwrap();
             assert!(
                 is_silent(&site.stranger, endpoint, source, OVERLAY).await,
                 "{source} is answered"
             );
+            let answers = tunnel.receive(1, AT_ONCE, |_| true).unwrap();
+            assert!(answers.is_empty(), "{source}: {answers:02x?}");
         }
     }
     let status = site.status().await;

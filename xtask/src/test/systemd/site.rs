@@ -172,6 +172,13 @@ impl Site {
         wait_until("the node is ready", TIME_MAX, is_ready)
     }
 
+    pub(super) fn must_be_in_front(&self) -> Result<()> {
+        let status = self.shell("keyway --output json admission status")?;
+        let status: Value = serde_json::from_str(&status)?;
+        ensure!(status["in_front"] == true, "not in front: {status:#}");
+        Ok(())
+    }
+
     /// A property of the service.
     pub(super) fn show(&self, property: &str) -> Result<String> {
         let shown = self.shell(&format!(
