@@ -185,7 +185,10 @@ pub async fn serve_h2(
     }
 }
 
-/// No async function: that would keep its arguments twice.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice"
+)]
 fn serve_stream(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
