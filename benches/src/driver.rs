@@ -31,8 +31,6 @@ const OPENING_AT_ONCE: usize = 8;
 const OVERTIME: Duration = Duration::from_secs(30);
 /// Stamps that may be unreadable because a proxy cut a chunk inside one.
 const EVENTS_READ_MIN: f64 = 0.99;
-/// Longest sleep, so that deadlines are looked at.
-const TURN_MAX: Duration = Duration::from_millis(100);
 /// Idle connections settle for so long before memory is read: session tickets and acknowledgements
 /// are under way after the last answer.
 const IDLE_SETTLES: Duration = Duration::from_millis(500);
@@ -74,7 +72,7 @@ pub(crate) struct Run<T> {
     pub(crate) without_credential: u64,
     pub(crate) elapsed: Duration,
     pub(crate) latency: Latency,
-    /// Share of the window that the driver spent on its core; near 1, it is the limit.
+    /// Share of the window in which the driver had something to do; near 1, it is the limit.
     pub(crate) driver_share: f64,
 }
 
@@ -82,6 +80,8 @@ pub(crate) struct Driver {
     poll: Poll,
     upstream: Upstream,
     scratch: Box<[u8]>,
+    /// Time in turns that found nothing to do.
+    idle_ns: u64,
 }
 
 impl Driver {
@@ -92,6 +92,7 @@ impl Driver {
             upstream: Upstream::bind(&poll, TOKEN_LISTENER)?,
             poll,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            idle_ns: 0,
         })
     }
 
@@ -118,16 +119,16 @@ impl Driver {
         let mut unmeasured = Tally::default();
         let warm = after(warm_up);
         while clock::now_ns() < warm {
-            self.turn(&mut clients, Some(&http1), None, &mut unmeasured)?;
+            self.turn(&mut clients, Some(&http1), &mut unmeasured)?;
         }
         let mut tally = Tally::default();
-        let opened = Opened::now(&mut self.upstream, &read);
+        let opened = Opened::now(self, &read);
         let end = after(window);
         while clock::now_ns() < end {
-            self.turn(&mut clients, Some(&http1), None, &mut tally)?;
+            self.turn(&mut clients, Some(&http1), &mut tally)?;
         }
         let count = tally.answered;
-        Ok(opened.close(&self.upstream, &read, count, tally))
+        Ok(opened.close(self, &read, count, tally))
     }
 
     /// One paced stream per connection, started one after another over `ramp`. Counts events.
@@ -144,23 +145,20 @@ impl Driver {
         let mut clients = self.open(load, &small.http1())?;
         let http1 = load.request.http1();
         let mut tally = Tally::default();
-        let opened = Opened::now(&mut self.upstream, &read);
+        let opened = Opened::now(self, &read);
         let step = ramp.as_nanos() as u64 / clients.len() as u64;
         let late = after(ramp + pace.interval * pace.events + OVERTIME);
         let (mut started, mut ended) = (0, 0);
         while ended < clients.len() {
             let now = clock::now_ns();
             ensure!(now < late, "{ended} of {} streams ended", clients.len());
-            let mut next_start = None;
-            if let Some(client) = clients.get_mut(started) {
-                let start = opened.at_ns + step * started as u64;
-                if start <= now {
-                    client.ask(&http1, now)?;
-                    started += 1;
-                }
-                next_start = Some(start + step);
+            if let Some(client) = clients.get_mut(started)
+                && opened.at_ns + step * started as u64 <= now
+            {
+                client.ask(&http1, now)?;
+                started += 1;
             }
-            ended += self.turn(&mut clients, None, next_start, &mut tally)?;
+            ended += self.turn(&mut clients, None, &mut tally)?;
         }
         let planned = u64::from(pace.events) * (tally.answered);
         ensure!(
@@ -168,7 +166,7 @@ impl Driver {
             "{} of {planned} events arrived",
             tally.events
         );
-        Ok(opened.close(&self.upstream, &read, planned, tally))
+        Ok(opened.close(self, &read, planned, tally))
     }
 
     /// Opens the connections, lets each ask once, and calls `held` while all are idle.
@@ -177,7 +175,7 @@ impl Driver {
         let mut tally = Tally::default();
         let settled = after(IDLE_SETTLES);
         while clock::now_ns() < settled {
-            self.turn(&mut clients, None, None, &mut tally)?;
+            self.turn(&mut clients, None, &mut tally)?;
         }
         Ok(held())
     }
@@ -196,7 +194,7 @@ impl Driver {
                 self.poll.add(client.socket(), clients.len() as u64)?;
                 clients.push(client);
             }
-            answered += self.turn(&mut clients, None, None, &mut tally)?;
+            answered += self.turn(&mut clients, None, &mut tally)?;
             ensure!(
                 clock::now_ns() < late,
                 "{answered} of {} connections were answered",
@@ -209,24 +207,28 @@ impl Driver {
         Ok(clients)
     }
 
-    /// Sends the events that are due, waits once, and handles what came; returns how many answers were
-    /// completed. With `again`, each is followed by the same request.
+    /// Sends the events that are due and handles what came; returns how many answers were completed. With
+    /// `again`, each is followed by the same request.
+    ///
+    /// It does not sleep: a proxy would pay for waking it, by an interrupt to another processor, the more
+    /// often the slower the proxy is.
     fn turn(
         &mut self,
         clients: &mut [Client],
         again: Option<&[u8]>,
-        wake_ns: Option<u64>,
         tally: &mut Tally,
     ) -> Result<usize> {
-        let event_ns = self.upstream.send_due_events();
-        let now = clock::now_ns();
-        let wait = [event_ns, wake_ns]
-            .into_iter()
-            .flatten()
-            .map(|at| Duration::from_nanos(at.saturating_sub(now)))
-            .fold(TURN_MAX, Duration::min);
+        let began = clock::now_ns();
+        let sent = self.upstream.send_due_events(began);
+        let came = self
+            .poll
+            .wait(Some(Duration::ZERO))
+            .context("epoll_pwait2")?;
+        if came == 0 && !sent {
+            self.idle_ns += clock::now_ns() - began;
+        }
         let mut completed = 0;
-        for i in 0..self.poll.wait(Some(wait)).context("epoll_pwait2")? {
+        for i in 0..came {
             let ready = self.poll.ready(i);
             if ready.token == TOKEN_LISTENER {
                 self.upstream.accept(&self.poll, TOKEN_UPSTREAM)?;
@@ -262,28 +264,22 @@ impl Protocol {
 struct Opened<T> {
     before: T,
     at_ns: u64,
-    driver_cpu_ns: u64,
+    idle_ns: u64,
 }
 
 impl<T> Opened<T> {
-    fn now(upstream: &mut Upstream, read: &impl Fn() -> T) -> Self {
-        upstream.without_credential = 0;
+    fn now(driver: &mut Driver, read: &impl Fn() -> T) -> Self {
+        driver.upstream.without_credential = 0;
         Self {
             before: read(),
             at_ns: clock::now_ns(),
-            driver_cpu_ns: clock::thread_cpu_ns(),
+            idle_ns: driver.idle_ns,
         }
     }
 
-    fn close(
-        self,
-        upstream: &Upstream,
-        read: &impl Fn() -> T,
-        count: u64,
-        mut tally: Tally,
-    ) -> Run<T> {
+    fn close(self, driver: &Driver, read: &impl Fn() -> T, count: u64, mut tally: Tally) -> Run<T> {
         let elapsed = Duration::from_nanos(clock::now_ns() - self.at_ns);
-        let driver_cpu = clock::thread_cpu_ns() - self.driver_cpu_ns;
+        let idle = Duration::from_nanos(driver.idle_ns - self.idle_ns);
         Run {
             before: self.before,
             after: read(),
@@ -291,9 +287,9 @@ impl<T> Opened<T> {
             failed: tally.failed,
             latency: tally.latency(),
             first_failure: tally.first_failure,
-            without_credential: upstream.without_credential,
+            without_credential: driver.upstream.without_credential,
             elapsed,
-            driver_share: driver_cpu as f64 / elapsed.as_nanos() as f64,
+            driver_share: 1.0 - idle.div_duration_f64(elapsed),
         }
     }
 }

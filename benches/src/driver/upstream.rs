@@ -162,14 +162,12 @@ impl Upstream {
         Ok(())
     }
 
-    /// Sends every event that is due, and says when the next one is.
-    pub(super) fn send_due_events(&mut self) -> Option<u64> {
-        loop {
-            let Reverse((due, slot)) = *self.due.peek()?;
-            let now = clock::now_ns();
-            if due > now {
-                return Some(due);
-            }
+    /// Sends the events that are due at `now`; whether there were any.
+    pub(super) fn send_due_events(&mut self, now: u64) -> bool {
+        let mut sent = false;
+        while let Some(Reverse((due, slot))) = self.due.peek().copied()
+            && due <= now
+        {
             self.due.pop();
             let Some(connection) = &mut self.connections[slot] else {
                 continue;
@@ -179,12 +177,14 @@ impl Upstream {
                 continue;
             };
             connection.events_left = left;
-            let sent = connection.socket.send(self.event.stamped(now, left == 0));
-            if sent.is_ok() && left > 0 {
+            let event = self.event.stamped(clock::now_ns(), left == 0);
+            if connection.socket.send(event).is_ok() && left > 0 {
                 let next = due + self.pace.interval.as_nanos() as u64;
                 self.due.push(Reverse((next, slot)));
             }
+            sent = true;
         }
+        sent
     }
 }
 

@@ -8,11 +8,7 @@ mod problem;
 pub mod rate;
 mod raw;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
@@ -26,7 +22,7 @@ use crate::{
 };
 
 /// List prices by model id.
-pub type PriceTable = HashMap<Box<str>, Price>;
+pub type PriceTable = foldhash::HashMap<Box<str>, Price>;
 
 /// In `auth_header_template`, where the provider's key goes.
 pub const KEY_PLACEHOLDER: &str = "${API_KEY}";

@@ -5,12 +5,15 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::Future,
     net::IpAddr,
+    pin::Pin,
     rc::Rc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+use pin_project_lite::pin_project;
 
 use crate::handoff::reason::Reason;
 
@@ -167,58 +170,67 @@ impl Alarm {
     }
 
     /// Waits for `future`, at most for `limit`. An elapsed future is dropped.
-    pub fn within<F: Future>(
-        &self,
-        limit: Duration,
-        future: F,
-    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
-        let is_over = |slot: &Slot| slot.fired.get() || slot.ended.get().is_some();
-        self.wait(limit, future, is_over)
+    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        self.wait(limit, future, true)
     }
 
     /// As [`Self::within`], for what is said at the end: also when all waits were ended, until a tick.
-    pub fn last_words<F: Future>(
-        &self,
-        limit: Duration,
-        future: F,
-    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+    pub fn last_words<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
         let limit = self.ended().map_or(limit, |_| Duration::ZERO);
-        self.wait(limit, future, |slot: &Slot| slot.fired.get())
+        self.wait(limit, future, false)
     }
 
-    async fn wait<F: Future>(
-        &self,
-        limit: Duration,
+    fn wait<F: Future>(&self, limit: Duration, future: F, minds_end: bool) -> Within<'_, F> {
+        Within {
+            future,
+            alarm: self,
+            limit,
+            minds_end,
+            armed: Armed {
+                slot: &self.slot,
+                set: false,
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// See [`Alarm::within`]. By hand: an async function would keep `future` twice, as its argument and where
+    /// it is pinned, and these are nested.
+    pub struct Within<'a, F> {
+        #[pin]
         future: F,
-        is_over: impl Fn(&Slot) -> bool,
-    ) -> Result<F::Output, Elapsed> {
-        let mut future = std::pin::pin!(future);
-        let mut armed = Armed {
-            slot: &self.slot,
-            set: false,
-        };
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            if is_over(&self.slot) {
-                return Poll::Ready(Err(Elapsed));
-            }
-            if !armed.set {
-                // The tick may be as old as it is long; a limit is never cut short.
-                let deadline = coarse_now() + TICK + limit;
-                self.slot
-                    .deadline
-                    .set(Some(self.total.map_or(deadline, |t| t.min(deadline))));
-                armed.set = true;
-            }
-            let mut waker = self.slot.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+        alarm: &'a Alarm,
+        limit: Duration,
+        minds_end: bool,
+        armed: Armed<'a>,
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let Alarm { slot, total } = this.alarm;
+        if slot.fired.get() || *this.minds_end && slot.ended.get().is_some() {
+            return Poll::Ready(Err(Elapsed));
+        }
+        if !this.armed.set {
+            // The tick may be as old as it is long; a limit is never cut short.
+            let deadline = coarse_now() + TICK + *this.limit;
+            slot.deadline
+                .set(Some(total.map_or(deadline, |total| total.min(deadline))));
+            this.armed.set = true;
+        }
+        let mut waker = slot.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -239,7 +251,7 @@ impl Drop for Armed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::Ipv4Addr, sync::Arc, task::Context};
+    use std::{net::Ipv4Addr, sync::Arc};
 
     use super::*;
 

@@ -86,7 +86,7 @@ pub async fn serve_h1(
         match head {
             Ok(head) => {
                 Box::pin(exchange::run(
-                    &worker, &peer, head, side, &mut alarm, arrived,
+                    &worker, &peer, &head, side, &mut alarm, arrived,
                 ))
                 .await
             }
@@ -185,24 +185,24 @@ pub async fn serve_h2(
     }
 }
 
-async fn serve_stream(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice"
+)]
+fn serve_stream(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     head: RequestHead,
     mut down: H2Downstream,
     mut alarm: Alarm,
-    _stream: StreamGuard,
-) {
-    let arrived = Instant::now();
-    exchange::run(
-        &worker,
-        &peer,
-        head,
-        Downstream::H2(&mut down),
-        &mut alarm,
-        arrived,
-    )
-    .await;
+    stream: StreamGuard,
+) -> impl Future<Output = ()> {
+    async move {
+        let _stream = &stream;
+        let arrived = Instant::now();
+        let side = Downstream::H2(&mut down);
+        exchange::run(&worker, &peer, &head, side, &mut alarm, arrived).await;
+    }
 }
 
 /// Counts a stream while it lives.

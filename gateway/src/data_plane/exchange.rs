@@ -36,18 +36,18 @@ const MODELS_CREATED: i64 = 1_735_689_600;
 pub async fn run(
     worker: &Rc<Worker>,
     peer: &Peer,
-    head: RequestHead,
+    head: &RequestHead,
     mut down: Downstream<'_>,
     alarm: &mut Alarm,
     arrived: Instant,
 ) {
     let snapshot = worker.snapshot();
-    let mut recorder = Recorder::start(worker, peer.address, Some(&head), arrived);
+    let mut recorder = Recorder::start(worker, peer.address, Some(head), arrived);
     let served = serve(
         worker,
         &snapshot,
         peer,
-        &head,
+        head,
         &mut down,
         alarm,
         &mut recorder,
@@ -134,11 +134,13 @@ async fn serve<'s>(
         edits: &edits,
         dialect: classified.dialect,
     };
-    let answer = outgoing.answer(down, alarm, recorder).await?;
+    let mut answer = outgoing.answer(down, alarm, recorder).await?;
     // An answer has begun: the request will not be sent again.
     drop(body);
     guard.hold(0);
-    relay::relay(worker, head, &permit, answer, down, alarm, recorder).await
+    relay::relay(worker, head, &permit, &mut answer, down, alarm, recorder).await?;
+    answer.upstream.finish(worker);
+    Ok(())
 }
 
 /// The name by which the node was addressed; one reading of it serves every decision.

@@ -6,7 +6,7 @@
 //! is.) It also means that a waiting connection holds no buffer.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     io::{self, IoSlice},
     net::SocketAddr,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
@@ -22,6 +22,7 @@ use monoio::{
     time::TimeDriver,
 };
 use nix::sys::socket::{self, MsgFlags, SockFlag};
+use pin_project_lite::pin_project;
 
 /// Entries of a worker's ring: how many operations are submitted in one go.
 const RING_ENTRIES: u32 = 4096;
@@ -305,20 +306,30 @@ impl Listener {
 
 /// Resolves with the first of two waits to finish; the other is dropped, or polled again later when it
 /// was passed by reference.
-pub async fn race<A, B>(a: A, b: B) -> Raced<A::Output, B::Output>
-where
-    A: Future,
-    B: Future,
-{
-    let mut a = std::pin::pin!(a);
-    let mut b = std::pin::pin!(b);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = a.as_mut().poll(cx) {
+pub fn race<A: Future, B: Future>(first: A, second: B) -> Race<A, B> {
+    Race { first, second }
+}
+
+pin_project! {
+    /// See [`race`]; by hand for the reason that [`super::alarm::Within`] is.
+    pub struct Race<A, B> {
+        #[pin]
+        first: A,
+        #[pin]
+        second: B,
+    }
+}
+
+impl<A: Future, B: Future> Future for Race<A, B> {
+    type Output = Raced<A::Output, B::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.first.poll(cx) {
             return Poll::Ready(Raced::First(output));
         }
-        b.as_mut().poll(cx).map(Raced::Second)
-    })
-    .await
+        this.second.poll(cx).map(Raced::Second)
+    }
 }
 
 /// See [`race`]; the first wins when both are ready.

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use zeroize::Zeroize;
 
 /// Header fields of a message, as they came over the wire.
 #[derive(Debug)]
@@ -85,8 +84,9 @@ impl Drop for Fields {
             return;
         }
         let (mut bytes, mut spans) = (std::mem::take(bytes), std::mem::take(spans));
-        // An agent's own credential may have stood in it.
-        bytes.zeroize();
+        // An agent's own credential may have stood in it. The memory lives on, so this is no dead store.
+        bytes.fill(0);
+        bytes.clear();
         spans.clear();
         // At thread exit the store may be gone already; then the memory is simply freed.
         let _ = SPARE.try_with(|spare| {

@@ -40,17 +40,18 @@ pub async fn relay(
     worker: &Rc<Worker>,
     request: &RequestHead,
     permit: &Permit<'_>,
-    answer: Answer,
+    answer: &mut Answer,
     down: &mut Downstream<'_>,
     alarm: &Alarm,
     recorder: &mut Recorder<'_>,
 ) -> Result<(), Failure> {
     let Answer {
-        mut upstream,
+        upstream,
         head,
         sent,
         hide_usage_chunk,
     } = answer;
+    let (sent, hide_usage_chunk) = (*sent, *hide_usage_chunk);
     if head.status == 401 {
         // Vendors show parts of a refused key in their answer.
         return Err(Failure::provider(Reason::UpstreamAuthFailed, "status 401"));
@@ -101,7 +102,7 @@ pub async fn relay(
     let timeouts = &permit.provider().timeouts;
     let write_idle = worker.config.timeouts.response_write_idle;
     let result = loop {
-        let step = poll_fn(|cx| poll_step(cx, &mut upstream, down, &mut meter, recorder, sent));
+        let step = poll_fn(|cx| poll_step(cx, upstream, down, &mut meter, recorder, sent));
         match alarm.within(timeouts.idle, step).await {
             Ok(Step::Flush) => {
                 settle::note_object(worker, permit, &meter, recorder);
@@ -142,7 +143,6 @@ pub async fn relay(
     settle::settle(worker, permit, &metered, recorder);
     match result {
         Ok(()) => {
-            upstream.finish(worker);
             recorder.answered();
             Ok(())
         }

@@ -6,7 +6,6 @@ mod h2c;
 mod trailers;
 
 use std::{
-    collections::HashMap,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, mpsc},
@@ -120,7 +119,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         identity: None,
         asks_for_usage: true,
         models: Models {
-            listed: HashMap::from([("m".into(), Some(price))]),
+            listed: foldhash::HashMap::from_iter([("m".into(), Some(price))]),
             defaults: Arc::default(),
         },
         targets: vec![Arc::new(Target {

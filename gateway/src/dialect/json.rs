@@ -9,6 +9,7 @@ mod fields;
 mod key;
 mod lexer;
 mod splice;
+mod string;
 
 pub use lexer::NESTING_LIMIT;
 pub use splice::{include_usage_splice, pieces, spliced_len, tags_splice, user_splice};

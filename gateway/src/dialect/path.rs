@@ -197,26 +197,31 @@ pub(crate) fn hex_pair(digits: &[u8]) -> Option<u8> {
 /// `Some` when every server reads the path alike: absolute, visible ASCII, no empty or dot segment, no
 /// backslash, and none of these encoded. The value says whether it has an encoded slash.
 fn plain(path: &str) -> Option<bool> {
+    let bytes = path.strip_prefix('/')?.as_bytes();
     let mut encoded_slash = false;
-    for segment in path.strip_prefix('/')?.split('/') {
-        if matches!(segment, "" | "." | "..") {
-            return None;
-        }
-        let bytes = segment.as_bytes();
-        for (at, &byte) in bytes.iter().enumerate() {
-            match byte {
-                b'%' => match hex_pair(bytes.get(at + 1..at + 3)?)? {
-                    b'/' => encoded_slash = true,
-                    b'.' | b'\\' | b'%' | 0x00..=0x1f | 0x7f => return None,
-                    _ => {}
-                },
-                b'\\' | b'?' | b'#' => return None,
-                0x21..=0x7e => {}
-                _ => return None,
+    let mut segment = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {}
+            b'/' => {
+                is_name(&bytes[segment..at]).then_some(())?;
+                segment = at + 1;
             }
+            b'%' => match hex_pair(bytes.get(at + 1..at + 3)?)? {
+                b'/' => encoded_slash = true,
+                b'.' | b'\\' | b'%' | 0x00..=0x1f | 0x7f => return None,
+                _ => {}
+            },
+            b'\\' | b'?' | b'#' => return None,
+            0x21..=0x7e => {}
+            _ => return None,
         }
     }
-    Some(encoded_slash)
+    is_name(&bytes[segment..]).then_some(encoded_slash)
+}
+
+fn is_name(segment: &[u8]) -> bool {
+    !matches!(segment, b"" | b"." | b"..")
 }
 
 /// `/model/{id}/invoke…`, with or without the `/bedrock` that agents are given as a base.
@@ -249,8 +254,10 @@ fn azure_deployment(path: &str) -> Option<Known<'_>> {
 /// `/v1…/projects/{project}/…` and, from Google's own SDK, `/v1…/publishers/…` and
 /// `/v1…/models/{model}:{action}`.
 fn vertex(path: &str) -> Option<Known<'_>> {
-    let (version, rest) = path.strip_prefix('/')?.split_once('/')?;
-    if !matches!(version, "v1" | "v1beta" | "v1beta1") {
+    let rest = ["/v1/", "/v1beta/", "/v1beta1/"];
+    let rest = rest.iter().find_map(|version| path.strip_prefix(version))?;
+    let of_google = rest.starts_with("projects/") || rest.starts_with("publishers/");
+    if !of_google && !rest.contains(':') {
         return None;
     }
     let model = rest
@@ -267,7 +274,6 @@ fn vertex(path: &str) -> Option<Known<'_>> {
             object: Object::None,
         })
     };
-    let of_google = rest.starts_with("projects/") || rest.starts_with("publishers/");
     match model {
         // `/v1/models/llama3:latest` is OpenAI's retrieval of a model; Google's actions have a capital.
         Some(_) if of_google || is_google_action(rest) => known(POST_WITH_MODEL_IN_PATH),

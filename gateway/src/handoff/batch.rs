@@ -29,7 +29,6 @@ pub type BatchKey = [u8; 16];
 pub struct BatchBuilder {
     worker: u16,
     bytes: Vec<u8>,
-    scratch: Vec<u8>,
     count: u32,
     first_us: i64,
     last_us: i64,
@@ -41,7 +40,6 @@ impl BatchBuilder {
         Self {
             worker,
             bytes: new_buffer(),
-            scratch: Vec::with_capacity(1024),
             count: 0,
             first_us: 0,
             last_us: 0,
@@ -59,7 +57,7 @@ impl BatchBuilder {
         self.first_us = self.first_us.min(record.started_at_us);
         self.last_us = self.last_us.max(record.started_at_us);
         self.count += 1;
-        record.encode(&mut self.scratch, &mut self.bytes);
+        record.encode(&mut self.bytes);
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,5 +1,7 @@
 //! `ExchangeRecord`: the line kept per exchange, and `Usage`, what a meter counted.
 
+mod encode;
+
 use serde::{Deserialize, Serialize};
 
 /// Token counts in OpenTelemetry's meaning: `input_tokens` includes cached ones. A meter converts
@@ -162,7 +164,7 @@ pub struct Attempt {
 
 /// Everything known about one exchange once it is over. Borrowed where a worker writes it, owned
 /// (`'static`) where the control plane reads it back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ExchangeRecord<'a> {
     /// Unique, sortable by start: milliseconds (48 bit) ‖ node (16) ‖ worker (8) ‖ sequence (56).
     pub id: u128,
@@ -233,21 +235,6 @@ pub struct ExchangeRecord<'a> {
 }
 
 impl<'a> ExchangeRecord<'a> {
-    /// Appends the record to `out`: its length as a LEB128 varint, then its fields in postcard's
-    /// encoding. `scratch` is only there to be reused from call to call.
-    pub fn encode(&self, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
-        scratch.clear();
-        *scratch = postcard::to_extend(self, std::mem::take(scratch))
-            .expect("a Vec takes any length, and no field is of unknown length");
-        let mut length = scratch.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(scratch);
-    }
-
     /// Reads the record at the front of `input`; returns it and what follows it.
     pub fn decode(input: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
         let (length, rest) = take_length(input)?;
@@ -354,7 +341,7 @@ pub(crate) mod tests {
 
     fn encoded(record: &ExchangeRecord<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        record.encode(&mut Vec::new(), &mut out);
+        record.encode(&mut out);
         out
     }
 

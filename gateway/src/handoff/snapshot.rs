@@ -2,7 +2,6 @@
 //! compiles it, publishes it whole, and frees old ones; a worker only reads.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -109,9 +108,9 @@ pub struct AuthHeader {
 #[derive(Debug, Default)]
 pub struct Models {
     /// Explicitly configured ids; `None` where nobody knows the price. Empty list: any model (catch-all).
-    pub listed: HashMap<Box<str>, Option<Price>>,
+    pub listed: foldhash::HashMap<Box<str>, Option<Price>>,
     /// Catalog prices that apply to models the operator did not list or price.
-    pub defaults: Arc<HashMap<Box<str>, Price>>,
+    pub defaults: Arc<foldhash::HashMap<Box<str>, Price>>,
 }
 
 impl Models {

@@ -155,7 +155,7 @@ fn resolve_entry(
             dialect
         })
         .collect();
-    let mut table = PriceTable::new();
+    let mut table = PriceTable::default();
     let mut models = Vec::new();
     for (id, selectable) in
         (raw.models.iter().map(|id| (id, true))).chain(raw.priced.iter().map(|id| (id, false)))

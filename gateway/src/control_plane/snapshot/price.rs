@@ -1,6 +1,6 @@
 //! An operator's prices over the catalog's: each rate that is given replaces the list price's.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::Problem;
 use crate::{

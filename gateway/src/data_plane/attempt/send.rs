@@ -1,15 +1,21 @@
 //! A request on its way to one target: head, body as it is held or comes, and what follows it.
 
-use std::{future::poll_fn, io};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use zeroize::Zeroizing;
+use pin_project_lite::pin_project;
 
 use super::Try;
 use crate::{
     data_plane::{
-        alarm::{Alarm, Elapsed},
+        alarm::{Alarm, Elapsed, Within},
         body::RequestBody,
         downstream::Downstream,
         failure::Failure,
@@ -26,8 +32,40 @@ use crate::{
     handoff::reason::Reason,
 };
 
-/// Room for a request head; most fit.
-const HEAD_BYTES: usize = 1024;
+/// A body up to this is copied behind its head: cheaper than a second part for the kernel, or a record of its
+/// own under TLS.
+const JOINED_BYTES_LIMIT: usize = 4 * 1024;
+/// Memory of a larger head is freed.
+const SPARE_BYTES_LIMIT: usize = 2 * JOINED_BYTES_LIMIT;
+
+thread_local! {
+    /// Memory of a head that was sent, for the next one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A request head with the key in it, wiped when it is dropped.
+struct Head(Vec<u8>);
+
+impl Head {
+    fn new() -> Self {
+        Self(SPARE.take())
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        if self.0.capacity() > SPARE_BYTES_LIMIT {
+            // The allocator wipes it.
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.0);
+        // The memory lives on, so this is no dead store.
+        bytes.fill(0);
+        bytes.clear();
+        // At thread exit the store may be gone already; then the memory is freed.
+        let _ = SPARE.try_with(|spare| spare.set(bytes));
+    }
+}
 
 /// Why a request did not get through.
 pub(super) enum Unsent<E> {
@@ -60,15 +98,23 @@ impl Try<'_> {
             body @ (BodyFraming::Empty | BodyFraming::Length(_) | BodyFraming::Open) => body,
         };
         let request = UpstreamRequest { body, ..request };
-        // Wiped whole when it is dropped, however this ends.
-        let mut head = Zeroizing::new(Vec::with_capacity(HEAD_BYTES));
-        inject::write_h1(&request, self.out.head.fields.iter(), &mut head)
+        let is_joined = matches!(
+            request.body,
+            BodyFraming::Length(length) if length <= JOINED_BYTES_LIMIT as u64
+        );
+        let mut whole_head = Head::new();
+        let Head(head) = &mut whole_head;
+        inject::write_h1(&request, self.out.head.fields.iter(), head)
             .map_err(|reason| Unsent::Failed(reason.into()))?;
         match self.out.body {
-            RequestBody::None => self.patient(alarm, exchange.send(&[&head])).await,
+            RequestBody::None => self.patient(alarm, exchange.send(&[head])).await,
             RequestBody::Held { bytes, .. } => {
                 let splices = &self.out.edits.splices;
                 let segments = [bytes.data()];
+                if is_joined {
+                    pieces(&segments, splices).for_each(|piece| head.extend_from_slice(piece));
+                    return self.patient(alarm, exchange.send(&[head])).await;
+                }
                 let size;
                 let mut parts = vec![&head[..]];
                 if !trailers.is_empty() {
@@ -82,8 +128,8 @@ impl Try<'_> {
                 self.patient(alarm, exchange.send(&parts)).await
             }
             RequestBody::Streamed(framing) => {
-                self.patient(alarm, exchange.send(&[&head])).await?;
-                drop(head);
+                self.patient(alarm, exchange.send(&[head])).await?;
+                drop(whole_head);
                 while self.next_body(down, alarm, recorder).await? {
                     let data = down.body_data();
                     if *framing == Framing::Chunked {
@@ -188,17 +234,37 @@ impl Try<'_> {
     }
 
     /// Waits for the provider to take bytes.
-    async fn patient<T, E>(
-        &self,
-        alarm: &Alarm,
-        sending: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Unsent<E>> {
-        match alarm
-            .within(self.out.permit.provider().timeouts.first_byte, sending)
-            .await
-        {
-            Ok(result) => result.map_err(Unsent::Broken),
-            Err(Elapsed) => Err(Unsent::Failed(self.elapsed(alarm))),
+    fn patient<'a, F, T, E>(&'a self, alarm: &'a Alarm, sending: F) -> Patient<'a, F>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let limit = self.out.permit.provider().timeouts.first_byte;
+        Patient {
+            sending: alarm.within(limit, sending),
+            attempt: self,
+            alarm,
         }
+    }
+}
+
+pin_project! {
+    /// See [`Try::patient`].
+    struct Patient<'a, F> {
+        #[pin]
+        sending: Within<'a, F>,
+        attempt: &'a Try<'a>,
+        alarm: &'a Alarm,
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Future for Patient<'_, F> {
+    type Output = Result<T, Unsent<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.sending.poll(cx).map(|sent| match sent {
+            Ok(result) => result.map_err(Unsent::Broken),
+            Err(Elapsed) => Err(Unsent::Failed(this.attempt.elapsed(this.alarm))),
+        })
     }
 }

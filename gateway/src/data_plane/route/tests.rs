@@ -1,4 +1,4 @@
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use super::*;
 use crate::{
@@ -281,7 +281,7 @@ fn dialects_to_come_are_named_to_those_who_may_use_them() {
 fn prices_come_from_the_operator_then_the_catalog() {
     let mut own = provider("a", "");
     own.grants = vec![grant("p", &[1])];
-    own.models.defaults = Arc::new(HashMap::from([
+    own.models.defaults = Arc::new(foldhash::HashMap::from_iter([
         ("gpt-4o".into(), price_of(10)),
         ("o3".into(), price_of(20)),
     ]));
@@ -297,7 +297,7 @@ fn prices_come_from_the_operator_then_the_catalog() {
     assert_eq!(found(&catch_all, "mystery"), None);
 
     let mut own = Arc::into_inner(catch_all.providers.into_iter().next().unwrap()).unwrap();
-    own.models.listed = HashMap::from([
+    own.models.listed = foldhash::HashMap::from_iter([
         ("gpt-4o".into(), Some(price_of(0))),
         ("o3".into(), None),
         ("mystery".into(), None),
@@ -332,7 +332,8 @@ fn the_first_grant_that_holds_is_used_and_all_that_hold_are_told() {
 fn listings_show_what_the_caller_may_use() {
     let mut catch_all = provider("b", "");
     catch_all.grants = vec![grant("p", &[1])];
-    catch_all.models.defaults = Arc::new(HashMap::from([("o3".into(), price_of(1))]));
+    catch_all.models.defaults =
+        Arc::new(foldhash::HashMap::from_iter([("o3".into(), price_of(1))]));
     let mut snapshot = from_rows(&[
         ("a", OPENAI, "", &["gpt-4o", "zeta"], &[1]),
         ("x", OPENAI, "", &["hidden"], &[2]),

@@ -3,9 +3,10 @@
 //!
 //! UTF-8 inside strings is not checked, and a lone `\ud800` passes: neither can move a structural byte.
 
-use memchr::memchr2;
-
-use super::ScanError;
+use super::{
+    ScanError,
+    string::{is_escape, string_len},
+};
 
 /// Deepest nesting accepted. Vendors' own parsers stop between 100 and 1000.
 pub const NESTING_LIMIT: usize = 256;
@@ -263,28 +264,28 @@ impl Lexer {
             is_key: KEY,
             wanted,
         };
-        let mut scan = at;
-        let (end, state) = loop {
-            let stop = scan + plain_len(&segment[scan..]);
-            match segment.get(stop) {
-                None => break (stop, State::String(text)),
-                Some(b'"') => {
-                    send(wanted, &segment[at..stop], visitor)?;
-                    visitor.string_end(self.depth, KEY, self.offset + stop + 1)?;
-                    if KEY {
-                        return self.after_key(segment, stop + 1, visitor);
-                    }
-                    self.state = State::Between(Place::CommaOrEnd);
-                    return Ok(stop + 1);
+        let mut stop = at + string_len(&segment[at..]);
+        while let Some([b'\\', b'u', digits @ ..]) = segment.get(stop..)
+            && let Some(digits) = digits.first_chunk::<4>()
+            && digits.iter().all(u8::is_ascii_hexdigit)
+        {
+            stop += r"\u0000".len();
+            stop += string_len(&segment[stop..]);
+        }
+        let (end, state) = match segment.get(stop) {
+            None => (stop, State::String(text)),
+            Some(b'"') => {
+                send(wanted, &segment[at..stop], visitor)?;
+                visitor.string_end(self.depth, KEY, self.offset + stop + 1)?;
+                if KEY {
+                    return self.after_key(segment, stop + 1, visitor);
                 }
-                Some(b'\\') => {}
-                Some(_) => return self.malformed(stop, "control character in a string"),
+                self.state = State::Between(Place::CommaOrEnd);
+                return Ok(stop + 1);
             }
-            match segment.get(stop + 1) {
-                Some(byte) if is_escape(*byte) => scan = stop + 2,
-                // Hex digits, mistakes and the segment's end are the slow states' business.
-                _ => break (stop + 1, State::Escape(text)),
-            }
+            // Mistakes and what the segment's end cuts are the slow states' business.
+            Some(b'\\') => (stop + 1, State::Escape(text)),
+            Some(_) => return self.malformed(stop, "control character in a string"),
         };
         send(wanted, &segment[at..end], visitor)?;
         self.state = state;
@@ -406,11 +407,6 @@ impl Lexer {
     }
 }
 
-/// The one-character escapes.
-fn is_escape(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
-}
-
 fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
@@ -420,95 +416,4 @@ fn send(wanted: bool, piece: &[u8], visitor: &mut impl Visitor) -> Scan<()> {
         visitor.text(piece)?;
     }
     Ok(())
-}
-
-/// Length of the run of bytes that end no string, begin no escape and are no control character. Short
-/// runs (keys, prose with an escape every few words) are found block by block, long ones by wider code.
-#[inline]
-fn plain_len(bytes: &[u8]) -> usize {
-    const BLOCKS: usize = 4;
-    let mut at = 0;
-    for _ in 0..BLOCKS {
-        let Some(block) = bytes[at..].first_chunk() else {
-            return at + bytewise_len(&bytes[at..]);
-        };
-        let special = special_bytes(block);
-        if special != 0 {
-            return at + special.trailing_zeros() as usize;
-        }
-        at += block.len();
-    }
-    let rest = &bytes[at..];
-    let stop = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    if has_control(&rest[..stop]) {
-        return at + bytewise_len(rest);
-    }
-    at + stop
-}
-
-/// A bit for each byte that is a quote, a backslash or below space, the first byte's lowest.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn special_bytes(block: &[u8; 16]) -> u32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
-        _mm_set1_epi8,
-    };
-
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn marks(block: &[u8; 16]) -> u32 {
-        // SAFETY: the block has the 16 bytes that are read; the load needs no alignment.
-        let bytes = unsafe { _mm_loadu_si128(block.as_ptr().cast()) };
-        let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-        let backslashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-        let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        let special = _mm_or_si128(_mm_or_si128(quotes, backslashes), controls);
-        _mm_movemask_epi8(special) as u32
-    }
-
-    // SAFETY: every x86-64 processor has SSE2.
-    unsafe { marks(block) }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn special_bytes(block: &[u8; 16]) -> u32 {
-    (0..).zip(block).fold(0, |marks, (at, byte)| {
-        marks | u32::from(is_special(*byte)) << at
-    })
-}
-
-fn is_special(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | ..0x20)
-}
-
-fn bytewise_len(bytes: &[u8]) -> usize {
-    let special = bytes.iter().position(|byte| is_special(*byte));
-    special.unwrap_or(bytes.len())
-}
-
-/// Written without an early exit, so that it becomes vector code.
-fn has_control(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(false, |found, byte| found | (*byte < 0x20))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_end_at_the_first_special_byte() {
-        for length in [0, 1, 15, 16, 17, 80, 200] {
-            for at in 0..length {
-                for byte in 0..=u8::MAX {
-                    let mut run = vec![b'x'; length];
-                    run[at] = byte;
-                    let expected = if is_special(byte) { at } else { length };
-                    assert_eq!(plain_len(&run), expected, "{byte:#x} at {at} of {length}");
-                }
-            }
-        }
-    }
 }
