@@ -89,6 +89,12 @@ impl State {
             .and_then(|interfaces| front.reconcile(&interfaces));
         self.problem = outcome.err().map(|problem| problem.to_string());
     }
+
+    /// What is wrong although everything is covered.
+    fn note(&self) -> Option<String> {
+        let note = self.front.as_ref().and_then(Front::note);
+        note.map(|note| note.to_string())
+    }
 }
 
 impl Admission {
@@ -199,14 +205,14 @@ impl Admission {
         self.revision.subscribe()
     }
 
-    /// Why readiness has to wait: only a required program that is not in front.
+    /// Why readiness has to wait: only a required program that is not in front, or that nobody keeps.
     ///
     /// # Errors
     /// The reason.
     pub fn readiness(&self) -> Result<(), String> {
         let state = self.state();
-        match (self.mode, &state.problem) {
-            (AdmissionMode::Required, Some(problem)) => Err(problem.clone()),
+        match (self.mode, state.problem.clone().or_else(|| state.note())) {
+            (AdmissionMode::Required, Some(problem)) => Err(problem),
             (_, None) | (AdmissionMode::Preferred | AdmissionMode::Off, Some(_)) => Ok(()),
         }
     }
@@ -234,6 +240,9 @@ impl Admission {
             ));
         }
         status.peers = front.peers_len();
+        if status.problem.is_none() {
+            status.problem = front.note().map(|note| note.to_string());
+        }
         status.peers_left_out = front.peers_left_out();
         if status.peers_left_out > 0 && status.problem.is_none() {
             status.problem = Some(full(&status));

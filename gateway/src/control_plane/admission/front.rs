@@ -26,6 +26,14 @@ impl Front {
         }
     }
 
+    /// What is wrong although everything is covered.
+    pub(super) fn note(&self) -> Option<Problem> {
+        match self {
+            Self::Node(_) => None,
+            Self::Unit(unit) => unit.note(),
+        }
+    }
+
     /// # Errors
     /// When the kernel's map cannot be changed.
     pub(super) fn set_peers(&mut self, wanted: Vec<IpAddr>) -> Result<(), Problem> {

@@ -52,6 +52,8 @@ pub(super) struct Unit {
     absent_since: Option<Instant>,
     /// Everything was covered, and since then something was not.
     naked_since: Option<Instant>,
+    /// Some look found a keeper, or that there needs to be none.
+    was_kept: bool,
     was_covered: bool,
 }
 
@@ -77,6 +79,7 @@ impl Unit {
             peers_stale: false,
             absent_since: None,
             naked_since: None,
+            was_kept: false,
             was_covered: false,
         }
     }
@@ -105,6 +108,12 @@ impl Unit {
         let problem = self.tolerate(naked).or(reported);
         let absent = self.look_for_keeper();
         problem.or(absent).map_or(Ok(()), Err)
+    }
+
+    /// What is wrong although everything is covered: nobody would cover a new interface.
+    pub(super) fn note(&self) -> Option<Problem> {
+        let since = self.absent_since?;
+        (since.elapsed() > ABSENCE_MAX).then(not_kept)
     }
 
     /// Makes these the known peers.
@@ -229,25 +238,21 @@ impl Unit {
         })
     }
 
-    /// The programs filter on without a keeper, but nobody covers a new interface. A moment without one is
-    /// no problem.
+    /// The programs filter on without a keeper. So that is a problem only for a node that has not begun to
+    /// serve; for another one it is a note.
     fn look_for_keeper(&mut self) -> Option<Problem> {
         let watches = self.state.as_ref().is_some_and(|state| state.watches);
         // Who cannot tell has the maps open all the same.
         if !watches || pins::is_kept(&self.directory).unwrap_or(true) {
+            self.was_kept = true;
             self.absent_since = None;
             return None;
         }
-        let is_first = self.absent_since.is_none();
-        let since = *self.absent_since.get_or_insert_with(Instant::now);
-        if is_first {
-            warn!("nobody keeps the kernel program any more; it filters on as it is");
+        if self.absent_since.is_none() {
+            self.absent_since = Some(Instant::now());
+            warn!("nobody keeps the kernel program; it filters on as it is");
         }
-        (since.elapsed() > ABSENCE_MAX).then(|| {
-            Problem::new(format!(
-                "nobody keeps the kernel program, and new interfaces would not be covered: {REMEDY}"
-            ))
-        })
+        (!self.was_kept).then(not_kept)
     }
 
     fn refused(&self, doing: &str, error: &(dyn Error + 'static)) -> Problem {
@@ -268,6 +273,12 @@ impl Unit {
             Some(_) | None => Problem::of(doing, error),
         }
     }
+}
+
+fn not_kept() -> Problem {
+    Problem::new(format!(
+        "nobody keeps the kernel program, and new interfaces would not be covered: {REMEDY}"
+    ))
 }
 
 /// An interface that nothing is in front of, the overlay's first.

@@ -56,7 +56,12 @@ async fn a_node_without_capabilities_serves_behind_its_unit() {
     drop(keeper);
     assert_serves(&alice).await;
     site.assert_filters("without the unit").await;
+    // That is told in a while, and what is open stays open.
+    let told = site.node.wait_unready("nobody keeps the kernel program");
+    told.await.unwrap();
+    assert_serves(&alice).await;
     let _keeper = site.keeper().await;
+    site.node.wait_ready().await.unwrap();
     assert_serves(&alice).await;
     site.assert_filters("with the next unit").await;
     let after = Seen::of(&site.node).await;
