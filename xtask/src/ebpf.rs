@@ -3,6 +3,7 @@
 
 mod build;
 mod note;
+pub(crate) mod rustc;
 mod tools;
 
 use std::fs;

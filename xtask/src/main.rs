@@ -49,6 +49,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if ebpf::rustc::is_called() {
+        eprintln!("error: {:#}", ebpf::rustc::become_rustc());
+        return ExitCode::FAILURE;
+    }
     let outcome = match Arguments::parse().task {
         Task::Run(arguments) => run::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::tools::Tools;
+use super::{rustc, tools::Tools};
 use crate::command::{must, read, root, words};
 
 const TARGET: &str = "bpfel-unknown-none";
@@ -20,8 +20,7 @@ const SOURCES: &[&str] = &["gateway-common", "gateway-ebpf"];
 /// Builds the workspace at `source` and returns the object.
 pub(super) fn build(tools: &Tools, source: &Path, target: &Path) -> Result<Vec<u8>> {
     must(
-        tools
-            .cargo()
+        rustc::wrap(&mut tools.cargo())?
             .current_dir(source.join("gateway-ebpf"))
             .args(["build", "--release", "--locked", "--target", TARGET])
             // The pinned version is what the workspace asks for; another one is here on purpose.
