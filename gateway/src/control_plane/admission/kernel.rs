@@ -436,6 +436,6 @@ impl Kernel {
 pub(super) fn loopback(device: &str) -> Problem {
     Problem::new(format!(
         "overlay.interface is the loopback device {device}, where nothing is attached: name the \
-         overlay's device, or set admission.mode to \"preferred\" or \"off\""
+         overlay's device, or go on without: admission.mode \"preferred\" tries, \"off\" does not"
     ))
 }

@@ -8,7 +8,7 @@ use std::{error::Error, io, path::Path};
 pub struct Problem(String);
 
 const CAPABILITIES: &str = "the process lacks CAP_BPF, CAP_NET_ADMIN or CAP_PERFMON: grant them \
-     (AmbientCapabilities= in the unit), or set admission.mode to \"preferred\" or \"off\"";
+     (AmbientCapabilities= in the unit), or go on without: admission.mode \"preferred\" tries, \"off\" does not";
 
 impl Problem {
     pub(super) fn new(text: impl Into<String>) -> Self {

@@ -32,8 +32,8 @@ const ABSENCE_MAX: Duration = Duration::from_secs(10);
 /// The unit covers a new interface within this time; until then the others' cover is enough.
 const COVER_MAX: Duration = Duration::from_secs(2);
 
-const REMEDY: &str = "start keyway-admission.service (`keyway admission attach --watch`), or set \
-     admission.mode to \"preferred\" or \"off\"";
+const REMEDY: &str = "start keyway-admission.service (`keyway admission attach --watch`), or go \
+     on without: admission.mode \"preferred\" tries, \"off\" does not";
 
 /// See the module.
 pub(super) struct Unit {

@@ -84,8 +84,8 @@ pub enum OpenError {
         path.display()
     )]
     LowSpace { path: PathBuf, free_bytes: u64 },
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
     #[error("the store was damaged ({reason}), and making a new one failed: {problem}")]
     Replace {
         reason: String,
@@ -96,7 +96,7 @@ pub enum OpenError {
 pub(super) fn open(directory: &Path, free_bytes_min: u64) -> Result<Opened, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
-        move |source| OpenError::Io { path, source }
+        move |error| OpenError::Io { path, error }
     };
     DirBuilder::new()
         .recursive(true)
@@ -287,9 +287,9 @@ fn remove_if_there(directory: &Path) -> io::Result<()> {
 /// Held as long as the store is open. The file keeps the holder's process id for whoever comes second.
 fn lock(directory: &Path) -> Result<Flock<File>, OpenError> {
     let path = directory.join("lock");
-    let at = |source| OpenError::Io {
+    let at = |error| OpenError::Io {
         path: path.clone(),
-        source,
+        error,
     };
     let file = OpenOptions::new()
         .read(true)
