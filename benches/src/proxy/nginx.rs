@@ -57,9 +57,13 @@ impl Proxy for Nginx {
         for address in [plain, plain_events, tls] {
             child.wait_until_listening(address)?;
         }
+        // It listens before it has a worker.
+        let master = child.id();
+        let with_worker = || Processes::tree(master, &[]).is_ok_and(|tree| tree.pids.len() > 1);
+        child.wait_until("start a worker", with_worker)?;
         Ok(Running {
             endpoint,
-            processes: Processes::tree(child.id(), &[])?,
+            processes: Processes::tree(master, &[])?,
             _child: child,
         })
     }

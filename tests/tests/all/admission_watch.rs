@@ -11,6 +11,7 @@ use gateway_common::Link;
 use gateway_tests::{
     agent::{Agent, PATIENCE, Version},
     kernel::Kernel,
+    machine,
     namespace::{Namespace, ip},
     node::keyway,
 };
@@ -42,10 +43,10 @@ struct Wired {
 }
 
 impl Wired {
-    /// `None` without root.
+    /// `None` when this host cannot have namespaces.
     fn new() -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            println!("skipped: interfaces of kernel admission, needs root for namespaces and BPF");
+        if let Some(reason) = machine::why_not() {
+            skip("admission_watch", reason);
             return None;
         }
         keyway().unwrap();
