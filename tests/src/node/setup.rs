@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::File,
+    fs::{self, File},
     io,
     net::{IpAddr, Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
@@ -151,7 +151,16 @@ pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
         .create(true)
         .append(true)
         .open(directory.join("node.log"))?;
-    let mut command = std::process::Command::new(keyway()?);
+    let mut program = keyway()?;
+    if options.user.is_some() {
+        // The workspace may lie where only its owner gets to.
+        let copy = directory.join("keyway");
+        if !copy.exists() {
+            fs::copy(&program, &copy)?;
+        }
+        program = copy;
+    }
+    let mut command = std::process::Command::new(program);
     command
         .args(["serve", "--config"])
         .arg(&file)
