@@ -53,6 +53,8 @@ pub const BODY_BYTES_LIMIT: usize = 1 << 20;
 pub fn router(state: AppState) -> Router {
     let agent_network = Router::new()
         .route("/catalog/providers", get(catalog::list))
+        .route("/catalog/providers/models", post(providers::discover))
+        .route("/providers/test", post(providers::test_draft))
         .route("/providers", get(providers::list).post(providers::create))
         .route(
             "/providers/{id}",

@@ -3,6 +3,7 @@
 //! files of the operator may replace either.
 
 mod identity;
+mod listing;
 mod prices;
 mod problem;
 pub mod rate;
@@ -14,6 +15,7 @@ use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
+pub use listing::{Help, Listing, ListingShape, Probe};
 pub use problem::{CatalogError, File, Problem};
 
 use crate::{
@@ -99,8 +101,8 @@ fn read_file(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
-/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects` and
-/// `status` beside.
+/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`,
+/// `status`, `unlisted` and the texts of [`Help`] beside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CatalogEntry {
     pub id: String,
@@ -131,6 +133,19 @@ pub struct CatalogEntry {
     pub status: Status,
     #[serde(skip)]
     pub stream_usage: StreamUsage,
+    #[serde(skip)]
+    pub listing: Option<Listing>,
+    /// For entries without a listing.
+    #[serde(skip)]
+    pub probe: Option<Probe>,
+    /// Why the models cannot be imported; `None` where they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<String>,
+    /// The key is what lies in a file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub key_is_file: bool,
+    #[serde(flatten, serialize_with = "help_fields")]
+    pub help: Help,
     #[serde(skip)]
     prices: Arc<PriceTable>,
 }
@@ -264,6 +279,16 @@ pub struct CatalogModel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExtraHeader {
     pub name: String,
+}
+
+/// Flattened beside the entry's other fields; an empty text is left out.
+fn help_fields<S: Serializer>(help: &Help, serializer: S) -> Result<S::Ok, S::Error> {
+    let fields = [
+        ("key_help", &help.key),
+        ("url_help", &help.url),
+        ("access_help", &help.access),
+    ];
+    serializer.collect_map(fields.into_iter().filter(|(_, text)| !text.is_empty()))
 }
 
 fn dialect_codes<S: Serializer>(dialects: &DialectSet, serializer: S) -> Result<S::Ok, S::Error> {

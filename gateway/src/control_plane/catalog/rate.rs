@@ -6,6 +6,8 @@ use crate::handoff::snapshot::NanoUsdPerMillion;
 const PER_MILLION_PLACES: i32 = 9;
 /// Decimal places from dollars per thousand tokens.
 const PER_1K_PLACES: i32 = PER_MILLION_PLACES + 3;
+/// Decimal places from dollars per token.
+const PER_TOKEN_PLACES: i32 = PER_MILLION_PLACES + 6;
 
 /// Why a text is no price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +34,12 @@ pub fn per_million(text: &str) -> Result<NanoUsdPerMillion, RateError> {
 /// the rest is what a client's floating point left behind, and is rounded off.
 pub fn from_per_1k(number: &serde_json::Number) -> Result<NanoUsdPerMillion, RateError> {
     let (rate, _) = decimal(&number.to_string(), PER_1K_PLACES)?;
+    Ok(NanoUsdPerMillion(rate))
+}
+
+/// Dollars per token, as vendors' own listings have them; rounded as in [`from_per_1k`].
+pub fn from_per_token(text: &str) -> Result<NanoUsdPerMillion, RateError> {
+    let (rate, _) = decimal(text, PER_TOKEN_PLACES)?;
     Ok(NanoUsdPerMillion(rate))
 }
 
@@ -113,6 +121,19 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(per_million(text).map(|rate| rate.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn dollars_per_token_are_exact() {
+        for (text, expected) in [
+            ("0.0000025", Ok(2_500_000_000)),
+            ("1.5e-07", Ok(150_000_000)),
+            ("0", Ok(0)),
+            // OpenRouter's mark for a price that depends.
+            ("-1", Err(RateError::Malformed)),
+        ] {
+            assert_eq!(from_per_token(text).map(|rate| rate.0), expected, "{text}");
         }
     }
 
