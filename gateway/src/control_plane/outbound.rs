@@ -45,6 +45,11 @@ pub enum CallError {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error("no TLS with {address} within {limit:?}")]
+    TlsTimeout {
+        address: SocketAddr,
+        limit: Duration,
+    },
     #[error("TLS: {0}")]
     Tls(rustls::Error),
     #[error("TLS: {0}")]
@@ -87,10 +92,9 @@ enum Connection {
 
 async fn connect(target: &Target, limit: Duration) -> Result<Connection, CallError> {
     let address = target.address;
-    let late = |_| CallError::ConnectTimeout { address, limit };
     let stream = timeout(limit, TcpStream::connect(address))
         .await
-        .map_err(late)?
+        .map_err(|_| CallError::ConnectTimeout { address, limit })?
         .map_err(|error| CallError::Connect { address, error })?;
     let Some(tls) = &target.tls else {
         return Ok(Connection::Plain(stream));
@@ -101,7 +105,7 @@ async fn connect(target: &Target, limit: Duration) -> Result<Connection, CallErr
     let connector = TlsConnector::from(Arc::new(config));
     let stream = timeout(limit, connector.connect(tls.server_name.clone(), stream))
         .await
-        .map_err(late)?
+        .map_err(|_| CallError::TlsTimeout { address, limit })?
         .map_err(tls_error)?;
     Ok(Connection::Tls(Box::new(stream)))
 }

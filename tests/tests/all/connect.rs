@@ -16,6 +16,12 @@ async fn connect(node: &Node, words: &[&str], key: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8(told).unwrap())
 }
 
+fn ca_file(node: &Node, name: &str, standin: &StandIn) -> String {
+    let path = node.directory().join(name);
+    std::fs::write(&path, standin.ca_pem().unwrap()).unwrap();
+    path.display().to_string()
+}
+
 async fn providers(node: &Node) -> Vec<Value> {
     let listed = node
         .cli(&["providers", "list", "--output", "json"], "")
@@ -30,16 +36,15 @@ async fn what_is_wrong_is_said_and_nothing_is_saved() {
     let standin = StandIn::start(options).await.unwrap();
     let plain = Options::new(Vendor::OpenAi, Transport::Plain, KEY);
     let plain = StandIn::start(plain).await.unwrap();
+    // Its certificate is for 127.0.0.1.
+    let mut elsewhere = Options::new(Vendor::OpenAi, Transport::TlsHttp1, KEY);
+    elsewhere.listen = "127.0.0.9:0".parse().unwrap();
+    let elsewhere = StandIn::start(elsewhere).await.unwrap();
     let node = Node::start(NodeOptions::default()).await.unwrap();
-    let ca = node.directory().join("provider-ca.pem");
-    std::fs::write(&ca, standin.ca_pem().unwrap()).unwrap();
-    let ca = ca.display().to_string();
-    let url = standin.url();
-    let port = standin.address().port();
-    let (no_path, other_name) = (
-        format!("{url}/nowhere"),
-        format!("https://localhost:{port}"),
-    );
+    let ca = ca_file(&node, "ca.pem", &standin);
+    let other_ca = ca_file(&node, "other-ca.pem", &elsewhere);
+    let (url, other_name) = (standin.url(), elsewhere.url());
+    let no_path = format!("{url}/nowhere");
     let tls_to_plain = plain.url().replace("http://", "https://");
     let nobody = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -62,14 +67,14 @@ async fn what_is_wrong_is_said_and_nothing_is_saved() {
             &["CA that is not trusted here", "--ca-file"],
         ),
         (
-            &["--url", &other_name, "--ca-file", &ca, private],
+            &["--url", &other_name, "--ca-file", &other_ca, private],
             KEY,
             &["for another name"],
         ),
         (
             &["--url", &no_path, "--ca-file", &ca, private],
             KEY,
-            &["not OpenAI API's API (404)", "https://api.openai.com"],
+            &["not as OpenAI API does (404)", "https://api.openai.com"],
         ),
         (&["--url", &url], KEY, &["127.0.0.1", "--allow-private"]),
         (

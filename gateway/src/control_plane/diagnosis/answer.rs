@@ -101,7 +101,7 @@ pub fn of_answer(
             format!("{name} does not serve this node's country or region ({code})")
         }
         Trouble::ApiDisabled => format!("{name} is not switched on in the key's project ({code})"),
-        Trouble::WrongPath => format!("something answers there, but not {name}'s API ({code})"),
+        Trouble::WrongPath => format!("the server answers, but not as {name} does ({code})"),
         Trouble::Redirect => {
             format!("the URL leads somewhere else ({code}), and redirects are not followed")
         }
@@ -130,10 +130,7 @@ pub fn of_answer(
 pub fn no_listing(entry: &CatalogEntry) -> Diagnosis {
     Diagnosis {
         trouble: Trouble::UnexpectedAnswer,
-        message: format!(
-            "something answers there, but not as {} lists models",
-            entry.name
-        ),
+        message: format!("the server answers, but not as {} lists models", entry.name),
         remedy: url_remedy(entry),
     }
 }

@@ -54,9 +54,9 @@ pub fn of_call(entry: &CatalogEntry, error: &CallError) -> Diagnosis {
         ),
         CallError::Connect { .. } => (Trouble::Unreachable, firewall(entry)),
         CallError::Tls(error) => of_tls(entry, error),
-        CallError::TlsCut(_) => (
+        CallError::TlsTimeout { .. } | CallError::TlsCut(_) => (
             Trouble::TlsFailed,
-            "The server hung up; if it speaks no TLS, begin the URL with http://".to_owned(),
+            "If the server speaks no TLS there, begin the URL with http://".to_owned(),
         ),
         CallError::Http(_) => (
             Trouble::NotHttp,
@@ -79,10 +79,10 @@ pub fn of_call(entry: &CatalogEntry, error: &CallError) -> Diagnosis {
 
 fn message(error: &CallError) -> String {
     match error {
-        CallError::Tls(TlsError::InvalidCertificate(reason)) => match certificate(reason) {
-            Some(text) => text.to_owned(),
-            None => error.to_string(),
-        },
+        CallError::Tls(TlsError::InvalidCertificate(reason)) => {
+            let (_, message) = certificate(reason);
+            message.map_or_else(|| error.to_string(), str::to_owned)
+        }
         CallError::Tls(TlsError::InvalidMessage(_)) => {
             "the server does not speak TLS there".to_owned()
         }
@@ -90,6 +90,7 @@ fn message(error: &CallError) -> String {
         | CallError::Tls(_)
         | CallError::ConnectTimeout { .. }
         | CallError::Connect { .. }
+        | CallError::TlsTimeout { .. }
         | CallError::TlsCut(_)
         | CallError::Http(_)
         | CallError::TooLong
@@ -97,51 +98,51 @@ fn message(error: &CallError) -> String {
     }
 }
 
-/// rustls may name more reasons in time; those speak for themselves.
-fn certificate(reason: &CertificateError) -> Option<&'static str> {
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls adds reasons in time; those speak for themselves"
+)]
+fn certificate(reason: &CertificateError) -> (Trouble, Option<&'static str>) {
     match reason {
-        CertificateError::UnknownIssuer => {
-            Some("the server's certificate is signed by a CA that is not trusted here")
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            Some("the server's certificate has expired")
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Some("the server's certificate is not valid yet")
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Some("the server's certificate is for another name than the URL's host")
-        }
-        _ => None,
+        CertificateError::UnknownIssuer => (
+            Trouble::TlsUntrusted,
+            Some("the server's certificate is signed by a CA that is not trusted here"),
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
+            Trouble::TlsExpired,
+            Some("the server's certificate has expired"),
+        ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+            Trouble::TlsExpired,
+            Some("the server's certificate is not valid yet"),
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+            Trouble::TlsName,
+            Some("the server's certificate is for another name than the URL's host"),
+        ),
+        _ => (Trouble::TlsUntrusted, None),
     }
 }
 
 fn of_tls(entry: &CatalogEntry, error: &TlsError) -> (Trouble, String) {
-    let TlsError::InvalidCertificate(reason) = error else {
-        let remedy = match error {
-            TlsError::InvalidMessage(_) => "If it speaks plain HTTP, begin the URL with http://",
-            _ => "The server wants another TLS than 1.2 or 1.3, or a client certificate",
+    if let TlsError::InvalidCertificate(reason) = error {
+        let (trouble, _) = certificate(reason);
+        let remedy = if trouble == Trouble::TlsExpired {
+            "If it is in order, look at this machine's clock; else renew it".to_owned()
+        } else if trouble == Trouble::TlsName {
+            let check = url_remedy(entry);
+            format!("Use a name that stands in the certificate. {check}")
+        } else {
+            CA_REMEDY.to_owned()
         };
-        return (Trouble::TlsFailed, remedy.to_owned());
-    };
-    match reason {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
-            Trouble::TlsExpired,
-            "Renew it; if it is in order, look at this machine's clock".to_owned(),
-        ),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
-            Trouble::TlsExpired,
-            "Look at the clocks of both machines".to_owned(),
-        ),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
-            Trouble::TlsName,
-            format!(
-                "Use a name that stands in the certificate. {}",
-                url_remedy(entry)
-            ),
-        ),
-        _ => (Trouble::TlsUntrusted, CA_REMEDY.to_owned()),
+        return (trouble, remedy);
     }
+    let remedy = if matches!(error, TlsError::InvalidMessage(_)) {
+        "If it speaks plain HTTP, begin the URL with http://"
+    } else {
+        "The server wants another TLS than 1.2 or 1.3, or a client certificate"
+    };
+    (Trouble::TlsFailed, remedy.to_owned())
 }
 
 fn firewall(entry: &CatalogEntry) -> String {
