@@ -16,10 +16,22 @@ pub fn note_object(
     meter: &Meter,
     recorder: &mut Recorder<'_>,
 ) {
+    if recorder.object == Object::Made && recorder.object_id.is_empty() {
+        note_id(worker, permit, meter.object(), recorder);
+    }
+}
+
+/// As [`note_object`], when the answer has told this id.
+pub fn note_id(
+    worker: &Worker,
+    permit: &Permit<'_>,
+    id: Option<&str>,
+    recorder: &mut Recorder<'_>,
+) {
     if recorder.object != Object::Made || !recorder.object_id.is_empty() {
         return;
     }
-    if let Some(id) = meter.object() {
+    if let Some(id) = id {
         let account = &permit.principal().id;
         worker.objects.note(account, id, permit.provider().slot);
         recorder.set_object_id(id);

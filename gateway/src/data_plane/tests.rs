@@ -118,6 +118,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         extra_headers: Vec::new(),
         identity: None,
         asks_for_usage: true,
+        responses_websocket: false,
         models: Models {
             listed: foldhash::HashMap::from_iter([("m".into(), Some(price))]),
             defaults: Arc::default(),

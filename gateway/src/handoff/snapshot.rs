@@ -84,6 +84,9 @@ pub struct Provider {
     pub identity: Option<IdentityFormat>,
     /// Streams of chat tell their usage only when asked to. Where they always do, asking is an error.
     pub asks_for_usage: bool,
+    /// Responses can be had over a WebSocket (`GET /v1/responses`); elsewhere the node makes HTTP requests of
+    /// an agent's events.
+    pub responses_websocket: bool,
     pub models: Models,
     /// In the order to try. Empty when the host has no usable address (yet).
     pub targets: Vec<Arc<Target>>,

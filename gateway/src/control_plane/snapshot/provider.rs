@@ -195,6 +195,7 @@ impl Turn<'_> {
             extra_headers,
             identity,
             asks_for_usage: entry.stream_usage == StreamUsage::Asked,
+            responses_websocket: entry.responses_websocket,
             models,
             targets,
             grants,

@@ -19,6 +19,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         extra_headers: Vec::new(),
         identity: None,
         asks_for_usage: true,
+        responses_websocket: false,
         models: Models::default(),
         targets: Vec::new(),
         grants: Vec::new(),

@@ -54,6 +54,7 @@ impl Capture {
                 text: KeyText::default(),
                 spans: [Span::default(); KEYS_LIMIT],
                 types_seen: 0,
+                is_doubled: false,
             },
             values: Default::default(),
             state: State::Reading,
@@ -101,6 +102,11 @@ impl Capture {
         let text = std::str::from_utf8(self.value(index)?).ok()?;
         let text = text.strip_prefix('"')?.strip_suffix('"')?;
         (!text.contains('\\')).then_some(text)
+    }
+
+    /// One of the wanted keys stands there more than once.
+    pub fn is_doubled(&self) -> bool {
+        self.path.is_doubled
     }
 
     /// Whether an element of that type was met so far; `index` is that of [`Wanted::types`].
@@ -170,6 +176,7 @@ struct Path {
     text: KeyText,
     spans: [Span; KEYS_LIMIT],
     types_seen: u8,
+    is_doubled: bool,
 }
 
 impl Path {
@@ -182,6 +189,7 @@ impl Path {
         if depth == self.leaf_depth()
             && let Some(Leaf::Key(index)) = self.leaf
         {
+            self.is_doubled |= self.spans[index].start.is_some();
             self.spans[index] = Span {
                 start: Some(at),
                 end: None,

@@ -76,8 +76,11 @@ struct UsageObject {
     /// Mistral's place for it.
     service_tier: Value,
     prompt_tokens_details: Option<InputDetails>,
+    /// Realtime writes `token`.
+    #[serde(alias = "input_token_details")]
     input_tokens_details: Option<InputDetails>,
     completion_tokens_details: Option<OutputDetails>,
+    #[serde(alias = "output_token_details")]
     output_tokens_details: Option<OutputDetails>,
 }
 
@@ -144,6 +147,10 @@ mod tests {
                 Some([10, 5, 8, 2, 0, 5]),
             ),
             (
+                r#"{"input_tokens":10,"output_tokens":5,"input_token_details":{"text_tokens":8,"cached_tokens":4,"cached_tokens_details":{"text_tokens":4}},"output_token_details":{"text_tokens":5}}"#,
+                Some([10, 5, 4, 0, 0, 0]),
+            ),
+            (
                 r#"{"prompt_tokens":8,"total_tokens":8}"#,
                 Some([8, 0, 0, 0, 0, 0]),
             ),
@@ -181,6 +188,10 @@ mod tests {
             ),
             (
                 r#"{"prompt_tokens":1,"completion_tokens_details":{"audio_tokens":7}}"#,
+                &["audio"],
+            ),
+            (
+                r#"{"input_tokens":1,"output_token_details":{"audio_tokens":7}}"#,
                 &["audio"],
             ),
         ] {
