@@ -122,6 +122,9 @@ pub struct CatalogEntry {
     pub status: Status,
     #[serde(skip)]
     pub stream_usage: StreamUsage,
+    /// `GET /v1/responses` can become a WebSocket there.
+    #[serde(skip)]
+    pub responses_websocket: bool,
     #[serde(skip)]
     pub reported_cost: Option<ReportedCost>,
     #[serde(skip)]

@@ -61,6 +61,7 @@ pub struct Recorder<'s> {
     pub attempts: Vec<Attempt>,
     pub time_to_first_token_us: u64,
     pub overhead_us: u32,
+    is_retracted: bool,
 }
 
 impl<'s> Recorder<'s> {
@@ -111,7 +112,13 @@ impl<'s> Recorder<'s> {
             attempts: Vec::new(),
             time_to_first_token_us: 0,
             overhead_us: 0,
+            is_retracted: false,
         }
+    }
+
+    /// What began is no exchange by itself: a WebSocket was opened, whose responses leave their own records.
+    pub fn retract(mut self) {
+        self.is_retracted = true;
     }
 
     /// The host by which the node was addressed, once it is known to be one of its names.
@@ -157,6 +164,9 @@ impl<'s> Recorder<'s> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
+        if self.is_retracted {
+            return;
+        }
         let duration_us = self.elapsed_us();
         let counters = &self.worker.counters;
         let is_priced = !self.unpriced && self.left_out.is_empty();

@@ -22,21 +22,33 @@ pub fn note_object(
     meter: &Meter,
     recorder: &mut Recorder<'_>,
 ) {
+    if recorder.object == Object::Made && recorder.object_id.is_empty() {
+        note_id(worker, permit, meter.object(), recorder);
+    }
+}
+
+/// As [`note_object`], when the answer has told this id.
+pub fn note_id(
+    worker: &Worker,
+    permit: &Permit<'_>,
+    id: Option<&str>,
+    recorder: &mut Recorder<'_>,
+) {
     if recorder.object != Object::Made || !recorder.object_id.is_empty() {
         return;
     }
-    if let Some(id) = meter.object() {
+    if let Some(id) = id {
         let account = &permit.principal().id;
         worker.objects.note(account, id, permit.provider().slot);
         recorder.set_object_id(id);
     }
 }
 
-/// Bills what the answer used, unless another exchange has.
+/// Bills what the answer used, unless another exchange has. A message of a WebSocket has no head.
 pub fn settle(
     worker: &Worker,
     permit: &Permit<'_>,
-    head: &ResponseHead,
+    head: Option<&ResponseHead>,
     metered: &Metered,
     recorder: &mut Recorder<'_>,
 ) {
@@ -70,11 +82,11 @@ pub fn settle(
 }
 
 /// What a provider whose word counts says that it charges.
-fn reported(permit: &Permit<'_>, metered: &Metered, head: &ResponseHead) -> Option<u64> {
+fn reported(permit: &Permit<'_>, metered: &Metered, head: Option<&ResponseHead>) -> Option<u64> {
     let reported = permit.provider().reported_cost.as_ref()?;
     // In a head a zero stands for a price that the gateway does not know either.
     let in_head = || {
-        let value = head.fields.get(reported.header.as_ref()?.as_str())?;
+        let value = head?.fields.get(reported.header.as_ref()?.as_str())?;
         reported_cost(value).filter(|cost| *cost > 0)
     };
     metered.cost.or_else(in_head)

@@ -126,6 +126,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         asks_for_usage: true,
         reported_cost: None,
         is_regional: false,
+        responses_websocket: false,
         models: Models {
             listed: foldhash::HashMap::from_iter([("m".into(), Some(price))]),
             defaults: Arc::default(),

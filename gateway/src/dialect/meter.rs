@@ -9,6 +9,7 @@ mod count;
 mod event_body;
 mod inflate;
 mod json_body;
+mod messages;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
@@ -17,6 +18,8 @@ mod openai_usage;
 mod replay;
 mod report;
 mod response_object;
+
+pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 
 use super::{Dialect, Operation};
 use crate::handoff::record::{Terms, Usage};
@@ -209,8 +212,9 @@ fn shape(operation: Operation) -> Shape {
         Operation::Responses | Operation::StoredResponse => Shape::Response,
         Operation::Messages => Shape::Anthropic,
         Operation::Unmetered | Operation::Other => Shape::Object,
-        // Counting tokens is free.
+        // Counting tokens is free; Realtime has no bodies.
         Operation::ResponsesInputTokens
+        | Operation::Realtime
         | Operation::CountTokens
         | Operation::ListModels
         | Operation::GetModel

@@ -87,6 +87,9 @@ pub struct Provider {
     pub asks_for_usage: bool,
     /// Where this provider says what it charges, if its word counts.
     pub reported_cost: Option<ReportedCost>,
+    /// Responses can be had over a WebSocket (`GET /v1/responses`); elsewhere the node makes HTTP requests of
+    /// an agent's events.
+    pub responses_websocket: bool,
     pub models: Models,
     /// Its address is bound to a region, which the vendor may charge more for.
     pub is_regional: bool,

@@ -23,6 +23,7 @@ mod streams;
 mod trailers;
 mod tunnel;
 mod unlocked;
+mod websocket;
 
 use std::sync::Arc;
 

@@ -42,6 +42,8 @@ struct RawEntry {
     extra_headers: Vec<String>,
     #[serde(default)]
     stream_usage: StreamUsage,
+    #[serde(default)]
+    responses_websocket: bool,
     identity: Option<RawIdentity>,
 }
 
@@ -224,6 +226,7 @@ fn resolve_entry(
         models,
         pricing_surfaces: raw.surfaces,
         stream_usage: raw.stream_usage,
+        responses_websocket: raw.responses_websocket,
         extra_headers: raw
             .extra_headers
             .into_iter()

@@ -196,6 +196,7 @@ impl Turn<'_> {
             identity,
             asks_for_usage: entry.stream_usage == StreamUsage::Asked,
             reported_cost: entry.reported_cost.clone(),
+            responses_websocket: entry.responses_websocket,
             models,
             is_regional: is_regional(&doc.provider_id, &upstream.authority),
             targets,

@@ -23,6 +23,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         asks_for_usage: true,
         reported_cost: None,
         is_regional: false,
+        responses_websocket: false,
         models: Models::default(),
         targets: Vec::new(),
         grants: Vec::new(),

@@ -57,6 +57,7 @@ impl Capture {
                 text: KeyText::default(),
                 spans: [Span::default(); KEYS_LIMIT],
                 types_seen: [0; TYPES_LIMIT],
+                is_doubled: false,
             },
             values: Default::default(),
             state: State::Reading,
@@ -109,6 +110,11 @@ impl Capture {
     /// How many elements of that type were met so far; `index` is that of [`Wanted::types`].
     pub fn count_of_type(&self, index: usize) -> u64 {
         u64::from(self.path.types_seen[index])
+    }
+
+    /// One of the wanted keys stands there more than once.
+    pub fn is_doubled(&self) -> bool {
+        self.path.is_doubled
     }
 }
 
@@ -173,6 +179,7 @@ struct Path {
     text: KeyText,
     spans: [Span; KEYS_LIMIT],
     types_seen: [u32; TYPES_LIMIT],
+    is_doubled: bool,
 }
 
 impl Path {
@@ -185,6 +192,7 @@ impl Path {
         if depth == self.leaf_depth()
             && let Some(Leaf::Key(index)) = self.leaf
         {
+            self.is_doubled |= self.spans[index].start.is_some();
             self.spans[index] = Span {
                 start: Some(at),
                 end: None,

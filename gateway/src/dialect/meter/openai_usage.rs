@@ -107,6 +107,7 @@ struct UsageObject {
     /// Mistral's place for it.
     service_tier: Value,
     prompt_tokens_details: Option<InputDetails>,
+    /// Realtime writes `token`.
     #[serde(alias = "input_token_details")]
     input_tokens_details: Option<InputDetails>,
     completion_tokens_details: Option<OutputDetails>,
@@ -191,6 +192,10 @@ mod tests {
             (
                 r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":8,"cache_write_tokens":8},"completion_tokens_details":{"reasoning_tokens":9}}"#,
                 Some([10, 5, 8, 2, 0, 5]),
+            ),
+            (
+                r#"{"input_tokens":10,"output_tokens":5,"input_token_details":{"text_tokens":8,"cached_tokens":4,"cached_tokens_details":{"text_tokens":4}},"output_token_details":{"text_tokens":5}}"#,
+                Some([10, 5, 4, 0, 0, 0]),
             ),
             (
                 r#"{"prompt_tokens":8,"total_tokens":8}"#,
