@@ -6,6 +6,9 @@ pub mod store;
 
 pub mod ca;
 pub mod catalog;
+pub mod diagnosis;
+pub mod discovery;
+pub mod outbound;
 pub mod resolve;
 pub mod seal;
 pub mod snapshot;
