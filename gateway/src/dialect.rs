@@ -11,6 +11,7 @@ pub mod path;
 pub mod price;
 pub mod session;
 pub mod sse;
+pub mod websocket;
 
 use http::{HeaderName, Method};
 
@@ -93,6 +94,8 @@ pub enum Operation {
     /// A stored response or what belongs to it: `/responses/{id}…`.
     StoredResponse,
     ResponsesInputTokens,
+    /// A response of a Realtime session, or a session that made none.
+    Realtime,
     Embeddings,
     Messages,
     CountTokens,
@@ -117,6 +120,7 @@ impl Operation {
             Self::Responses => "responses",
             Self::StoredResponse => "stored_response",
             Self::ResponsesInputTokens => "responses_input_tokens",
+            Self::Realtime => "realtime",
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
@@ -135,6 +139,7 @@ impl Operation {
             | Self::Completions
             | Self::Responses
             | Self::ResponsesInputTokens
+            | Self::Realtime
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens

@@ -2,8 +2,8 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`] and [`anthropic`]; what they remember: [`kept`]. Bytes on the
-//! wire: [`wire`].
+//! vendors' endpoints look like: [`openai`] and [`anthropic`], and over [`websocket`]s; what they remember:
+//! [`kept`]. Bytes on the wire: [`wire`].
 
 mod anthropic;
 mod check;
@@ -12,6 +12,7 @@ mod openai;
 mod reply;
 mod script;
 mod stats;
+mod websocket;
 mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

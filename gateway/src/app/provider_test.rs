@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     control_plane::{
         api::state::{ProviderTester, Task, TestReport},
-        catalog::{Catalog, CatalogEntry},
+        catalog::{CatalogEntry, LiveCatalog},
         diagnosis::{self, Diagnosis, Trouble},
         discovery::{self, ListedModel, PAGES_LIMIT, Page},
         outbound::{self, Answer, CallError},
@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) struct UpstreamTester {
     pub(super) reports: watch::Receiver<Arc<SnapshotReport>>,
-    pub(super) catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<LiveCatalog>,
     pub(super) lookup: Lookup,
     pub(super) timeouts: watch::Receiver<Timeouts>,
 }
@@ -40,7 +40,7 @@ impl ProviderTester for UpstreamTester {
         Box::pin(async move {
             let begun = Instant::now();
             let tried = match self.stored(&report, &provider_id) {
-                Ok((entry, provider)) => try_provider(entry, provider).await,
+                Ok((entry, provider)) => try_provider(&entry, provider).await,
                 Err(diagnosis) => Err((None, diagnosis)),
             };
             told(begun, tried)
@@ -51,7 +51,7 @@ impl ProviderTester for UpstreamTester {
         Box::pin(async move {
             let begun = Instant::now();
             let tried = match self.compiled(draft).await {
-                Ok((entry, provider)) => try_provider(entry, &provider).await,
+                Ok((entry, provider)) => try_provider(&entry, &provider).await,
                 Err(diagnosis) => Err((None, diagnosis)),
             };
             told(begun, tried)
@@ -61,7 +61,7 @@ impl ProviderTester for UpstreamTester {
     fn list_models(&self, draft: Draft) -> Task<'_, Result<Vec<ListedModel>, Diagnosis>> {
         Box::pin(async move {
             let (entry, provider) = self.compiled(draft).await?;
-            list_models(entry, &provider).await
+            list_models(&entry, &provider).await
         })
     }
 }
@@ -69,29 +69,25 @@ impl ProviderTester for UpstreamTester {
 impl UpstreamTester {
     /// As the workers have it.
     fn stored<'a>(
-        &'a self,
+        &self,
         report: &'a SnapshotReport,
         provider_id: &str,
-    ) -> Result<(&'a CatalogEntry, &'a Provider), Diagnosis> {
-        let known = |entry: Option<&'a CatalogEntry>, id: &str| {
-            entry.ok_or_else(|| settings(&Problem::UnknownKind(id.to_owned()).to_string()))
-        };
+    ) -> Result<(Arc<CatalogEntry>, &'a Provider), Diagnosis> {
         let served = report.snapshot.providers.iter();
         let mut served = served.filter(|provider| *provider.id == *provider_id);
         let provider = served.next();
         if let Some(provider) = provider
             && !provider.targets.is_empty()
         {
-            let entry = self.catalog.entry(&provider.catalog_id);
-            return Ok((known(entry, &provider.catalog_id)?, provider));
+            return Ok((self.entry(&provider.catalog_id)?, provider));
         }
         let mut statuses = report.providers.iter();
         let status = statuses.find(|status| status.id == provider_id);
         Err(match status.map(|status| &status.state) {
             Some(ProviderState::Unreachable(problem) | ProviderState::Skipped(problem)) => {
-                match provider.and_then(|provider| self.catalog.entry(&provider.catalog_id)) {
-                    Some(entry) => diagnosis::of_problem(entry, problem),
-                    None => settings(&problem.to_string()),
+                match provider.map(|provider| self.entry(&provider.catalog_id)) {
+                    Some(Ok(entry)) => diagnosis::of_problem(&entry, problem),
+                    Some(Err(_)) | None => settings(&problem.to_string()),
                 }
             }
             Some(ProviderState::Disabled) => settings("it is disabled"),
@@ -99,16 +95,18 @@ impl UpstreamTester {
         })
     }
 
-    async fn compiled(&self, draft: Draft) -> Result<(&CatalogEntry, Provider), Diagnosis> {
-        let id = &draft.doc.provider_id;
-        let Some(entry) = self.catalog.entry(id) else {
-            return Err(settings(&Problem::UnknownKind(id.clone()).to_string()));
-        };
+    async fn compiled(&self, draft: Draft) -> Result<(Arc<CatalogEntry>, Provider), Diagnosis> {
+        let entry = self.entry(&draft.doc.provider_id)?;
         let timeouts = *self.timeouts.borrow();
-        compile_draft(draft, &self.catalog, &self.lookup, timeouts)
-            .await
-            .map(|provider| (entry, provider))
-            .map_err(|problem| diagnosis::of_problem(entry, &problem))
+        match compile_draft(draft, &self.catalog.current(), &self.lookup, timeouts).await {
+            Ok(provider) => Ok((entry, provider)),
+            Err(problem) => Err(diagnosis::of_problem(&entry, &problem)),
+        }
+    }
+
+    fn entry(&self, id: &str) -> Result<Arc<CatalogEntry>, Diagnosis> {
+        let entry = self.catalog.current().entry(id).cloned();
+        entry.ok_or_else(|| settings(&Problem::UnknownKind(id.to_owned()).to_string()))
     }
 }
 

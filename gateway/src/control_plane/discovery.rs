@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Number;
 
 use super::catalog::{ListingShape, rate};
-use crate::handoff::snapshot::{NanoUsdPerMillion, Price};
+use crate::handoff::snapshot::{NanoUsdPerMillion, Rates};
 
 /// Pages of one listing that are asked for.
 pub const PAGES_LIMIT: usize = 10;
@@ -19,7 +19,7 @@ pub struct ListedModel {
     /// A name for people, where it is another than the id.
     pub label: Option<String>,
     /// Where the listing itself tells it.
-    pub price: Option<Price>,
+    pub price: Option<Rates>,
 }
 
 /// One page of a listing.
@@ -68,7 +68,7 @@ fn read_openai(body: &[u8]) -> Option<Page> {
 }
 
 /// Dollars per token, as decimal text: OpenRouter's names, then Vercel's.
-fn pricing(value: serde_json::Value) -> Option<Price> {
+fn pricing(value: serde_json::Value) -> Option<Rates> {
     #[derive(Deserialize)]
     struct Pricing {
         #[serde(alias = "input")]
@@ -80,13 +80,13 @@ fn pricing(value: serde_json::Value) -> Option<Price> {
     }
     let pricing: Pricing = serde_json::from_value(value).ok()?;
     let rate = |text: &str| rate::from_per_token(text).ok();
-    Some(Price {
+    Some(Rates {
         input: rate(&pricing.prompt)?,
         // Embeddings have none.
         output: rate(&pricing.completion).unwrap_or_default(),
         cache_read: pricing.input_cache_read.as_deref().and_then(rate),
         cache_write: pricing.input_cache_write.as_deref().and_then(rate),
-        ..Price::default()
+        ..Rates::default()
     })
 }
 
@@ -186,12 +186,12 @@ fn read_litellm(body: &[u8]) -> Option<Page> {
         models.push(ListedModel {
             id,
             label: None,
-            price: is_known.then(|| Price {
+            price: is_known.then(|| Rates {
                 input: input.unwrap_or_default(),
                 output: output.unwrap_or_default(),
                 cache_read: per_token(info.cache_read_input_token_cost),
                 cache_write: per_token(info.cache_creation_input_token_cost),
-                ..Price::default()
+                ..Rates::default()
             }),
         });
     }

@@ -113,22 +113,42 @@ pub async fn receive(
         }
     }
     let scanned = scanner.finish().map_err(scan_failure)?;
-    match &scanned.model {
-        Some(model) => recorder.model.clone_from(model),
-        None => return Err(Reason::ModelMissing.into()),
-    }
+    note(&scanned, recorder)?;
     recorder.stream = scanned.stream;
-    if recorder.session_id.is_empty()
-        && let Some(session) = &scanned.session_id
-    {
-        recorder.set_session(session);
-    }
     let trailers = down.take_trailers();
     Ok(RequestBody::Held {
         bytes,
         scanned,
         trailers,
     })
+}
+
+/// A body that came whole, as the message of a WebSocket.
+pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
+    let mut scanner = BodyScanner::default();
+    scanner.feed(bytes.data()).map_err(scan_failure)?;
+    let scanned = scanner.finish().map_err(scan_failure)?;
+    recorder.request_bytes += bytes.len() as u64;
+    note(&scanned, recorder)?;
+    Ok(RequestBody::Held {
+        bytes,
+        scanned,
+        trailers: None,
+    })
+}
+
+/// What a record keeps of a body.
+fn note(scanned: &ScannedBody, recorder: &mut Recorder<'_>) -> Result<(), Failure> {
+    match &scanned.model {
+        Some(model) => recorder.model.clone_from(model),
+        None => return Err(Reason::ModelMissing.into()),
+    }
+    if recorder.session_id.is_empty()
+        && let Some(session) = &scanned.session_id
+    {
+        recorder.set_session(session);
+    }
+    Ok(())
 }
 
 fn scan_failure(error: ScanError) -> Failure {

@@ -14,7 +14,7 @@ use crate::{
     config::MasterKeySource,
     control_plane::{
         admission::{AdmissionStatus, PeerTraffic},
-        catalog::Catalog,
+        catalog::LiveCatalog,
         diagnosis::{Diagnosis, Trouble},
         discovery::ListedModel,
         seal::{Keyring, LiveKeyring},
@@ -28,7 +28,7 @@ use crate::{
     handoff::{
         queue::record_queue,
         record::{ExchangeRecord, tests::sample},
-        snapshot::{NanoUsdPerMillion, Price},
+        snapshot::{NanoUsdPerMillion, Rates},
     },
     secret::Secret,
 };
@@ -45,7 +45,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
     let state = AppState {
         store: Arc::clone(&store) as Arc<dyn Store>,
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
-        catalog: Arc::new(Catalog::built_in()),
+        catalog: Arc::new(LiveCatalog::built_in()),
         usage: usage(directory),
         node: Arc::new(FixedNode),
         tester: Arc::new(FixedNode),
@@ -288,10 +288,10 @@ impl ProviderTester for FixedNode {
                 model("brand-new", None),
                 model(
                     "resold",
-                    Some(Price {
+                    Some(Rates {
                         input: NanoUsdPerMillion(1_000_000_000),
                         output: NanoUsdPerMillion(2_000_000_000),
-                        ..Price::default()
+                        ..Rates::default()
                     }),
                 ),
             ])

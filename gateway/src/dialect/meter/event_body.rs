@@ -25,6 +25,7 @@ impl Events {
             }
             Operation::Messages => Some(Self::Anthropic(AnthropicEvents::default())),
             Operation::ResponsesInputTokens
+            | Operation::Realtime
             | Operation::Embeddings
             | Operation::CountTokens
             | Operation::ListModels

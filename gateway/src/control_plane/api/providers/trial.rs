@@ -26,7 +26,7 @@ use crate::{
         discovery::{ListedModel, MODELS_LIMIT},
         snapshot::Draft,
     },
-    handoff::snapshot::{NanoUsdPerMillion, Price},
+    handoff::snapshot::{NanoUsdPerMillion, Rates},
 };
 
 /// The body is what would be created, or with `id` what would replace a stored provider; `name` may be
@@ -35,7 +35,7 @@ pub(in crate::control_plane::api) async fn test_draft(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<ProviderRequest>,
 ) -> Result<Json<TestReport>, ApiError> {
-    let entry = catalog_entry(&state, request.provider_id.as_deref())?;
+    let entry = &*catalog_entry(&state, request.provider_id.as_deref())?;
     let draft = tried(&state, entry, request).await?;
     Ok(Json(state.tester.test_draft(draft).await))
 }
@@ -87,7 +87,7 @@ pub(in crate::control_plane::api) async fn discover(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<DiscoverRequest>,
 ) -> Result<Json<Discovered>, ApiError> {
-    let entry = catalog_entry(&state, request.catalog_provider_id.as_deref())
+    let entry = &*catalog_entry(&state, request.catalog_provider_id.as_deref())
         .map_err(|_| ApiError::invalid("catalog_provider_id", "is not in the catalog"))?;
     if let Some(reason) = &entry.unlisted {
         return Err(ApiError::invalid("catalog_provider_id", reason));
@@ -155,14 +155,14 @@ fn refusal(diagnosis: Diagnosis) -> ApiError {
 
 fn discovered(entry: &CatalogEntry, model: ListedModel) -> DiscoveredModel {
     let (price, source) = match (entry.price(&model.id), &model.price) {
-        (Some(price), _) => (Some(price), Some("catalog")),
+        (Some(price), _) => (Some(&price.standard.rates), Some("catalog")),
         (None, Some(price)) => (Some(price), Some("vendor")),
         (None, None) => (None, None),
     };
     let rate =
-        |of: fn(&Price) -> NanoUsdPerMillion| rate::to_per_1k(price.map(of).unwrap_or_default());
+        |of: fn(&Rates) -> NanoUsdPerMillion| rate::to_per_1k(price.map(of).unwrap_or_default());
     let cache =
-        |of: fn(&Price) -> Option<NanoUsdPerMillion>| price.and_then(of).map(rate::to_per_1k);
+        |of: fn(&Rates) -> Option<NanoUsdPerMillion>| price.and_then(of).map(rate::to_per_1k);
     DiscoveredModel {
         pricing_known: price.is_some(),
         pricing_source: source,
