@@ -325,6 +325,9 @@ impl<'s> Turn<'_, 's> {
         if begun && matches!(recorder.outcome, Outcome::ProviderError | Outcome::Denied) {
             recorder.outcome = Outcome::Cut;
         }
+        if reason == Reason::ProviderCut {
+            session.loss_is_told();
+        }
         let id = recorder.request_id();
         let lane = self.lane.as_deref();
         let event = error_body::render_message(reason, &failure.message, id.as_str(), lane);
