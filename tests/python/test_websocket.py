@@ -3,7 +3,10 @@
 import openai
 import pytest
 import websockets
-from openai.lib.responses_websocket import AsyncResponsesWebSocketSession
+from openai.lib.responses_websocket import (
+    AsyncResponsesWebSocketSession,
+    ResponsesWebSocketLimits,
+)
 
 MODEL = "gpt-4o-mini"
 
@@ -72,8 +75,15 @@ def test_a_denial_is_an_error_event(client, newest_record):
 
 
 async def test_conversations_side_by_side(aclient):
+    limits = ResponsesWebSocketLimits(
+        max_lanes=4,
+        max_events_per_lane=128,
+        max_events=256,
+        max_bytes_per_lane=1 << 20,
+        max_bytes=4 << 20,
+    )
     async with aclient.responses.connect() as connection:
-        async with AsyncResponsesWebSocketSession(connection) as session:
+        async with AsyncResponsesWebSocketSession(connection, limits=limits) as session:
             lanes = {name: session.lane(name) for name in ("left", "right")}
             for words, lane in enumerate(lanes.values(), start=23):
                 await lane.send(

@@ -474,3 +474,87 @@ async fn a_rotated_key_is_not_used_on() {
         Some(format!("Bearer {key}").as_str())
     );
 }
+
+#[tokio::test]
+async fn a_provider_without_websockets_is_asked_over_http() {
+    for transport in TRANSPORTS {
+        let (standin, node) = pair(Vendor::Vllm, transport, NodeOptions::default()).await;
+        let alice = node.alice().await.unwrap();
+        let mut socket = Socket::open(&alice, RESPONSES).await;
+        let ask = |prompt: &str| {
+            json!({"type": "response.create", "stream_id": "main", "model": "Qwen/Qwen3-8B", "input": prompt,
+                "temperature": 0.5})
+        };
+        socket.send(ask("one two [[events=4]]")).await;
+        let events = socket.until(&["response.completed", "error"]).await;
+        assert!(events.iter().all(|event| event["stream_id"] == "main"));
+        let deltas = events
+            .iter()
+            .filter(|e| e["type"] == "response.output_text.delta");
+        assert_eq!(deltas.count(), 4);
+        socket.send(ask("[[status=429]]")).await;
+        let error = socket.next().await;
+        assert_eq!(
+            (&error["type"], &error["status"]),
+            (&json!("error"), &json!(429))
+        );
+        assert_eq!(error["error"]["code"], "rate_limit_exceeded");
+        socket.send(ask("[[events=9 cut=2]]")).await;
+        let events = socket.until(&["response.completed", "error"]).await;
+        assert_eq!(
+            events.last().unwrap()["error"]["code"],
+            "keyway.provider_cut"
+        );
+        // An event of 64 KiB and more, and one after it.
+        socket.send(ask("[[events=2 bytes=65535]]")).await;
+        let done = socket
+            .until(&["response.completed", "error"])
+            .await
+            .pop()
+            .unwrap();
+        assert_eq!(done["response"]["usage"]["output_tokens"], 2);
+        socket.send(ask("[[events=60000 ms=10]]")).await;
+        socket.until(&["response.output_text.delta"]).await;
+        drop(socket);
+        standin
+            .wait_stats(PATIENCE, |stats| stats.cancelled == 1)
+            .await
+            .unwrap();
+        let rows = node.records(5).await.unwrap();
+        let ended: Vec<_> = (rows.iter().rev())
+            .map(|row| {
+                (
+                    text(row, "outcome"),
+                    number(row, "status_code"),
+                    number(row, "output_tokens"),
+                )
+            })
+            .collect();
+        assert_eq!(
+            ended,
+            [
+                ("answered", 200, 4),
+                ("answered", 429, 0),
+                ("cut", 200, 0),
+                ("answered", 200, 2),
+                ("cancelled", 200, 0)
+            ]
+        );
+        let seen = &standin.seen()[0];
+        assert_eq!(
+            (seen.method.as_str(), seen.target.as_str()),
+            ("POST", RESPONSES)
+        );
+        assert_eq!(seen.header("content-type"), Some("application/json"));
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        let mut expected = ask("one two [[events=4]]");
+        expected["stream"] = json!(true);
+        expected
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| name != "type" && name != "stream_id");
+        assert_eq!(body, expected);
+        assert!(standin.stats().refused.is_empty(), "{:?}", standin.stats());
+        node.stop().await.unwrap();
+    }
+}
