@@ -128,7 +128,9 @@ pub fn client_event(json: &[u8]) -> Result<ClientEvent, &'static str> {
                 )?,
         ),
     };
-    let response = event.plain_text(PREVIOUS).or(event.plain_text(RESPONSE_ID));
+    let response = event
+        .plain_text(PREVIOUS)
+        .or_else(|| event.plain_text(RESPONSE_ID));
     Ok(ClientEvent {
         is_create,
         lane: lane.map(Into::into),
