@@ -304,7 +304,7 @@ impl<'s> Session<'_, 's> {
             }
             RealtimeEvent::Done(metered) => {
                 let mut recorder = self.recorder();
-                settle::settle(self.worker, &self.permit, &metered, &mut recorder);
+                settle::settle(self.worker, &self.permit, None, &metered, &mut recorder);
                 recorder.answered();
             }
             RealtimeEvent::Transcribed(metered) => {
@@ -314,7 +314,6 @@ impl<'s> Session<'_, 's> {
                 // By another model, whose price nobody told.
                 recorder.model.clear();
                 recorder.usage = metered.usage.unwrap_or_default();
-                recorder.left_out = metered.left_out;
                 recorder.unpriced = true;
                 recorder.answered();
             }

@@ -210,7 +210,13 @@ impl<'s> Turn<'_, 's> {
     ) -> Result<(), Failure> {
         let mut meter = ResponsesMessages::default();
         let mut result = self.relay(permit, &lane, message, &mut meter).await;
-        settle::settle(&self.session.worker, permit, meter.metered(), self.recorder);
+        settle::settle(
+            &self.session.worker,
+            permit,
+            None,
+            meter.metered(),
+            self.recorder,
+        );
         if meter.is_over() {
             lane.over();
             // Who leaves right after the last event has its whole answer.

@@ -2,12 +2,9 @@
 //! those of Realtime sessions.
 
 use super::{Metered, openai_responses::ResponsesEvents, openai_usage, response_object};
-use crate::{
-    dialect::{
-        json::capture::{Capture, Wanted},
-        sse::Event,
-    },
-    handoff::record::{LeftOut, Usage},
+use crate::dialect::{
+    json::capture::{Capture, Wanted},
+    sse::Event,
 };
 
 /// Reads the events of one response.
@@ -77,13 +74,10 @@ pub fn realtime_event(json: &[u8]) -> RealtimeEvent {
         Some("conversation.item.input_audio_transcription.completed") => {
             let mut metered = Metered {
                 complete: true,
-                left_out: LeftOut::AUDIO,
                 ..Metered::default()
             };
-            match event.value(USAGE).and_then(openai_usage::read) {
-                Some(reported) => reported.add_to(&mut metered),
-                // Billed by the second.
-                None => metered.usage = Some(Usage::default()),
+            if let Some(reported) = event.value(USAGE).and_then(openai_usage::read) {
+                reported.add_to(&mut metered);
             }
             RealtimeEvent::Transcribed(metered)
         }
@@ -134,7 +128,11 @@ mod tests {
             ),
             (9, 2, 3)
         );
-        assert_eq!(metered.left_out, LeftOut::AUDIO);
+        let media = usage.media;
+        assert_eq!(
+            (media.audio_input_tokens, media.audio_output_tokens),
+            (4, 2)
+        );
         for (json, expected) in [
             (
                 r#"{"event_id":"e","type":"response.created"}"#,
@@ -149,9 +147,12 @@ mod tests {
         ] {
             assert_eq!(realtime_event(json.as_bytes()), expected, "{json}");
         }
-        for usage in [
-            r#"{"type":"tokens","input_tokens":7,"output_tokens":1}"#,
-            r#"{"type":"duration","seconds":3}"#,
+        for (usage, expected) in [
+            (
+                r#"{"type":"tokens","input_tokens":7,"output_tokens":1}"#,
+                (7, 0),
+            ),
+            (r#"{"type":"duration","seconds":3}"#, (0, 3_000)),
         ] {
             let json = format!(
                 r#"{{"type":"conversation.item.input_audio_transcription.completed","usage":{usage}}}"#
@@ -159,11 +160,8 @@ mod tests {
             let RealtimeEvent::Transcribed(metered) = realtime_event(json.as_bytes()) else {
                 panic!("a transcript");
             };
-            assert_eq!(metered.left_out, LeftOut::AUDIO);
-            assert_eq!(
-                metered.usage.unwrap().input_tokens == 7,
-                usage.contains('7')
-            );
+            let usage = metered.usage.unwrap();
+            assert_eq!((usage.input_tokens, usage.media.audio_ms), expected);
         }
     }
 }
