@@ -131,6 +131,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             })),
             tls: None,
         })],
+        no_target: Reason::ProviderUnresolved,
         grants: vec![Grant {
             policy: Arc::clone(&policy),
             groups: [GroupIndex(0)].into(),

@@ -9,6 +9,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 
+use super::reason::Reason;
 use crate::{
     dialect::{DialectSet, IdentityFormat},
     secret::Secret,
@@ -85,8 +86,10 @@ pub struct Provider {
     /// Streams of chat tell their usage only when asked to. Where they always do, asking is an error.
     pub asks_for_usage: bool,
     pub models: Models,
-    /// In the order to try. Empty when the host has no usable address (yet).
+    /// In the order to try. Empty when the host has no usable address, or no key can be used (yet).
     pub targets: Vec<Arc<Target>>,
+    /// Why there is no target, for as long as there is none.
+    pub no_target: Reason,
     /// Which groups reach this provider, and by which policy.
     pub grants: Vec<Grant>,
     pub timeouts: Timeouts,

@@ -21,6 +21,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         asks_for_usage: true,
         models: Models::default(),
         targets: Vec::new(),
+        no_target: Reason::ProviderUnresolved,
         grants: Vec::new(),
         timeouts: Timeouts {
             connect: second,
