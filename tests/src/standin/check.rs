@@ -204,7 +204,8 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         _ => {
             name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
-                && !(matches!(vendor, Vendor::Vertex | Vendor::Gemini) && OF_GOOGLE.contains(&name))
+                && (!matches!(vendor, Vendor::Vertex | Vendor::Gemini)
+                    || !OF_GOOGLE.contains(&name))
                 && !ALLOWED_PREFIXES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))

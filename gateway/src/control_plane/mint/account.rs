@@ -85,7 +85,8 @@ impl ServiceAccount {
         let token_uri = given(file.token_uri, "token_uri")?;
         let token_uri_is_google = GOOGLE_TOKEN_URIS.contains(&token_uri.as_str());
         let token_uri: Uri = token_uri.parse().map_err(|_| AccountError::TokenUri)?;
-        if !token_uri_is_google && !(allow_loopback && is_loopback(&token_uri)) {
+        let may_be_asked = token_uri_is_google || (allow_loopback && is_loopback(&token_uri));
+        if !may_be_asked {
             return Err(AccountError::TokenUri);
         }
         let private_key = private_key.ok_or(AccountError::Missing("private_key"))?;

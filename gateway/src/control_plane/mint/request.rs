@@ -96,10 +96,11 @@ pub(super) async fn mint(order: &Order, lookup: &Lookup) -> Result<Granted, Mint
 
 async fn connect(uri: &Uri, allow_private: bool, lookup: &Lookup) -> Result<TcpStream, MintError> {
     let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+    let default_port = match uri.scheme_str() {
         Some("http") => 80,
         Some(_) | None => 443,
-    });
+    };
+    let port = uri.port_u16().unwrap_or(default_port);
     let unresolved = |reason| MintError::Unresolved {
         host: host.to_owned(),
         reason,
