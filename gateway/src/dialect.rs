@@ -12,6 +12,7 @@ pub mod path;
 pub mod price;
 pub mod session;
 pub mod sse;
+pub mod websocket;
 
 use http::{HeaderName, Method};
 
@@ -85,6 +86,7 @@ impl Dialect {
                 | Operation::StreamGenerateContent
                 | Operation::CountContentTokens
                 | Operation::EmbedContent
+                | Operation::Realtime
                 | Operation::ListModels
                 | Operation::GetModel
                 | Operation::Hello
@@ -124,6 +126,8 @@ pub enum Operation {
     /// A stored response or what belongs to it: `/responses/{id}…`.
     StoredResponse,
     ResponsesInputTokens,
+    /// A response of a Realtime session, or a session that made none.
+    Realtime,
     Embeddings,
     Messages,
     CountTokens,
@@ -156,6 +160,7 @@ impl Operation {
             Self::Responses => "responses",
             Self::StoredResponse => "stored_response",
             Self::ResponsesInputTokens => "responses_input_tokens",
+            Self::Realtime => "realtime",
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
@@ -178,6 +183,7 @@ impl Operation {
             | Self::Completions
             | Self::Responses
             | Self::ResponsesInputTokens
+            | Self::Realtime
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens

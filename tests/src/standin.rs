@@ -2,8 +2,8 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`], [`anthropic`] and [`google`]; what they remember: [`kept`]. Bytes on the
-//! wire: [`wire`].
+//! vendors' endpoints look like: [`openai`], [`anthropic`] and [`google`], and over [`websocket`]s; what they
+//! remember: [`kept`]. Bytes on the wire: [`wire`].
 
 mod anthropic;
 mod check;
@@ -13,6 +13,7 @@ mod openai;
 mod reply;
 mod script;
 mod stats;
+mod websocket;
 mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

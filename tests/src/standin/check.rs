@@ -194,7 +194,13 @@ fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> 
 }
 
 fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
+    let switches = seen.header("upgrade").is_some();
     let unexpected = |name: &str, value: &str| match name {
+        "upgrade" => value != "websocket",
+        "connection" if switches => value != "upgrade",
+        "sec-websocket-key" | "sec-websocket-version" => !switches,
+        // All others are an agent's credentials.
+        "sec-websocket-protocol" => !switches || value != "realtime",
         // `te` belongs to `TE: trailers`.
         "connection" => !["keep-alive", "te"].contains(&value),
         "te" => value != "trailers",

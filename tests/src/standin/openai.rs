@@ -329,7 +329,7 @@ async fn completion_stream(
     reply::stream(out, shared, plan, String::new(), word, after).await
 }
 
-fn response(id: &str, plan: &Plan, status: &str) -> Value {
+pub(super) fn response(id: &str, plan: &Plan, status: &str) -> Value {
     json!({
         "id": id,
         "object": "response",

@@ -40,6 +40,10 @@ pub(super) struct Script {
     pub(super) interim: bool,
     /// `trailers`: fields follow a streamed answer.
     pub(super) trailers: bool,
+    /// `code=N`: a WebSocket closes with this code after the answer.
+    pub(super) code: Option<u16>,
+    /// `steered`: a WebSocket's response ends early, and another follows it unasked.
+    pub(super) steered: bool,
     /// `polls=N`: a job in the background is done when it is asked for the N-th time.
     pub(super) polls: u64,
 }
@@ -64,6 +68,8 @@ impl Default for Script {
             close: false,
             interim: false,
             trailers: false,
+            code: None,
+            steered: false,
             polls: 2,
         }
     }
@@ -111,6 +117,8 @@ impl Script {
             "close" => self.close = true,
             "interim" => self.interim = true,
             "trailers" => self.trailers = true,
+            "code" => self.code = u16::try_from(number).ok(),
+            "steered" => self.steered = true,
             "polls" => self.polls = number,
             _ => {}
         }

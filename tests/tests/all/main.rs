@@ -24,6 +24,7 @@ mod streams;
 mod trailers;
 mod tunnel;
 mod unlocked;
+mod websocket;
 
 use std::sync::Arc;
 

@@ -122,8 +122,9 @@ pub(super) async fn remove(
     };
     let optional = state
         .catalog
+        .current()
         .entry(&provider.value.provider_id)
-        .is_some_and(catalog::key_is_optional);
+        .is_some_and(|entry| catalog::key_is_optional(entry));
     if credentials.len() == 1 && !optional {
         return Err(ApiError::precondition(
             "this is the provider's only key; add another one first",

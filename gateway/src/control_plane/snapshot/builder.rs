@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     control_plane::{
-        catalog::Catalog,
+        catalog::LiveCatalog,
         mint::{Minted, Minter},
         resolve::{Answers, Resolver},
         resource::SettingsDoc,
@@ -64,7 +64,7 @@ pub trait CertificateSource: Send {
 /// away, the task ends.
 pub struct BuilderInputs {
     pub store: Arc<dyn Store>,
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<LiveCatalog>,
     pub keyring: Arc<LiveKeyring>,
     pub resolver: Resolver,
     pub minter: Minter,
@@ -216,6 +216,8 @@ impl SnapshotBuilder {
         let certified = self.endpoint.certified.as_ref();
         let answers = Arc::clone(&self.answers.borrow_and_update());
         let minted = Arc::clone(&self.minted.borrow_and_update());
+        self.inputs.catalog.follow(self.documents.prices.as_ref());
+        let catalog = self.inputs.catalog.current();
         // While the master key is being exchanged this waits: no document is halfway then.
         let keyring = self.inputs.keyring.read().await;
         let Compiled {
@@ -227,7 +229,7 @@ impl SnapshotBuilder {
         } = self.compiler.compile(
             &self.documents,
             Surroundings {
-                catalog: &self.inputs.catalog,
+                catalog: &catalog,
                 unseal: &*keyring,
                 answers: &answers,
                 minted: &minted,

@@ -220,7 +220,10 @@ impl Turn<'_> {
             extra_headers,
             identity,
             asks_for_usage: entry.stream_usage == StreamUsage::Asked,
+            reported_cost: entry.reported_cost.clone(),
+            responses_websocket: entry.responses_websocket,
             models,
+            is_regional: is_regional(&doc.provider_id, &upstream.authority),
             targets,
             no_target,
             grants,
@@ -352,6 +355,18 @@ impl Turn<'_> {
         match made {
             Ok(target) => Ok(target),
         }
+    }
+}
+
+/// Whether the vendor bills what goes to this host as bound to a region (OpenAI: data residency hosts; Vertex
+/// AI: every host but the global one).
+fn is_regional(catalog_id: &str, authority: &str) -> bool {
+    match catalog_id {
+        "openai_api" => ["us.api.openai.com", "eu.api.openai.com"].contains(&authority),
+        "vertex_ai_api" => {
+            authority.ends_with(".googleapis.com") && authority != "aiplatform.googleapis.com"
+        }
+        _ => false,
     }
 }
 

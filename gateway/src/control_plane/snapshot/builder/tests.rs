@@ -80,7 +80,7 @@ impl Running {
         let builder = SnapshotBuilder::load(
             BuilderInputs {
                 store: Arc::clone(&store),
-                catalog: Arc::new(Catalog::built_in()),
+                catalog: Arc::new(LiveCatalog::built_in()),
                 keyring: Arc::new(LiveKeyring::new(keyring.clone(), source)),
                 resolver: Resolver::start(Arc::clone(&lookup)),
                 minter: Minter::start(lookup),
