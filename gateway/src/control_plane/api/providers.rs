@@ -100,13 +100,13 @@ fn draft(
     now: Timestamp,
 ) -> Result<Draft, ApiError> {
     let key_is_optional = catalog::key_is_optional(entry);
+    // Self-hosted servers are where private addresses are meant.
+    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let secret = match request.given_key() {
-        Some(api_key) => Some(keys::checked(api_key)?),
+        Some(api_key) => Some(keys::checked(api_key, entry.key, allow_private_addresses)?),
         None if key_is_optional => None,
         None => return Err(ApiError::invalid("api_key", "is required")),
     };
-    // Self-hosted servers are where private addresses are meant.
-    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let base = ProviderDoc {
         id,
         provider_id: entry.id.clone(),
@@ -149,7 +149,7 @@ pub(super) async fn update(
         operations: vec![documents::put(store_key(&id), &provider)],
     };
     if let Some(api_key) = request.given_key() {
-        let secret = keys::checked(api_key)?;
+        let secret = keys::checked(api_key, entry.key, provider.allow_private_addresses)?;
         let old: Vec<CredentialDoc> = documents::list(store, &keys::prefix(&id)).await?;
         transaction
             .operations
