@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-const IDS: [&str; 16] = [
+const IDS: [&str; 17] = [
     "openai_api",
     "anthropic_api",
     "azure_openai_api",
