@@ -275,6 +275,10 @@ const RESPONSE_CREATE: Wanted = Wanted {
 /// Whether an agent's event in a Realtime session leaves the model as it was permitted. The session's is fixed
 /// at OpenAI; whoever would change it there or for one response is refused, so that no server does.
 pub fn keeps_model(json: &[u8], model: &str) -> bool {
+    // Most events are audio, and long.
+    if memchr::memmem::find(json, b"model").is_none() && memchr::memchr(b'\\', json).is_none() {
+        return true;
+    }
     [&SESSION_UPDATE, &RESPONSE_CREATE]
         .into_iter()
         .all(|wanted| {

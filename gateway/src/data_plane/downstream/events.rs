@@ -107,6 +107,10 @@ impl<'a> EventDownstream<'a> {
             Some(framer) => {
                 framer.finish(&mut |frame| *is_too_long |= !read(frame, *lane, held, messages));
             }
+            // An answer that is no stream is none to this API.
+            None if (200..300).contains(&self.status) => {
+                messages.push(message_of_error(502, b"", *lane));
+            }
             None => messages.push(message_of_error(self.status, held, *lane)),
         }
         self.flush().await
