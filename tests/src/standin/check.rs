@@ -24,19 +24,25 @@ const ALLOWED: &[&str] = &[
     "openai-organization",
     "openai-project",
     "originator",
+    // Node's `fetch` says it of itself.
+    "sec-fetch-mode",
+    "session-id",
     "session_id",
+    "thread-id",
+    "thread_id",
     "traceparent",
     "tracestate",
     "user-agent",
     "x-app",
     "x-claude-code-agent-id",
+    "x-claude-code-parent-agent-id",
     "x-claude-code-session-id",
     "x-client-request-id",
     "x-request-id",
 ];
 
 /// Prefixes of which every header may reach a provider.
-const ALLOWED_PREFIXES: &[&str] = &["x-stainless-"];
+const ALLOWED_PREFIXES: &[&str] = &["x-codex-", "x-stainless-"];
 
 /// Credentials of every vendor; only the own one may arrive.
 const CREDENTIALS: &[&str] = &[

@@ -154,7 +154,8 @@ async fn model_call(
                 },
                 ..plan
             };
-            reply::whole(out, shared, &plan, &embeddings(vendor, &plan)).await
+            let as_base64 = body.get("encoding_format") == Some(&json!("base64"));
+            reply::whole(out, shared, &plan, &embeddings(vendor, &plan, as_base64)).await
         }
         ("audio/speech", _) if vendor == Vendor::OpenAi => {
             out.whole(200, &[("content-type", "audio/mpeg")], b"ID3standin")
@@ -416,11 +417,11 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
     reply::stream(out, shared, plan, before, word, after).await
 }
 
-fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
-    let floats = match vendor {
-        // Base64, as the SDK asks for by default.
-        Vendor::OpenAi | Vendor::Anthropic => json!("AAAAAAAAgD4AAAA/AACAPw=="),
-        Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => json!([0.0, 0.25, 0.5, 1.0]),
+fn embeddings(vendor: Vendor, plan: &Plan, as_base64: bool) -> Value {
+    // OpenAI's SDKs ask for base64; other servers take no notice.
+    let floats = match as_base64 && vendor == Vendor::OpenAi {
+        true => json!("AAAAAAAAgD4AAAA/AACAPw=="),
+        false => json!([0.0, 0.25, 0.5, 1.0]),
     };
     let mut body = json!({
         "object": "list",
