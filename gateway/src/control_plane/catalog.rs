@@ -132,6 +132,8 @@ pub struct CatalogEntry {
     #[serde(skip)]
     pub stream_usage: StreamUsage,
     #[serde(skip)]
+    pub key: KeyKind,
+    #[serde(skip)]
     prices: Arc<PriceTable>,
 }
 
@@ -207,6 +209,17 @@ pub enum StreamUsage {
     Asked,
     /// Always; the option is refused.
     Always,
+}
+
+/// What an operator gives as a provider's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// What goes upstream.
+    #[default]
+    Text,
+    /// A Google service account's JSON; see [`crate::control_plane::mint`].
+    GoogleServiceAccount,
 }
 
 /// The rule that a provider's usage is billed under.

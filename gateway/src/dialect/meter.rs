@@ -1,12 +1,14 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
-//! One module per shape of response: [`openai_chat`], [`openai_responses`] and [`anthropic`] read event
-//! streams, [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
+//! One module per shape of response: [`openai_chat`], [`openai_responses`], [`anthropic`] and [`gemini`] read
+//! event streams, [`json_body`] reads single objects, [`array_body`] a stream that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's
 //! operations share.
 
 mod anthropic;
+mod array_body;
 mod count;
 mod event_body;
+mod gemini;
 mod inflate;
 mod json_body;
 mod left_out;
@@ -21,6 +23,7 @@ mod response_object;
 use super::{Dialect, Operation};
 use crate::handoff::record::{LeftOut, Usage};
 
+use array_body::ArrayBody;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
@@ -64,6 +67,7 @@ pub struct Meter {
 enum Body {
     Events(Box<EventBody>),
     Json(Box<JsonBody>),
+    Array(Box<ArrayBody>),
     /// Passed on unread.
     Opaque,
 }
@@ -127,8 +131,14 @@ impl Meter {
         match &mut self.body {
             Body::Events(events) => events.finish(&mut self.metered, forward),
             Body::Json(json) => self.metered.complete |= json.failed(),
+            Body::Array(array) => self.metered.complete |= array.failed(),
             Body::Opaque => self.metered.complete = true,
         }
+    }
+
+    /// The stream is one JSON array.
+    pub fn is_array(&self) -> bool {
+        matches!(self.body, Body::Array(_))
     }
 
     /// See [`Metered::content_started`].
@@ -142,7 +152,7 @@ impl Meter {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Opaque => None,
+            Body::Array(_) | Body::Opaque => None,
         }
     }
 
@@ -168,9 +178,9 @@ impl Meter {
 impl Body {
     fn new(dialect: Dialect, operation: Operation, media_type: &[u8], hide: bool) -> Self {
         match dialect {
-            Dialect::OpenAi | Dialect::Anthropic => {}
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::Vertex | Dialect::Gemini => {}
             // Not implemented yet.
-            Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => return Self::Opaque,
+            Dialect::Bedrock | Dialect::Azure => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -183,6 +193,9 @@ impl Body {
             || names(media_type, "application/json")
             || media_type.to_ascii_lowercase().ends_with(b"+json")
         {
+            if operation == Operation::StreamGenerateContent {
+                return Self::Array(Box::default());
+            }
             return Self::Json(Box::new(JsonBody::new(shape(operation))));
         }
         Self::Opaque
@@ -192,6 +205,7 @@ impl Body {
         match self {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
             Self::Json(json) => json.feed(plain, metered),
+            Self::Array(array) => array.feed(plain, metered),
             Self::Opaque => metered.content_started = true,
         }
     }
@@ -205,10 +219,13 @@ fn shape(operation: Operation) -> Shape {
         }
         Operation::Responses | Operation::StoredResponse => Shape::Response,
         Operation::Messages => Shape::Anthropic,
+        Operation::GenerateContent | Operation::StreamGenerateContent => Shape::Gemini,
+        Operation::EmbedContent => Shape::GoogleEmbeddings,
         Operation::Unmetered | Operation::Other => Shape::Object,
         // Counting tokens is free.
         Operation::ResponsesInputTokens
         | Operation::CountTokens
+        | Operation::CountContentTokens
         | Operation::ListModels
         | Operation::GetModel
         | Operation::Hello => Shape::Any,

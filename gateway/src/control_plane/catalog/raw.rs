@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
+    JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
     problem::{File, Problems},
     rate,
@@ -37,6 +37,8 @@ struct RawEntry {
     extra_headers: Vec<String>,
     #[serde(default)]
     stream_usage: StreamUsage,
+    #[serde(default)]
+    key: KeyKind,
     identity: Option<RawIdentity>,
 }
 
@@ -199,6 +201,7 @@ fn resolve_entry(
         models,
         pricing_surfaces: raw.surfaces,
         stream_usage: raw.stream_usage,
+        key: raw.key,
         extra_headers: raw
             .extra_headers
             .into_iter()

@@ -1,7 +1,13 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
-use super::{Metered, anthropic, left_out::service_tier, openai_usage, response_object};
-use crate::dialect::json::capture::{Capture, Wanted};
+use super::{Metered, anthropic, gemini, left_out::service_tier, openai_usage, response_object};
+use crate::dialect::json::{
+    capture::{Capture, Wanted},
+    key_sum::KeySum,
+};
+
+/// In Vertex AI's embeddings, the tokens of one text.
+const EMBEDDED_TOKENS: &str = "token_count";
 
 /// What is wanted of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +22,10 @@ pub(super) enum Shape {
     Response,
     /// Anthropic's `usage`.
     Anthropic,
+    /// Gemini's `usageMetadata`.
+    Gemini,
+    /// The same, or token counts beside each vector.
+    GoogleEmbeddings,
 }
 
 impl Shape {
@@ -30,6 +40,7 @@ impl Shape {
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
+            Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_METADATA,
         }
     }
 }
@@ -46,6 +57,8 @@ const fn keys(keys: &'static [&'static str]) -> Wanted {
 pub(super) struct JsonBody {
     capture: Capture,
     shape: Shape,
+    /// Of [`Shape::GoogleEmbeddings`].
+    tokens: Option<KeySum>,
 }
 
 impl JsonBody {
@@ -53,6 +66,7 @@ impl JsonBody {
         Self {
             capture: Capture::new(shape.wanted()),
             shape,
+            tokens: (shape == Shape::GoogleEmbeddings).then(|| KeySum::new(EMBEDDED_TOKENS)),
         }
     }
 
@@ -62,6 +76,9 @@ impl JsonBody {
             return;
         }
         self.capture.feed(input);
+        if let Some(tokens) = &mut self.tokens {
+            tokens.feed(input);
+        }
         metered.complete = self.capture.ended();
     }
 
@@ -70,7 +87,11 @@ impl JsonBody {
         let id = match self.shape {
             Shape::Object => self.capture.plain_text(0),
             Shape::Response => response_object::id(&self.capture),
-            Shape::Any | Shape::OpenAi | Shape::Anthropic => None,
+            Shape::Any
+            | Shape::OpenAi
+            | Shape::Anthropic
+            | Shape::Gemini
+            | Shape::GoogleEmbeddings => None,
         };
         id.filter(|_| self.capture.ended())
     }
@@ -86,6 +107,13 @@ impl JsonBody {
                     reported.add_to(metered);
                     let tier = self.capture.plain_text(1);
                     metered.left_out.add(service_tier(tier));
+                }
+            }
+            Shape::Gemini | Shape::GoogleEmbeddings => {
+                let told = self.capture.value(0).and_then(gemini::read);
+                let counted = || self.tokens.as_ref()?.sum().map(gemini::embeddings);
+                if let Some(reported) = told.or_else(counted) {
+                    reported.add_to(metered);
                 }
             }
             Shape::Anthropic => {
