@@ -2,11 +2,13 @@
 //! Pure: bytes and values in, values out. One module per vendor family; adding a vendor touches one.
 
 pub mod anthropic;
+pub(crate) mod azure;
 pub mod error_body;
 pub mod google;
 pub mod json;
 pub mod meter;
 pub mod model_list;
+pub(crate) mod ollama;
 pub mod openai;
 pub mod path;
 pub mod price;
@@ -27,21 +29,23 @@ pub enum Dialect {
     Bedrock = 2,
     /// Google Vertex AI: its own operations, Anthropic's and OpenAI's, each under `/v1…/projects/…`.
     Vertex = 3,
-    /// Azure OpenAI's classic deployments (`/openai/deployments/…`); connectable, not implemented yet.
-    /// Its v1 path is [`Self::OpenAi`].
+    /// Azure OpenAI's classic deployments (`/openai/deployments/…`). Its v1 path is [`Self::OpenAi`].
     Azure = 4,
     /// Google's Gemini API: `/v1beta/models/{model}:{action}`.
     Gemini = 5,
+    /// Ollama's own API: `/api/chat`, `/api/generate`….
+    Ollama = 6,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OpenAi,
         Self::Anthropic,
         Self::Bedrock,
         Self::Vertex,
         Self::Azure,
         Self::Gemini,
+        Self::Ollama,
     ];
 
     pub fn code(self) -> &'static str {
@@ -52,6 +56,7 @@ impl Dialect {
             Self::Vertex => "vertex",
             Self::Azure => "azure",
             Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
         }
     }
 
@@ -63,8 +68,13 @@ impl Dialect {
     /// what is missing.
     pub fn is_implemented(self) -> bool {
         match self {
-            Self::OpenAi | Self::Anthropic | Self::Vertex | Self::Gemini => true,
-            Self::Bedrock | Self::Azure => false,
+            Self::OpenAi
+            | Self::Anthropic
+            | Self::Vertex
+            | Self::Azure
+            | Self::Gemini
+            | Self::Ollama => true,
+            Self::Bedrock => false,
         }
     }
 
@@ -72,7 +82,8 @@ impl Dialect {
     #[must_use]
     pub fn of_bodies(self, operation: Operation) -> Self {
         match self {
-            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Azure | Self::Gemini => self,
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Gemini | Self::Ollama => self,
+            Self::Azure => Self::OpenAi,
             Self::Vertex => match operation {
                 Operation::Messages | Operation::CountTokens => Self::Anthropic,
                 Operation::ChatCompletions
@@ -223,6 +234,30 @@ pub struct Classified<'a> {
     pub operation: Operation,
     pub model: ModelSource<'a>,
     pub object: Object<'a>,
+}
+
+impl Classified<'_> {
+    /// The answer is a stream unless the body says otherwise.
+    pub fn streams_by_default(&self) -> bool {
+        match self.operation {
+            Operation::StreamGenerateContent => true,
+            Operation::ChatCompletions | Operation::Completions => self.dialect == Dialect::Ollama,
+            Operation::Responses
+            | Operation::StoredResponse
+            | Operation::ResponsesInputTokens
+            | Operation::Embeddings
+            | Operation::Messages
+            | Operation::CountTokens
+            | Operation::GenerateContent
+            | Operation::CountContentTokens
+            | Operation::EmbedContent
+            | Operation::ListModels
+            | Operation::GetModel
+            | Operation::Hello
+            | Operation::Unmetered
+            | Operation::Other => false,
+        }
+    }
 }
 
 /// How a provider is told who calls; formats in `facts` of NetBird's catalog.

@@ -132,7 +132,7 @@ where
         Dialect::OpenAi
     };
     let mut path = Vec::new();
-    path_join(provider, dialect, MODELS_PATH, &mut path);
+    path_join(provider, dialect, MODELS_PATH, "", &mut path);
     let mut request = Request::get(path.as_slice()).header(header::HOST, target.authority.as_ref());
     if let (Some(auth), Some(credential)) = (&provider.auth, &target.credential) {
         let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();

@@ -111,7 +111,13 @@ impl Outgoing<'_> {
         let mut path = Vec::with_capacity(PATH_BYTES);
         let target = &self.head.target;
         let (plain, query) = target.split_once('?').unwrap_or((target, ""));
-        route::path_join(self.permit.provider(), self.dialect, plain, &mut path);
+        route::path_join(
+            self.permit.provider(),
+            self.dialect,
+            plain,
+            query,
+            &mut path,
+        );
         if !query.is_empty() {
             route::query_join(query, &mut path);
         }

@@ -12,6 +12,7 @@ mod gemini;
 mod inflate;
 mod json_body;
 mod left_out;
+mod lines_body;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
@@ -27,6 +28,7 @@ use array_body::ArrayBody;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
+use lines_body::LinesBody;
 
 /// What a finished (or abandoned) meter knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +70,7 @@ enum Body {
     Events(Box<EventBody>),
     Json(Box<JsonBody>),
     Array(Box<ArrayBody>),
+    Lines(Box<LinesBody>),
     /// Passed on unread.
     Opaque,
 }
@@ -132,6 +135,7 @@ impl Meter {
             Body::Events(events) => events.finish(&mut self.metered, forward),
             Body::Json(json) => self.metered.complete |= json.failed(),
             Body::Array(array) => self.metered.complete |= array.failed(),
+            Body::Lines(lines) => lines.finish(&mut self.metered),
             Body::Opaque => self.metered.complete = true,
         }
     }
@@ -139,6 +143,11 @@ impl Meter {
     /// The stream is one JSON array.
     pub fn is_array(&self) -> bool {
         matches!(self.body, Body::Array(_))
+    }
+
+    /// The body is a stream of lines.
+    pub fn is_lines(&self) -> bool {
+        matches!(&self.body, Body::Lines(lines) if lines.is_stream())
     }
 
     /// See [`Metered::content_started`].
@@ -152,7 +161,7 @@ impl Meter {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Array(_) | Body::Opaque => None,
+            Body::Array(_) | Body::Lines(_) | Body::Opaque => None,
         }
     }
 
@@ -178,9 +187,14 @@ impl Meter {
 impl Body {
     fn new(dialect: Dialect, operation: Operation, media_type: &[u8], hide: bool) -> Self {
         match dialect {
-            Dialect::OpenAi | Dialect::Anthropic | Dialect::Vertex | Dialect::Gemini => {}
+            Dialect::OpenAi
+            | Dialect::Anthropic
+            | Dialect::Vertex
+            | Dialect::Azure
+            | Dialect::Gemini => {}
+            Dialect::Ollama => return Self::of_ollama(operation, media_type),
             // Not implemented yet.
-            Dialect::Bedrock | Dialect::Azure => return Self::Opaque,
+            Dialect::Bedrock => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -201,11 +215,24 @@ impl Body {
         Self::Opaque
     }
 
+    fn of_ollama(operation: Operation, media_type: &[u8]) -> Self {
+        let is_stream = names(media_type, "application/x-ndjson");
+        match operation {
+            Operation::ChatCompletions | Operation::Completions | Operation::Embeddings
+                if is_stream || names(media_type, "application/json") =>
+            {
+                Self::Lines(Box::new(LinesBody::new(is_stream)))
+            }
+            _ => Self::Opaque,
+        }
+    }
+
     fn read(&mut self, plain: &[u8], metered: &mut Metered) {
         match self {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
             Self::Json(json) => json.feed(plain, metered),
             Self::Array(array) => array.feed(plain, metered),
+            Self::Lines(lines) => lines.feed(plain, metered),
             Self::Opaque => metered.content_started = true,
         }
     }

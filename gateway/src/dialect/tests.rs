@@ -181,7 +181,7 @@ fn anthropic_paths() {
 #[test]
 fn paths_of_dialects_to_come() {
     let bedrock = |model| Some((Dialect::Bedrock, Op::Other, Path(model)));
-    let azure = |model| Some((Dialect::Azure, Op::Other, Path(model)));
+    let azure = |operation| Some((Dialect::Azure, operation, Path("d")));
     check(
         &[
             (
@@ -200,7 +200,28 @@ fn paths_of_dialects_to_come() {
                 bedrock("arn%3Aaws%3Abedrock%2Fm"),
             ),
             ("POST", "/model/m/delete", None),
-            ("POST", "/openai/deployments/d/chat/completions", azure("d")),
+            (
+                "POST",
+                "/openai/deployments/d/chat/completions",
+                azure(Op::ChatCompletions),
+            ),
+            (
+                "POST",
+                "/openai/deployments/d/embeddings",
+                azure(Op::Embeddings),
+            ),
+            (
+                "POST",
+                "/openai/deployments/d/audio/transcriptions",
+                azure(Op::Unmetered),
+            ),
+            ("GET", "/openai/deployments/d/chat/completions", None),
+            (
+                "POST",
+                "/openai/deployments/d/extensions/chat/completions",
+                None,
+            ),
+            ("POST", "/openai/deployments/d", None),
         ],
         false,
     );

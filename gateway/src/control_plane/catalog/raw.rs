@@ -8,7 +8,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
+    JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, PriceTable, Problem, Status, StreamUsage,
+    Surface,
     prices::{self, PricedModel, Prices},
     problem::{File, Problems},
     rate,
