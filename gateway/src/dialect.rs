@@ -4,6 +4,7 @@
 pub mod anthropic;
 pub(crate) mod azure;
 pub mod error_body;
+pub mod form;
 pub mod google;
 pub mod json;
 pub mod meter;
