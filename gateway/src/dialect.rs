@@ -212,6 +212,8 @@ impl Operation {
 pub enum ModelSource<'a> {
     /// Top-level key `model` of a JSON body: the body is scanned and held until it is complete.
     Body,
+    /// Field `model` of a multipart form, which is held up to there; or, where JSON is sent, as [`Self::Body`].
+    Form,
     /// In the path.
     Path(&'a str),
     /// Nowhere: routed by dialect alone, the body streams through unread.
@@ -305,6 +307,7 @@ pub fn classify<'a>(
     let rule = known.rules.iter().find(|rule| rule.verb == verb)?;
     let model = match (rule.model, known.model) {
         (ModelPlace::Body, _) => ModelSource::Body,
+        (ModelPlace::Form, _) => ModelSource::Form,
         (ModelPlace::Path, Some(model)) => ModelSource::Path(model),
         (ModelPlace::Path, None) | (ModelPlace::Nowhere, _) => ModelSource::None,
     };

@@ -246,6 +246,7 @@ impl Node {
             Vendor::Mistral => ("mistral_api", PRICED[2]),
             Vendor::Vllm => ("vllm", PRICED[3]),
             Vendor::Ollama => ("ollama", PRICED[4]),
+            Vendor::Gateway(gateway) => bail!("{gateway:?} is connected by its test"),
         };
         let price = |text: &str| -> Result<Value> { Ok(serde_json::from_str(text)?) };
         let mut body = json!({

@@ -248,7 +248,8 @@ fn shape(operation: Operation) -> Shape {
         Operation::Messages => Shape::Anthropic,
         Operation::GenerateContent | Operation::StreamGenerateContent => Shape::Gemini,
         Operation::EmbedContent => Shape::GoogleEmbeddings,
-        Operation::Unmetered | Operation::Other => Shape::Object,
+        Operation::Unmetered => Shape::Media,
+        Operation::Other => Shape::Object,
         // Counting tokens is free.
         Operation::ResponsesInputTokens
         | Operation::CountTokens

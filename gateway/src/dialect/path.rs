@@ -42,6 +42,8 @@ impl Verb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ModelPlace {
     Body,
+    /// Of a form, or of a JSON body.
+    Form,
     Path,
     Nowhere,
 }

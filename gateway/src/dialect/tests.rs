@@ -103,11 +103,11 @@ fn openai_paths() {
             (
                 "POST",
                 "/v1/audio/transcriptions",
-                some(Op::Unmetered, Nowhere),
+                some(Op::Unmetered, Form),
             ),
             ("POST", "/v1/audio/speech", some(Op::Unmetered, Body)),
             ("POST", "/v1/images/generations", some(Op::Unmetered, Body)),
-            ("POST", "/v1/images/edits", some(Op::Unmetered, Nowhere)),
+            ("POST", "/v1/images/edits", some(Op::Unmetered, Form)),
             ("POST", "/v1/moderations", some(Op::Other, Nowhere)),
         ],
         false,

@@ -80,7 +80,7 @@ impl Refusal {
     /// The error body in the vendor's own shape.
     pub(super) fn body(&self, vendor: Vendor) -> Vec<u8> {
         let body: Value = match vendor {
-            Vendor::OpenAi | Vendor::Ollama => json!({"error": {
+            Vendor::OpenAi | Vendor::Ollama | Vendor::Gateway(_) => json!({"error": {
                 "message": self.message,
                 "type": "invalid_request_error",
                 "param": null,
@@ -121,12 +121,21 @@ pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
         .or_else(|| version(seen, options.vendor))
+        .or_else(|| match options.vendor {
+            Vendor::Gateway(gateway) => gateway.judge(seen),
+            Vendor::OpenAi
+            | Vendor::Anthropic
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama => None,
+        })
 }
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
         Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => "authorization",
         Vendor::Anthropic => "x-api-key",
+        Vendor::Gateway(gateway) => gateway.credential_header(),
     }
 }
 
@@ -163,6 +172,7 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
             sent.strip_prefix("Bearer ") == Some(key)
         }
         Vendor::Anthropic => sent == key,
+        Vendor::Gateway(gateway) => sent.strip_prefix(gateway.key_prefix()) == Some(key),
     };
     match (sent.as_slice(), wanted) {
         ([], None) => None,
@@ -193,6 +203,7 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         _ => {
             name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
+                && !matches!(vendor, Vendor::Gateway(gateway) if gateway.takes_header(name))
                 && !ALLOWED_PREFIXES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
@@ -228,7 +239,9 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Gateway(_) => {
+            false
+        }
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {

@@ -71,8 +71,7 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             _ => unknown(seen, out, shared).await,
         },
         ["v1", "audio", "transcriptions" | "translations"] if post => {
-            let usage = json!({"type": "duration", "seconds": 3});
-            reply::json(out, 200, &json!({"text": "word1 word2", "usage": usage})).await
+            transcription(seen, out, shared).await
         }
         ["v1", operation @ ..] if post => model_call(&operation.join("/"), seen, out, shared).await,
         _ => unknown(seen, out, shared).await,
@@ -169,6 +168,33 @@ async fn model_call(
     }
 }
 
+/// A form with a model and a file; old models bill the seconds, new ones tokens.
+async fn transcription(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
+    let text = String::from_utf8_lossy(&seen.body);
+    let value = |name: &str| {
+        let (_, part) = text.split_once(&format!("name=\"{name}\""))?;
+        let (_, value) = part.split_once("\r\n\r\n")?;
+        Some(value.split_once("\r\n--")?.0.to_owned())
+    };
+    let is_whole = text.trim_end().ends_with("--");
+    let (true, Some(model), Some(_)) = (is_whole, value("model"), value("file")) else {
+        let refusal = Refusal::new(
+            400,
+            "invalid_form",
+            "a form with a model and a file is wanted",
+        );
+        return reply::refuse(out, shared, &refusal, None).await;
+    };
+    let usage = match model.starts_with("whisper") {
+        true => json!({"type": "duration", "seconds": 3}),
+        false => {
+            json!({"type": "tokens", "input_tokens": 14, "output_tokens": 2, "total_tokens": 16,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": 14}})
+        }
+    };
+    reply::json(out, 200, &json!({"text": "word1 word2", "usage": usage})).await
+}
+
 /// Mistral takes no field that it does not know.
 fn unknown_field(vendor: Vendor, body: &Value) -> Option<Refusal> {
     const OF_OPENAI: [&str; 5] = [
@@ -197,7 +223,7 @@ fn usage(vendor: Vendor, plan: &Plan) -> Value {
         "total_tokens": plan.sums.input_tokens + plan.sums.output_tokens,
     });
     match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => {
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Gateway(_) => {
             usage["prompt_tokens_details"] = json!({
                 "cached_tokens": plan.script.cached,
                 "cache_write_tokens": plan.script.written,
@@ -256,14 +282,20 @@ async fn chat_stream(
         format!("data: {body}\n\n")
     };
     let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-    let before = chunk(
+    let mut before = String::new();
+    if let Vendor::Gateway(gateway) = vendor {
+        before += gateway.before_stream();
+    }
+    before += &chunk(
         choice(json!({"role": "assistant", "content": ""}), Value::Null),
         Value::Null,
     );
     // Mistral tells usage unasked, on the last chunk.
     let last = match vendor {
         Vendor::Mistral => usage(vendor, plan),
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Vllm | Vendor::Ollama => Value::Null,
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Vllm | Vendor::Ollama | Vendor::Gateway(_) => {
+            Value::Null
+        }
     };
     let is_told = include_usage || !last.is_null();
     let mut after = chunk(choice(json!({}), json!("stop")), last);
@@ -437,7 +469,7 @@ fn embeddings(vendor: Vendor, plan: &Plan, as_base64: bool) -> Value {
 
 fn models(vendor: Vendor) -> Value {
     let ids: &[&str] = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => &["gpt-4o-mini", "gpt-4o"],
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Gateway(_) => &["gpt-4o-mini", "gpt-4o"],
         Vendor::Mistral => &["mistral-small-latest", "mistral-embed"],
         Vendor::Vllm => &["Qwen/Qwen3-8B"],
         Vendor::Ollama => &["llama3.2:3b"],
@@ -448,7 +480,7 @@ fn models(vendor: Vendor) -> Value {
 
 fn model(vendor: Vendor, id: &str) -> Value {
     let owner = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => "standin",
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Gateway(_) => "standin",
         Vendor::Mistral => "mistralai",
         Vendor::Vllm => "vllm",
         Vendor::Ollama => "library",

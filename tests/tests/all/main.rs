@@ -9,6 +9,7 @@ mod admission_watch;
 mod answered;
 mod catalog;
 mod disk;
+mod gateways;
 mod hostile;
 mod http1;
 mod keyless;
