@@ -54,6 +54,14 @@ test("openai: responses, embeddings, models, an error", async () => {
   );
 });
 
+test("openai: a transcription's model is found behind its file", async () => {
+  const file = new File([new Uint8Array(200_000)], "speech.mp3", { type: "audio/mpeg" });
+  const answer = await openai.audio.transcriptions.create({ file, model: "gpt-4o-mini" });
+  assert.equal(answer.text, "word1 word2");
+  const row = await node.record((row) => row.path.endsWith("/audio/transcriptions"));
+  assert.deepEqual([row.model, row.input_tokens, row.output_tokens], ["gpt-4o-mini", 14, 2]);
+});
+
 test("anthropic: messages, whole and streamed, tokens, models, an error", async () => {
   const model = "claude-sonnet-4-6";
   const answer = await anthropic.messages.create({

@@ -19,7 +19,7 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
     match parts.as_slice() {
         ["v1", "models"] if !post => reply::json(out, 200, &models(vendor)).await,
         ["v1", "models", id] if !post => reply::json(out, 200, &model(vendor, id)).await,
-        ["v1", operation @ ..] if vendor != Vendor::OpenAi => {
+        ["v1", operation @ ..] if !matches!(vendor, Vendor::OpenAi | Vendor::Gateway(_)) => {
             model_call(&operation.join("/"), seen, out, shared).await
         }
         ["v1", "files"] if post => {
@@ -248,6 +248,7 @@ fn chat(vendor: Vendor, plan: &Plan) -> Value {
         "object": "chat.completion",
         "created": CREATED,
         "model": plan.model,
+        "system_fingerprint": null,
         "choices": [{
             "index": 0,
             "message": {"role": "assistant", "content": plan.text(), "refusal": null},
