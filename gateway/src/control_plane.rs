@@ -6,6 +6,7 @@ pub mod store;
 
 pub mod ca;
 pub mod catalog;
+pub mod mint;
 pub mod resolve;
 pub mod seal;
 pub mod snapshot;

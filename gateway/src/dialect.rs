@@ -15,6 +15,7 @@ pub mod path;
 pub mod price;
 pub mod session;
 pub mod sse;
+pub mod websocket;
 
 use http::{HeaderName, Method};
 
@@ -97,6 +98,7 @@ impl Dialect {
                 | Operation::StreamGenerateContent
                 | Operation::CountContentTokens
                 | Operation::EmbedContent
+                | Operation::Realtime
                 | Operation::ListModels
                 | Operation::GetModel
                 | Operation::Hello
@@ -136,6 +138,8 @@ pub enum Operation {
     /// A stored response or what belongs to it: `/responses/{id}…`.
     StoredResponse,
     ResponsesInputTokens,
+    /// A response of a Realtime session, or a session that made none.
+    Realtime,
     Embeddings,
     Messages,
     CountTokens,
@@ -168,6 +172,7 @@ impl Operation {
             Self::Responses => "responses",
             Self::StoredResponse => "stored_response",
             Self::ResponsesInputTokens => "responses_input_tokens",
+            Self::Realtime => "realtime",
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
@@ -190,6 +195,7 @@ impl Operation {
             | Self::Completions
             | Self::Responses
             | Self::ResponsesInputTokens
+            | Self::Realtime
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens
@@ -248,6 +254,7 @@ impl Classified<'_> {
             Operation::Responses
             | Operation::StoredResponse
             | Operation::ResponsesInputTokens
+            | Operation::Realtime
             | Operation::Embeddings
             | Operation::Messages
             | Operation::CountTokens

@@ -24,6 +24,7 @@ use std::{
 
 use super::{
     catalog::Catalog,
+    mint::{Minted, Order},
     resolve::Answers,
     resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
     seal::Keyring,
@@ -64,6 +65,7 @@ pub struct Surroundings<'a> {
     pub catalog: &'a Catalog,
     pub unseal: &'a dyn Unseal,
     pub answers: &'a Answers,
+    pub minted: &'a Minted,
     pub endpoint: Endpoint,
     pub timeouts: Timeouts,
 }
@@ -77,6 +79,8 @@ pub struct Compiled {
     pub skipped: Vec<SkippedDocument>,
     /// Hosts that need addresses.
     pub hosts: BTreeSet<String>,
+    /// Tokens that are needed.
+    pub orders: Vec<Order>,
 }
 
 /// Compiles snapshots, and remembers between them what must stay the same: slots, target ids, unsealed
@@ -122,7 +126,7 @@ impl Compiler {
             providers.extend(provider.map(Arc::new));
             statuses.push(status);
         }
-        turn.end();
+        let orders = turn.end();
 
         let snapshot = Snapshot {
             revision: self.revision,
@@ -136,6 +140,7 @@ impl Compiler {
             providers: statuses,
             skipped,
             hosts,
+            orders,
         }
     }
 }

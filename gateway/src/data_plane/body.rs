@@ -129,18 +129,8 @@ pub async fn receive(
         }
     }
     let scanned = scanner.finish().map_err(scan_failure)?;
-    match (classified.model, &scanned.model) {
-        (ModelSource::Body | ModelSource::Form, Some(model)) => recorder.model.clone_from(model),
-        (ModelSource::Body | ModelSource::Form, None) => return Err(Reason::ModelMissing.into()),
-        // What the body may say beside the path's model decides nothing.
-        (ModelSource::Path(_) | ModelSource::None, _) => {}
-    }
+    note(classified.model, &scanned, recorder)?;
     recorder.stream |= scanned.stream;
-    if recorder.session_id.is_empty()
-        && let Some(session) = &scanned.session_id
-    {
-        recorder.set_session(session);
-    }
     let trailers = down.take_trailers();
     Ok(RequestBody::Held {
         bytes,
@@ -162,6 +152,40 @@ fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
         }
         ModelSource::None => false,
     }
+}
+
+/// A body that came whole, as the message of a WebSocket.
+pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
+    let mut scanner = BodyScanner::default();
+    scanner.feed(bytes.data()).map_err(scan_failure)?;
+    let scanned = scanner.finish().map_err(scan_failure)?;
+    recorder.request_bytes += bytes.len() as u64;
+    note(ModelSource::Body, &scanned, recorder)?;
+    Ok(RequestBody::Held {
+        bytes,
+        scanned,
+        trailers: None,
+    })
+}
+
+/// What a record keeps of a body.
+fn note(
+    source: ModelSource<'_>,
+    scanned: &ScannedBody,
+    recorder: &mut Recorder<'_>,
+) -> Result<(), Failure> {
+    match (source, &scanned.model) {
+        (ModelSource::Body | ModelSource::Form, Some(model)) => recorder.model.clone_from(model),
+        (ModelSource::Body | ModelSource::Form, None) => return Err(Reason::ModelMissing.into()),
+        // What the body may say beside the path's model decides nothing.
+        (ModelSource::Path(_) | ModelSource::None, _) => {}
+    }
+    if recorder.session_id.is_empty()
+        && let Some(session) = &scanned.session_id
+    {
+        recorder.set_session(session);
+    }
+    Ok(())
 }
 
 fn scan_failure(error: ScanError) -> Failure {

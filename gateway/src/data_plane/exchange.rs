@@ -21,7 +21,7 @@ use crate::{
     dialect::{
         self, Classified, ModelSource, Object, Operation,
         model_list::{self, ListedModel},
-        path,
+        path, websocket,
     },
     handoff::{
         reason::Reason,
@@ -148,7 +148,7 @@ async fn serve<'s>(
 }
 
 /// The name by which the node was addressed; one reading of it serves every decision.
-fn addressed<'a>(head: &'a RequestHead, snapshot: &Snapshot) -> Result<&'a str, Reason> {
+pub fn addressed<'a>(head: &'a RequestHead, snapshot: &Snapshot) -> Result<&'a str, Reason> {
     let endpoint = &snapshot.endpoint;
     let target = head.target_authority.as_ref().map(String::as_bytes);
     let hosts = head
@@ -172,6 +172,7 @@ fn classify(head: &RequestHead) -> Result<Classified<'_>, Failure> {
                 Reason::MethodNotAllowed,
                 format!("this path takes {methods}"),
             ),
+            None if websocket::Api::of(path).is_some() => Reason::UpgradeRequired.into(),
             None => Reason::UnknownPath.into(),
         }
     })
@@ -211,6 +212,7 @@ fn local_answer(
         | Operation::Responses
         | Operation::StoredResponse
         | Operation::ResponsesInputTokens
+        | Operation::Realtime
         | Operation::Embeddings
         | Operation::Messages
         | Operation::CountTokens
@@ -224,7 +226,7 @@ fn local_answer(
 }
 
 /// Waits, bounded, until the node may take one more exchange.
-async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Failure> {
+pub async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Failure> {
     if worker.is_draining() {
         return Err(Reason::Draining.into());
     }
@@ -245,7 +247,7 @@ async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Fail
 }
 
 /// Tells the agent why its exchange ends here.
-async fn tell(
+pub async fn tell(
     worker: &Worker,
     mut failure: Failure,
     down: &mut Downstream<'_>,

@@ -82,6 +82,20 @@ pub fn write_h1<'h>(
     headers: impl Iterator<Item = RawHeader<'h>> + Clone,
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, Reason> {
+    write_upgrade(request, headers, "", out)
+}
+
+/// As [`write_h1`], with whole header lines by which the node asks for another protocol.
+///
+/// # Errors
+///
+/// As [`write_h1`].
+pub fn write_upgrade<'h>(
+    request: &UpstreamRequest<'_>,
+    headers: impl Iterator<Item = RawHeader<'h>> + Clone,
+    upgrade: &str,
+    out: &mut Vec<u8>,
+) -> Result<Range<usize>, Reason> {
     let trailers_follow = request.body == BodyFraming::Open;
     let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?;
     check_path(request.path)?;
@@ -115,6 +129,7 @@ pub fn write_h1<'h>(
         BodyFraming::Empty => {}
         BodyFraming::Open => write_line(out, b"transfer-encoding", b"chunked"),
     }
+    out.extend_from_slice(upgrade.as_bytes());
     let secret = match credential(request) {
         Some((auth, credential)) => write_credential(auth, credential, out)?,
         None => out.len()..out.len(),

@@ -16,8 +16,8 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
-            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Usage,
+            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
+            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -56,11 +56,14 @@ pub struct Recorder<'s> {
     pub cost: CostNanoUsd,
     pub unpriced: bool,
     pub left_out: LeftOut,
+    pub cost_source: CostSource,
+    pub terms: Terms,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
     pub time_to_first_token_us: u64,
     pub overhead_us: u32,
+    is_retracted: bool,
 }
 
 impl<'s> Recorder<'s> {
@@ -105,12 +108,20 @@ impl<'s> Recorder<'s> {
             cost: CostNanoUsd::default(),
             unpriced: false,
             left_out: LeftOut::default(),
+            cost_source: CostSource::None,
+            terms: Terms::default(),
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),
             time_to_first_token_us: 0,
             overhead_us: 0,
+            is_retracted: false,
         }
+    }
+
+    /// What began is no exchange by itself: a WebSocket was opened, whose responses leave their own records.
+    pub fn retract(mut self) {
+        self.is_retracted = true;
     }
 
     /// The host by which the node was addressed, once it is known to be one of its names.
@@ -167,6 +178,9 @@ impl<'s> Recorder<'s> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
+        if self.is_retracted {
+            return;
+        }
         let duration_us = self.elapsed_us();
         let counters = &self.worker.counters;
         let is_priced = !self.unpriced && self.left_out.is_empty();
@@ -223,6 +237,8 @@ impl Drop for Recorder<'_> {
             cost: self.cost,
             unpriced: self.unpriced,
             left_out: self.left_out,
+            cost_source: self.cost_source,
+            terms: self.terms,
             object_id: &self.object_id,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,

@@ -145,7 +145,7 @@ pub async fn relay(
         }
     };
     let metered = meter.metered();
-    settle::settle(worker, permit, &metered, recorder);
+    settle::settle(worker, permit, Some(head), &metered, recorder);
     match result {
         Ok(()) => {
             recorder.answered();

@@ -39,6 +39,11 @@ pub async fn failure(
     if retry {
         fields.push((b"retry-after", RETRY_AFTER));
     }
+    // RFC 9110 section 15.5.22; HTTP/2 has no such field.
+    if let (Reason::UpgradeRequired, Downstream::H1(_)) = (reason, &*down) {
+        fields.push((b"upgrade", b"websocket"));
+        fields.push((b"sec-websocket-version", b"13"));
+    }
     recorder.failed(reason, reason.status());
     send(down, recorder, reason.status(), fields, &body).await
 }

@@ -46,6 +46,36 @@ pub fn render_element(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8
     element
 }
 
+/// The error event of OpenAI's WebSockets, Responses and Realtime: a whole message. `lane` is the `stream_id` of
+/// what failed.
+pub fn render_message(
+    reason: Reason,
+    message: &str,
+    request_id: &str,
+    lane: Option<&str>,
+) -> Vec<u8> {
+    let code = reason.public_code();
+    let event = Message {
+        kind: "error",
+        event_id: request_id,
+        status: reason.status(),
+        error: openai(reason, message, &code),
+        stream_id: lane,
+    };
+    serde_json::to_vec(&event).expect("strings always serialise")
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    event_id: &'a str,
+    status: u16,
+    error: Inner<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_id: Option<&'a str>,
+}
+
 /// Both shapes in one: SDKs read `error`, NetBird's clients the top level.
 #[derive(Serialize)]
 struct Body<'a> {
@@ -93,13 +123,9 @@ fn json(
             Inner::Google(GoogleError::new(reason, &code, message))
         }
         Some(Dialect::Ollama) => Inner::Ollama(message),
-        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure) => Inner::OpenAi {
-            message,
-            kind: openai_type(reason.status()),
-            // Which parameter is at fault; SDKs expect the key.
-            param: model_at_fault(reason).then_some("model"),
-            code: &code,
-        },
+        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure) => {
+            openai(reason, message, &code)
+        }
     };
     let body = Body {
         kind: "error",
@@ -109,6 +135,16 @@ fn json(
         request_id,
     };
     serde_json::to_vec(&body).expect("strings always serialise")
+}
+
+fn openai<'a>(reason: Reason, message: &'a str, code: &'a str) -> Inner<'a> {
+    Inner::OpenAi {
+        message,
+        kind: openai_type(reason.status()),
+        // Which parameter is at fault; SDKs expect the key.
+        param: model_at_fault(reason).then_some("model"),
+        code,
+    }
 }
 
 /// <https://docs.claude.com/en/api/errors>.
@@ -207,6 +243,24 @@ mod tests {
         let element = render_element(Dialect::Gemini, Reason::ProviderCut, "m");
         let error = parsed(element.strip_prefix(b",\n").unwrap());
         assert_eq!(error["error"]["code"], 502);
+    }
+
+    #[test]
+    fn messages_name_the_status_and_the_lane() {
+        let reason = Reason::NoAuthorisedProvider;
+        let mut expected = json!({
+            "type": "error",
+            "event_id": "r1",
+            "status": 403,
+            "error": {"message": "no", "type": "permission_error", "param": null,
+                "code": "llm_policy.no_authorised_provider"},
+        });
+        assert_eq!(parsed(&render_message(reason, "no", "r1", None)), expected);
+        expected["stream_id"] = "main".into();
+        assert_eq!(
+            parsed(&render_message(reason, "no", "r1", Some("main"))),
+            expected
+        );
     }
 
     #[test]

@@ -131,6 +131,7 @@ fn of_openai(operation: &str) -> Option<Known<'_>> {
         | Operation::StreamGenerateContent
         | Operation::CountContentTokens
         | Operation::EmbedContent
+        | Operation::Realtime
         | Operation::ListModels
         | Operation::GetModel
         | Operation::Hello

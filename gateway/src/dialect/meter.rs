@@ -11,18 +11,21 @@ mod event_body;
 mod gemini;
 mod inflate;
 mod json_body;
-mod left_out;
 mod lines_body;
+mod messages;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod replay;
+mod report;
 mod response_object;
 
+pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
+
 use super::{Dialect, Operation};
-use crate::handoff::record::{LeftOut, Usage};
+use crate::handoff::record::{Terms, Usage};
 
 use array_body::ArrayBody;
 use event_body::{EventBody, Events};
@@ -36,8 +39,10 @@ pub struct Metered {
     /// `None` when the response reported none (yet), and for operations that bill nothing. That of a stored
     /// response may have been billed before.
     pub usage: Option<Usage>,
-    /// What a price per token leaves out of `usage`.
-    pub left_out: LeftOut,
+    /// How `usage` was served.
+    pub terms: Terms,
+    /// What the provider says that `usage` cost, in dollars × 10⁻⁹.
+    pub cost: Option<u64>,
     /// Id of the object that the answer is: a response that is kept, a file, a batch….
     pub object: Option<Box<str>>,
     /// The model that made a response, as its answer names it.
@@ -174,7 +179,8 @@ impl Meter {
         if !self.is_success {
             metered = Metered {
                 usage: None,
-                left_out: LeftOut::default(),
+                terms: Terms::default(),
+                cost: None,
                 object: None,
                 model: None,
                 ..metered
@@ -250,14 +256,20 @@ fn shape(operation: Operation) -> Shape {
         Operation::EmbedContent => Shape::GoogleEmbeddings,
         Operation::Unmetered => Shape::Media,
         Operation::Other => Shape::Object,
-        // Counting tokens is free.
+        // Counting tokens is free; Realtime has no bodies.
         Operation::ResponsesInputTokens
+        | Operation::Realtime
         | Operation::CountTokens
         | Operation::CountContentTokens
         | Operation::ListModels
         | Operation::GetModel
         | Operation::Hello => Shape::Any,
     }
+}
+
+/// Dollars as a gateway writes them into a header, × 10⁹.
+pub fn reported_cost(value: &[u8]) -> Option<u64> {
+    report::Dollars::parse(std::str::from_utf8(value).ok()?)
 }
 
 /// Whether a header's value is this token.

@@ -1,7 +1,7 @@
 //! Every path that agents use, and those that must not pass.
 
 use super::*;
-use ModelSource::{Body, None as Nowhere, Path};
+use ModelSource::{Body, Form, None as Nowhere, Path};
 use Operation as Op;
 
 type Expected = Option<(Dialect, Op, ModelSource<'static>)>;

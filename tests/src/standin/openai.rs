@@ -91,7 +91,7 @@ async fn kept(
     }
 }
 
-async fn model_call(
+pub(super) async fn model_call(
     operation: &str,
     seen: &Seen,
     out: &mut Out<'_>,
@@ -223,7 +223,11 @@ fn usage(vendor: Vendor, plan: &Plan) -> Value {
         "total_tokens": plan.sums.input_tokens + plan.sums.output_tokens,
     });
     match vendor {
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Gateway(_) => {
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => {
             usage["prompt_tokens_details"] = json!({
                 "cached_tokens": plan.script.cached,
                 "cache_write_tokens": plan.script.written,
@@ -294,9 +298,13 @@ async fn chat_stream(
     // Mistral tells usage unasked, on the last chunk.
     let last = match vendor {
         Vendor::Mistral => usage(vendor, plan),
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Vllm | Vendor::Ollama | Vendor::Gateway(_) => {
-            Value::Null
-        }
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => Value::Null,
     };
     let is_told = include_usage || !last.is_null();
     let mut after = chunk(choice(json!({}), json!("stop")), last);
@@ -358,7 +366,7 @@ async fn completion_stream(
     reply::stream(out, shared, plan, String::new(), word, after).await
 }
 
-fn response(id: &str, plan: &Plan, status: &str) -> Value {
+pub(super) fn response(id: &str, plan: &Plan, status: &str) -> Value {
     json!({
         "id": id,
         "object": "response",
@@ -470,7 +478,11 @@ fn embeddings(vendor: Vendor, plan: &Plan, as_base64: bool) -> Value {
 
 fn models(vendor: Vendor) -> Value {
     let ids: &[&str] = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Gateway(_) => &["gpt-4o-mini", "gpt-4o"],
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => &["gpt-4o-mini", "gpt-4o"],
         Vendor::Mistral => &["mistral-small-latest", "mistral-embed"],
         Vendor::Vllm => &["Qwen/Qwen3-8B"],
         Vendor::Ollama => &["llama3.2:3b"],
@@ -481,7 +493,11 @@ fn models(vendor: Vendor) -> Value {
 
 fn model(vendor: Vendor, id: &str) -> Value {
     let owner = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Gateway(_) => "standin",
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => "standin",
         Vendor::Mistral => "mistralai",
         Vendor::Vllm => "vllm",
         Vendor::Ollama => "library",

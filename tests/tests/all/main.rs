@@ -10,6 +10,7 @@ mod answered;
 mod catalog;
 mod disk;
 mod gateways;
+mod google;
 mod hostile;
 mod http1;
 mod keyless;
@@ -24,6 +25,7 @@ mod streams;
 mod trailers;
 mod tunnel;
 mod unlocked;
+mod websocket;
 
 use std::sync::Arc;
 

@@ -18,6 +18,8 @@ use super::{
 };
 use crate::{
     control_plane::{
+        catalog::KeyKind,
+        mint::ServiceAccount,
         resource::{CredentialDoc, key},
         seal::{Keyring, UnlockError},
         store::{Operation, Transaction},
@@ -72,8 +74,9 @@ pub(super) async fn rotate(
     let Some(api_key) = &request.api_key else {
         return Err(ApiError::invalid("api_key", "is required"));
     };
-    let secret = checked(api_key)?;
     let provider = providers::load(&state, &provider_id).await?;
+    let entry = providers::catalog_entry(&state, Some(&provider.value.provider_id))?;
+    let secret = checked(api_key, entry.key, provider.value.allow_private_addresses)?;
     let old = of_provider(&state, &provider_id).await?;
     if request.keep_others && old.len() >= KEYS_LIMIT {
         return Err(ApiError::precondition(format!(
@@ -119,8 +122,9 @@ pub(super) async fn remove(
     };
     let optional = state
         .catalog
+        .current()
         .entry(&provider.value.provider_id)
-        .is_some_and(catalog::key_is_optional);
+        .is_some_and(|entry| catalog::key_is_optional(entry));
     if credentials.len() == 1 && !optional {
         return Err(ApiError::precondition(
             "this is the provider's only key; add another one first",
@@ -169,11 +173,22 @@ pub(super) async fn rotate_master(
     }
 }
 
-/// Key text that a provider's header can carry, in locked memory.
-pub(super) fn checked(text: &SecretText) -> Result<Secret, ApiError> {
-    SecretInput::from_text(text.expose().trim().to_owned())
+/// Key text that a provider of this kind can use, in locked memory.
+pub(super) fn checked(
+    text: &SecretText,
+    kind: KeyKind,
+    allow_private_addresses: bool,
+) -> Result<Secret, ApiError> {
+    let secret = SecretInput::from_text(text.expose().trim().to_owned())
         .map(SecretInput::into_secret)
-        .map_err(|error| ApiError::invalid("api_key", error.to_string()))
+        .map_err(|error| ApiError::invalid("api_key", error.to_string()))?;
+    match kind {
+        KeyKind::Text => Ok(secret),
+        KeyKind::GoogleServiceAccount => {
+            ServiceAccount::normalise(&secret, allow_private_addresses)
+                .map_err(|error| ApiError::invalid("api_key", error.to_string()))
+        }
+    }
 }
 
 /// A write of a new credential; the keyring is held until it is committed.

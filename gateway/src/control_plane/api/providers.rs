@@ -6,6 +6,8 @@ mod view;
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -57,16 +59,16 @@ pub(super) async fn create(
     JsonBody(request): JsonBody<ProviderRequest>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
-    let entry = catalog_entry(&state, request.provider_id.as_deref())?;
+    let entry = &*catalog_entry(&state, request.provider_id.as_deref())?;
     let key_is_optional = catalog::key_is_optional(entry);
+    // Self-hosted servers are where private addresses are meant.
+    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let secret = match request.given_key() {
-        Some(api_key) => Some(keys::checked(api_key)?),
+        Some(api_key) => Some(keys::checked(api_key, entry.key, allow_private_addresses)?),
         None if key_is_optional => None,
         None => return Err(ApiError::invalid("api_key", "is required")),
     };
     let id = id::new_id("ainp_", now);
-    // Self-hosted servers are where private addresses are meant.
-    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let base = ProviderDoc {
         id: id.clone(),
         provider_id: entry.id.clone(),
@@ -118,7 +120,7 @@ pub(super) async fn update(
     let now = Timestamp::now();
     let current = load(&state, &id).await?;
     documents::check_if_match(&headers, current.revision)?;
-    let entry = catalog_entry(&state, request.provider_id.as_deref())?;
+    let entry = &*catalog_entry(&state, request.provider_id.as_deref())?;
     let mut provider = document(entry, &request, current.value)?;
     provider.provider_id.clone_from(&entry.id);
     provider.updated_at = now;
@@ -129,7 +131,7 @@ pub(super) async fn update(
         operations: vec![documents::put(store_key(&id), &provider)],
     };
     if let Some(api_key) = request.given_key() {
-        let secret = keys::checked(api_key)?;
+        let secret = keys::checked(api_key, entry.key, provider.allow_private_addresses)?;
         let old: Vec<CredentialDoc> = documents::list(store, &keys::prefix(&id)).await?;
         transaction
             .operations
@@ -191,12 +193,12 @@ pub(super) fn store_key(id: &str) -> String {
     format!("{}{id}", key::PROVIDERS)
 }
 
-pub(super) fn catalog_entry<'a>(
-    state: &'a AppState,
+pub(super) fn catalog_entry(
+    state: &AppState,
     id: Option<&str>,
-) -> Result<&'a CatalogEntry, ApiError> {
+) -> Result<Arc<CatalogEntry>, ApiError> {
     let id = id.ok_or_else(|| ApiError::invalid("provider_id", "is required"))?;
-    state.catalog.entry(id).ok_or_else(|| {
+    state.catalog.current().entry(id).cloned().ok_or_else(|| {
         ApiError::invalid(
             "provider_id",
             "is not in the catalog (`keyway catalog list`)",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control_plane::{
     admission::{AdmissionStatus, PeerTraffic},
-    catalog::Catalog,
+    catalog::LiveCatalog,
     seal::LiveKeyring,
     store::Store,
     usage::UsageReader,
@@ -22,7 +22,7 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct AppState {
     pub store: Arc<dyn Store>,
     pub keyring: Arc<LiveKeyring>,
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<LiveCatalog>,
     pub usage: UsageReader,
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,

@@ -14,7 +14,7 @@ use crate::{
     config::MasterKeySource,
     control_plane::{
         admission::{AdmissionStatus, PeerTraffic},
-        catalog::Catalog,
+        catalog::LiveCatalog,
         seal::{Keyring, LiveKeyring},
         store::{
             Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
@@ -40,7 +40,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
     let state = AppState {
         store: Arc::clone(&store) as Arc<dyn Store>,
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
-        catalog: Arc::new(Catalog::built_in()),
+        catalog: Arc::new(LiveCatalog::built_in()),
         usage: usage(directory),
         node: Arc::new(FixedNode),
         tester: Arc::new(FixedNode),

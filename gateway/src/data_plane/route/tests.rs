@@ -3,7 +3,9 @@ use std::time::Duration;
 use super::*;
 use crate::{
     dialect::{DialectSet, ModelSource, Object, Operation},
-    handoff::snapshot::{Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Timeouts},
+    handoff::snapshot::{
+        Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Rates, TierPrice, Timeouts,
+    },
 };
 
 pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
@@ -19,8 +21,12 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         extra_headers: Vec::new(),
         identity: None,
         asks_for_usage: true,
+        reported_cost: None,
+        is_regional: false,
+        responses_websocket: false,
         models: Models::default(),
         targets: Vec::new(),
+        no_target: Reason::ProviderUnresolved,
         grants: Vec::new(),
         timeouts: Timeouts {
             connect: second,
@@ -70,8 +76,15 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
 }
 
 fn price_of(rate: u64) -> Price {
-    Price {
+    let rates = Rates {
         input: NanoUsdPerMillion(rate),
+        ..Rates::default()
+    };
+    Price {
+        standard: TierPrice {
+            rates,
+            long_context: None,
+        },
         ..Price::default()
     }
 }
@@ -289,7 +302,7 @@ fn prices_come_from_the_operator_then_the_catalog() {
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
     let found = |snapshot: &Snapshot, model| {
         let route = route(snapshot, &principal, &chat, Some(model), None).unwrap();
-        route.price.map(|price| price.input.0)
+        route.price.map(|price| price.standard.rates.input.0)
     };
     let catch_all = snapshot(vec![own]);
     assert_eq!(found(&catch_all, "gpt-4o"), Some(10));

@@ -30,6 +30,7 @@ impl Events {
                 Some(Self::Gemini(GeminiEvents::default()))
             }
             Operation::ResponsesInputTokens
+            | Operation::Realtime
             | Operation::Embeddings
             | Operation::CountTokens
             | Operation::CountContentTokens

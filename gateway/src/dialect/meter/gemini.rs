@@ -7,14 +7,14 @@ use serde_json::{Value, value::RawValue};
 use super::{
     Metered,
     count::Count,
-    left_out::{Reported, service_tier},
+    report::{Reported, service_tier},
 };
 use crate::{
     dialect::{
         json::capture::{Capture, Wanted},
         sse::{Event, parse},
     },
-    handoff::record::{LeftOut, Usage},
+    handoff::record::{MediaUsage, Terms, Usage},
 };
 
 /// What is wanted of an answer that is read as it comes.
@@ -23,6 +23,9 @@ pub(super) const USAGE_METADATA: Wanted = Wanted {
     keys: &["usageMetadata"],
     types: None,
 };
+
+const AUDIO: &str = "AUDIO";
+const IMAGE: &str = "IMAGE";
 
 /// Reads a stream's objects.
 #[derive(Debug, Default)]
@@ -105,22 +108,39 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
         Some(total) if total > 0 => total.saturating_sub(input).max(candidates),
         Some(_) | None => candidates.saturating_add(thoughts),
     };
+    let read = report.cached_content_token_count.or_zero().min(input);
+    let audio_input = tokens_of(&report.prompt_tokens_details, AUDIO).min(input);
+    let audio_output = tokens_of(&report.candidates_tokens_details, AUDIO).min(output);
     let usage = Usage {
         input_tokens: input,
         output_tokens: output,
-        cache_read_input_tokens: report.cached_content_token_count.or_zero().min(input),
+        cache_read_input_tokens: read,
         reasoning_tokens: thoughts.min(output),
+        media: MediaUsage {
+            audio_input_tokens: audio_input,
+            audio_cache_read_tokens: tokens_of(&report.cache_tokens_details, AUDIO)
+                .min(audio_input)
+                .min(read),
+            audio_output_tokens: audio_output,
+            // Cached pictures are billed as what is cached.
+            image_input_tokens: tokens_of(&report.prompt_tokens_details, IMAGE)
+                .saturating_sub(tokens_of(&report.cache_tokens_details, IMAGE))
+                .min(input - audio_input),
+            image_output_tokens: tokens_of(&report.candidates_tokens_details, IMAGE)
+                .min(output - audio_output),
+            ..MediaUsage::default()
+        },
         ..Usage::default()
     };
-    let mut left_out = service_tier(Some(&report.tier()));
-    let details = [
-        &report.prompt_tokens_details,
-        &report.candidates_tokens_details,
-    ];
-    if details.into_iter().any(has_audio) {
-        left_out.add(LeftOut::AUDIO);
-    }
-    Some(Reported { usage, left_out })
+    Some(Reported {
+        usage,
+        terms: Terms {
+            tier: service_tier(Some(&report.tier())),
+            // The provider's address tells.
+            regional: false,
+        },
+        cost: None,
+    })
 }
 
 /// Usage of embeddings that tell their tokens one by one.
@@ -130,7 +150,7 @@ pub(super) fn embeddings(input_tokens: u64) -> Reported {
             input_tokens,
             ..Usage::default()
         },
-        left_out: LeftOut::default(),
+        ..Reported::default()
     }
 }
 
@@ -193,6 +213,7 @@ struct UsageMetadata {
     tool_use_prompt_token_count: Count,
     total_token_count: Count,
     prompt_tokens_details: Value,
+    cache_tokens_details: Value,
     candidates_tokens_details: Value,
     /// Vertex AI's.
     traffic_type: Value,
@@ -215,12 +236,13 @@ impl UsageMetadata {
     }
 }
 
-/// `[{"modality": "AUDIO", "tokenCount": 12}]`.
-fn has_audio(details: &Value) -> bool {
+/// Of `[{"modality": "AUDIO", "tokenCount": 12}]`.
+fn tokens_of(details: &Value, modality: &str) -> u64 {
     let parts = details.as_array().into_iter().flatten();
     parts
-        .filter(|part| part["modality"] == "AUDIO")
-        .any(|part| part["tokenCount"].as_u64() > Some(0))
+        .filter(|part| part["modality"] == modality)
+        .filter_map(|part| part["tokenCount"].as_u64())
+        .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -283,35 +305,52 @@ mod tests {
     }
 
     #[test]
-    fn what_the_price_leaves_out() {
+    fn media_and_tiers() {
+        // audio in, audio cached, audio out, image in, image out, tier
         for (fields, expected) in [
-            (r#""trafficType":"ON_DEMAND""#, &[][..]),
-            (r#""trafficType":"TRAFFIC_TYPE_UNSPECIFIED""#, &[]),
+            (r#""trafficType":"ON_DEMAND""#, ([0; 5], "standard")),
+            (
+                r#""trafficType":"TRAFFIC_TYPE_UNSPECIFIED""#,
+                ([0; 5], "standard"),
+            ),
             (
                 r#""trafficType":"PROVISIONED_THROUGHPUT""#,
-                &["service_tier"],
-            ),
-            (r#""trafficType":"ON_DEMAND_PRIORITY""#, &["service_tier"]),
-            (r#""serviceTier":"standard""#, &[]),
-            (r#""serviceTier":"unspecified""#, &[]),
-            (r#""serviceTier":"FLEX""#, &["service_tier"]),
-            (
-                r#""promptTokensDetails":[{"modality":"TEXT","tokenCount":1},{"modality":"AUDIO","tokenCount":0}]"#,
-                &[],
+                ([0; 5], "other"),
             ),
             (
-                r#""promptTokensDetails":[{"modality":"AUDIO","tokenCount":1}]"#,
-                &["audio"],
+                r#""trafficType":"ON_DEMAND_PRIORITY""#,
+                ([0; 5], "priority"),
+            ),
+            (r#""trafficType":"ON_DEMAND_FLEX""#, ([0; 5], "flex")),
+            (r#""trafficType":"ON_DEMAND_OFFPEAK""#, ([0; 5], "other")),
+            (r#""serviceTier":"standard""#, ([0; 5], "standard")),
+            (r#""serviceTier":"unspecified""#, ([0; 5], "standard")),
+            (r#""serviceTier":"FLEX""#, ([0; 5], "flex")),
+            (
+                r#""promptTokensDetails":[{"modality":"TEXT","tokenCount":1},{"modality":"AUDIO","tokenCount":4},{"modality":"IMAGE","tokenCount":3}],
+                "cachedContentTokenCount":5,"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":2}]"#,
+                ([4, 2, 0, 3, 0], "standard"),
             ),
             (
-                r#""candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":1}]"#,
-                &["audio"],
+                r#""candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":1},{"modality":"IMAGE","tokenCount":9}]"#,
+                ([0, 0, 1, 0, 5], "standard"),
             ),
-            (r#""candidatesTokensDetails":{"modality":"AUDIO"}"#, &[]),
+            (
+                r#""candidatesTokensDetails":{"modality":"AUDIO"},"promptTokensDetails":[{"modality":"AUDIO","tokenCount":"1"}]"#,
+                ([0; 5], "standard"),
+            ),
         ] {
-            let json = format!(r#"{{"promptTokenCount":1,{fields}}}"#);
-            let left_out = read(json.as_bytes()).unwrap().left_out;
-            assert_eq!(left_out.codes().collect::<Vec<_>>(), expected, "{json}");
+            let json = format!(r#"{{"promptTokenCount":10,"totalTokenCount":16,{fields}}}"#);
+            let Reported { usage, terms, .. } = read(json.as_bytes()).unwrap();
+            let media = usage.media;
+            let counts = [
+                media.audio_input_tokens,
+                media.audio_cache_read_tokens,
+                media.audio_output_tokens,
+                media.image_input_tokens,
+                media.image_output_tokens,
+            ];
+            assert_eq!((counts, terms.tier.code()), expected, "{json}");
         }
     }
 }

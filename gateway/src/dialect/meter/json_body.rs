@@ -1,6 +1,10 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
-use super::{Metered, anthropic, gemini, left_out::service_tier, openai_usage, response_object};
+use super::{
+    Metered, anthropic, gemini, openai_usage,
+    report::{add_tier, service_tier},
+    response_object,
+};
 use crate::dialect::json::{
     capture::{Capture, Wanted},
     key_sum::KeySum,
@@ -116,7 +120,7 @@ impl JsonBody {
                 if let Some(reported) = self.capture.value(0).and_then(openai_usage::read) {
                     reported.add_to(metered);
                     let tier = self.capture.plain_text(1);
-                    metered.left_out.add(service_tier(tier));
+                    add_tier(&mut metered.terms, service_tier(tier));
                 }
             }
             Shape::Gemini | Shape::GoogleEmbeddings => {
