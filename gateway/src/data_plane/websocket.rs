@@ -3,12 +3,13 @@
 //! provider ([`line`], or an HTTP request), metered and recorded like one. `/v1/realtime` is [`realtime`]: one
 //! provider and model per socket, every response metered.
 
+mod bridge;
 mod dial;
 mod frame;
 mod gate;
 mod handshake;
 mod line;
-mod mailbox;
+pub mod mailbox;
 mod realtime;
 mod session;
 mod socket;

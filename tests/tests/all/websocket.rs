@@ -10,13 +10,13 @@ use gateway_tests::agent::{Agent, PATIENCE, Version};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest as _,
         handshake::client::Response,
         http::{HeaderName, HeaderValue},
-        protocol::CloseFrame,
+        protocol::{CloseFrame, WebSocketConfig},
     },
 };
 
@@ -57,9 +57,9 @@ impl Socket {
                 .headers_mut()
                 .append(name, HeaderValue::from_static(value));
         }
-        let (socket, answer) = timeout(PATIENCE, client_async(request, tls))
-            .await
-            .unwrap()?;
+        let config = WebSocketConfig::default().max_frame_size(None);
+        let opening = client_async_with_config(request, tls, Some(config));
+        let (socket, answer) = timeout(PATIENCE, opening).await.unwrap()?;
         Ok((Self(socket), answer))
     }
 
