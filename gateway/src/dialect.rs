@@ -2,11 +2,14 @@
 //! Pure: bytes and values in, values out. One module per vendor family; adding a vendor touches one.
 
 pub mod anthropic;
+pub(crate) mod azure;
 pub mod error_body;
+pub mod form;
 pub mod google;
 pub mod json;
 pub mod meter;
 pub mod model_list;
+pub(crate) mod ollama;
 pub mod openai;
 pub mod path;
 pub mod price;
@@ -28,21 +31,23 @@ pub enum Dialect {
     Bedrock = 2,
     /// Google Vertex AI: its own operations, Anthropic's and OpenAI's, each under `/v1…/projects/…`.
     Vertex = 3,
-    /// Azure OpenAI's classic deployments (`/openai/deployments/…`); connectable, not implemented yet.
-    /// Its v1 path is [`Self::OpenAi`].
+    /// Azure OpenAI's classic deployments (`/openai/deployments/…`). Its v1 path is [`Self::OpenAi`].
     Azure = 4,
     /// Google's Gemini API: `/v1beta/models/{model}:{action}`.
     Gemini = 5,
+    /// Ollama's own API: `/api/chat`, `/api/generate`….
+    Ollama = 6,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OpenAi,
         Self::Anthropic,
         Self::Bedrock,
         Self::Vertex,
         Self::Azure,
         Self::Gemini,
+        Self::Ollama,
     ];
 
     pub fn code(self) -> &'static str {
@@ -53,6 +58,7 @@ impl Dialect {
             Self::Vertex => "vertex",
             Self::Azure => "azure",
             Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
         }
     }
 
@@ -64,8 +70,13 @@ impl Dialect {
     /// what is missing.
     pub fn is_implemented(self) -> bool {
         match self {
-            Self::OpenAi | Self::Anthropic | Self::Vertex | Self::Gemini => true,
-            Self::Bedrock | Self::Azure => false,
+            Self::OpenAi
+            | Self::Anthropic
+            | Self::Vertex
+            | Self::Azure
+            | Self::Gemini
+            | Self::Ollama => true,
+            Self::Bedrock => false,
         }
     }
 
@@ -73,7 +84,8 @@ impl Dialect {
     #[must_use]
     pub fn of_bodies(self, operation: Operation) -> Self {
         match self {
-            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Azure | Self::Gemini => self,
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Gemini | Self::Ollama => self,
+            Self::Azure => Self::OpenAi,
             Self::Vertex => match operation {
                 Operation::Messages | Operation::CountTokens => Self::Anthropic,
                 Operation::ChatCompletions
@@ -206,6 +218,8 @@ impl Operation {
 pub enum ModelSource<'a> {
     /// Top-level key `model` of a JSON body: the body is scanned and held until it is complete.
     Body,
+    /// Field `model` of a multipart form, which is held up to there; or, where JSON is sent, as [`Self::Body`].
+    Form,
     /// In the path.
     Path(&'a str),
     /// Nowhere: routed by dialect alone, the body streams through unread.
@@ -229,6 +243,31 @@ pub struct Classified<'a> {
     pub operation: Operation,
     pub model: ModelSource<'a>,
     pub object: Object<'a>,
+}
+
+impl Classified<'_> {
+    /// The answer is a stream unless the body says otherwise.
+    pub fn streams_by_default(&self) -> bool {
+        match self.operation {
+            Operation::StreamGenerateContent => true,
+            Operation::ChatCompletions | Operation::Completions => self.dialect == Dialect::Ollama,
+            Operation::Responses
+            | Operation::StoredResponse
+            | Operation::ResponsesInputTokens
+            | Operation::Realtime
+            | Operation::Embeddings
+            | Operation::Messages
+            | Operation::CountTokens
+            | Operation::GenerateContent
+            | Operation::CountContentTokens
+            | Operation::EmbedContent
+            | Operation::ListModels
+            | Operation::GetModel
+            | Operation::Hello
+            | Operation::Unmetered
+            | Operation::Other => false,
+        }
+    }
 }
 
 /// How a provider is told who calls; formats in `facts` of NetBird's catalog.
@@ -275,6 +314,7 @@ pub fn classify<'a>(
     let rule = known.rules.iter().find(|rule| rule.verb == verb)?;
     let model = match (rule.model, known.model) {
         (ModelPlace::Body, _) => ModelSource::Body,
+        (ModelPlace::Form, _) => ModelSource::Form,
         (ModelPlace::Path, Some(model)) => ModelSource::Path(model),
         (ModelPlace::Path, None) | (ModelPlace::Nowhere, _) => ModelSource::None,
     };

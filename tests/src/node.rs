@@ -251,6 +251,7 @@ impl Node {
             Vendor::Mistral => ("mistral_api", PRICED[2]),
             Vendor::Vllm => ("vllm", PRICED[3]),
             Vendor::Ollama => ("ollama", PRICED[4]),
+            Vendor::Gateway(gateway) => bail!("{gateway:?} is connected by its test"),
             Vendor::Vertex => ("vertex_ai_api", PRICED[5]),
             Vendor::Gemini => ("gemini_api", PRICED[5]),
         };
@@ -283,7 +284,8 @@ impl Node {
             | Vendor::Anthropic
             | Vendor::Mistral
             | Vendor::Vllm
-            | Vendor::Ollama => {}
+            | Vendor::Ollama
+            | Vendor::Gateway(_) => {}
         }
         self.connect_with(body).await
     }

@@ -7,8 +7,10 @@
 
 mod anthropic;
 mod check;
+mod gateway;
 mod google;
 mod kept;
+mod ollama;
 mod openai;
 mod reply;
 mod script;
@@ -25,6 +27,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{certificate::Authority, machine::Machine};
+pub use gateway::Gateway;
 pub use stats::{Stats, Sums};
 use wire::{Gone, Out};
 
@@ -42,12 +45,14 @@ pub enum Vendor {
     Mistral,
     /// A server of one's own, with or without a key.
     Vllm,
-    /// The `/v1` paths of a server that takes no key.
+    /// A server that takes no key: its `/v1` paths and its own.
     Ollama,
     /// Vertex AI, and Google's token endpoint on the same address.
     Vertex,
     /// The Gemini API.
     Gemini,
+    /// Hosts of several vendors' models, and Azure: OpenAI's shape, some with Anthropic's beside it.
+    Gateway(Gateway),
 }
 
 /// What the answers say.
@@ -194,7 +199,8 @@ impl StandIn {
             | Vendor::Mistral
             | Vendor::Vllm
             | Vendor::Ollama
-            | Vendor::Gemini => None,
+            | Vendor::Gemini
+            | Vendor::Gateway(_) => None,
         };
         let shared = Arc::new(Shared {
             tokens,
@@ -341,6 +347,10 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             .await
         }
         None => match shared.options.vendor {
+            Vendor::Ollama if seen.path().starts_with("/api/") => {
+                ollama::answer(&seen, out, shared).await
+            }
+            Vendor::Gateway(gateway) => gateway::answer(gateway, seen, out, shared).await,
             Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
                 openai::answer(&seen, out, shared).await
             }

@@ -1,5 +1,7 @@
 //! The request body on its way to a provider: a JSON body that names its model is read, scanned and
-//! held whole; every other body streams through unread.
+//! held whole; a form is held up to its model ([`form`]); every other body streams through unread.
+
+mod form;
 
 use std::{borrow::Cow, future::poll_fn, rc::Rc};
 
@@ -21,6 +23,7 @@ use crate::{
     },
     handoff::reason::Reason,
 };
+pub use form::Form;
 
 /// Room taken at once for a body of stated length; the rest grows as bytes really come.
 const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
@@ -40,6 +43,8 @@ pub enum RequestBody {
     },
     /// Still with the agent.
     Streamed(Framing),
+    /// Its beginning is held, the rest still with the agent.
+    Form(Form),
 }
 
 impl RequestBody {
@@ -47,18 +52,20 @@ impl RequestBody {
     pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<Cow<'a, str>> {
         match (self, classified.model) {
             (_, ModelSource::Path(model)) => path::decode_model(model),
-            (Self::Held { scanned, .. }, ModelSource::Body) => {
+            (Self::Form(form), _) => Some(form.model().into()),
+            (Self::Held { scanned, .. }, ModelSource::Body | ModelSource::Form) => {
                 let model = scanned.model.as_deref()?;
                 Some(model_in_body(classified.dialect, model).into())
             }
-            (Self::None | Self::Streamed(_), ModelSource::Body) | (_, ModelSource::None) => None,
+            (Self::None | Self::Streamed(_), ModelSource::Body | ModelSource::Form)
+            | (_, ModelSource::None) => None,
         }
     }
 
     pub fn scanned(&self) -> Option<&ScannedBody> {
         match self {
             Self::Held { scanned, .. } => Some(scanned),
-            Self::None | Self::Streamed(_) => None,
+            Self::None | Self::Streamed(_) | Self::Form(_) => None,
         }
     }
 }
@@ -87,6 +94,10 @@ pub async fn receive(
         .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
     {
         return Err(Reason::UnsupportedEncoding.into());
+    }
+    if classified.model == ModelSource::Form && form::is_form(head) {
+        let form = form::receive(worker, head, down, alarm, guard, recorder).await?;
+        return Ok(RequestBody::Form(form));
     }
     let limit = worker.config.workers.body_bytes_limit;
     let stated = match head.framing {
@@ -131,7 +142,7 @@ pub async fn receive(
 /// A request for a model is held, so that it can be sent again; what need not be JSON is not.
 fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
     match classified.model {
-        ModelSource::Body => true,
+        ModelSource::Body | ModelSource::Form => true,
         ModelSource::Path(_) => {
             head.framing != Framing::None
                 && !matches!(
@@ -172,8 +183,8 @@ fn note(
     recorder: &mut Recorder<'_>,
 ) -> Result<(), Failure> {
     match (source, &scanned.model) {
-        (ModelSource::Body, Some(model)) => recorder.model.clone_from(model),
-        (ModelSource::Body, None) => return Err(Reason::ModelMissing.into()),
+        (ModelSource::Body | ModelSource::Form, Some(model)) => recorder.model.clone_from(model),
+        (ModelSource::Body | ModelSource::Form, None) => return Err(Reason::ModelMissing.into()),
         // What the body may say beside the path's model decides nothing.
         (ModelSource::Path(_) | ModelSource::None, _) => {}
     }

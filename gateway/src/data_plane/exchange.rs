@@ -96,7 +96,7 @@ async fn serve<'s>(
     recorder.dialect = Some(classified.dialect);
     recorder.operation = Some(classified.operation);
     recorder.object = classified.object;
-    recorder.stream = classified.operation == Operation::StreamGenerateContent;
+    recorder.stream = classified.streams_by_default();
     let mut guard = admit(worker, alarm).await?;
 
     if let Some(session) = dialect::session::session_id(head.fields.iter()) {

@@ -18,7 +18,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    dialect::{Operation, error_body, meter::Meter},
+    dialect::{Dialect, Operation, error_body, meter::Meter},
     handoff::{reason::Reason, record::Outcome},
 };
 
@@ -67,6 +67,10 @@ pub async fn relay(
         hide_usage_chunk,
     );
     recorder.is_array = meter.is_array();
+    if dialect == Dialect::Ollama {
+        // Unasked it streams, so the answer tells.
+        recorder.stream = meter.is_lines();
+    }
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,

@@ -15,7 +15,8 @@ pub fn render(
     json(dialect, reason, message, Some(request_id))
 }
 
-/// The dialect's own error event for a stream that ends before its time (SSE frame, both newlines included).
+/// The dialect's own error event for a stream that ends before its time (SSE frame, both newlines included;
+/// Ollama's streams are lines).
 pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
     // OpenAI's SDKs raise on `error` in the data of an event of any name, its chat streams have no names.
     let mut event = match dialect {
@@ -23,9 +24,18 @@ pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> 
         Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini => {
             b"data: ".to_vec()
         }
+        Dialect::Ollama => Vec::new(),
     };
     event.extend_from_slice(&json(Some(dialect), reason, message, None));
-    event.extend_from_slice(b"\n\n");
+    event.extend_from_slice(match dialect {
+        Dialect::Ollama => b"\n",
+        Dialect::OpenAi
+        | Dialect::Anthropic
+        | Dialect::Bedrock
+        | Dialect::Vertex
+        | Dialect::Azure
+        | Dialect::Gemini => &b"\n\n"[..],
+    });
     event
 }
 
@@ -94,6 +104,7 @@ enum Inner<'a> {
         message: &'a str,
     },
     Google(GoogleError<'a>),
+    Ollama(&'a str),
 }
 
 fn json(
@@ -111,6 +122,7 @@ fn json(
         Some(Dialect::Vertex | Dialect::Gemini) => {
             Inner::Google(GoogleError::new(reason, &code, message))
         }
+        Some(Dialect::Ollama) => Inner::Ollama(message),
         None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure) => {
             openai(reason, message, &code)
         }
@@ -306,6 +318,11 @@ mod tests {
         assert!(!data.contains(&b'\n'));
         assert_eq!(parsed(data)["error"]["code"], "keyway.provider_cut");
         assert_eq!(parsed(data)["code"], "keyway.provider_cut");
+
+        let ollama = render_event(Dialect::Ollama, Reason::ProviderCut, "m");
+        let line = ollama.strip_suffix(b"\n").unwrap();
+        assert!(!line.contains(&b'\n'));
+        assert_eq!(parsed(line)["error"], "m");
 
         let anthropic = render_event(Dialect::Anthropic, Reason::ProviderCut, "m");
         let data = anthropic.strip_prefix(b"event: error\ndata: ").unwrap();

@@ -208,6 +208,7 @@ pub(crate) fn model_in_body(dialect: Dialect, model: &str) -> &str {
         | Dialect::Anthropic
         | Dialect::Bedrock
         | Dialect::Azure
+        | Dialect::Ollama
         | Dialect::Gemini => model,
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     Dialect,
     google::listing::{GoogleList, GoogleModel},
+    ollama::Tags,
 };
 
 /// One model that the caller may use.
@@ -33,6 +34,7 @@ pub fn render_models<'a>(
             })
         }
         Dialect::Vertex | Dialect::Gemini => json(&GoogleList::new(dialect, models)),
+        Dialect::Ollama => json(&Tags::from_iter(models)),
         Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure => json(&OpenAiList {
             object: "list",
             data: models.map(OpenAiModel::from).collect(),
@@ -45,6 +47,7 @@ pub fn render_model(dialect: Dialect, model: ListedModel<'_>) -> Vec<u8> {
     match dialect {
         Dialect::Anthropic => json(&AnthropicModel::from(model)),
         Dialect::Vertex | Dialect::Gemini => json(&GoogleModel::new(dialect, model)),
+        Dialect::Ollama => json(&Tags::from_iter([model])),
         Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure => json(&OpenAiModel::from(model)),
     }
 }

@@ -35,8 +35,8 @@ const LIST_MODELS: &[Rule] = &[rule(Verb::Get, Operation::ListModels, ModelPlace
 const GET_MODEL: &[Rule] = &[rule(Verb::Get, Operation::GetModel, ModelPlace::Path)];
 /// JSON bodies that name a model.
 const UNMETERED_WITH_MODEL: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Body)];
-/// Multipart bodies.
-const UNMETERED: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Nowhere)];
+/// Multipart bodies; edits of images may also come as JSON.
+const UNMETERED: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Form)];
 /// Jobs that are billed when they are done.
 const UNMETERED_JOBS: &[Rule] = &[
     rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),

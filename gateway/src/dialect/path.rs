@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use super::{Dialect, Object, Operation, anthropic, google, openai};
+use super::{Dialect, Object, Operation, anthropic, azure, google, ollama, openai};
 
 /// The methods that dialects use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,8 @@ impl Verb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ModelPlace {
     Body,
+    /// Of a form, or of a JSON body.
+    Form,
     Path,
     Nowhere,
 }
@@ -98,7 +100,8 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
         });
     }
     if let Some(known) = bedrock(path)
-        .or_else(|| azure_deployment(path))
+        .or_else(|| azure::lookup(path))
+        .or_else(|| ollama::lookup(path))
         .or_else(|| google::lookup(path))
     {
         return Some(known);
@@ -109,7 +112,9 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
     match shape.prefix {
         Some(Dialect::Anthropic) => anthropic(),
         Some(Dialect::OpenAi) => openai(),
-        Some(Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini) => None,
+        Some(
+            Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini | Dialect::Ollama,
+        ) => None,
         // The header matters on paths that both have; elsewhere the path decides alone.
         None if has_anthropic_version => anthropic().or_else(openai),
         None => openai().or_else(|| anthropic().filter(|_| !anthropic::is_shared(shape.rest))),
@@ -235,17 +240,6 @@ fn bedrock(path: &str) -> Option<Known<'_>> {
         dialect: Dialect::Bedrock,
         rules: POST_WITH_MODEL_IN_PATH,
         model: Some(model),
-        object: Object::None,
-    })
-}
-
-/// `/openai/deployments/{deployment}/…`.
-fn azure_deployment(path: &str) -> Option<Known<'_>> {
-    let (deployment, _) = path.strip_prefix("/openai/deployments/")?.split_once('/')?;
-    Some(Known {
-        dialect: Dialect::Azure,
-        rules: POST_WITH_MODEL_IN_PATH,
-        model: Some(deployment),
         object: Object::None,
     })
 }

@@ -1,7 +1,7 @@
 //! Every path that agents use, and those that must not pass.
 
 use super::*;
-use ModelSource::{Body, None as Nowhere, Path};
+use ModelSource::{Body, Form, None as Nowhere, Path};
 use Operation as Op;
 
 type Expected = Option<(Dialect, Op, ModelSource<'static>)>;
@@ -103,11 +103,11 @@ fn openai_paths() {
             (
                 "POST",
                 "/v1/audio/transcriptions",
-                some(Op::Unmetered, Nowhere),
+                some(Op::Unmetered, Form),
             ),
             ("POST", "/v1/audio/speech", some(Op::Unmetered, Body)),
             ("POST", "/v1/images/generations", some(Op::Unmetered, Body)),
-            ("POST", "/v1/images/edits", some(Op::Unmetered, Nowhere)),
+            ("POST", "/v1/images/edits", some(Op::Unmetered, Form)),
             ("POST", "/v1/moderations", some(Op::Other, Nowhere)),
         ],
         false,
@@ -181,7 +181,7 @@ fn anthropic_paths() {
 #[test]
 fn paths_of_dialects_to_come() {
     let bedrock = |model| Some((Dialect::Bedrock, Op::Other, Path(model)));
-    let azure = |model| Some((Dialect::Azure, Op::Other, Path(model)));
+    let azure = |operation| Some((Dialect::Azure, operation, Path("d")));
     check(
         &[
             (
@@ -200,7 +200,28 @@ fn paths_of_dialects_to_come() {
                 bedrock("arn%3Aaws%3Abedrock%2Fm"),
             ),
             ("POST", "/model/m/delete", None),
-            ("POST", "/openai/deployments/d/chat/completions", azure("d")),
+            (
+                "POST",
+                "/openai/deployments/d/chat/completions",
+                azure(Op::ChatCompletions),
+            ),
+            (
+                "POST",
+                "/openai/deployments/d/embeddings",
+                azure(Op::Embeddings),
+            ),
+            (
+                "POST",
+                "/openai/deployments/d/audio/transcriptions",
+                azure(Op::Unmetered),
+            ),
+            ("GET", "/openai/deployments/d/chat/completions", None),
+            (
+                "POST",
+                "/openai/deployments/d/extensions/chat/completions",
+                None,
+            ),
+            ("POST", "/openai/deployments/d", None),
         ],
         false,
     );

@@ -52,6 +52,8 @@ reasons! {
     /// A body in a content-encoding that cannot be scanned for the model.
     UnsupportedEncoding = ("unsupported_encoding", Client, 415),
     MalformedJson = ("malformed_json", Client, 400),
+    /// A multipart body that is no form, or one that servers might read apart.
+    MalformedForm = ("malformed_form", Client, 400),
     /// A key that decides (`model`, `stream`…) given twice.
     DuplicateKey = ("duplicate_key", Client, 400),
     ModelMissing = ("model_missing", Client, 400),

@@ -24,19 +24,25 @@ const ALLOWED: &[&str] = &[
     "openai-organization",
     "openai-project",
     "originator",
+    // Node's `fetch` says it of itself.
+    "sec-fetch-mode",
+    "session-id",
     "session_id",
+    "thread-id",
+    "thread_id",
     "traceparent",
     "tracestate",
     "user-agent",
     "x-app",
     "x-claude-code-agent-id",
+    "x-claude-code-parent-agent-id",
     "x-claude-code-session-id",
     "x-client-request-id",
     "x-request-id",
 ];
 
 /// Prefixes of which every header may reach a provider.
-const ALLOWED_PREFIXES: &[&str] = &["x-stainless-"];
+const ALLOWED_PREFIXES: &[&str] = &["x-codex-", "x-stainless-"];
 
 /// Headers that only Google's APIs may be sent.
 const OF_GOOGLE: &[&str] = &["x-goog-api-client", "x-goog-user-project"];
@@ -77,7 +83,7 @@ impl Refusal {
     /// The error body in the vendor's own shape.
     pub(super) fn body(&self, vendor: Vendor) -> Vec<u8> {
         let body: Value = match vendor {
-            Vendor::OpenAi | Vendor::Ollama => json!({"error": {
+            Vendor::OpenAi | Vendor::Ollama | Vendor::Gateway(_) => json!({"error": {
                 "message": self.message,
                 "type": "invalid_request_error",
                 "param": null,
@@ -125,6 +131,16 @@ pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
         .or_else(|| version(seen, options.vendor))
+        .or_else(|| match options.vendor {
+            Vendor::Gateway(gateway) => gateway.judge(seen),
+            Vendor::OpenAi
+            | Vendor::Anthropic
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama
+            | Vendor::Vertex
+            | Vendor::Gemini => None,
+        })
 }
 
 fn credential_header(vendor: Vendor) -> &'static str {
@@ -134,6 +150,7 @@ fn credential_header(vendor: Vendor) -> &'static str {
         }
         Vendor::Anthropic => "x-api-key",
         Vendor::Gemini => "x-goog-api-key",
+        Vendor::Gateway(gateway) => gateway.credential_header(),
     }
 }
 
@@ -174,6 +191,7 @@ fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> 
             sent.strip_prefix("Bearer ") == Some(key)
         }
         Vendor::Anthropic | Vendor::Gemini => sent == key,
+        Vendor::Gateway(gateway) => sent.strip_prefix(gateway.key_prefix()) == Some(key),
     };
     match (sent.as_slice(), wanted) {
         ([], None) => None,
@@ -210,6 +228,7 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         _ => {
             name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
+                && !matches!(vendor, Vendor::Gateway(gateway) if gateway.takes_header(name))
                 && (!matches!(vendor, Vendor::Vertex | Vendor::Gemini)
                     || !OF_GOOGLE.contains(&name))
                 && !ALLOWED_PREFIXES
@@ -252,7 +271,8 @@ fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         | Vendor::Vllm
         | Vendor::Ollama
         | Vendor::Vertex
-        | Vendor::Gemini => false,
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {

@@ -44,7 +44,8 @@ impl<'a> GoogleList<'a> {
             | Dialect::OpenAi
             | Dialect::Anthropic
             | Dialect::Bedrock
-            | Dialect::Azure => Self::Gemini { models },
+            | Dialect::Azure
+            | Dialect::Ollama => Self::Gemini { models },
         }
     }
 }
@@ -68,7 +69,8 @@ impl<'a> GoogleModel<'a> {
             | Dialect::OpenAi
             | Dialect::Anthropic
             | Dialect::Bedrock
-            | Dialect::Azure => Self {
+            | Dialect::Azure
+            | Dialect::Ollama => Self {
                 name: format!("models/{id}"),
                 display_name: Some(id),
                 supported_generation_methods: Some(match id.contains("embedding") {

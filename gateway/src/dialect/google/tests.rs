@@ -10,7 +10,7 @@ fn found(method: &str, path: &str) -> Option<(Dialect, Operation, String)> {
     classify(&method, path, false).map(|classified| {
         let model = match classified.model {
             ModelSource::Path(model) => model.to_owned(),
-            ModelSource::Body => "(body)".to_owned(),
+            ModelSource::Body | ModelSource::Form => "(body)".to_owned(),
             ModelSource::None => String::new(),
         };
         (classified.dialect, classified.operation, model)

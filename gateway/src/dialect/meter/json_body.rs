@@ -20,6 +20,8 @@ pub(super) enum Shape {
     Any,
     /// The `id` of a file, a batch….
     Object,
+    /// As [`Self::Object`], or OpenAI's `usage` of what has one: transcriptions, images.
+    Media,
     /// OpenAI's `usage`.
     OpenAi,
     /// A response of the Responses API.
@@ -36,11 +38,13 @@ impl Shape {
     fn wanted(self) -> &'static Wanted {
         const NOTHING: Wanted = keys(&[]);
         const ID: Wanted = keys(&["id"]);
+        const ID_AND_USAGE: Wanted = keys(&["id", "usage"]);
         const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
         const USAGE: Wanted = keys(&["usage"]);
         match self {
             Self::Any => &NOTHING,
             Self::Object => &ID,
+            Self::Media => &ID_AND_USAGE,
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
@@ -89,7 +93,7 @@ impl JsonBody {
     /// Id of the object that this is, known with its last byte.
     pub(super) fn object(&self) -> Option<&str> {
         let id = match self.shape {
-            Shape::Object => self.capture.plain_text(0),
+            Shape::Object | Shape::Media => self.capture.plain_text(0),
             Shape::Response => response_object::id(&self.capture),
             Shape::Any
             | Shape::OpenAi
@@ -105,6 +109,12 @@ impl JsonBody {
         match self.shape {
             Shape::Any => {}
             Shape::Object => metered.object = self.object().map(Into::into),
+            Shape::Media => {
+                metered.object = self.object().map(Into::into);
+                if let Some(reported) = self.capture.value(1).and_then(openai_usage::read) {
+                    reported.add_to(metered);
+                }
+            }
             Shape::Response => response_object::read(&self.capture, metered),
             Shape::OpenAi => {
                 if let Some(reported) = self.capture.value(0).and_then(openai_usage::read) {
