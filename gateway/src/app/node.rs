@@ -120,14 +120,15 @@ impl Node {
         let mut listeners = Listeners::new(&config.endpoint, &config.overlay, workers.commands());
         let timeouts = watch::Sender::new(provider_timeouts(&config.timeouts));
         let certificate_epoch = Arc::new(watch::Sender::new(0));
-        let minter = Minter::start(system_lookup());
+        let lookup = system_lookup();
+        let minter = Minter::start(Arc::clone(&lookup));
         let minted = minter.minted();
         let builder = SnapshotBuilder::load(
             BuilderInputs {
                 store: Arc::clone(&store),
                 catalog: Arc::clone(&catalog),
                 keyring: Arc::clone(&keyring),
-                resolver: Resolver::start(system_lookup()),
+                resolver: Resolver::start(Arc::clone(&lookup)),
                 minter,
                 certificates: Box::new(certificates),
                 certificate_epoch: certificate_epoch.subscribe(),
@@ -167,11 +168,14 @@ impl Node {
         let state = AppState {
             store,
             keyring,
-            catalog,
             usage: usage.reader(),
             tester: Arc::new(UpstreamTester {
                 reports: reports.clone(),
+                catalog: Arc::clone(&catalog),
+                lookup: Arc::clone(&lookup),
+                timeouts: timeouts.subscribe(),
             }),
+            catalog,
             node: Arc::new(RunningNode {
                 driver: workers.driver().to_owned(),
                 workers: config.workers.count,

@@ -135,6 +135,18 @@ impl Minter {
     }
 }
 
+/// Has the first answer for each of `orders`, for settings that are only tried.
+pub async fn mint_once(orders: Vec<Order>, lookup: &Lookup) -> Arc<Minted> {
+    let minter = Minter::start(Arc::clone(lookup));
+    let mut minted = minter.minted();
+    let count = orders.len();
+    minter.want(orders);
+    let settled = minted.wait_for(|minted| minted.settled() >= count).await;
+    settled
+        .map(|minted| Arc::clone(&minted))
+        .unwrap_or_default()
+}
+
 async fn run(
     lookup: Lookup,
     mut wanted: watch::Receiver<Vec<Order>>,

@@ -10,6 +10,7 @@ mod peers;
 mod price;
 mod problem;
 mod provider;
+mod trial;
 mod upstream;
 mod upstream_tls;
 
@@ -41,6 +42,7 @@ pub use builder::{BuilderInputs, CertificateSource, Certified, SnapshotBuilder, 
 pub use documents::{Documents, SkippedDocument};
 pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
+pub use trial::{Draft, compile_draft};
 
 use peers::Groups;
 use provider::ProviderCompiler;

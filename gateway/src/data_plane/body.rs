@@ -145,11 +145,19 @@ fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
 
 /// A body that came whole, as the message of a WebSocket.
 pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
+    recorder.request_bytes += bytes.len() as u64;
+    let body = scan(bytes)?;
+    if let Some(scanned) = body.scanned() {
+        note(ModelSource::Body, scanned, recorder)?;
+    }
+    Ok(body)
+}
+
+/// A body that is held already.
+pub fn scan(bytes: Buffer) -> Result<RequestBody, Failure> {
     let mut scanner = BodyScanner::default();
     scanner.feed(bytes.data()).map_err(scan_failure)?;
     let scanned = scanner.finish().map_err(scan_failure)?;
-    recorder.request_bytes += bytes.len() as u64;
-    note(ModelSource::Body, &scanned, recorder)?;
     Ok(RequestBody::Held {
         bytes,
         scanned,

@@ -22,6 +22,7 @@ use crate::{
         mint::ServiceAccount,
         resource::{CredentialDoc, ProviderDoc, key},
         seal::{Keyring, UnlockError},
+        snapshot::Unseal,
         store::{Operation, Transaction},
     },
     secret::{Secret, SecretInput},
@@ -253,6 +254,21 @@ fn store_key(credential: &CredentialDoc) -> String {
 
 async fn of_provider(state: &AppState, provider_id: &str) -> Result<Vec<CredentialDoc>, ApiError> {
     documents::list(state.store.as_ref(), &prefix(provider_id)).await
+}
+
+/// The key that a provider is tried with: its newest one, unsealed; `None` when it has none.
+pub(super) async fn newest(
+    state: &AppState,
+    provider_id: &str,
+) -> Result<Option<Secret>, ApiError> {
+    let keyring = state.keyring.read().await;
+    let credentials = of_provider(state, provider_id).await?;
+    let newest = credentials
+        .iter()
+        .max_by_key(|credential| (credential.created_at, &credential.id));
+    newest
+        .map(|credential| keyring.unseal(credential).map_err(ApiError::internal))
+        .transpose()
 }
 
 fn view(credential: CredentialDoc) -> KeyView {

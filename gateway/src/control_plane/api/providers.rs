@@ -2,6 +2,7 @@
 //! transaction; the key itself is sealed before it reaches the store and is never shown.
 
 mod document;
+mod trial;
 mod view;
 
 use std::collections::BTreeMap;
@@ -27,10 +28,13 @@ use super::{
 use crate::control_plane::{
     catalog::{CatalogEntry, KeyKind},
     resource::{CredentialDoc, PolicyDoc, ProviderDoc, key},
+    snapshot::Draft,
     store::{Compare, Operation, Transaction},
 };
 use document::{ProviderRequest, document};
 use view::view;
+
+pub(super) use trial::{discover, test_draft};
 
 pub(super) async fn list(State(state): State<AppState>) -> Result<Response, ApiError> {
     let mut providers: Vec<ProviderDoc> =
@@ -60,33 +64,11 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let entry = &*catalog_entry(&state, request.provider_id.as_deref())?;
-    let key_is_optional = catalog::key_is_optional(entry);
-    // Self-hosted servers are where private addresses are meant.
-    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
-    let secret = match request.given_key() {
-        Some(api_key) => Some(keys::checked(api_key, entry.key, allow_private_addresses)?),
-        None if key_is_optional => None,
-        None => return Err(ApiError::invalid("api_key", "is required")),
-    };
     let id = id::new_id("ainp_", now);
-    let base = ProviderDoc {
-        id: id.clone(),
-        provider_id: entry.id.clone(),
-        name: String::new(),
-        upstream_url: String::new(),
-        models: Vec::new(),
-        extra_values: BTreeMap::new(),
-        identity_header_user_id: None,
-        identity_header_groups: None,
-        enabled: true,
-        skip_tls_verification: false,
-        metadata_disabled: false,
-        ca_pem: None,
-        allow_private_addresses,
-        created_at: now,
-        updated_at: now,
-    };
-    let provider = document(entry, &request, base)?;
+    let Draft {
+        doc: provider,
+        secret,
+    } = draft(entry, &request, id.clone(), now)?;
 
     let keyring = state.keyring.read().await;
     for _ in 0..documents::CONFLICT_TRIES {
@@ -108,6 +90,42 @@ pub(super) async fn create(
         }
     }
     Err(ApiError::changed_meanwhile())
+}
+
+/// A new provider as the request describes it, and its key.
+fn draft(
+    entry: &CatalogEntry,
+    request: &ProviderRequest,
+    id: String,
+    now: Timestamp,
+) -> Result<Draft, ApiError> {
+    let key_is_optional = catalog::key_is_optional(entry);
+    // Self-hosted servers are where private addresses are meant.
+    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
+    let secret = match request.given_key() {
+        Some(api_key) => Some(keys::checked(api_key, entry.key, allow_private_addresses)?),
+        None if key_is_optional => None,
+        None => return Err(ApiError::invalid("api_key", "is required")),
+    };
+    let base = ProviderDoc {
+        id,
+        provider_id: entry.id.clone(),
+        name: String::new(),
+        upstream_url: String::new(),
+        models: Vec::new(),
+        extra_values: BTreeMap::new(),
+        identity_header_user_id: None,
+        identity_header_groups: None,
+        enabled: true,
+        skip_tls_verification: false,
+        metadata_disabled: false,
+        ca_pem: None,
+        allow_private_addresses,
+        created_at: now,
+        updated_at: now,
+    };
+    let doc = document(entry, request, base)?;
+    Ok(Draft { doc, secret })
 }
 
 pub(super) async fn update(
