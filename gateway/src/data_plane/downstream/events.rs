@@ -189,7 +189,7 @@ mod tests {
         let long = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(100_000));
         let pieces: Vec<&[u8]> = long.as_bytes().chunks(30_000).collect();
         let whole = messages("text/event-stream", 200, &pieces);
-        assert_eq!((whole.len(), whole[0].len()), (1, 100_000 + 25));
+        assert_eq!((whole.len(), whole[0].len()), (1, 100_000 + 24));
     }
 
     #[test]
