@@ -231,6 +231,10 @@ async fn the_gemini_api_gets_its_key_and_not_the_agents() {
                 "/v1beta/openai/chat/completions"
             );
         }
+        let name = format!("gemini_api-{}", standin.address().port());
+        let tried = node.cli(&["providers", "test", &name], "").await.unwrap();
+        let tried = String::from_utf8_lossy(&tried.stdout).into_owned();
+        assert!(tried.contains("it lists 2 models"), "{tried}");
         assert_eq!(standin.stats().refused, Vec::<String>::new());
         let rows = node.records(4).await.unwrap();
         assert!(
