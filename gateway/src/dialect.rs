@@ -3,6 +3,7 @@
 
 pub mod anthropic;
 pub mod error_body;
+pub mod google;
 pub mod json;
 pub mod meter;
 pub mod model_list;
@@ -25,20 +26,23 @@ pub enum Dialect {
     Anthropic = 1,
     /// Connectable, not implemented yet.
     Bedrock = 2,
-    /// Connectable, not implemented yet.
+    /// Google Vertex AI: its own operations, Anthropic's and OpenAI's, each under `/v1…/projects/…`.
     Vertex = 3,
     /// Azure OpenAI's classic deployments (`/openai/deployments/…`); connectable, not implemented yet.
     /// Its v1 path is [`Self::OpenAi`].
     Azure = 4,
+    /// Google's Gemini API: `/v1beta/models/{model}:{action}`.
+    Gemini = 5,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OpenAi,
         Self::Anthropic,
         Self::Bedrock,
         Self::Vertex,
         Self::Azure,
+        Self::Gemini,
     ];
 
     pub fn code(self) -> &'static str {
@@ -48,6 +52,7 @@ impl Dialect {
             Self::Bedrock => "bedrock",
             Self::Vertex => "vertex",
             Self::Azure => "azure",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -59,8 +64,35 @@ impl Dialect {
     /// what is missing.
     pub fn is_implemented(self) -> bool {
         match self {
-            Self::OpenAi | Self::Anthropic => true,
-            Self::Bedrock | Self::Vertex | Self::Azure => false,
+            Self::OpenAi | Self::Anthropic | Self::Vertex | Self::Gemini => true,
+            Self::Bedrock | Self::Azure => false,
+        }
+    }
+
+    /// Whose bodies an operation has, errors included: Vertex AI takes other vendors' on paths of its own.
+    #[must_use]
+    pub fn of_bodies(self, operation: Operation) -> Self {
+        match self {
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Azure | Self::Gemini => self,
+            Self::Vertex => match operation {
+                Operation::Messages | Operation::CountTokens => Self::Anthropic,
+                Operation::ChatCompletions
+                | Operation::Completions
+                | Operation::Responses
+                | Operation::StoredResponse
+                | Operation::ResponsesInputTokens
+                | Operation::Embeddings => Self::OpenAi,
+                Operation::GenerateContent
+                | Operation::StreamGenerateContent
+                | Operation::CountContentTokens
+                | Operation::EmbedContent
+                | Operation::Realtime
+                | Operation::ListModels
+                | Operation::GetModel
+                | Operation::Hello
+                | Operation::Unmetered
+                | Operation::Other => Self::Gemini,
+            },
         }
     }
 }
@@ -99,6 +131,14 @@ pub enum Operation {
     Embeddings,
     Messages,
     CountTokens,
+    /// Gemini's answer as one object.
+    GenerateContent,
+    /// Gemini's answer as events, or as the elements of one JSON array.
+    StreamGenerateContent,
+    /// Gemini's `countTokens` and `computeTokens`.
+    CountContentTokens,
+    /// Google's embeddings, by whichever of its methods.
+    EmbedContent,
     /// `GET /v1/models`: answered from what the caller may use.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -124,6 +164,10 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
+            Self::GenerateContent => "generate_content",
+            Self::StreamGenerateContent => "stream_generate_content",
+            Self::CountContentTokens => "count_content_tokens",
+            Self::EmbedContent => "embed_content",
             Self::ListModels => "list_models",
             Self::GetModel => "get_model",
             Self::Hello => "hello",
@@ -143,6 +187,10 @@ impl Operation {
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens
+            | Self::GenerateContent
+            | Self::StreamGenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
             | Self::GetModel => true,
             Self::StoredResponse
             | Self::ListModels
@@ -250,9 +298,11 @@ pub fn allowed_methods(path: &str, has_anthropic_version: bool) -> Option<String
 }
 
 /// The id without its date, where the vendor serves dated versions of a model (`claude-haiku-4-5-20251001`,
-/// `gpt-4o-2024-08-06`): what is registered or priced without a date holds for them too.
+/// `gpt-4o-2024-08-06`, `claude-haiku-4-5@20251001`): what is registered or priced without a date holds for them too.
 pub fn undated_model(id: &str) -> Option<&str> {
-    anthropic::undated_model(id).or_else(|| openai::undated_model(id))
+    anthropic::undated_model(id)
+        .or_else(|| openai::undated_model(id))
+        .or_else(|| google::unversioned_model(id))
 }
 
 #[cfg(test)]

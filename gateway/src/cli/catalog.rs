@@ -55,10 +55,10 @@ pub(super) async fn entry(client: &Client, id: &str) -> Result<Value, Failure> {
         })
 }
 
-/// `https://` and the entry's host; empty when only the operator knows it, or must fill in a part.
-pub(super) fn default_url(entry: &Value) -> String {
+/// `https://` and the entry's host, perhaps with `<parts>`; empty when only the operator knows it.
+pub(super) fn url_template(entry: &Value) -> String {
     let host = text(entry, "default_host");
-    if host.is_empty() || host.contains(['<', '{']) {
+    if host.is_empty() {
         String::new()
     } else if host.contains("://") {
         host.to_owned()

@@ -1,6 +1,8 @@
 //! The command line against a management API on a real unix socket, as an operator would use it.
 #![allow(clippy::unwrap_used)]
 
+mod connect;
+
 use std::path::PathBuf;
 
 use clap::Parser;

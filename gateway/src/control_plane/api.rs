@@ -58,6 +58,8 @@ pub fn router(state: AppState) -> Router {
             "/catalog/prices",
             get(prices::show).put(prices::update).delete(prices::remove),
         )
+        .route("/catalog/providers/models", post(providers::discover))
+        .route("/providers/test", post(providers::test_draft))
         .route("/providers", get(providers::list).post(providers::create))
         .route(
             "/providers/{id}",

@@ -4,6 +4,7 @@
 
 mod changes;
 mod identity;
+mod listing;
 mod litellm;
 mod live;
 mod prices;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use changes::PriceChange;
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
+pub use listing::{Help, Listing, ListingShape, Probe};
 pub use litellm::NotLiteLlm;
 pub use live::LiveCatalog;
 pub use problem::{CatalogError, File, Problem};
@@ -90,8 +92,8 @@ pub fn prices_from_litellm(
     Ok(litellm::write(&converted, source, date))
 }
 
-/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects` and
-/// `status` beside.
+/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`,
+/// `status`, `unlisted` and the texts of [`Help`] beside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CatalogEntry {
     pub id: String,
@@ -127,6 +129,21 @@ pub struct CatalogEntry {
     pub responses_websocket: bool,
     #[serde(skip)]
     pub reported_cost: Option<ReportedCost>,
+    #[serde(skip)]
+    pub listing: Option<Listing>,
+    /// For entries without a listing.
+    #[serde(skip)]
+    pub probe: Option<Probe>,
+    /// Why the models cannot be imported; `None` where they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<String>,
+    /// The key is what lies in a file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub key_is_file: bool,
+    #[serde(flatten, serialize_with = "help_fields")]
+    pub help: Help,
+    #[serde(skip)]
+    pub key: KeyKind,
     #[serde(skip)]
     prices: Arc<PriceTable>,
 }
@@ -205,6 +222,17 @@ pub enum StreamUsage {
     Always,
 }
 
+/// What an operator gives as a provider's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// What goes upstream.
+    #[default]
+    Text,
+    /// A Google service account's JSON; see [`crate::control_plane::mint`].
+    GoogleServiceAccount,
+}
+
 /// The rule that a provider's usage is billed under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,6 +288,16 @@ pub struct CatalogModel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExtraHeader {
     pub name: String,
+}
+
+/// Flattened beside the entry's other fields; an empty text is left out.
+fn help_fields<S: Serializer>(help: &Help, serializer: S) -> Result<S::Ok, S::Error> {
+    let fields = [
+        ("key_help", &help.key),
+        ("url_help", &help.url),
+        ("access_help", &help.access),
+    ];
+    serializer.collect_map(fields.into_iter().filter(|(_, text)| !text.is_empty()))
 }
 
 fn dialect_codes<S: Serializer>(dialects: &DialectSet, serializer: S) -> Result<S::Ok, S::Error> {

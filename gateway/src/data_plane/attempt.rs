@@ -62,7 +62,7 @@ impl Outgoing<'_> {
         let provider = self.permit.provider();
         let path = &self.path();
         let mut targets = provider.targets.iter();
-        let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
+        let mut target = targets.next().ok_or(provider.no_target)?;
         let mut fresh = false;
         for tries_left in (0..ATTEMPTS_LIMIT).rev() {
             let mut attempt = Attempt {

@@ -1,7 +1,7 @@
 //! The request body on its way to a provider: a JSON body that names its model is read, scanned and
 //! held whole; every other body streams through unread.
 
-use std::{future::poll_fn, rc::Rc};
+use std::{borrow::Cow, future::poll_fn, rc::Rc};
 
 use super::{
     alarm::{Alarm, Elapsed},
@@ -14,8 +14,10 @@ use super::{
 };
 use crate::{
     dialect::{
-        Classified, ModelSource,
+        Classified, ModelSource, Operation,
+        google::model_in_body,
         json::{BodyScanner, ScanError, ScannedBody},
+        path,
     },
     handoff::reason::Reason,
 };
@@ -42,10 +44,13 @@ pub enum RequestBody {
 
 impl RequestBody {
     /// The model asked for, wherever the request says so.
-    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<&'a str> {
+    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<Cow<'a, str>> {
         match (self, classified.model) {
-            (_, ModelSource::Path(model)) => Some(model),
-            (Self::Held { scanned, .. }, ModelSource::Body) => scanned.model.as_deref(),
+            (_, ModelSource::Path(model)) => path::decode_model(model),
+            (Self::Held { scanned, .. }, ModelSource::Body) => {
+                let model = scanned.model.as_deref()?;
+                Some(model_in_body(classified.dialect, model).into())
+            }
             (Self::None | Self::Streamed(_), ModelSource::Body) | (_, ModelSource::None) => None,
         }
     }
@@ -68,7 +73,7 @@ pub async fn receive(
     guard: &mut ExchangeGuard,
     recorder: &mut Recorder<'_>,
 ) -> Result<RequestBody, Failure> {
-    if classified.model != ModelSource::Body {
+    if !is_held(head, classified) {
         return Ok(match head.framing {
             Framing::None => RequestBody::None,
             framing @ (Framing::Length(_) | Framing::Chunked | Framing::UntilClose) => {
@@ -113,8 +118,8 @@ pub async fn receive(
         }
     }
     let scanned = scanner.finish().map_err(scan_failure)?;
-    note(&scanned, recorder)?;
-    recorder.stream = scanned.stream;
+    note(classified.model, &scanned, recorder)?;
+    recorder.stream |= scanned.stream;
     let trailers = down.take_trailers();
     Ok(RequestBody::Held {
         bytes,
@@ -123,12 +128,27 @@ pub async fn receive(
     })
 }
 
+/// A request for a model is held, so that it can be sent again; what need not be JSON is not.
+fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
+    match classified.model {
+        ModelSource::Body => true,
+        ModelSource::Path(_) => {
+            head.framing != Framing::None
+                && !matches!(
+                    classified.operation,
+                    Operation::Unmetered | Operation::Other
+                )
+        }
+        ModelSource::None => false,
+    }
+}
+
 /// A body that came whole, as the message of a WebSocket.
 pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
     recorder.request_bytes += bytes.len() as u64;
     let body = scan(bytes)?;
     if let Some(scanned) = body.scanned() {
-        note(scanned, recorder)?;
+        note(ModelSource::Body, scanned, recorder)?;
     }
     Ok(body)
 }
@@ -146,10 +166,16 @@ pub fn scan(bytes: Buffer) -> Result<RequestBody, Failure> {
 }
 
 /// What a record keeps of a body.
-fn note(scanned: &ScannedBody, recorder: &mut Recorder<'_>) -> Result<(), Failure> {
-    match &scanned.model {
-        Some(model) => recorder.model.clone_from(model),
-        None => return Err(Reason::ModelMissing.into()),
+fn note(
+    source: ModelSource<'_>,
+    scanned: &ScannedBody,
+    recorder: &mut Recorder<'_>,
+) -> Result<(), Failure> {
+    match (source, &scanned.model) {
+        (ModelSource::Body, Some(model)) => recorder.model.clone_from(model),
+        (ModelSource::Body, None) => return Err(Reason::ModelMissing.into()),
+        // What the body may say beside the path's model decides nothing.
+        (ModelSource::Path(_) | ModelSource::None, _) => {}
     }
     if recorder.session_id.is_empty()
         && let Some(session) = &scanned.session_id

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Dialect;
+use super::{Dialect, google::error::GoogleError};
 use crate::handoff::reason::Reason;
 
 /// JSON body for a failure. `message` is for the agent: no provider host, no secret, no internals.
@@ -20,11 +20,20 @@ pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> 
     // OpenAI's SDKs raise on `error` in the data of an event of any name, its chat streams have no names.
     let mut event = match dialect {
         Dialect::Anthropic => b"event: error\ndata: ".to_vec(),
-        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => b"data: ".to_vec(),
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini => {
+            b"data: ".to_vec()
+        }
     };
     event.extend_from_slice(&json(Some(dialect), reason, message, None));
     event.extend_from_slice(b"\n\n");
     event
+}
+
+/// The last element of a stream that is one JSON array, which it leaves open.
+pub fn render_element(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
+    let mut element = b",\n".to_vec();
+    element.extend_from_slice(&json(Some(dialect), reason, message, None));
+    element
 }
 
 /// The error event of OpenAI's WebSockets, Responses and Realtime: a whole message. `lane` is the `stream_id` of
@@ -84,6 +93,7 @@ enum Inner<'a> {
         kind: &'static str,
         message: &'a str,
     },
+    Google(GoogleError<'a>),
 }
 
 fn json(
@@ -98,7 +108,10 @@ fn json(
             kind: anthropic_type(reason.status()),
             message,
         },
-        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure) => {
+        Some(Dialect::Vertex | Dialect::Gemini) => {
+            Inner::Google(GoogleError::new(reason, &code, message))
+        }
+        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure) => {
             openai(reason, message, &code)
         }
     };
@@ -185,6 +198,39 @@ mod tests {
                 "code": code, "message": "no", "request_id": "r1",
             })
         );
+    }
+
+    #[test]
+    fn errors_of_google_have_its_status_and_the_code_in_their_details() {
+        let body = render(Some(Dialect::Gemini), Reason::ModelNotRoutable, "no", "r1");
+        let code = "llm_policy.model_not_routable";
+        assert_eq!(
+            parsed(&body),
+            json!({
+                "type": "error",
+                "error": {
+                    "code": 403, "message": "no", "status": "PERMISSION_DENIED",
+                    "details": [{
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "MODEL_NOT_ROUTABLE", "domain": "keyway", "metadata": {"code": code},
+                    }],
+                },
+                "code": code, "message": "no", "request_id": "r1",
+            })
+        );
+        for (reason, status) in [
+            (Reason::ModelMissing, "INVALID_ARGUMENT"),
+            (Reason::UnknownPath, "NOT_FOUND"),
+            (Reason::Overloaded, "UNAVAILABLE"),
+            (Reason::UpstreamAuthFailed, "UNAVAILABLE"),
+            (Reason::IdleTimeout, "DEADLINE_EXCEEDED"),
+        ] {
+            let body = render(Some(Dialect::Vertex), reason, "m", "r");
+            assert_eq!(parsed(&body)["error"]["status"], status, "{reason:?}");
+        }
+        let element = render_element(Dialect::Gemini, Reason::ProviderCut, "m");
+        let error = parsed(element.strip_prefix(b",\n").unwrap());
+        assert_eq!(error["error"]["code"], 502);
     }
 
     #[test]

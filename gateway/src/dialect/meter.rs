@@ -1,12 +1,14 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
-//! One module per shape of response: [`openai_chat`], [`openai_responses`] and [`anthropic`] read event
-//! streams, [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
+//! One module per shape of response: [`openai_chat`], [`openai_responses`], [`anthropic`] and [`gemini`] read
+//! event streams, [`json_body`] reads single objects, [`array_body`] a stream that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's
 //! operations share.
 
 mod anthropic;
+mod array_body;
 mod count;
 mod event_body;
+mod gemini;
 mod inflate;
 mod json_body;
 mod messages;
@@ -24,6 +26,7 @@ pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 use super::{Dialect, Operation};
 use crate::handoff::record::{Terms, Usage};
 
+use array_body::ArrayBody;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
@@ -69,6 +72,7 @@ pub struct Meter {
 enum Body {
     Events(Box<EventBody>),
     Json(Box<JsonBody>),
+    Array(Box<ArrayBody>),
     /// Passed on unread.
     Opaque,
 }
@@ -132,8 +136,14 @@ impl Meter {
         match &mut self.body {
             Body::Events(events) => events.finish(&mut self.metered, forward),
             Body::Json(json) => self.metered.complete |= json.failed(),
+            Body::Array(array) => self.metered.complete |= array.failed(),
             Body::Opaque => self.metered.complete = true,
         }
+    }
+
+    /// The stream is one JSON array.
+    pub fn is_array(&self) -> bool {
+        matches!(self.body, Body::Array(_))
     }
 
     /// See [`Metered::content_started`].
@@ -147,7 +157,7 @@ impl Meter {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Opaque => None,
+            Body::Array(_) | Body::Opaque => None,
         }
     }
 
@@ -174,9 +184,9 @@ impl Meter {
 impl Body {
     fn new(dialect: Dialect, operation: Operation, media_type: &[u8], hide: bool) -> Self {
         match dialect {
-            Dialect::OpenAi | Dialect::Anthropic => {}
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::Vertex | Dialect::Gemini => {}
             // Not implemented yet.
-            Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => return Self::Opaque,
+            Dialect::Bedrock | Dialect::Azure => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -189,6 +199,9 @@ impl Body {
             || names(media_type, "application/json")
             || media_type.to_ascii_lowercase().ends_with(b"+json")
         {
+            if operation == Operation::StreamGenerateContent {
+                return Self::Array(Box::default());
+            }
             return Self::Json(Box::new(JsonBody::new(shape(operation))));
         }
         Self::Opaque
@@ -198,6 +211,7 @@ impl Body {
         match self {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
             Self::Json(json) => json.feed(plain, metered),
+            Self::Array(array) => array.feed(plain, metered),
             Self::Opaque => metered.content_started = true,
         }
     }
@@ -211,11 +225,14 @@ fn shape(operation: Operation) -> Shape {
         }
         Operation::Responses | Operation::StoredResponse => Shape::Response,
         Operation::Messages => Shape::Anthropic,
+        Operation::GenerateContent | Operation::StreamGenerateContent => Shape::Gemini,
+        Operation::EmbedContent => Shape::GoogleEmbeddings,
         Operation::Unmetered | Operation::Other => Shape::Object,
         // Counting tokens is free; Realtime has no bodies.
         Operation::ResponsesInputTokens
         | Operation::Realtime
         | Operation::CountTokens
+        | Operation::CountContentTokens
         | Operation::ListModels
         | Operation::GetModel
         | Operation::Hello => Shape::Any,

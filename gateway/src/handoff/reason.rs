@@ -88,7 +88,7 @@ reasons! {
     TotalTimeout = ("total_timeout", Provider, 504),
     /// The answer was no HTTP, or over the limits on heads.
     ProviderProtocol = ("provider_protocol", Provider, 502),
-    /// The provider refused the credential kept for it.
+    /// The provider refused the credential kept for it, or no token could be minted from that.
     UpstreamAuthFailed = ("upstream_auth_failed", Provider, 502),
     /// The provider closed before its answer's end.
     ProviderCut = ("provider_cut", Provider, 502),

@@ -38,6 +38,9 @@ const ALLOWED: &[&str] = &[
 /// Prefixes of which every header may reach a provider.
 const ALLOWED_PREFIXES: &[&str] = &["x-stainless-"];
 
+/// Headers that only Google's APIs may be sent.
+const OF_GOOGLE: &[&str] = &["x-goog-api-client", "x-goog-user-project"];
+
 /// Credentials of every vendor; only the own one may arrive.
 const CREDENTIALS: &[&str] = &[
     "authorization",
@@ -103,15 +106,22 @@ impl Refusal {
                 },
                 "request_id": "req_standin",
             }),
+            Vendor::Vertex | Vendor::Gemini => json!({"error": {
+                "code": self.status,
+                "message": self.message,
+                "status": self.code,
+                "details": [],
+            }}),
         };
         body.to_string().into_bytes()
     }
 }
 
 /// What is wrong with a request, credential first.
-pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
+/// `tokens` are let in in place of the key.
+pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
     foreign_credential(seen, options.vendor)
-        .or_else(|| own_credential(seen, options))
+        .or_else(|| own_credential(seen, options, tokens))
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
         .or_else(|| version(seen, options.vendor))
@@ -119,8 +129,11 @@ pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => "authorization",
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Vertex => {
+            "authorization"
+        }
         Vendor::Anthropic => "x-api-key",
+        Vendor::Gemini => "x-goog-api-key",
     }
 }
 
@@ -140,7 +153,7 @@ fn foreign_credential(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         .then(|| Refusal::new(401, "foreign_credential", "a key in the query"))
 }
 
-fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
+fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
     let name = credential_header(options.vendor);
     let sent: Vec<&str> = seen
         .headers
@@ -148,19 +161,23 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .filter(|(header, _)| header == name)
         .map(|(_, value)| value.as_str())
         .collect();
-    let wanted = options
-        .key
-        .as_ref()
-        .map(|key| [Some(key), options.next_key.as_ref()]);
+    let keys = [options.key.as_ref(), options.next_key.as_ref()];
+    let wanted: Option<Vec<&String>> = match tokens {
+        Some(tokens) => Some(tokens.iter().collect()),
+        None => options
+            .key
+            .is_some()
+            .then(|| keys.into_iter().flatten().collect()),
+    };
     let right = |sent: &str, key: &String| match options.vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Vertex => {
             sent.strip_prefix("Bearer ") == Some(key)
         }
-        Vendor::Anthropic => sent == key,
+        Vendor::Anthropic | Vendor::Gemini => sent == key,
     };
     match (sent.as_slice(), wanted) {
         ([], None) => None,
-        ([sent], Some(wanted)) if wanted.into_iter().flatten().any(|key| right(sent, key)) => None,
+        ([sent], Some(wanted)) if wanted.iter().any(|key| right(sent, key)) => None,
         ([], Some(_)) => Some(Refusal::new(401, "missing_api_key", "no credential")),
         ([_], Some(_)) => Some(Refusal::new(401, "invalid_api_key", "wrong credential")),
         ([_], None) => Some(Refusal::new(
@@ -193,6 +210,8 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         _ => {
             name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
+                && (!matches!(vendor, Vendor::Vertex | Vendor::Gemini)
+                    || !OF_GOOGLE.contains(&name))
                 && !ALLOWED_PREFIXES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
@@ -228,7 +247,12 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
+        Vendor::OpenAi
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex
+        | Vendor::Gemini => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {
@@ -260,7 +284,8 @@ mod tests {
             trailers: Vec::new(),
             connection: 1,
         };
-        judge(&seen, &Options::new(vendor, Transport::Plain, "right")).map(|refusal| refusal.code)
+        let options = Options::new(vendor, Transport::Plain, "right");
+        judge(&seen, &options, None).map(|refusal| refusal.code)
     }
 
     #[test]

@@ -55,6 +55,12 @@ pub fn from_per_1k(number: &serde_json::Number) -> Result<NanoUsdPerMillion, Rat
     Ok(NanoUsdPerMillion(rate))
 }
 
+/// Dollars per token, as vendors' own listings have them; rounded as in [`from_per_1k`].
+pub fn from_per_token(text: &str) -> Result<NanoUsdPerMillion, RateError> {
+    let (rate, _) = decimal(text, PER_TOKEN_PLACES)?;
+    Ok(NanoUsdPerMillion(rate))
+}
+
 /// Dollars per thousand tokens for the API.
 pub fn to_per_1k(rate: NanoUsdPerMillion) -> serde_json::Number {
     let text = decimal_text(rate.0, PER_1K_PLACES);
@@ -63,8 +69,7 @@ pub fn to_per_1k(rate: NanoUsdPerMillion) -> serde_json::Number {
 
 /// Dollars per token as other catalogs have them, as our decimal text per million.
 pub fn usd_per_token(text: &str) -> Result<String, RateError> {
-    let (rate, _) = decimal(text, PER_TOKEN_PLACES)?;
-    Ok(decimal_text(rate, PER_MILLION_PLACES))
+    from_per_token(text).map(|rate| decimal_text(rate.0, PER_MILLION_PLACES))
 }
 
 /// Dollars for one piece in any spelling, as our decimal text.
@@ -179,6 +184,19 @@ mod tests {
             ("x", Err(RateError::Malformed)),
         ] {
             assert_eq!(per_mille(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn dollars_per_token_are_exact() {
+        for (text, expected) in [
+            ("0.0000025", Ok(2_500_000_000)),
+            ("1.5e-07", Ok(150_000_000)),
+            ("0", Ok(0)),
+            // OpenRouter's mark for a price that depends.
+            ("-1", Err(RateError::Malformed)),
+        ] {
+            assert_eq!(from_per_token(text).map(|rate| rate.0), expected, "{text}");
         }
     }
 

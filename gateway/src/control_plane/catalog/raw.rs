@@ -7,8 +7,9 @@ use http::HeaderName;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
+    BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, Help,
+    IdentityInjection, JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, Listing, PriceTable, Probe,
+    Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
     problem::{File, Problems},
     rate,
@@ -43,8 +44,21 @@ struct RawEntry {
     #[serde(default)]
     stream_usage: StreamUsage,
     #[serde(default)]
+    key: KeyKind,
+    #[serde(default)]
     responses_websocket: bool,
     identity: Option<RawIdentity>,
+    listing: Option<Listing>,
+    probe: Option<Probe>,
+    unlisted: Option<String>,
+    #[serde(default)]
+    key_is_file: bool,
+    #[serde(default)]
+    key_help: String,
+    #[serde(default)]
+    url_help: String,
+    #[serde(default)]
+    access_help: String,
 }
 
 #[derive(Deserialize)]
@@ -226,6 +240,7 @@ fn resolve_entry(
         models,
         pricing_surfaces: raw.surfaces,
         stream_usage: raw.stream_usage,
+        key: raw.key,
         responses_websocket: raw.responses_websocket,
         extra_headers: raw
             .extra_headers
@@ -233,6 +248,18 @@ fn resolve_entry(
             .map(|name| ExtraHeader { name })
             .collect(),
         identity_injection: identity,
+        unlisted: raw.unlisted.or_else(|| {
+            let never = "its models cannot be listed; name them";
+            raw.listing.is_none().then(|| never.to_owned())
+        }),
+        listing: raw.listing,
+        probe: raw.probe,
+        key_is_file: raw.key_is_file,
+        help: Help {
+            key: raw.key_help,
+            url: raw.url_help,
+            access: raw.access_help,
+        },
         dialects: DialectSet::of(&dialects),
         status: raw.status,
         reported_cost,
@@ -262,6 +289,13 @@ fn check_texts(raw: &RawEntry, place: &str, problems: &mut Problems) {
     let prefix = raw.auth.value.strip_suffix(KEY_PLACEHOLDER);
     if !prefix.is_some_and(|prefix| prefix.bytes().all(|b| matches!(b, 0x20..=0x7e))) {
         problems.add(place, format!("auth.value ends with {KEY_PLACEHOLDER}"));
+    }
+    let paths = [
+        raw.listing.as_ref().map(|listing| &listing.path),
+        raw.probe.as_ref().map(|probe| &probe.path),
+    ];
+    if !paths.iter().flatten().all(|path| path.starts_with('/')) {
+        problems.add(place, "a path begins with '/'");
     }
     for name in &raw.extra_headers {
         if HeaderName::from_bytes(name.as_bytes()).is_err() {

@@ -9,12 +9,13 @@ use crate::{
     },
 };
 
-const IDS: [&str; 16] = [
+const IDS: [&str; 17] = [
     "openai_api",
     "anthropic_api",
     "azure_openai_api",
     "bedrock_api",
     "vertex_ai_api",
+    "gemini_api",
     "mistral_api",
     "kimi_api",
     "litellm_proxy",
@@ -77,6 +78,9 @@ fn entries_serialise_to_the_api_shape() {
             "default_content_type": "application/json", "brand_color": "#10A37F",
             "models": null, "pricing_surfaces": ["openai"],
             "dialects": ["openai"], "status": "implemented",
+            "key_help": "Make one at platform.openai.com/api-keys; it begins with sk-",
+            "access_help": "Look at the key's permissions and at its project's limits on \
+                platform.openai.com/settings",
         })
     );
     let sol = models

@@ -133,6 +133,7 @@ fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) ->
             catalog: &Catalog::built_in(),
             unseal: &TestUnseal,
             answers,
+            minted: &Minted::default(),
             endpoint: Endpoint::default(),
             timeouts: TIMEOUTS,
         },

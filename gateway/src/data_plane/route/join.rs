@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        Dialect, anthropic, openai,
+        Dialect, anthropic, google, openai,
         path::{AgentPath, UpstreamBase, hex_pair},
     },
     handoff::snapshot::Provider,
@@ -24,8 +24,12 @@ pub fn path_join(provider: &Provider, dialect: Dialect, path: &str, out: &mut Ve
     let base_of = match dialect {
         Dialect::OpenAi => openai::upstream_base,
         Dialect::Anthropic => anthropic::upstream_base,
+        Dialect::Vertex | Dialect::Gemini => {
+            google::path_join(&provider.base_path, path, out);
+            return;
+        }
         // Their paths begin with their own version or name.
-        Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => {
+        Dialect::Bedrock | Dialect::Azure => {
             out.extend_from_slice(provider.base_path.as_bytes());
             out.extend_from_slice(path.as_bytes());
             return;

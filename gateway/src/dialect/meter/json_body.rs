@@ -1,11 +1,17 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
 use super::{
-    Metered, anthropic, openai_usage,
+    Metered, anthropic, gemini, openai_usage,
     report::{add_tier, service_tier},
     response_object,
 };
-use crate::dialect::json::capture::{Capture, Wanted};
+use crate::dialect::json::{
+    capture::{Capture, Wanted},
+    key_sum::KeySum,
+};
+
+/// In Vertex AI's embeddings, the tokens of one text.
+const EMBEDDED_TOKENS: &str = "token_count";
 
 /// What is wanted of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,10 @@ pub(super) enum Shape {
     Response,
     /// Anthropic's `usage`.
     Anthropic,
+    /// Gemini's `usageMetadata`.
+    Gemini,
+    /// The same, or token counts beside each vector.
+    GoogleEmbeddings,
 }
 
 impl Shape {
@@ -34,6 +44,7 @@ impl Shape {
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
+            Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_METADATA,
         }
     }
 }
@@ -50,6 +61,8 @@ const fn keys(keys: &'static [&'static str]) -> Wanted {
 pub(super) struct JsonBody {
     capture: Capture,
     shape: Shape,
+    /// Of [`Shape::GoogleEmbeddings`].
+    tokens: Option<KeySum>,
 }
 
 impl JsonBody {
@@ -57,6 +70,7 @@ impl JsonBody {
         Self {
             capture: Capture::new(shape.wanted()),
             shape,
+            tokens: (shape == Shape::GoogleEmbeddings).then(|| KeySum::new(EMBEDDED_TOKENS)),
         }
     }
 
@@ -66,6 +80,9 @@ impl JsonBody {
             return;
         }
         self.capture.feed(input);
+        if let Some(tokens) = &mut self.tokens {
+            tokens.feed(input);
+        }
         metered.complete = self.capture.ended();
     }
 
@@ -74,7 +91,11 @@ impl JsonBody {
         let id = match self.shape {
             Shape::Object => self.capture.plain_text(0),
             Shape::Response => response_object::id(&self.capture),
-            Shape::Any | Shape::OpenAi | Shape::Anthropic => None,
+            Shape::Any
+            | Shape::OpenAi
+            | Shape::Anthropic
+            | Shape::Gemini
+            | Shape::GoogleEmbeddings => None,
         };
         id.filter(|_| self.capture.ended())
     }
@@ -90,6 +111,13 @@ impl JsonBody {
                     reported.add_to(metered);
                     let tier = self.capture.plain_text(1);
                     add_tier(&mut metered.terms, service_tier(tier));
+                }
+            }
+            Shape::Gemini | Shape::GoogleEmbeddings => {
+                let told = self.capture.value(0).and_then(gemini::read);
+                let counted = || self.tokens.as_ref()?.sum().map(gemini::embeddings);
+                if let Some(reported) = told.or_else(counted) {
+                    reported.add_to(metered);
                 }
             }
             Shape::Anthropic => {
