@@ -186,10 +186,11 @@ mod tests {
             messages("text/event-stream; charset=utf-8", 200, &pieces),
             expected
         );
-        let long = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(100_000));
-        let pieces: Vec<&[u8]> = long.as_bytes().chunks(30_000).collect();
-        let whole = messages("text/event-stream", 200, &pieces);
-        assert_eq!((whole.len(), whole[0].len()), (1, 100_000 + 24));
+        let long = format!("{{\"x\":\"{}\"}}", "y".repeat(100_000));
+        let event = format!("data: {long}\n\n");
+        let pieces: Vec<&[u8]> = event.as_bytes().chunks(30_000).collect();
+        let expected = long.replacen('{', "{\"stream_id\":\"a\",", 1);
+        assert!(messages("text/event-stream", 200, &pieces) == [expected]);
     }
 
     #[test]
