@@ -294,7 +294,7 @@ mod tests {
             ("providers connect custom --allow-private=false", true),
             ("providers connect --allow-private custom", true),
             ("providers connect custom --allow-private=perhaps", false),
-            ("providers connect openai_api --model gpt-4o=cheap", false),
+            ("providers connect openai_api --model gpt-4o=0.1", false),
             (
                 "providers connect openai_api --key-stdin --key-file f",
                 false,

@@ -2,10 +2,14 @@
 //! Pure: bytes and values in, values out. One module per vendor family; adding a vendor touches one.
 
 pub mod anthropic;
+pub(crate) mod azure;
 pub mod error_body;
+pub mod form;
+pub mod google;
 pub mod json;
 pub mod meter;
 pub mod model_list;
+pub(crate) mod ollama;
 pub mod openai;
 pub mod path;
 pub mod price;
@@ -25,20 +29,25 @@ pub enum Dialect {
     Anthropic = 1,
     /// Connectable, not implemented yet.
     Bedrock = 2,
-    /// Connectable, not implemented yet.
+    /// Google Vertex AI: its own operations, Anthropic's and OpenAI's, each under `/v1…/projects/…`.
     Vertex = 3,
-    /// Azure OpenAI's classic deployments (`/openai/deployments/…`); connectable, not implemented yet.
-    /// Its v1 path is [`Self::OpenAi`].
+    /// Azure OpenAI's classic deployments (`/openai/deployments/…`). Its v1 path is [`Self::OpenAi`].
     Azure = 4,
+    /// Google's Gemini API: `/v1beta/models/{model}:{action}`.
+    Gemini = 5,
+    /// Ollama's own API: `/api/chat`, `/api/generate`….
+    Ollama = 6,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::OpenAi,
         Self::Anthropic,
         Self::Bedrock,
         Self::Vertex,
         Self::Azure,
+        Self::Gemini,
+        Self::Ollama,
     ];
 
     pub fn code(self) -> &'static str {
@@ -48,6 +57,8 @@ impl Dialect {
             Self::Bedrock => "bedrock",
             Self::Vertex => "vertex",
             Self::Azure => "azure",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
         }
     }
 
@@ -59,8 +70,41 @@ impl Dialect {
     /// what is missing.
     pub fn is_implemented(self) -> bool {
         match self {
-            Self::OpenAi | Self::Anthropic => true,
-            Self::Bedrock | Self::Vertex | Self::Azure => false,
+            Self::OpenAi
+            | Self::Anthropic
+            | Self::Vertex
+            | Self::Azure
+            | Self::Gemini
+            | Self::Ollama => true,
+            Self::Bedrock => false,
+        }
+    }
+
+    /// Whose bodies an operation has, errors included: Vertex AI takes other vendors' on paths of its own.
+    #[must_use]
+    pub fn of_bodies(self, operation: Operation) -> Self {
+        match self {
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Gemini | Self::Ollama => self,
+            Self::Azure => Self::OpenAi,
+            Self::Vertex => match operation {
+                Operation::Messages | Operation::CountTokens => Self::Anthropic,
+                Operation::ChatCompletions
+                | Operation::Completions
+                | Operation::Responses
+                | Operation::StoredResponse
+                | Operation::ResponsesInputTokens
+                | Operation::Embeddings => Self::OpenAi,
+                Operation::GenerateContent
+                | Operation::StreamGenerateContent
+                | Operation::CountContentTokens
+                | Operation::EmbedContent
+                | Operation::Realtime
+                | Operation::ListModels
+                | Operation::GetModel
+                | Operation::Hello
+                | Operation::Unmetered
+                | Operation::Other => Self::Gemini,
+            },
         }
     }
 }
@@ -99,6 +143,14 @@ pub enum Operation {
     Embeddings,
     Messages,
     CountTokens,
+    /// Gemini's answer as one object.
+    GenerateContent,
+    /// Gemini's answer as events, or as the elements of one JSON array.
+    StreamGenerateContent,
+    /// Gemini's `countTokens` and `computeTokens`.
+    CountContentTokens,
+    /// Google's embeddings, by whichever of its methods.
+    EmbedContent,
     /// `GET /v1/models`: answered from what the caller may use.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -124,6 +176,10 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
+            Self::GenerateContent => "generate_content",
+            Self::StreamGenerateContent => "stream_generate_content",
+            Self::CountContentTokens => "count_content_tokens",
+            Self::EmbedContent => "embed_content",
             Self::ListModels => "list_models",
             Self::GetModel => "get_model",
             Self::Hello => "hello",
@@ -143,6 +199,10 @@ impl Operation {
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens
+            | Self::GenerateContent
+            | Self::StreamGenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
             | Self::GetModel => true,
             Self::StoredResponse
             | Self::ListModels
@@ -158,6 +218,8 @@ impl Operation {
 pub enum ModelSource<'a> {
     /// Top-level key `model` of a JSON body: the body is scanned and held until it is complete.
     Body,
+    /// Field `model` of a multipart form, which is held up to there; or, where JSON is sent, as [`Self::Body`].
+    Form,
     /// In the path.
     Path(&'a str),
     /// Nowhere: routed by dialect alone, the body streams through unread.
@@ -181,6 +243,31 @@ pub struct Classified<'a> {
     pub operation: Operation,
     pub model: ModelSource<'a>,
     pub object: Object<'a>,
+}
+
+impl Classified<'_> {
+    /// The answer is a stream unless the body says otherwise.
+    pub fn streams_by_default(&self) -> bool {
+        match self.operation {
+            Operation::StreamGenerateContent => true,
+            Operation::ChatCompletions | Operation::Completions => self.dialect == Dialect::Ollama,
+            Operation::Responses
+            | Operation::StoredResponse
+            | Operation::ResponsesInputTokens
+            | Operation::Realtime
+            | Operation::Embeddings
+            | Operation::Messages
+            | Operation::CountTokens
+            | Operation::GenerateContent
+            | Operation::CountContentTokens
+            | Operation::EmbedContent
+            | Operation::ListModels
+            | Operation::GetModel
+            | Operation::Hello
+            | Operation::Unmetered
+            | Operation::Other => false,
+        }
+    }
 }
 
 /// How a provider is told who calls; formats in `facts` of NetBird's catalog.
@@ -227,6 +314,7 @@ pub fn classify<'a>(
     let rule = known.rules.iter().find(|rule| rule.verb == verb)?;
     let model = match (rule.model, known.model) {
         (ModelPlace::Body, _) => ModelSource::Body,
+        (ModelPlace::Form, _) => ModelSource::Form,
         (ModelPlace::Path, Some(model)) => ModelSource::Path(model),
         (ModelPlace::Path, None) | (ModelPlace::Nowhere, _) => ModelSource::None,
     };
@@ -250,9 +338,11 @@ pub fn allowed_methods(path: &str, has_anthropic_version: bool) -> Option<String
 }
 
 /// The id without its date, where the vendor serves dated versions of a model (`claude-haiku-4-5-20251001`,
-/// `gpt-4o-2024-08-06`): what is registered or priced without a date holds for them too.
+/// `gpt-4o-2024-08-06`, `claude-haiku-4-5@20251001`): what is registered or priced without a date holds for them too.
 pub fn undated_model(id: &str) -> Option<&str> {
-    anthropic::undated_model(id).or_else(|| openai::undated_model(id))
+    anthropic::undated_model(id)
+        .or_else(|| openai::undated_model(id))
+        .or_else(|| google::unversioned_model(id))
 }
 
 #[cfg(test)]

@@ -12,6 +12,19 @@ import openai
 import pytest
 
 MODEL = "mocked-model"
+# Says in a file who the proxy takes the caller for.
+CALLBACKS = """
+import json
+from litellm.integrations.custom_logger import CustomLogger
+
+class Seen(CustomLogger):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        told = [user_api_key_dict.end_user_id, data["user"], data["metadata"]["tags"]]
+        with open(SEEN, "a") as seen:
+            print(json.dumps(told), file=seen)
+
+seen = Seen()
+"""
 START_SECONDS_MAX = 180
 
 
@@ -23,10 +36,11 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def litellm(tmp_path_factory):
-    """Base URL and key of a running proxy."""
+    """Base URL and key of a running proxy, and the file in which it notes who called."""
     directory = tmp_path_factory.mktemp("litellm")
     key, port = f"sk-{secrets.token_hex(24)}", free_port()
-    config = directory / "config.yaml"
+    config, seen = directory / "config.yaml", directory / "seen.jsonl"
+    (directory / "callbacks.py").write_text(f"SEEN = {str(seen)!r}\n{CALLBACKS}")
     config.write_text(
         f"""
 model_list:
@@ -39,7 +53,7 @@ general_settings:
   master_key: {key}
 litellm_settings:
   num_retries: 0
-  callbacks: []
+  callbacks: ["callbacks.seen"]
 """
     )
     command = [os.environ["KEYWAY_LITELLM"], "--config", config, "--host", "127.0.0.1"]
@@ -66,7 +80,7 @@ litellm_settings:
                     assert process.poll() is None, (directory / "log").read_text()[-2000:]
                     assert time.monotonic() < deadline, (directory / "log").read_text()[-2000:]
                     time.sleep(0.2)
-            yield url, key
+            yield url, key, seen
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -74,7 +88,7 @@ litellm_settings:
 
 @pytest.fixture(scope="module")
 def client(node, keyway, litellm):
-    url, key = litellm
+    url, key, _ = litellm
     keyway(
         "providers", "connect", "litellm_proxy", "--name", "litellm", "--url", url,
         "--model", f"{MODEL}=0.001,0.002", "--allow-private=true", "--key-stdin",
@@ -110,9 +124,27 @@ def test_stream_through_litellm(client, newest_record):
     assert row["output_tokens"] > 0
 
 
+def test_litellm_is_told_who_calls(client, litellm):
+    """What the agent says of itself is replaced."""
+    *_, seen = litellm
+    client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "hello"}],
+        user="root",
+        extra_body={"metadata": {"tags": ["root"]}},
+        extra_headers={"x-litellm-end-user-id": "root", "x-litellm-tags": "root"},
+    )
+    told = [json.loads(line) for line in seen.read_text().splitlines()]
+    assert told
+    for end_user, user, tags in told:
+        assert (end_user, user) == ("sdk", "sdk")
+        # It adds some of its own.
+        assert "agents" in tags and "root" not in tags
+
+
 def test_litellm_wants_its_key(client, litellm):
     """The proxy accepts the node's key and no other."""
-    url, _ = litellm
+    url, _, _ = litellm
     with pytest.raises(openai.APIStatusError):
         openai.OpenAI(base_url=f"{url}/v1", api_key="sk-wrong", max_retries=0).models.list()
     assert client.models.list().data

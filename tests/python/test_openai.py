@@ -125,7 +125,7 @@ def test_files_and_batches(client):
 def test_audio_and_images(client, newest_record):
     speech = client.audio.speech.create(model=MODEL, voice="alloy", input="hello")
     assert speech.read().startswith(b"ID3")
-    heard = client.audio.transcriptions.create(model="whisper-1", file=("a.mp3", b"ID3"))
+    heard = client.audio.transcriptions.create(model=MODEL, file=("a.mp3", b"ID3"))
     assert heard.text == "word1 word2"
     image = client.images.generate(model=MODEL, prompt="an otter")
     assert image.data[0].b64_json

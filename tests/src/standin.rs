@@ -2,12 +2,15 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`] and [`anthropic`], and over [`websocket`]s; what they remember:
-//! [`kept`]. Bytes on the wire: [`wire`].
+//! vendors' endpoints look like: [`openai`], [`anthropic`] and [`google`], and over [`websocket`]s; what they
+//! remember: [`kept`]. Bytes on the wire: [`wire`].
 
 mod anthropic;
 mod check;
+mod gateway;
+mod google;
 mod kept;
+mod ollama;
 mod openai;
 mod reply;
 mod script;
@@ -24,6 +27,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{certificate::Authority, machine::Machine};
+pub use gateway::Gateway;
 pub use stats::{Stats, Sums};
 use wire::{Gone, Out};
 
@@ -41,8 +45,14 @@ pub enum Vendor {
     Mistral,
     /// A server of one's own, with or without a key.
     Vllm,
-    /// The `/v1` paths of a server that takes no key.
+    /// A server that takes no key: its `/v1` paths and its own.
     Ollama,
+    /// Vertex AI, and Google's token endpoint on the same address.
+    Vertex,
+    /// The Gemini API.
+    Gemini,
+    /// Hosts of several vendors' models, and Azure: OpenAI's shape, some with Anthropic's beside it.
+    Gateway(Gateway),
 }
 
 /// What the answers say.
@@ -75,6 +85,8 @@ pub struct Options {
     pub key: Option<String>,
     /// A second one that is let in too, for as long as keys are exchanged.
     pub next_key: Option<String>,
+    /// Of Vertex AI's tokens, which begin with `ya29.` and the key.
+    pub token_lifetime: Duration,
     pub listen: SocketAddr,
 }
 
@@ -87,6 +99,7 @@ impl Options {
             persona: Persona::Test,
             key: Some(key.to_owned()),
             next_key: None,
+            token_lifetime: Duration::from_secs(3600),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -142,6 +155,8 @@ pub(crate) struct Shared {
     options: Options,
     stats: stats::Ledger,
     kept: kept::Kept,
+    /// Of Vertex AI.
+    tokens: Option<google::tokens::Tokens>,
 }
 
 impl StandIn {
@@ -172,7 +187,23 @@ impl StandIn {
             Transport::TlsHttp1 => tls(&[b"http/1.1"])?,
             Transport::TlsHttp2 => tls(&[b"h2", b"http/1.1"])?,
         };
+        let scheme = if ca_pem.is_some() { "https" } else { "http" };
+        let tokens = match options.vendor {
+            Vendor::Vertex => Some(google::tokens::Tokens::new(
+                &format!("{scheme}://{address}"),
+                options.key.as_deref().unwrap_or_default(),
+                options.token_lifetime,
+            )?),
+            Vendor::OpenAi
+            | Vendor::Anthropic
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama
+            | Vendor::Gemini
+            | Vendor::Gateway(_) => None,
+        };
         let shared = Arc::new(Shared {
+            tokens,
             options,
             stats: stats::Ledger::new(SEEN_LIMIT),
             kept: kept::Kept::new(address.port()),
@@ -203,6 +234,26 @@ impl StandIn {
     /// The CA to trust, when it speaks TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
+    }
+
+    /// The JSON of the service account whose tokens are let in; of Vertex AI.
+    pub fn service_account(&self) -> Option<String> {
+        Some(self.shared.tokens.as_ref()?.service_account())
+    }
+
+    /// Has the token endpoint refuse every assertion with this status, or none.
+    pub fn refuse_tokens(&self, status: Option<u16>) {
+        if let Some(tokens) = &self.shared.tokens {
+            tokens.refuse(status);
+        }
+    }
+
+    /// How many tokens were given out, and what was wrong with assertions that were not as they should be.
+    pub fn tokens(&self) -> (u64, Vec<String>) {
+        let tokens = self.shared.tokens.as_ref();
+        tokens.map_or_else(Default::default, |tokens| {
+            (tokens.minted(), tokens.problems())
+        })
     }
 
     /// Sums since the start.
@@ -277,7 +328,13 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             .whole(200, &[("content-type", "application/json")], &body)
             .await;
     }
-    let refusal = check::judge(&seen, &shared.options);
+    if let Some(tokens) = &shared.tokens
+        && seen.path() == google::tokens::PATH
+    {
+        return tokens.answer(&seen, out).await;
+    }
+    let tokens = shared.tokens.as_ref().map(|tokens| tokens.valid());
+    let refusal = check::judge(&seen, &shared.options, tokens.as_deref());
     shared.stats.request(seen.clone(), refusal.as_ref());
     let outcome = match refusal {
         Some(refusal) => {
@@ -290,10 +347,15 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             .await
         }
         None => match shared.options.vendor {
+            Vendor::Ollama if seen.path().starts_with("/api/") => {
+                ollama::answer(&seen, out, shared).await
+            }
+            Vendor::Gateway(gateway) => gateway::answer(gateway, seen, out, shared).await,
             Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
                 openai::answer(&seen, out, shared).await
             }
             Vendor::Anthropic => anthropic::answer(&seen, out, shared).await,
+            Vendor::Vertex | Vendor::Gemini => google::answer(&seen, out, shared).await,
         },
     };
     match &outcome {

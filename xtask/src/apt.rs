@@ -14,6 +14,8 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("nghttp", "nghttp2-client"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("ping", "iputils-ping"),
     ("python3", "python3"),
     ("systemd-analyze", "systemd"),

@@ -3,18 +3,23 @@
 
 mod count;
 mod demo;
+mod npm;
 mod python;
 mod systemd;
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, command::cargo};
+use crate::{
+    apt,
+    command::{cargo, must, read},
+};
 pub(crate) use count::Count;
 use count::Format;
 
@@ -41,16 +46,17 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, sdk, demo, systemd
+    /// Only these groups: rust, kernel, node, sdk, npm, demo, systemd
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 6] = [
+    let groups: [(&str, Group); 7] = [
         ("rust", rust),
         ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
+        ("npm", npm::run),
         ("demo", demo::run),
         ("systemd", systemd::run),
     ];
@@ -59,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, sdk, demo, systemd");
+        bail!("no group {unknown}: rust, kernel, node, sdk, npm, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();
@@ -138,7 +144,7 @@ pub(crate) fn kernel_tests() -> Command {
 
 /// Whole nodes on real sockets. Each test starts its own, so few run at once.
 fn node() -> Result<Count> {
-    crate::command::must(cargo().args(["build", "--locked", "--package", "gateway"]))?;
+    must(cargo().args(["build", "--locked", "--package", "gateway"]))?;
     counted(
         cargo()
             .args([
@@ -155,6 +161,25 @@ fn node() -> Result<Count> {
             .args(["--", "--test-threads", "4"]),
         Format::Cargo,
     )
+}
+
+/// Builds the node and what serves tests in other languages, and says where they are.
+fn node_binaries() -> Result<PathBuf> {
+    must(cargo().args([
+        "build",
+        "--locked",
+        "--package",
+        "gateway",
+        "--package",
+        "gateway-tests",
+    ]))?;
+    let metadata = read(
+        cargo().args(["metadata", "--format-version", "1", "--no-deps"]),
+        "",
+    )?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let target = metadata["target_directory"].as_str();
+    Ok(PathBuf::from(target.context("cargo metadata")?).join("debug"))
 }
 
 /// Runs a test program, shows its output, and counts. One that fails without a failed test (it did not

@@ -30,6 +30,8 @@ use crate::secret::Secret;
 const CA_DAYS: i64 = 3650;
 /// Days an endpoint certificate is valid; some clients refuse long ones.
 const ENDPOINT_DAYS: i64 = 90;
+/// Fewer than in rcgen's own serial numbers, so that the two kinds never meet.
+const SERIAL_BYTES: usize = 16;
 /// Agents' clocks may be late.
 const CLOCK_SKEW_HOURS: i64 = 24;
 
@@ -116,7 +118,10 @@ impl Ca {
         Self::create(store, keyring, domain, compare).await
     }
 
-    /// A certificate and a fresh key for `names` (all under the CA's domain) and `addresses`.
+    /// Certificates with a fresh key for `names` (all under the CA's domain), and for these and `addresses`.
+    ///
+    /// Two, since BoringSSL cannot check a constraint on addresses, and refuses every certificate that lists
+    /// one under a CA which has such a constraint (`X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE`; Claude Code).
     pub fn issue(
         &self,
         names: &[&str],
@@ -145,9 +150,6 @@ impl Ca {
             .iter()
             .copied()
             .partition::<Vec<_>, _>(|address| subtree::is_private(*address));
-        params
-            .subject_alt_names
-            .extend(vouched.into_iter().map(SanType::IpAddress));
         // Clients read the alternative names; this one must not look like a host name to them.
         params.distinguished_name = common_name("Keyway endpoint");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -162,10 +164,19 @@ impl Ca {
         let issuer = Issuer::from_ca_cert_der(&self.certificate, &ca_key)?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &issuer)?;
+        let addresses = vouched.into_iter().map(SanType::IpAddress);
+        params.subject_alt_names.extend(addresses);
+        // By default it is made of the key, which both have (RFC 5280 section 4.1.2.2: unique).
+        let mut serial = params.key_identifier(&key);
+        serial.truncate(SERIAL_BYTES);
+        serial[0] = serial[0] & 0x3f | 0x40;
+        params.serial_number = Some(serial.into());
+        let address_certificate = params.signed_by(&key, &issuer)?;
         Ok(Issued {
             certificate: ServerCertificate {
                 // The CA itself is not sent: who trusts it has it.
                 chain: vec![certificate.into()],
+                address_chain: Some(vec![address_certificate.into()]),
                 key: Secret::copy_of(key.serialized_der()),
                 expires_at,
             },

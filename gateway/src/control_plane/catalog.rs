@@ -143,6 +143,8 @@ pub struct CatalogEntry {
     #[serde(flatten, serialize_with = "help_fields")]
     pub help: Help,
     #[serde(skip)]
+    pub key: KeyKind,
+    #[serde(skip)]
     prices: Arc<PriceTable>,
 }
 
@@ -218,6 +220,17 @@ pub enum StreamUsage {
     Asked,
     /// Always; the option is refused.
     Always,
+}
+
+/// What an operator gives as a provider's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// What goes upstream.
+    #[default]
+    Text,
+    /// A Google service account's JSON; see [`crate::control_plane::mint`].
+    GoogleServiceAccount,
 }
 
 /// The rule that a provider's usage is billed under.

@@ -63,6 +63,10 @@ pub struct ProviderDoc {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelDoc {
     pub id: String,
+    /// The catalog's model whose price this one has, where the id is a name of the operator's own: a
+    /// deployment on Azure.
+    #[serde(default)]
+    pub base_model: Option<String>,
     #[serde(default)]
     pub input_per_1k: Option<serde_json::Number>,
     #[serde(default)]

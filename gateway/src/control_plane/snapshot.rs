@@ -25,6 +25,7 @@ use std::{
 
 use super::{
     catalog::Catalog,
+    mint::{Minted, Order},
     resolve::Answers,
     resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
     seal::Keyring,
@@ -66,6 +67,7 @@ pub struct Surroundings<'a> {
     pub catalog: &'a Catalog,
     pub unseal: &'a dyn Unseal,
     pub answers: &'a Answers,
+    pub minted: &'a Minted,
     pub endpoint: Endpoint,
     pub timeouts: Timeouts,
 }
@@ -79,6 +81,8 @@ pub struct Compiled {
     pub skipped: Vec<SkippedDocument>,
     /// Hosts that need addresses.
     pub hosts: BTreeSet<String>,
+    /// Tokens that are needed.
+    pub orders: Vec<Order>,
 }
 
 /// Compiles snapshots, and remembers between them what must stay the same: slots, target ids, unsealed
@@ -124,7 +128,7 @@ impl Compiler {
             providers.extend(provider.map(Arc::new));
             statuses.push(status);
         }
-        turn.end();
+        let orders = turn.end();
 
         let snapshot = Snapshot {
             revision: self.revision,
@@ -138,6 +142,7 @@ impl Compiler {
             providers: statuses,
             skipped,
             hosts,
+            orders,
         }
     }
 }

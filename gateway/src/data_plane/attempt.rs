@@ -14,7 +14,7 @@ use super::{
     failure::Failure,
     inject::{BodyFraming, UpstreamRequest},
     io::{Raced, race},
-    message::{Framing, RequestHead, ResponseHead},
+    message::{RequestHead, ResponseHead},
     policy::Permit,
     record::Recorder,
     relay::Answer,
@@ -62,7 +62,7 @@ impl Outgoing<'_> {
         let provider = self.permit.provider();
         let path = &self.path();
         let mut targets = provider.targets.iter();
-        let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
+        let mut target = targets.next().ok_or(provider.no_target)?;
         let mut fresh = false;
         for tries_left in (0..ATTEMPTS_LIMIT).rev() {
             let mut attempt = Attempt {
@@ -111,7 +111,13 @@ impl Outgoing<'_> {
         let mut path = Vec::with_capacity(PATH_BYTES);
         let target = &self.head.target;
         let (plain, query) = target.split_once('?').unwrap_or((target, ""));
-        route::path_join(self.permit.provider(), self.dialect, plain, &mut path);
+        route::path_join(
+            self.permit.provider(),
+            self.dialect,
+            plain,
+            query,
+            &mut path,
+        );
         if !query.is_empty() {
             route::query_join(query, &mut path);
         }
@@ -146,7 +152,7 @@ impl Try<'_> {
         // An agent that leaves while the node connects needs no connection.
         let gone = poll_fn(|cx| match self.out.body {
             // Its bytes are still to be read, by the sender.
-            RequestBody::Streamed(_) => Poll::Pending,
+            RequestBody::Streamed(_) | RequestBody::Form(_) => Poll::Pending,
             RequestBody::None | RequestBody::Held { .. } => down.poll_gone(cx),
         });
         let ready = match race(connecting, gone).await {
@@ -165,7 +171,10 @@ impl Try<'_> {
         let retry = match self.out.body {
             // What may be the old connection's fault is tried again; a streamed body is gone for good.
             RequestBody::None | RequestBody::Held { .. } if ready.reused() => Retry::SameTarget,
-            RequestBody::None | RequestBody::Held { .. } | RequestBody::Streamed(_) => Retry::No,
+            RequestBody::None
+            | RequestBody::Held { .. }
+            | RequestBody::Streamed(_)
+            | RequestBody::Form(_) => Retry::No,
         };
         let mut upstream = match ready.connection {
             Acquired::H1(connection) => {
@@ -219,8 +228,8 @@ impl Try<'_> {
             RequestBody::Held { bytes, .. } => {
                 BodyFraming::Length(spliced_len(bytes.len(), &self.out.edits.splices) as u64)
             }
-            RequestBody::Streamed(Framing::Length(length)) => BodyFraming::Length(*length),
-            RequestBody::Streamed(_) => BodyFraming::Open,
+            RequestBody::Streamed(framing) => BodyFraming::of(*framing),
+            RequestBody::Form(form) => BodyFraming::of(form.framing()),
         };
         UpstreamRequest {
             method: &self.out.head.method,

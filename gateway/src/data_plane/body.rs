@@ -1,7 +1,9 @@
 //! The request body on its way to a provider: a JSON body that names its model is read, scanned and
-//! held whole; every other body streams through unread.
+//! held whole; a form is held up to its model ([`form`]); every other body streams through unread.
 
-use std::{future::poll_fn, rc::Rc};
+mod form;
+
+use std::{borrow::Cow, future::poll_fn, rc::Rc};
 
 use super::{
     alarm::{Alarm, Elapsed},
@@ -14,11 +16,14 @@ use super::{
 };
 use crate::{
     dialect::{
-        Classified, ModelSource,
+        Classified, ModelSource, Operation,
+        google::model_in_body,
         json::{BodyScanner, ScanError, ScannedBody},
+        path,
     },
     handoff::reason::Reason,
 };
+pub use form::Form;
 
 /// Room taken at once for a body of stated length; the rest grows as bytes really come.
 const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
@@ -38,22 +43,29 @@ pub enum RequestBody {
     },
     /// Still with the agent.
     Streamed(Framing),
+    /// Its beginning is held, the rest still with the agent.
+    Form(Form),
 }
 
 impl RequestBody {
     /// The model asked for, wherever the request says so.
-    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<&'a str> {
+    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<Cow<'a, str>> {
         match (self, classified.model) {
-            (_, ModelSource::Path(model)) => Some(model),
-            (Self::Held { scanned, .. }, ModelSource::Body) => scanned.model.as_deref(),
-            (Self::None | Self::Streamed(_), ModelSource::Body) | (_, ModelSource::None) => None,
+            (_, ModelSource::Path(model)) => path::decode_model(model),
+            (Self::Form(form), _) => Some(form.model().into()),
+            (Self::Held { scanned, .. }, ModelSource::Body | ModelSource::Form) => {
+                let model = scanned.model.as_deref()?;
+                Some(model_in_body(classified.dialect, model).into())
+            }
+            (Self::None | Self::Streamed(_), ModelSource::Body | ModelSource::Form)
+            | (_, ModelSource::None) => None,
         }
     }
 
     pub fn scanned(&self) -> Option<&ScannedBody> {
         match self {
             Self::Held { scanned, .. } => Some(scanned),
-            Self::None | Self::Streamed(_) => None,
+            Self::None | Self::Streamed(_) | Self::Form(_) => None,
         }
     }
 }
@@ -68,7 +80,7 @@ pub async fn receive(
     guard: &mut ExchangeGuard,
     recorder: &mut Recorder<'_>,
 ) -> Result<RequestBody, Failure> {
-    if classified.model != ModelSource::Body {
+    if !is_held(head, classified) {
         return Ok(match head.framing {
             Framing::None => RequestBody::None,
             framing @ (Framing::Length(_) | Framing::Chunked | Framing::UntilClose) => {
@@ -82,6 +94,10 @@ pub async fn receive(
         .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
     {
         return Err(Reason::UnsupportedEncoding.into());
+    }
+    if classified.model == ModelSource::Form && form::is_form(head) {
+        let form = form::receive(worker, head, down, alarm, guard, recorder).await?;
+        return Ok(RequestBody::Form(form));
     }
     let limit = worker.config.workers.body_bytes_limit;
     let stated = match head.framing {
@@ -113,8 +129,8 @@ pub async fn receive(
         }
     }
     let scanned = scanner.finish().map_err(scan_failure)?;
-    note(&scanned, recorder)?;
-    recorder.stream = scanned.stream;
+    note(classified.model, &scanned, recorder)?;
+    recorder.stream |= scanned.stream;
     let trailers = down.take_trailers();
     Ok(RequestBody::Held {
         bytes,
@@ -123,13 +139,36 @@ pub async fn receive(
     })
 }
 
+/// A request for a model is held, so that it can be sent again; what need not be JSON is not.
+fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
+    match classified.model {
+        ModelSource::Body | ModelSource::Form => true,
+        ModelSource::Path(_) => {
+            head.framing != Framing::None
+                && !matches!(
+                    classified.operation,
+                    Operation::Unmetered | Operation::Other
+                )
+        }
+        ModelSource::None => false,
+    }
+}
+
 /// A body that came whole, as the message of a WebSocket.
 pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
+    recorder.request_bytes += bytes.len() as u64;
+    let body = scan(bytes)?;
+    if let Some(scanned) = body.scanned() {
+        note(ModelSource::Body, scanned, recorder)?;
+    }
+    Ok(body)
+}
+
+/// A body that is held already.
+pub fn scan(bytes: Buffer) -> Result<RequestBody, Failure> {
     let mut scanner = BodyScanner::default();
     scanner.feed(bytes.data()).map_err(scan_failure)?;
     let scanned = scanner.finish().map_err(scan_failure)?;
-    recorder.request_bytes += bytes.len() as u64;
-    note(&scanned, recorder)?;
     Ok(RequestBody::Held {
         bytes,
         scanned,
@@ -138,10 +177,16 @@ pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, 
 }
 
 /// What a record keeps of a body.
-fn note(scanned: &ScannedBody, recorder: &mut Recorder<'_>) -> Result<(), Failure> {
-    match &scanned.model {
-        Some(model) => recorder.model.clone_from(model),
-        None => return Err(Reason::ModelMissing.into()),
+fn note(
+    source: ModelSource<'_>,
+    scanned: &ScannedBody,
+    recorder: &mut Recorder<'_>,
+) -> Result<(), Failure> {
+    match (source, &scanned.model) {
+        (ModelSource::Body | ModelSource::Form, Some(model)) => recorder.model.clone_from(model),
+        (ModelSource::Body | ModelSource::Form, None) => return Err(Reason::ModelMissing.into()),
+        // What the body may say beside the path's model decides nothing.
+        (ModelSource::Path(_) | ModelSource::None, _) => {}
     }
     if recorder.session_id.is_empty()
         && let Some(session) = &scanned.session_id

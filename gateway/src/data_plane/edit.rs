@@ -30,6 +30,7 @@ pub fn edits(
         return Edits::default();
     };
     let mut edits = Edits::default();
+    let dialect = dialect.of_bodies(operation);
     if dialect == Dialect::OpenAi
         && permit.provider().asks_for_usage
         && matches!(

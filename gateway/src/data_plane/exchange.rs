@@ -96,6 +96,7 @@ async fn serve<'s>(
     recorder.dialect = Some(classified.dialect);
     recorder.operation = Some(classified.operation);
     recorder.object = classified.object;
+    recorder.stream = classified.streams_by_default();
     let mut guard = admit(worker, alarm).await?;
 
     if let Some(session) = dialect::session::session_id(head.fields.iter()) {
@@ -109,11 +110,14 @@ async fn serve<'s>(
 
     let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
     let model = body.model(&classified);
+    if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
+        recorder.set_model(model);
+    }
     let keeper = match classified.object {
         Object::Named(id) => worker.objects.provider(&principal.id, id),
         Object::None | Object::Made => None,
     };
-    let permit = policy::permit(snapshot, principal, &classified, model, keeper)?;
+    let permit = policy::permit(snapshot, principal, &classified, model.as_deref(), keeper)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
 
@@ -212,6 +216,10 @@ fn local_answer(
         | Operation::Embeddings
         | Operation::Messages
         | Operation::CountTokens
+        | Operation::GenerateContent
+        | Operation::StreamGenerateContent
+        | Operation::CountContentTokens
+        | Operation::EmbedContent
         | Operation::Unmetered
         | Operation::Other => Ok(None),
     }

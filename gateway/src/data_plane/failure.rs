@@ -55,6 +55,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::ExpectationFailed => "only `Expect: 100-continue` is understood",
         Reason::UnsupportedEncoding => "send the request body without content-encoding",
         Reason::MalformedJson => "the request body is not one JSON object",
+        Reason::MalformedForm => "the request body is no plain multipart form",
         Reason::DuplicateKey => "a key of the request body is given twice",
         Reason::ModelMissing => "the request body names no `model`",
         Reason::UnknownPath => "no provider API has this path",

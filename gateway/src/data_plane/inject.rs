@@ -18,7 +18,7 @@ pub use late_key::LateKey;
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
-use super::policy::Permit;
+use super::{message::Framing, policy::Permit};
 use crate::handoff::{
     reason::Reason,
     snapshot::{AuthHeader, Credential, Target},
@@ -58,6 +58,16 @@ pub enum BodyFraming {
     Length(u64),
     /// The end shows itself: `chunked`, or END_STREAM.
     Open,
+}
+
+impl BodyFraming {
+    /// Of a body that passes as it comes.
+    pub fn of(framing: Framing) -> Self {
+        match framing {
+            Framing::Length(length) => Self::Length(length),
+            Framing::None | Framing::Chunked | Framing::UntilClose => Self::Open,
+        }
+    }
 }
 
 /// Appends a whole HTTP/1.1 head. The range is where the credential lies in `out`: it is last, so that

@@ -16,8 +16,8 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, Outcome, PATH_BYTES_LIMIT,
-            SESSION_BYTES_LIMIT, Terms, Usage,
+            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
+            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -47,6 +47,8 @@ pub struct Recorder<'s> {
     pub provider: Option<&'s Provider>,
     pub policy: Option<&'s Policy>,
     pub stream: bool,
+    /// The stream is one JSON array.
+    pub is_array: bool,
     pub status: u16,
     pub outcome: Outcome,
     pub reason: Option<Reason>,
@@ -97,6 +99,7 @@ impl<'s> Recorder<'s> {
             provider: None,
             policy: None,
             stream: false,
+            is_array: false,
             status: 0,
             // What an exchange is when its task is dropped half-way.
             outcome: Outcome::Cancelled,
@@ -124,6 +127,17 @@ impl<'s> Recorder<'s> {
     /// The host by which the node was addressed, once it is known to be one of its names.
     pub fn set_host(&mut self, host: &'s str) {
         self.host = host;
+    }
+
+    /// Keeps a model's id as far as it fits.
+    pub fn set_model(&mut self, model: &str) {
+        cut(model, MODEL_BYTES_LIMIT).clone_into(&mut self.model);
+    }
+
+    /// Whose errors the calling SDK reads; `None` as long as nothing is known of the request.
+    pub fn error_dialect(&self) -> Option<Dialect> {
+        let operation = self.operation.unwrap_or(Operation::Other);
+        Some(self.dialect?.of_bodies(operation))
     }
 
     /// Keeps a session id as far as it fits.

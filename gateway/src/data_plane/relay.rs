@@ -18,7 +18,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    dialect::{Operation, error_body, meter::Meter},
+    dialect::{Dialect, Operation, error_body, meter::Meter},
     handoff::{reason::Reason, record::Outcome},
 };
 
@@ -66,6 +66,11 @@ pub async fn relay(
         head.fields.get("content-encoding").unwrap_or(b""),
         hide_usage_chunk,
     );
+    recorder.is_array = meter.is_array();
+    if dialect == Dialect::Ollama {
+        // Unasked it streams, so the answer tells.
+        recorder.stream = meter.is_lines();
+    }
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
@@ -205,14 +210,14 @@ pub async fn break_off(
     if matches!(recorder.outcome, Outcome::ProviderError | Outcome::Denied) {
         recorder.outcome = Outcome::Cut;
     }
-    if let Some(dialect) = recorder.dialect
+    if let Some(dialect) = recorder.error_dialect()
         && recorder.stream
     {
-        down.push(&error_body::render_event(
-            dialect,
-            failure.reason,
-            &failure.message,
-        ));
+        let render = match recorder.is_array {
+            true => error_body::render_element,
+            false => error_body::render_event,
+        };
+        down.push(&render(dialect, failure.reason, &failure.message));
     }
     down.flush().await?;
     down.let_out().await;

@@ -22,7 +22,12 @@ pub async fn failure(
 ) -> io::Result<()> {
     let reason = failure.reason;
     let id = recorder.request_id();
-    let body = error_body::render(recorder.dialect, reason, &failure.message, id.as_str());
+    let body = error_body::render(
+        recorder.error_dialect(),
+        reason,
+        &failure.message,
+        id.as_str(),
+    );
     let retry = matches!(
         reason,
         Reason::Overloaded | Reason::Draining | Reason::UsageLogBehind

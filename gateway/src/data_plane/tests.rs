@@ -23,6 +23,7 @@ use crate::{
         counters::WorkerCounters,
         publish::SnapshotPublisher,
         queue::{RecordReceiver, record_queue},
+        reason::Reason,
         record::{ExchangeRecord, Outcome},
         snapshot::*,
     },
@@ -140,6 +141,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             })),
             tls: None,
         })],
+        no_target: Reason::ProviderUnresolved,
         grants: vec![Grant {
             policy: Arc::clone(&policy),
             groups: [GroupIndex(0)].into(),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Dialect;
+use super::{Dialect, google::error::GoogleError};
 use crate::handoff::reason::Reason;
 
 /// JSON body for a failure. `message` is for the agent: no provider host, no secret, no internals.
@@ -15,16 +15,35 @@ pub fn render(
     json(dialect, reason, message, Some(request_id))
 }
 
-/// The dialect's own error event for a stream that ends before its time (SSE frame, both newlines included).
+/// The dialect's own error event for a stream that ends before its time (SSE frame, both newlines included;
+/// Ollama's streams are lines).
 pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
     // OpenAI's SDKs raise on `error` in the data of an event of any name, its chat streams have no names.
     let mut event = match dialect {
         Dialect::Anthropic => b"event: error\ndata: ".to_vec(),
-        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => b"data: ".to_vec(),
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini => {
+            b"data: ".to_vec()
+        }
+        Dialect::Ollama => Vec::new(),
     };
     event.extend_from_slice(&json(Some(dialect), reason, message, None));
-    event.extend_from_slice(b"\n\n");
+    event.extend_from_slice(match dialect {
+        Dialect::Ollama => b"\n",
+        Dialect::OpenAi
+        | Dialect::Anthropic
+        | Dialect::Bedrock
+        | Dialect::Vertex
+        | Dialect::Azure
+        | Dialect::Gemini => &b"\n\n"[..],
+    });
     event
+}
+
+/// The last element of a stream that is one JSON array, which it leaves open.
+pub fn render_element(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
+    let mut element = b",\n".to_vec();
+    element.extend_from_slice(&json(Some(dialect), reason, message, None));
+    element
 }
 
 /// The error event of OpenAI's WebSockets, Responses and Realtime: a whole message. `lane` is the `stream_id` of
@@ -84,6 +103,8 @@ enum Inner<'a> {
         kind: &'static str,
         message: &'a str,
     },
+    Google(GoogleError<'a>),
+    Ollama(&'a str),
 }
 
 fn json(
@@ -98,7 +119,11 @@ fn json(
             kind: anthropic_type(reason.status()),
             message,
         },
-        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure) => {
+        Some(Dialect::Vertex | Dialect::Gemini) => {
+            Inner::Google(GoogleError::new(reason, &code, message))
+        }
+        Some(Dialect::Ollama) => Inner::Ollama(message),
+        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure) => {
             openai(reason, message, &code)
         }
     };
@@ -188,6 +213,39 @@ mod tests {
     }
 
     #[test]
+    fn errors_of_google_have_its_status_and_the_code_in_their_details() {
+        let body = render(Some(Dialect::Gemini), Reason::ModelNotRoutable, "no", "r1");
+        let code = "llm_policy.model_not_routable";
+        assert_eq!(
+            parsed(&body),
+            json!({
+                "type": "error",
+                "error": {
+                    "code": 403, "message": "no", "status": "PERMISSION_DENIED",
+                    "details": [{
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "MODEL_NOT_ROUTABLE", "domain": "keyway", "metadata": {"code": code},
+                    }],
+                },
+                "code": code, "message": "no", "request_id": "r1",
+            })
+        );
+        for (reason, status) in [
+            (Reason::ModelMissing, "INVALID_ARGUMENT"),
+            (Reason::UnknownPath, "NOT_FOUND"),
+            (Reason::Overloaded, "UNAVAILABLE"),
+            (Reason::UpstreamAuthFailed, "UNAVAILABLE"),
+            (Reason::IdleTimeout, "DEADLINE_EXCEEDED"),
+        ] {
+            let body = render(Some(Dialect::Vertex), reason, "m", "r");
+            assert_eq!(parsed(&body)["error"]["status"], status, "{reason:?}");
+        }
+        let element = render_element(Dialect::Gemini, Reason::ProviderCut, "m");
+        let error = parsed(element.strip_prefix(b",\n").unwrap());
+        assert_eq!(error["error"]["code"], 502);
+    }
+
+    #[test]
     fn messages_name_the_status_and_the_lane() {
         let reason = Reason::NoAuthorisedProvider;
         let mut expected = json!({
@@ -260,6 +318,11 @@ mod tests {
         assert!(!data.contains(&b'\n'));
         assert_eq!(parsed(data)["error"]["code"], "keyway.provider_cut");
         assert_eq!(parsed(data)["code"], "keyway.provider_cut");
+
+        let ollama = render_event(Dialect::Ollama, Reason::ProviderCut, "m");
+        let line = ollama.strip_suffix(b"\n").unwrap();
+        assert!(!line.contains(&b'\n'));
+        assert_eq!(parsed(line)["error"], "m");
 
         let anthropic = render_event(Dialect::Anthropic, Reason::ProviderCut, "m");
         let data = anthropic.strip_prefix(b"event: error\ndata: ").unwrap();

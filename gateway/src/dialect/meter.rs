@@ -1,14 +1,17 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
-//! One module per shape of response: [`openai_chat`], [`openai_responses`] and [`anthropic`] read event
-//! streams, [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
+//! One module per shape of response: [`openai_chat`], [`openai_responses`], [`anthropic`] and [`gemini`] read
+//! event streams, [`json_body`] reads single objects, [`array_body`] a stream that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's
 //! operations share.
 
 mod anthropic;
+mod array_body;
 mod count;
 mod event_body;
+mod gemini;
 mod inflate;
 mod json_body;
+mod lines_body;
 mod messages;
 mod openai_chat;
 mod openai_responses;
@@ -24,9 +27,11 @@ pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 use super::{Dialect, Operation};
 use crate::handoff::record::{Terms, Usage};
 
+use array_body::ArrayBody;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
+use lines_body::LinesBody;
 
 /// What a finished (or abandoned) meter knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +74,8 @@ pub struct Meter {
 enum Body {
     Events(Box<EventBody>),
     Json(Box<JsonBody>),
+    Array(Box<ArrayBody>),
+    Lines(Box<LinesBody>),
     /// Passed on unread.
     Opaque,
 }
@@ -132,8 +139,20 @@ impl Meter {
         match &mut self.body {
             Body::Events(events) => events.finish(&mut self.metered, forward),
             Body::Json(json) => self.metered.complete |= json.failed(),
+            Body::Array(array) => self.metered.complete |= array.failed(),
+            Body::Lines(lines) => lines.finish(&mut self.metered),
             Body::Opaque => self.metered.complete = true,
         }
+    }
+
+    /// The stream is one JSON array.
+    pub fn is_array(&self) -> bool {
+        matches!(self.body, Body::Array(_))
+    }
+
+    /// The body is a stream of lines.
+    pub fn is_lines(&self) -> bool {
+        matches!(&self.body, Body::Lines(lines) if lines.is_stream())
     }
 
     /// See [`Metered::content_started`].
@@ -147,7 +166,7 @@ impl Meter {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Opaque => None,
+            Body::Array(_) | Body::Lines(_) | Body::Opaque => None,
         }
     }
 
@@ -174,9 +193,14 @@ impl Meter {
 impl Body {
     fn new(dialect: Dialect, operation: Operation, media_type: &[u8], hide: bool) -> Self {
         match dialect {
-            Dialect::OpenAi | Dialect::Anthropic => {}
+            Dialect::OpenAi
+            | Dialect::Anthropic
+            | Dialect::Vertex
+            | Dialect::Azure
+            | Dialect::Gemini => {}
+            Dialect::Ollama => return Self::of_ollama(operation, media_type),
             // Not implemented yet.
-            Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => return Self::Opaque,
+            Dialect::Bedrock => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -189,15 +213,32 @@ impl Body {
             || names(media_type, "application/json")
             || media_type.to_ascii_lowercase().ends_with(b"+json")
         {
+            if operation == Operation::StreamGenerateContent {
+                return Self::Array(Box::default());
+            }
             return Self::Json(Box::new(JsonBody::new(shape(operation))));
         }
         Self::Opaque
+    }
+
+    fn of_ollama(operation: Operation, media_type: &[u8]) -> Self {
+        let is_stream = names(media_type, "application/x-ndjson");
+        match operation {
+            Operation::ChatCompletions | Operation::Completions | Operation::Embeddings
+                if is_stream || names(media_type, "application/json") =>
+            {
+                Self::Lines(Box::new(LinesBody::new(is_stream)))
+            }
+            _ => Self::Opaque,
+        }
     }
 
     fn read(&mut self, plain: &[u8], metered: &mut Metered) {
         match self {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
             Self::Json(json) => json.feed(plain, metered),
+            Self::Array(array) => array.feed(plain, metered),
+            Self::Lines(lines) => lines.feed(plain, metered),
             Self::Opaque => metered.content_started = true,
         }
     }
@@ -211,11 +252,15 @@ fn shape(operation: Operation) -> Shape {
         }
         Operation::Responses | Operation::StoredResponse => Shape::Response,
         Operation::Messages => Shape::Anthropic,
-        Operation::Unmetered | Operation::Other => Shape::Object,
+        Operation::GenerateContent | Operation::StreamGenerateContent => Shape::Gemini,
+        Operation::EmbedContent => Shape::GoogleEmbeddings,
+        Operation::Unmetered => Shape::Media,
+        Operation::Other => Shape::Object,
         // Counting tokens is free; Realtime has no bodies.
         Operation::ResponsesInputTokens
         | Operation::Realtime
         | Operation::CountTokens
+        | Operation::CountContentTokens
         | Operation::ListModels
         | Operation::GetModel
         | Operation::Hello => Shape::Any,

@@ -35,8 +35,8 @@ const LIST_MODELS: &[Rule] = &[rule(Verb::Get, Operation::ListModels, ModelPlace
 const GET_MODEL: &[Rule] = &[rule(Verb::Get, Operation::GetModel, ModelPlace::Path)];
 /// JSON bodies that name a model.
 const UNMETERED_WITH_MODEL: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Body)];
-/// Multipart bodies.
-const UNMETERED: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Nowhere)];
+/// Multipart bodies; edits of images may also come as JSON.
+const UNMETERED: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Form)];
 /// Jobs that are billed when they are done.
 const UNMETERED_JOBS: &[Rule] = &[
     rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
@@ -140,6 +140,7 @@ pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> Upstrea
     let base_path = match (catalog_id, base_path) {
         ("azure_openai_api", "" | "/openai") => "/openai/v1",
         ("kimi_api", "/anthropic" | "/anthropic/v1") => "/v1",
+        ("gemini_api", "" | "/v1" | "/v1beta") => "/v1beta/openai",
         _ => base_path,
     };
     UpstreamBase {

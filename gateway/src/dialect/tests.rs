@@ -1,7 +1,7 @@
 //! Every path that agents use, and those that must not pass.
 
 use super::*;
-use ModelSource::{Body, None as Nowhere, Path};
+use ModelSource::{Body, Form, None as Nowhere, Path};
 use Operation as Op;
 
 type Expected = Option<(Dialect, Op, ModelSource<'static>)>;
@@ -103,11 +103,11 @@ fn openai_paths() {
             (
                 "POST",
                 "/v1/audio/transcriptions",
-                some(Op::Unmetered, Nowhere),
+                some(Op::Unmetered, Form),
             ),
             ("POST", "/v1/audio/speech", some(Op::Unmetered, Body)),
             ("POST", "/v1/images/generations", some(Op::Unmetered, Body)),
-            ("POST", "/v1/images/edits", some(Op::Unmetered, Nowhere)),
+            ("POST", "/v1/images/edits", some(Op::Unmetered, Form)),
             ("POST", "/v1/moderations", some(Op::Other, Nowhere)),
         ],
         false,
@@ -181,8 +181,7 @@ fn anthropic_paths() {
 #[test]
 fn paths_of_dialects_to_come() {
     let bedrock = |model| Some((Dialect::Bedrock, Op::Other, Path(model)));
-    let vertex = |model| Some((Dialect::Vertex, Op::Other, Path(model)));
-    let azure = |model| Some((Dialect::Azure, Op::Other, Path(model)));
+    let azure = |operation| Some((Dialect::Azure, operation, Path("d")));
     check(
         &[
             (
@@ -203,30 +202,26 @@ fn paths_of_dialects_to_come() {
             ("POST", "/model/m/delete", None),
             (
                 "POST",
-                "/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-5@20260101:streamRawPredict",
-                vertex("claude-opus-5"),
+                "/openai/deployments/d/chat/completions",
+                azure(Op::ChatCompletions),
             ),
             (
                 "POST",
-                "/v1beta1/publishers/google/models/gemini-4-argon:generateContent",
-                vertex("gemini-4-argon"),
+                "/openai/deployments/d/embeddings",
+                azure(Op::Embeddings),
             ),
             (
                 "POST",
-                "/v1/models/gemini-4-argon:generateContent",
-                vertex("gemini-4-argon"),
+                "/openai/deployments/d/audio/transcriptions",
+                azure(Op::Unmetered),
             ),
+            ("GET", "/openai/deployments/d/chat/completions", None),
             (
                 "POST",
-                "/v1beta/models/gemini-4-argon:streamGenerateContent",
-                vertex("gemini-4-argon"),
+                "/openai/deployments/d/extensions/chat/completions",
+                None,
             ),
-            (
-                "POST",
-                "/v1beta1/projects/p/locations/l/endpoints/openapi/chat/completions",
-                Some((Dialect::Vertex, Op::Other, Nowhere)),
-            ),
-            ("POST", "/openai/deployments/d/chat/completions", azure("d")),
+            ("POST", "/openai/deployments/d", None),
         ],
         false,
     );
@@ -312,7 +307,7 @@ fn sets_of_dialects() {
         assert_eq!(Dialect::from_code(dialect.code()), Some(dialect));
     }
     assert!(!set.is_any() && DialectSet::ANY.is_any());
-    assert_eq!(Dialect::from_code("gemini"), None);
+    assert_eq!(Dialect::from_code("palm"), None);
 }
 
 #[test]

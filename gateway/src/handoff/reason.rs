@@ -52,6 +52,8 @@ reasons! {
     /// A body in a content-encoding that cannot be scanned for the model.
     UnsupportedEncoding = ("unsupported_encoding", Client, 415),
     MalformedJson = ("malformed_json", Client, 400),
+    /// A multipart body that is no form, or one that servers might read apart.
+    MalformedForm = ("malformed_form", Client, 400),
     /// A key that decides (`model`, `stream`…) given twice.
     DuplicateKey = ("duplicate_key", Client, 400),
     ModelMissing = ("model_missing", Client, 400),
@@ -88,7 +90,7 @@ reasons! {
     TotalTimeout = ("total_timeout", Provider, 504),
     /// The answer was no HTTP, or over the limits on heads.
     ProviderProtocol = ("provider_protocol", Provider, 502),
-    /// The provider refused the credential kept for it.
+    /// The provider refused the credential kept for it, or no token could be minted from that.
     UpstreamAuthFailed = ("upstream_auth_failed", Provider, 502),
     /// The provider closed before its answer's end.
     ProviderCut = ("provider_cut", Provider, 502),

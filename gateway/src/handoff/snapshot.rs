@@ -9,6 +9,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 
+use super::reason::Reason;
 use crate::{
     dialect::{DialectSet, IdentityFormat},
     handoff::record::ServiceTier,
@@ -93,8 +94,10 @@ pub struct Provider {
     pub models: Models,
     /// Its address is bound to a region, which the vendor may charge more for.
     pub is_regional: bool,
-    /// In the order to try. Empty when the host has no usable address (yet).
+    /// In the order to try. Empty when the host has no usable address, or no key can be used (yet).
     pub targets: Vec<Arc<Target>>,
+    /// Why there is no target, for as long as there is none.
+    pub no_target: Reason,
     /// Which groups reach this provider, and by which policy.
     pub grants: Vec<Grant>,
     pub timeouts: Timeouts,

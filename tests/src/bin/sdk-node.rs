@@ -8,12 +8,12 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use gateway_tests::{
     node::{Node, Options as NodeOptions},
-    standin::{Options, StandIn, Transport, Vendor},
+    standin::{Gateway, Options, StandIn, Transport, Vendor},
 };
 use serde_json::json;
 
 /// Whose API is played over what, and with which key; an empty one is none.
-const PROVIDERS: [(Vendor, Transport, &str); 5] = [
+const PROVIDERS: [(Vendor, Transport, &str); 7] = [
     (
         Vendor::OpenAi,
         Transport::TlsHttp2,
@@ -27,10 +27,32 @@ const PROVIDERS: [(Vendor, Transport, &str); 5] = [
     (Vendor::Mistral, Transport::TlsHttp2, "standin-mistral-77e3"),
     (Vendor::Vllm, Transport::Plain, "token-standin-vllm-1c08"),
     (Vendor::Ollama, Transport::Plain, ""),
+    (Vendor::Vertex, Transport::TlsHttp2, "standin-vertex-5d10"),
+    (
+        Vendor::Gemini,
+        Transport::TlsHttp1,
+        "AIza-standin-gemini-8c44",
+    ),
 ];
 
 /// A second vLLM server, which takes no key; its model has the name that it serves it under.
 const KEYLESS_MODEL: &str = "keyless-qwen";
+
+/// Hosts of other vendors' models, each with one model and what its price is taken from.
+const GATEWAYS: [(Gateway, &str, &str, &str); 2] = [
+    (
+        Gateway::AzureOpenAi,
+        "my-deployment",
+        "gpt-4o",
+        "standin-azure-0b7f",
+    ),
+    (
+        Gateway::OpenRouter,
+        "vendor/some-model",
+        "",
+        "sk-or-standin-5512",
+    ),
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -59,6 +81,32 @@ async fn main() -> Result<()> {
         .await?;
     node.add_policy("vllm-keyless", "agents", &provider).await?;
     standins.push(("vllm-keyless".to_owned(), standin));
+    for (gateway, model, base_model, key) in GATEWAYS {
+        let standin = start(Vendor::Gateway(gateway), Transport::TlsHttp1, key).await?;
+        let base_path = match gateway {
+            Gateway::OpenRouter => "/api/v1",
+            _ => "",
+        };
+        let mut model = json!({"id": model});
+        if !base_model.is_empty() {
+            model["base_model"] = json!(base_model);
+        }
+        let provider = node
+            .connect_with(json!({
+                "provider_id": gateway.catalog_id(),
+                "name": gateway.catalog_id(),
+                "upstream_url": format!("{}{base_path}", standin.url()),
+                "models": [model],
+                "api_key": key,
+                "enabled": true,
+                "allow_private_addresses": true,
+                "ca_pem": standin.ca_pem(),
+            }))
+            .await?;
+        let name = gateway.catalog_id().to_owned();
+        node.add_policy(&name, "agents", &provider).await?;
+        standins.push((name, standin));
+    }
     node.wait_ready().await?;
     let agent = node.agent(Ipv4Addr::LOCALHOST.into()).await?;
     let ca_file = node.directory().join("endpoint-ca.pem");

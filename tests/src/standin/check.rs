@@ -24,19 +24,28 @@ const ALLOWED: &[&str] = &[
     "openai-organization",
     "openai-project",
     "originator",
+    // Node's `fetch` says it of itself.
+    "sec-fetch-mode",
+    "session-id",
     "session_id",
+    "thread-id",
+    "thread_id",
     "traceparent",
     "tracestate",
     "user-agent",
     "x-app",
     "x-claude-code-agent-id",
+    "x-claude-code-parent-agent-id",
     "x-claude-code-session-id",
     "x-client-request-id",
     "x-request-id",
 ];
 
 /// Prefixes of which every header may reach a provider.
-const ALLOWED_PREFIXES: &[&str] = &["x-stainless-"];
+const ALLOWED_PREFIXES: &[&str] = &["x-codex-", "x-stainless-"];
+
+/// Headers that only Google's APIs may be sent.
+const OF_GOOGLE: &[&str] = &["x-goog-api-client", "x-goog-user-project"];
 
 /// Credentials of every vendor; only the own one may arrive.
 const CREDENTIALS: &[&str] = &[
@@ -74,7 +83,7 @@ impl Refusal {
     /// The error body in the vendor's own shape.
     pub(super) fn body(&self, vendor: Vendor) -> Vec<u8> {
         let body: Value = match vendor {
-            Vendor::OpenAi | Vendor::Ollama => json!({"error": {
+            Vendor::OpenAi | Vendor::Ollama | Vendor::Gateway(_) => json!({"error": {
                 "message": self.message,
                 "type": "invalid_request_error",
                 "param": null,
@@ -103,24 +112,45 @@ impl Refusal {
                 },
                 "request_id": "req_standin",
             }),
+            Vendor::Vertex | Vendor::Gemini => json!({"error": {
+                "code": self.status,
+                "message": self.message,
+                "status": self.code,
+                "details": [],
+            }}),
         };
         body.to_string().into_bytes()
     }
 }
 
 /// What is wrong with a request, credential first.
-pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
+/// `tokens` are let in in place of the key.
+pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
     foreign_credential(seen, options.vendor)
-        .or_else(|| own_credential(seen, options))
+        .or_else(|| own_credential(seen, options, tokens))
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
         .or_else(|| version(seen, options.vendor))
+        .or_else(|| match options.vendor {
+            Vendor::Gateway(gateway) => gateway.judge(seen),
+            Vendor::OpenAi
+            | Vendor::Anthropic
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama
+            | Vendor::Vertex
+            | Vendor::Gemini => None,
+        })
 }
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => "authorization",
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Vertex => {
+            "authorization"
+        }
         Vendor::Anthropic => "x-api-key",
+        Vendor::Gemini => "x-goog-api-key",
+        Vendor::Gateway(gateway) => gateway.credential_header(),
     }
 }
 
@@ -140,7 +170,7 @@ fn foreign_credential(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         .then(|| Refusal::new(401, "foreign_credential", "a key in the query"))
 }
 
-fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
+fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
     let name = credential_header(options.vendor);
     let sent: Vec<&str> = seen
         .headers
@@ -148,19 +178,24 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .filter(|(header, _)| header == name)
         .map(|(_, value)| value.as_str())
         .collect();
-    let wanted = options
-        .key
-        .as_ref()
-        .map(|key| [Some(key), options.next_key.as_ref()]);
+    let keys = [options.key.as_ref(), options.next_key.as_ref()];
+    let wanted: Option<Vec<&String>> = match tokens {
+        Some(tokens) => Some(tokens.iter().collect()),
+        None => options
+            .key
+            .is_some()
+            .then(|| keys.into_iter().flatten().collect()),
+    };
     let right = |sent: &str, key: &String| match options.vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Vertex => {
             sent.strip_prefix("Bearer ") == Some(key)
         }
-        Vendor::Anthropic => sent == key,
+        Vendor::Anthropic | Vendor::Gemini => sent == key,
+        Vendor::Gateway(gateway) => sent.strip_prefix(gateway.key_prefix()) == Some(key),
     };
     match (sent.as_slice(), wanted) {
         ([], None) => None,
-        ([sent], Some(wanted)) if wanted.into_iter().flatten().any(|key| right(sent, key)) => None,
+        ([sent], Some(wanted)) if wanted.iter().any(|key| right(sent, key)) => None,
         ([], Some(_)) => Some(Refusal::new(401, "missing_api_key", "no credential")),
         ([_], Some(_)) => Some(Refusal::new(401, "invalid_api_key", "wrong credential")),
         ([_], None) => Some(Refusal::new(
@@ -193,6 +228,9 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         _ => {
             name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
+                && !matches!(vendor, Vendor::Gateway(gateway) if gateway.takes_header(name))
+                && (!matches!(vendor, Vendor::Vertex | Vendor::Gemini)
+                    || !OF_GOOGLE.contains(&name))
                 && !ALLOWED_PREFIXES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
@@ -228,7 +266,13 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
+        Vendor::OpenAi
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {
@@ -260,7 +304,8 @@ mod tests {
             trailers: Vec::new(),
             connection: 1,
         };
-        judge(&seen, &Options::new(vendor, Transport::Plain, "right")).map(|refusal| refusal.code)
+        let options = Options::new(vendor, Transport::Plain, "right");
+        judge(&seen, &options, None).map(|refusal| refusal.code)
     }
 
     #[test]

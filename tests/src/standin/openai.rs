@@ -19,7 +19,7 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
     match parts.as_slice() {
         ["v1", "models"] if !post => reply::json(out, 200, &models(vendor)).await,
         ["v1", "models", id] if !post => reply::json(out, 200, &model(vendor, id)).await,
-        ["v1", operation @ ..] if vendor != Vendor::OpenAi => {
+        ["v1", operation @ ..] if !matches!(vendor, Vendor::OpenAi | Vendor::Gateway(_)) => {
             model_call(&operation.join("/"), seen, out, shared).await
         }
         ["v1", "files"] if post => {
@@ -71,8 +71,7 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             _ => unknown(seen, out, shared).await,
         },
         ["v1", "audio", "transcriptions" | "translations"] if post => {
-            let usage = json!({"type": "duration", "seconds": 3});
-            reply::json(out, 200, &json!({"text": "word1 word2", "usage": usage})).await
+            transcription(seen, out, shared).await
         }
         ["v1", operation @ ..] if post => model_call(&operation.join("/"), seen, out, shared).await,
         _ => unknown(seen, out, shared).await,
@@ -92,7 +91,7 @@ async fn kept(
     }
 }
 
-async fn model_call(
+pub(super) async fn model_call(
     operation: &str,
     seen: &Seen,
     out: &mut Out<'_>,
@@ -154,7 +153,8 @@ async fn model_call(
                 },
                 ..plan
             };
-            reply::whole(out, shared, &plan, &embeddings(vendor, &plan)).await
+            let as_base64 = body.get("encoding_format") == Some(&json!("base64"));
+            reply::whole(out, shared, &plan, &embeddings(vendor, &plan, as_base64)).await
         }
         ("audio/speech", _) if vendor == Vendor::OpenAi => {
             out.whole(200, &[("content-type", "audio/mpeg")], b"ID3standin")
@@ -166,6 +166,33 @@ async fn model_call(
         }
         _ => unknown(seen, out, shared).await,
     }
+}
+
+/// A form with a model and a file; old models bill the seconds, new ones tokens.
+async fn transcription(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
+    let text = String::from_utf8_lossy(&seen.body);
+    let value = |name: &str| {
+        let (_, part) = text.split_once(&format!("name=\"{name}\""))?;
+        let (_, value) = part.split_once("\r\n\r\n")?;
+        Some(value.split_once("\r\n--")?.0.to_owned())
+    };
+    let is_whole = text.trim_end().ends_with("--");
+    let (true, Some(model), Some(_)) = (is_whole, value("model"), value("file")) else {
+        let refusal = Refusal::new(
+            400,
+            "invalid_form",
+            "a form with a model and a file is wanted",
+        );
+        return reply::refuse(out, shared, &refusal, None).await;
+    };
+    let usage = match model.starts_with("whisper") {
+        true => json!({"type": "duration", "seconds": 3}),
+        false => {
+            json!({"type": "tokens", "input_tokens": 14, "output_tokens": 2, "total_tokens": 16,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": 14}})
+        }
+    };
+    reply::json(out, 200, &json!({"text": "word1 word2", "usage": usage})).await
 }
 
 /// Mistral takes no field that it does not know.
@@ -196,7 +223,11 @@ fn usage(vendor: Vendor, plan: &Plan) -> Value {
         "total_tokens": plan.sums.input_tokens + plan.sums.output_tokens,
     });
     match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => {
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => {
             usage["prompt_tokens_details"] = json!({
                 "cached_tokens": plan.script.cached,
                 "cache_write_tokens": plan.script.written,
@@ -221,6 +252,7 @@ fn chat(vendor: Vendor, plan: &Plan) -> Value {
         "object": "chat.completion",
         "created": CREATED,
         "model": plan.model,
+        "system_fingerprint": null,
         "choices": [{
             "index": 0,
             "message": {"role": "assistant", "content": plan.text(), "refusal": null},
@@ -255,14 +287,24 @@ async fn chat_stream(
         format!("data: {body}\n\n")
     };
     let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-    let before = chunk(
+    let mut before = String::new();
+    if let Vendor::Gateway(gateway) = vendor {
+        before += gateway.before_stream();
+    }
+    before += &chunk(
         choice(json!({"role": "assistant", "content": ""}), Value::Null),
         Value::Null,
     );
     // Mistral tells usage unasked, on the last chunk.
     let last = match vendor {
         Vendor::Mistral => usage(vendor, plan),
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Vllm | Vendor::Ollama => Value::Null,
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => Value::Null,
     };
     let is_told = include_usage || !last.is_null();
     let mut after = chunk(choice(json!({}), json!("stop")), last);
@@ -416,11 +458,11 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
     reply::stream(out, shared, plan, before, word, after).await
 }
 
-fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
-    let floats = match vendor {
-        // Base64, as the SDK asks for by default.
-        Vendor::OpenAi | Vendor::Anthropic => json!("AAAAAAAAgD4AAAA/AACAPw=="),
-        Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => json!([0.0, 0.25, 0.5, 1.0]),
+fn embeddings(vendor: Vendor, plan: &Plan, as_base64: bool) -> Value {
+    // OpenAI's SDKs ask for base64; other servers take no notice.
+    let floats = match as_base64 && vendor == Vendor::OpenAi {
+        true => json!("AAAAAAAAgD4AAAA/AACAPw=="),
+        false => json!([0.0, 0.25, 0.5, 1.0]),
     };
     let mut body = json!({
         "object": "list",
@@ -436,7 +478,11 @@ fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
 
 fn models(vendor: Vendor) -> Value {
     let ids: &[&str] = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => &["gpt-4o-mini", "gpt-4o"],
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => &["gpt-4o-mini", "gpt-4o"],
         Vendor::Mistral => &["mistral-small-latest", "mistral-embed"],
         Vendor::Vllm => &["Qwen/Qwen3-8B"],
         Vendor::Ollama => &["llama3.2:3b"],
@@ -447,7 +493,11 @@ fn models(vendor: Vendor) -> Value {
 
 fn model(vendor: Vendor, id: &str) -> Value {
     let owner = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => "standin",
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Vertex
+        | Vendor::Gemini
+        | Vendor::Gateway(_) => "standin",
         Vendor::Mistral => "mistralai",
         Vendor::Vllm => "vllm",
         Vendor::Ollama => "library",

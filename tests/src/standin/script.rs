@@ -139,10 +139,19 @@ pub(super) fn prompt_words(body: &Value) -> u64 {
     words as u64
 }
 
-/// Every text of the prompt: `messages[].content`, `input`, `prompt`, `system`, `instructions`,
-/// plain or as a list of parts.
+/// Every text of the prompt: `messages[].content`, `input`, `prompt`, `system`, `instructions`, Gemini's
+/// `contents[].parts`, plain or as a list of parts.
 fn each_text(body: &Value, visit: &mut impl FnMut(&str)) {
-    for field in ["messages", "input", "prompt", "system", "instructions"] {
+    for field in [
+        "messages",
+        "input",
+        "prompt",
+        "system",
+        "instructions",
+        "contents",
+        "content",
+        "requests",
+    ] {
         if let Some(value) = body.get(field) {
             texts(value, visit);
         }
@@ -154,7 +163,7 @@ fn texts(value: &Value, visit: &mut impl FnMut(&str)) {
         Value::String(text) => visit(text),
         Value::Array(parts) => parts.iter().for_each(|part| texts(part, visit)),
         Value::Object(part) => {
-            for field in ["content", "text"] {
+            for field in ["content", "parts", "text"] {
                 if let Some(value) = part.get(field) {
                     texts(value, visit);
                 }

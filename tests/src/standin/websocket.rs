@@ -37,7 +37,7 @@ pub(super) async fn serve(
     early: BytesMut,
     shared: Arc<Shared>,
 ) -> Result<()> {
-    let refusal = check::judge(&seen, &shared.options);
+    let refusal = check::judge(&seen, &shared.options, None);
     shared.stats.request(seen.clone(), refusal.as_ref());
     let known = matches!(seen.path(), "/v1/responses" | "/v1/realtime");
     let refused = match &refusal {

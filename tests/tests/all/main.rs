@@ -10,6 +10,8 @@ mod answered;
 mod catalog;
 mod connect;
 mod disk;
+mod gateways;
+mod google;
 mod hostile;
 mod http1;
 mod keyless;

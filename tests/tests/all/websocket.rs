@@ -10,13 +10,13 @@ use gateway_tests::agent::{Agent, PATIENCE, Version};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest as _,
         handshake::client::Response,
         http::{HeaderName, HeaderValue},
-        protocol::CloseFrame,
+        protocol::{CloseFrame, WebSocketConfig},
     },
 };
 
@@ -57,9 +57,9 @@ impl Socket {
                 .headers_mut()
                 .append(name, HeaderValue::from_static(value));
         }
-        let (socket, answer) = timeout(PATIENCE, client_async(request, tls))
-            .await
-            .unwrap()?;
+        let config = WebSocketConfig::default().max_frame_size(None);
+        let opening = client_async_with_config(request, tls, Some(config));
+        let (socket, answer) = timeout(PATIENCE, opening).await.unwrap()?;
         Ok((Self(socket), answer))
     }
 
@@ -73,10 +73,9 @@ impl Socket {
 
     /// The next event; pings are answered on the way.
     async fn next(&mut self) -> Value {
-        match self.message().await {
-            Message::Text(text) => serde_json::from_str(&text).unwrap(),
-            other => panic!("no event: {other:?}"),
-        }
+        let message = self.message().await;
+        assert!(message.is_text(), "no event: {message:?}");
+        serde_json::from_str(message.to_text().unwrap()).unwrap()
     }
 
     async fn message(&mut self) -> Message {
@@ -84,9 +83,9 @@ impl Socket {
             let message = timeout(PATIENCE, self.0.next())
                 .await
                 .expect("nothing comes");
-            match message.expect("the socket is closed").unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
+            let message = message.expect("the socket is closed").unwrap();
+            if !message.is_ping() && !message.is_pong() {
+                return message;
             }
         }
     }
@@ -115,10 +114,8 @@ impl Socket {
     /// Waits for a close frame and answers it.
     async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
-            match self.message().await {
-                Message::Close(frame) => return frame,
-                Message::Text(_) => {}
-                other => panic!("no end: {other:?}"),
+            if let Message::Close(frame) = self.message().await {
+                return frame;
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Count {
 pub(crate) enum Format {
     Cargo,
     Pytest,
+    /// Node's own runner, with the reporter `spec`.
+    NodeTest,
 }
 
 impl Count {
@@ -41,6 +43,7 @@ impl Count {
         match format {
             Format::Cargo => self.read_cargo(line),
             Format::Pytest => self.read_pytest(line),
+            Format::NodeTest => self.read_node(line),
         }
     }
 
@@ -79,6 +82,25 @@ impl Count {
             self.passed += before(line, " passed");
             self.failed += before(line, " failed") + before(line, " error");
             self.skipped += before(line, " skipped");
+        }
+    }
+
+    /// `﹣ name (0.1ms) # reason`, `ℹ pass 3` and `ℹ skipped 1`
+    fn read_node(&mut self, line: &str) {
+        if let Some(skip) = line.trim_start().strip_prefix("﹣ ") {
+            let (name, reason) = skip.split_once(" # ").unwrap_or((skip, "no reason"));
+            let name = name.rsplit_once(" (").map_or(name, |(name, _)| name);
+            self.skips.push(format!("{name}, {reason}"));
+        } else if let Some((what, number)) =
+            line.strip_prefix("ℹ ").and_then(|sum| sum.split_once(' '))
+        {
+            let number: u64 = number.parse().unwrap_or(0);
+            match what {
+                "pass" => self.passed += number,
+                "fail" | "cancelled" => self.failed += number,
+                "skipped" => self.skipped += number,
+                _ => {}
+            }
         }
     }
 }
@@ -143,5 +165,25 @@ mod tests {
         );
         assert_eq!((read.passed, read.failed, read.skipped), (13, 2, 2));
         assert_eq!(read.skips.len(), 2);
+    }
+
+    #[test]
+    fn node_sums_and_reasons_are_read() {
+        let read = count(
+            Format::NodeTest,
+            &[
+                "✔ a (0.7ms)",
+                "  ﹣ b (0.1ms) # no such program",
+                "✖ c (2ms)",
+                "ℹ tests 4",
+                "ℹ pass 1",
+                "ℹ fail 1",
+                "ℹ cancelled 1",
+                "ℹ skipped 1",
+                "ℹ duration_ms 12.3",
+            ],
+        );
+        assert_eq!((read.passed, read.failed, read.skipped), (1, 2, 1));
+        assert_eq!(read.skips, ["b, no such program"]);
     }
 }

@@ -4,29 +4,15 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{Count, Format, counted};
-use crate::command::{cargo, must, read, root, words};
+use super::{Count, Format, counted, node_binaries};
+use crate::command::{must, root, words};
 
 pub(super) fn run() -> Result<Count> {
     let tests = root().join("tests/python");
     let sdk = environment("sdk", "requirements.txt")?;
     // LiteLLM pins an older openai than the one under test, so it lives beside it.
     let litellm = environment("litellm", "litellm.txt")?;
-    must(cargo().args([
-        "build",
-        "--locked",
-        "--package",
-        "gateway",
-        "--package",
-        "gateway-tests",
-    ]))?;
-    let metadata = read(
-        cargo().args(["metadata", "--format-version", "1", "--no-deps"]),
-        "",
-    )?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let target = metadata["target_directory"].as_str();
-    let binaries = PathBuf::from(target.context("cargo metadata")?).join("debug");
+    let binaries = node_binaries()?;
     let mut pytest = words([sdk.join("bin/python")]);
     pytest
         .args([

@@ -29,10 +29,10 @@ pub(super) fn listing(
     let mut path = Vec::new();
     match listing.shape {
         ListingShape::OpenAi | ListingShape::LiteLlm => {
-            path_join(provider, Dialect::OpenAi, &listing.path, &mut path);
+            path_join(provider, Dialect::OpenAi, &listing.path, "", &mut path);
         }
         ListingShape::Anthropic => {
-            path_join(provider, Dialect::Anthropic, &listing.path, &mut path);
+            path_join(provider, Dialect::Anthropic, &listing.path, "", &mut path);
         }
         ListingShape::Google => plain_join(provider, &listing.path, &mut path),
     }

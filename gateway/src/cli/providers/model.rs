@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
-/// `ID` or `ID=INPUT,OUTPUT`.
+/// `ID`, `ID=INPUT,OUTPUT` or `ID=BASE_MODEL`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct ModelArgument {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_per_1k: Option<Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,20 +22,28 @@ impl FromStr for ModelArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (id, prices) = match text.split_once('=') {
-            Some((id, prices)) => (id, Some(prices)),
+        let (id, price) = match text.split_once('=') {
+            Some((id, price)) => (id, Some(price)),
             None => (text, None),
         };
-        let (input, output) = match prices.map(|prices| prices.split_once(',')) {
-            None => (None, None),
-            Some(Some((input, output))) => (Some(rate(input)?), Some(rate(output)?)),
-            Some(None) => return Err("prices are INPUT,OUTPUT in dollars per 1000 tokens".into()),
-        };
-        Ok(Self {
+        let mut model = Self {
             id: id.to_owned(),
-            input_per_1k: input,
-            output_per_1k: output,
-        })
+            base_model: None,
+            input_per_1k: None,
+            output_per_1k: None,
+        };
+        match price.map(|price| (price, price.split_once(','))) {
+            None => {}
+            Some((_, Some((input, output)))) => {
+                model.input_per_1k = Some(rate(input)?);
+                model.output_per_1k = Some(rate(output)?);
+            }
+            Some((single, None)) if single.is_empty() || rate(single).is_ok() => {
+                return Err("prices are INPUT,OUTPUT in dollars per 1000 tokens".into());
+            }
+            Some((base, None)) => model.base_model = Some(base.to_owned()),
+        }
+        Ok(model)
     }
 }
 
@@ -83,6 +93,11 @@ mod tests {
             model("gpt-4o=0.0025, 0.01"),
             Ok(json!({"id": "gpt-4o", "input_per_1k": 0.0025, "output_per_1k": 0.01}))
         );
+        assert_eq!(
+            model("my-deployment=gpt-4o"),
+            Ok(json!({"id": "my-deployment", "base_model": "gpt-4o"}))
+        );
+        assert!(model("gpt-4o=").is_err());
         assert!(model("gpt-4o=0.1").is_err());
         assert!(model("gpt-4o=a,b").is_err());
     }

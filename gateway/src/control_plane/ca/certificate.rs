@@ -11,7 +11,8 @@ use rustls::{
     client::verify_server_name,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
-    server::{ParsedCertificate, ProducesTickets},
+    server::{ClientHello, ParsedCertificate, ProducesTickets, ResolvesServerCert},
+    sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 
@@ -28,6 +29,8 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub struct ServerCertificate {
     /// The server's own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
+    /// For clients that connect to an address, if they are shown another one.
+    pub address_chain: Option<Vec<CertificateDer<'static>>>,
     /// Private key, DER.
     pub key: Secret,
     pub expires_at: Timestamp,
@@ -39,10 +42,18 @@ impl ServerCertificate {
         let key = PrivateKeyDer::try_from(self.key.expose())
             .map_err(|problem| rustls::Error::General(problem.to_owned()))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let certified = |chain: &[CertificateDer<'static>]| {
+            CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &provider).map(Arc::new)
+        };
+        let named = certified(&self.chain)?;
+        let unnamed = match &self.address_chain {
+            Some(chain) => certified(chain)?,
+            None => Arc::clone(&named),
+        };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), key.clone_key())?;
+            .with_cert_resolver(Arc::new(ByServerName { named, unnamed }));
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         config.ticketer = ticketer()?;
         Ok(Arc::new(config))
@@ -50,16 +61,39 @@ impl ServerCertificate {
 
     /// A client that connects to `name` (a host name or an address) accepts the certificate for it.
     pub fn covers(&self, name: &str) -> bool {
-        let (Some(certificate), Ok(name)) = (self.chain.first(), ServerName::try_from(name)) else {
+        let Ok(name) = ServerName::try_from(name) else {
             return false;
         };
-        ParsedCertificate::try_from(certificate)
-            .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+        let chain = match (&name, &self.address_chain) {
+            (ServerName::IpAddress(_), Some(chain)) => chain,
+            (_, _) => &self.chain,
+        };
+        chain.first().is_some_and(|certificate| {
+            ParsedCertificate::try_from(certificate)
+                .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+        })
     }
 
     /// When to replace it by a new one.
     pub fn renew_at(&self) -> Timestamp {
         self.expires_at - (RENEW_BEFORE_DAYS * 24).hours()
+    }
+}
+
+/// Chooses by what the client connects to: only host names are told in a handshake (RFC 6066 section 3).
+#[derive(Debug)]
+struct ByServerName {
+    named: Arc<CertifiedKey>,
+    unnamed: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByServerName {
+    fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let certified = match client_hello.server_name() {
+            Some(_) => &self.named,
+            None => &self.unnamed,
+        };
+        Some(Arc::clone(certified))
     }
 }
 

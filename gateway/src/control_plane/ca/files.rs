@@ -64,6 +64,7 @@ impl ServerCertificate {
         let secret = Secret::copy_of(key_der.secret_der());
         match CertifiedKey::from_der(chain.clone(), key_der, &aws_lc_rs::default_provider()) {
             Ok(_) => Ok(Self {
+                address_chain: None,
                 chain,
                 key: secret,
                 expires_at,

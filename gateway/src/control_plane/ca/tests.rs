@@ -103,6 +103,16 @@ async fn agents_that_trust_the_ca_connect() {
             Some(rustls::HandshakeKind::Resumed)
         );
     }
+    // What clients of a name see lists no address, which BoringSSL would refuse under this CA.
+    let (_, seen) = x509_parser::parse_x509_certificate(&issued.certificate.chain[0]).unwrap();
+    let listed = seen.subject_alternative_name().unwrap().unwrap().value;
+    assert_eq!(
+        listed.general_names,
+        [x509_parser::extensions::GeneralName::DNSName(NAME)]
+    );
+    let by_address = &issued.certificate.address_chain.as_ref().unwrap()[0];
+    let (_, by_address) = x509_parser::parse_x509_certificate(by_address).unwrap();
+    assert_ne!(by_address.serial, seen.serial);
     for (name, expected) in [
         (NAME, true),
         ("100.64.0.1", true),

@@ -8,8 +8,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, Help,
-    IdentityInjection, JsonMetadata, KEY_PLACEHOLDER, Kind, Listing, PriceTable, Probe, Problem,
-    Status, StreamUsage, Surface,
+    IdentityInjection, JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, Listing, PriceTable, Probe,
+    Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
     problem::{File, Problems},
     rate,
@@ -43,6 +43,8 @@ struct RawEntry {
     extra_headers: Vec<String>,
     #[serde(default)]
     stream_usage: StreamUsage,
+    #[serde(default)]
+    key: KeyKind,
     #[serde(default)]
     responses_websocket: bool,
     identity: Option<RawIdentity>,
@@ -238,6 +240,7 @@ fn resolve_entry(
         models,
         pricing_surfaces: raw.surfaces,
         stream_usage: raw.stream_usage,
+        key: raw.key,
         responses_websocket: raw.responses_websocket,
         extra_headers: raw
             .extra_headers

@@ -9,12 +9,13 @@ use crate::{
     },
 };
 
-const IDS: [&str; 16] = [
+const IDS: [&str; 17] = [
     "openai_api",
     "anthropic_api",
     "azure_openai_api",
     "bedrock_api",
     "vertex_ai_api",
+    "gemini_api",
     "mistral_api",
     "kimi_api",
     "litellm_proxy",

@@ -26,7 +26,10 @@ pub fn of_problem(entry: &CatalogEntry, problem: &Problem) -> Diagnosis {
             | AddressRefused::LinkLocal
             | AddressRefused::Metadata => (Trouble::AddressRefused, url_remedy(entry)),
         },
-        Problem::NoCredential => (Trouble::BadKey, entry.help.key.clone()),
+        Problem::NoCredential
+        | Problem::NoToken
+        | Problem::MintFailed(_)
+        | Problem::RefreshFailed(_) => (Trouble::BadKey, entry.help.key.clone()),
         Problem::UnknownKind(_)
         | Problem::UpstreamUrl(_)
         | Problem::ExtraHeader(_)

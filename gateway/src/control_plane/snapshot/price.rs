@@ -19,7 +19,8 @@ use crate::{
 pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, Problem> {
     let mut listed = HashMap::with_capacity(docs.len());
     for doc in docs {
-        let price = price(doc, entry.price(&doc.id)).map_err(|error| Problem::Price {
+        let list_price = entry.price(doc.base_model.as_ref().unwrap_or(&doc.id));
+        let price = price(doc, list_price).map_err(|error| Problem::Price {
             model: doc.id.clone(),
             reason: error.to_string(),
         })?;

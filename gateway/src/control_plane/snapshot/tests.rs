@@ -133,6 +133,7 @@ fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) ->
             catalog: &Catalog::built_in(),
             unseal: &TestUnseal,
             answers,
+            minted: &Minted::default(),
             endpoint: Endpoint::default(),
             timeouts: TIMEOUTS,
         },
@@ -363,6 +364,7 @@ fn a_bad_provider_is_skipped_with_its_reason_and_the_others_go_on() {
             |doc| {
                 doc.models.push(ModelDoc {
                     id: "m".to_owned(),
+                    base_model: None,
                     input_per_1k: serde_json::Number::from_f64(-1.0),
                     output_per_1k: None,
                     cached_input_per_1k: None,
@@ -437,6 +439,7 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     let rate = |dollars: f64| serde_json::Number::from_f64(dollars);
     let model = |id: &str| ModelDoc {
         id: id.to_owned(),
+        base_model: None,
         input_per_1k: None,
         output_per_1k: None,
         cached_input_per_1k: None,

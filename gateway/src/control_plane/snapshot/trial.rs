@@ -10,6 +10,7 @@ use super::{
 use crate::{
     control_plane::{
         catalog::Catalog,
+        mint::{Minted, mint_once},
         resolve::{self, Answers, Lookup},
         resource::{CredentialDoc, ProviderDoc},
     },
@@ -24,7 +25,7 @@ pub struct Draft {
     pub secret: Option<Secret>,
 }
 
-/// Resolves the draft's host once, checks its addresses and compiles it; it has at least one target.
+/// Resolves the draft's host once, checks its addresses, mints its token if it needs one, and compiles it; it has at least one target.
 ///
 /// # Errors
 /// Why the workers could not use it.
@@ -51,18 +52,26 @@ pub async fn compile_draft(
         credentials: credential.into_iter().collect(),
         ..Documents::default()
     };
-    let surroundings = Surroundings {
-        catalog,
-        unseal: &Unsealed(secret),
-        answers: &answers,
-        endpoint: Endpoint::default(),
-        timeouts,
-    };
+    let unseal = Unsealed(secret);
     let mut compiler = ProviderCompiler::default();
-    let (provider, status) =
-        compiler
-            .begin()
-            .compile(&doc, ProviderSlot(0), Vec::new(), &documents, &surroundings);
+    let mut compile = |minted: &Minted| {
+        let surroundings = Surroundings {
+            catalog,
+            unseal: &unseal,
+            answers: &answers,
+            minted,
+            endpoint: Endpoint::default(),
+            timeouts,
+        };
+        let mut turn = compiler.begin();
+        let slot = ProviderSlot(0);
+        let (provider, status) = turn.compile(&doc, slot, Vec::new(), &documents, &surroundings);
+        (provider, status, turn.end())
+    };
+    let (mut provider, mut status, orders) = compile(&Minted::default());
+    if !orders.is_empty() {
+        (provider, status, _) = compile(&*mint_once(orders, lookup).await);
+    }
     match (status.state, provider) {
         (ProviderState::Ready { .. }, Some(provider)) => Ok(provider),
         (ProviderState::Unreachable(problem) | ProviderState::Skipped(problem), _) => Err(problem),

@@ -20,7 +20,7 @@ use crate::{
         downstream::Downstream,
         failure::Failure,
         inject::{self, BodyFraming, UpstreamRequest},
-        message::{Fields, Framing},
+        message::Fields,
         record::Recorder,
         upstream::{
             h1::H1Exchange,
@@ -127,21 +127,20 @@ impl Try<'_> {
                 }
                 self.patient(alarm, exchange.send(&parts)).await
             }
-            RequestBody::Streamed(framing) => {
+            RequestBody::Streamed(_) | RequestBody::Form(_) => {
                 self.patient(alarm, exchange.send(&[head])).await?;
                 drop(whole_head);
+                let is_chunked = request.body == BodyFraming::Open;
+                if let RequestBody::Form(form) = self.out.body {
+                    self.send_piece(exchange, is_chunked, form.begun(), alarm)
+                        .await?;
+                }
                 while self.next_body(down, alarm, recorder).await? {
-                    let data = down.body_data();
-                    if *framing == Framing::Chunked {
-                        let size = format!("{:x}\r\n", data.len());
-                        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"]))
-                            .await?;
-                    } else {
-                        self.patient(alarm, exchange.send(&[data])).await?;
-                    }
+                    self.send_piece(exchange, is_chunked, down.body_data(), alarm)
+                        .await?;
                     down.consume_body();
                 }
-                if *framing == Framing::Chunked {
+                if is_chunked {
                     if let Some(fields) = down.take_trailers() {
                         trailers = self.trailers_h1(&fields)?;
                     }
@@ -183,7 +182,11 @@ impl Try<'_> {
                     exchange.end(trailers).map_err(Unsent::Broken)?;
                 }
             }
-            RequestBody::Streamed(_) => {
+            RequestBody::Streamed(_) | RequestBody::Form(_) => {
+                if let RequestBody::Form(form) = self.out.body {
+                    let begun = Bytes::copy_from_slice(form.begun());
+                    self.patient(alarm, exchange.send(begun, false)).await?;
+                }
                 while self.next_body(down, alarm, recorder).await? {
                     let piece = Bytes::copy_from_slice(down.body_data());
                     self.patient(alarm, exchange.send(piece, false)).await?;
@@ -194,6 +197,21 @@ impl Try<'_> {
             }
         }
         Ok(exchange)
+    }
+
+    async fn send_piece(
+        &self,
+        exchange: &mut H1Exchange,
+        is_chunked: bool,
+        data: &[u8],
+        alarm: &Alarm,
+    ) -> Result<(), Unsent<io::Error>> {
+        if !is_chunked {
+            return self.patient(alarm, exchange.send(&[data])).await;
+        }
+        let size = format!("{:x}\r\n", data.len());
+        self.patient(alarm, exchange.send(&[size.as_bytes(), data, b"\r\n"]))
+            .await
     }
 
     /// What goes behind a chunked body; empty when none of `fields` may.
@@ -229,7 +247,14 @@ impl Try<'_> {
             Ok(more) => more.map_err(Unsent::Failed)?,
             Err(Elapsed) => return Err(Unsent::Failed(Reason::RequestTimeout.into())),
         };
-        recorder.request_bytes += down.body_data().len() as u64;
+        let data = match more {
+            true => down.body_data(),
+            false => &[],
+        };
+        recorder.request_bytes += data.len() as u64;
+        if let RequestBody::Form(form) = self.out.body {
+            form.check(data).map_err(Unsent::Failed)?;
+        }
         Ok(more)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        Dialect, anthropic, openai,
+        Dialect, anthropic, azure, google, ollama, openai,
         path::{AgentPath, UpstreamBase, hex_pair},
     },
     handoff::snapshot::Provider,
@@ -19,13 +19,36 @@ const CREDENTIAL_PARAMETERS: [&[u8]; 7] = [
     b"subscription-key",
 ];
 
-/// Appends the provider's base path and the agent's path, with one version segment between them.
-pub fn path_join(provider: &Provider, dialect: Dialect, path: &str, out: &mut Vec<u8>) {
+/// Appends the provider's base path and the agent's path, with one version segment between them. The query
+/// is only looked at.
+pub fn path_join(
+    provider: &Provider,
+    dialect: Dialect,
+    path: &str,
+    query: &str,
+    out: &mut Vec<u8>,
+) {
     let base_of = match dialect {
+        Dialect::Azure => {
+            azure::path_join(&provider.base_path, path, out);
+            return;
+        }
+        Dialect::OpenAi if azure::is_classic(&provider.catalog_id, path, query) => {
+            azure::path_join(&provider.base_path, path, out);
+            return;
+        }
+        Dialect::Ollama => {
+            ollama::path_join(&provider.base_path, path, out);
+            return;
+        }
         Dialect::OpenAi => openai::upstream_base,
         Dialect::Anthropic => anthropic::upstream_base,
-        // Their paths begin with their own version or name.
-        Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => {
+        Dialect::Vertex | Dialect::Gemini => {
+            google::path_join(&provider.base_path, path, out);
+            return;
+        }
+        // Its paths begin with their own name.
+        Dialect::Bedrock => {
             out.extend_from_slice(provider.base_path.as_bytes());
             out.extend_from_slice(path.as_bytes());
             return;
@@ -238,7 +261,7 @@ mod tests {
             let mut provider = provider("p", base_path);
             provider.catalog_id = catalog_id.into();
             let mut out = Vec::new();
-            path_join(&provider, dialect, path, &mut out);
+            path_join(&provider, dialect, path, "", &mut out);
             let joined = String::from_utf8_lossy(&out);
             assert_eq!(joined, expected, "{catalog_id} {base_path} {path}");
         }

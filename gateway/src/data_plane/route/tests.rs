@@ -26,6 +26,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         responses_websocket: false,
         models: Models::default(),
         targets: Vec::new(),
+        no_target: Reason::ProviderUnresolved,
         grants: Vec::new(),
         timeouts: Timeouts {
             connect: second,

@@ -167,7 +167,13 @@ impl Dialling<'_> {
             .target
             .split_once('?')
             .unwrap_or((&self.head.target, ""));
-        route::path_join(self.permit.provider(), self.dialect, plain, &mut path);
+        route::path_join(
+            self.permit.provider(),
+            self.dialect,
+            plain,
+            query,
+            &mut path,
+        );
         if !query.is_empty() {
             route::query_join(query, &mut path);
         }

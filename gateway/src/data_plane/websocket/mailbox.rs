@@ -13,7 +13,7 @@ const QUEUED_BYTES_LIMIT: usize = 64 * 1024;
 
 /// See the module. Closing it ends the waits of both sides.
 #[derive(Default)]
-pub(super) struct Mailbox {
+pub struct Mailbox {
     queue: RefCell<VecDeque<Vec<u8>>>,
     bytes: Cell<usize>,
     is_closed: Cell<bool>,
@@ -25,11 +25,11 @@ pub(super) struct Mailbox {
 
 /// Nobody takes messages any more.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Closed;
+pub struct Closed;
 
 impl Mailbox {
     /// Waits until there is room.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
         if self.is_closed.get() {
             return Poll::Ready(Err(Closed));
         }
@@ -41,7 +41,7 @@ impl Mailbox {
     }
 
     /// Adds a message once there is room.
-    pub(super) async fn push(&self, message: Vec<u8>) -> Result<(), Closed> {
+    pub async fn push(&self, message: Vec<u8>) -> Result<(), Closed> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.bytes.set(self.bytes.get() + message.len());
         self.queue.borrow_mut().push_back(message);
@@ -50,7 +50,7 @@ impl Mailbox {
     }
 
     /// Waits for the next message; `None` when the box is closed and empty.
-    pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
         let message = self.queue.borrow_mut().pop_front();
         if let Some(message) = message {
             self.bytes.set(self.bytes.get() - message.len());
@@ -65,7 +65,7 @@ impl Mailbox {
     }
 
     /// Takes no more messages; those in it can still be taken.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.is_closed.set(true);
         self.wake_taker();
         wake_all(&self.fillers);
@@ -73,23 +73,25 @@ impl Mailbox {
     }
 
     /// Waits until it is closed.
-    pub(super) async fn closed(&self) {
-        poll_fn(|cx| match self.is_closed.get() {
-            true => Poll::Ready(()),
-            false => {
-                add(&self.watchers, cx);
-                Poll::Pending
-            }
-        })
-        .await;
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_closed.get() {
+            return Poll::Ready(());
+        }
+        add(&self.watchers, cx);
+        Poll::Pending
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    /// See [`Self::poll_closed`].
+    pub async fn closed(&self) {
+        poll_fn(|cx| self.poll_closed(cx)).await;
+    }
+
+    pub fn is_closed(&self) -> bool {
         self.is_closed.get()
     }
 
     /// Lets the taker look again at what it waits for beside this box.
-    pub(super) fn wake_taker(&self) {
+    pub fn wake_taker(&self) {
         let waker = self.taker.borrow_mut().take();
         waker.into_iter().for_each(Waker::wake);
     }

@@ -39,6 +39,8 @@ use crate::{
 /// What both vendors and SDKs call the protocol. Others that agents offer are credentials
 /// (`openai-insecure-api-key.…`) and stay with the node.
 const PROTOCOL: &str = "realtime";
+/// Most that an agent may send at once; vendors take 15 MiB of audio.
+pub(super) const MESSAGE_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes on their way to one side beyond which the other is not read.
 const QUEUED_BYTES_LIMIT: usize = 64 * 1024;
 /// Responses under way that are remembered; vendors run one at a time, or a few out of band.
@@ -348,6 +350,9 @@ impl<'s> Session<'_, 's> {
 
     /// Policies may have changed since the handshake.
     fn may_go_on(&self) -> Result<(), Reason> {
+        if !self.worker.may_begin() {
+            return Err(Reason::UsageLogBehind);
+        }
         let snapshot = self.worker.snapshot();
         let principal = snapshot
             .peers

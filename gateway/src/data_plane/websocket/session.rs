@@ -52,8 +52,8 @@ pub(super) struct Session {
     pub(super) gate: Rc<Gate>,
     lines: RefCell<Vec<Rc<Line>>>,
     tasks: Cell<usize>,
-    /// The agent's socket shall close, with this code.
-    closing: Cell<Option<CloseCode>>,
+    /// The last line ended, and nobody has told the agent: its own socket shall end with this code.
+    lost: Cell<Option<CloseCode>>,
 }
 
 /// Counts a response's task while it lives.
@@ -91,6 +91,7 @@ impl Session {
     }
 
     pub(super) fn add_line(&self, line: &Rc<Line>) {
+        self.lost.set(None);
         self.lines.borrow_mut().push(Rc::clone(line));
     }
 
@@ -99,10 +100,20 @@ impl Session {
     pub(super) fn line_ended(&self, line: &Rc<Line>, code: Option<CloseCode>) {
         let mut lines = self.lines.borrow_mut();
         lines.retain(|other| !Rc::ptr_eq(other, line));
-        if lines.is_empty() && self.tasks.get() == 0 {
-            self.closing.set(self.closing.get().or(code));
+        if lines.is_empty() {
+            self.lost.set(code);
             self.outbox.wake_taker();
         }
+    }
+
+    /// An agent was told by an error event that its line is over.
+    pub(super) fn loss_is_told(&self) {
+        self.lost.set(None);
+    }
+
+    /// The code of a loss that shall end the agent's socket.
+    fn loss(&self) -> Option<CloseCode> {
+        self.lost.get().filter(|_| self.tasks.get() == 0)
     }
 
     /// Ends what still runs for the agent.
@@ -129,7 +140,7 @@ pub(super) async fn run(
         gate: Rc::default(),
         lines: RefCell::default(),
         tasks: Cell::new(0),
-        closing: Cell::new(None),
+        lost: Cell::new(None),
     });
     let ended = serve(&session, &mut socket, &alarm).await;
     if alarm.ended().is_some() {
@@ -173,7 +184,7 @@ async fn serve(session: &Rc<Session>, socket: &mut WebSocket, alarm: &Alarm) -> 
         if is_resting && (worker.is_draining() || is_old) {
             return Ended::Close(CloseCode::GOING_AWAY);
         }
-        if let Some(code) = session.closing.get() {
+        if let Some(code) = session.loss() {
             return Ended::Close(code);
         }
         let takes = !is_old && session.tasks.get() < TASKS_LIMIT;
@@ -214,6 +225,8 @@ async fn serve(session: &Rc<Session>, socket: &mut WebSocket, alarm: &Alarm) -> 
                 None if is_resting && resting_since.elapsed() >= timeouts.websocket_idle => {
                     return Ended::Close(CloseCode::GOING_AWAY);
                 }
+                // Its answer would not be read.
+                None if !takes => {}
                 None if pings == PINGS_LIMIT => return Ended::Gone,
                 None => {
                     pings += 1;
@@ -250,7 +263,7 @@ fn poll_step(
         return gone;
     }
     let has_grown = socket.received() > seen.1 + UNCOUNTED_BYTES;
-    match has_grown || session.tasks.get() != seen.0 || session.closing.get().is_some() {
+    match has_grown || session.tasks.get() != seen.0 || session.loss().is_some() {
         true => Poll::Ready(Step::Look),
         false => Poll::Pending,
     }

@@ -4,6 +4,7 @@
 use std::{rc::Rc, time::Instant};
 
 use super::{
+    bridge::{self, Bridge},
     dial::dial,
     gate::Key,
     identify,
@@ -146,11 +147,20 @@ impl<'s> Turn<'_, 's> {
         self.alarm
             .bound_all(total.map(|total| coarse_now() + TICK + total));
         self.recorder.overhead_us = u32::try_from(self.recorder.elapsed_us()).unwrap_or(u32::MAX);
-        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
-        let lane = self.join(&permit).await?;
         let RequestBody::Held { bytes, .. } = &body else {
             return Err(Reason::MalformedJson.into());
         };
+        if !provider.responses_websocket {
+            let bytes = bridge::http_body(bytes)?;
+            drop(body);
+            let Self {
+                alarm, recorder, ..
+            } = self;
+            let bridge = Bridge::new(session, &permit, self.lane.as_deref())?;
+            return bridge.run(bytes, guard, alarm, recorder).await;
+        }
+        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+        let lane = self.join(&permit).await?;
         let message = pieces(&[bytes.data()], &edits.splices)
             .collect::<Vec<_>>()
             .concat();
@@ -330,6 +340,9 @@ impl<'s> Turn<'_, 's> {
         }
         if begun && matches!(recorder.outcome, Outcome::ProviderError | Outcome::Denied) {
             recorder.outcome = Outcome::Cut;
+        }
+        if reason == Reason::ProviderCut {
+            session.loss_is_told();
         }
         let id = recorder.request_id();
         let lane = self.lane.as_deref();

@@ -1,11 +1,17 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
 use super::{
-    Metered, anthropic, openai_usage,
+    Metered, anthropic, gemini, openai_usage,
     report::{add_tier, service_tier},
     response_object,
 };
-use crate::dialect::json::capture::{Capture, Wanted};
+use crate::dialect::json::{
+    capture::{Capture, Wanted},
+    key_sum::KeySum,
+};
+
+/// In Vertex AI's embeddings, the tokens of one text.
+const EMBEDDED_TOKENS: &str = "token_count";
 
 /// What is wanted of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,26 +20,35 @@ pub(super) enum Shape {
     Any,
     /// The `id` of a file, a batch….
     Object,
+    /// As [`Self::Object`], or OpenAI's `usage` of what has one: transcriptions, images.
+    Media,
     /// OpenAI's `usage`.
     OpenAi,
     /// A response of the Responses API.
     Response,
     /// Anthropic's `usage`.
     Anthropic,
+    /// Gemini's `usageMetadata`.
+    Gemini,
+    /// The same, or token counts beside each vector.
+    GoogleEmbeddings,
 }
 
 impl Shape {
     fn wanted(self) -> &'static Wanted {
         const NOTHING: Wanted = keys(&[]);
         const ID: Wanted = keys(&["id"]);
+        const ID_AND_USAGE: Wanted = keys(&["id", "usage"]);
         const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
         const USAGE: Wanted = keys(&["usage"]);
         match self {
             Self::Any => &NOTHING,
             Self::Object => &ID,
+            Self::Media => &ID_AND_USAGE,
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
+            Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_METADATA,
         }
     }
 }
@@ -50,6 +65,8 @@ const fn keys(keys: &'static [&'static str]) -> Wanted {
 pub(super) struct JsonBody {
     capture: Capture,
     shape: Shape,
+    /// Of [`Shape::GoogleEmbeddings`].
+    tokens: Option<KeySum>,
 }
 
 impl JsonBody {
@@ -57,6 +74,7 @@ impl JsonBody {
         Self {
             capture: Capture::new(shape.wanted()),
             shape,
+            tokens: (shape == Shape::GoogleEmbeddings).then(|| KeySum::new(EMBEDDED_TOKENS)),
         }
     }
 
@@ -66,15 +84,22 @@ impl JsonBody {
             return;
         }
         self.capture.feed(input);
+        if let Some(tokens) = &mut self.tokens {
+            tokens.feed(input);
+        }
         metered.complete = self.capture.ended();
     }
 
     /// Id of the object that this is, known with its last byte.
     pub(super) fn object(&self) -> Option<&str> {
         let id = match self.shape {
-            Shape::Object => self.capture.plain_text(0),
+            Shape::Object | Shape::Media => self.capture.plain_text(0),
             Shape::Response => response_object::id(&self.capture),
-            Shape::Any | Shape::OpenAi | Shape::Anthropic => None,
+            Shape::Any
+            | Shape::OpenAi
+            | Shape::Anthropic
+            | Shape::Gemini
+            | Shape::GoogleEmbeddings => None,
         };
         id.filter(|_| self.capture.ended())
     }
@@ -84,12 +109,25 @@ impl JsonBody {
         match self.shape {
             Shape::Any => {}
             Shape::Object => metered.object = self.object().map(Into::into),
+            Shape::Media => {
+                metered.object = self.object().map(Into::into);
+                if let Some(reported) = self.capture.value(1).and_then(openai_usage::read) {
+                    reported.add_to(metered);
+                }
+            }
             Shape::Response => response_object::read(&self.capture, metered),
             Shape::OpenAi => {
                 if let Some(reported) = self.capture.value(0).and_then(openai_usage::read) {
                     reported.add_to(metered);
                     let tier = self.capture.plain_text(1);
                     add_tier(&mut metered.terms, service_tier(tier));
+                }
+            }
+            Shape::Gemini | Shape::GoogleEmbeddings => {
+                let told = self.capture.value(0).and_then(gemini::read);
+                let counted = || self.tokens.as_ref()?.sum().map(gemini::embeddings);
+                if let Some(reported) = told.or_else(counted) {
+                    reported.add_to(metered);
                 }
             }
             Shape::Anthropic => {

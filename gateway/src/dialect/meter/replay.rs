@@ -82,10 +82,7 @@ fn corpus() -> Vec<Recorded> {
 
 impl Recorded {
     fn meter(&self, encoding: &str, hide: bool) -> Meter {
-        let dialect = [Dialect::OpenAi, Dialect::Anthropic]
-            .into_iter()
-            .find(|dialect| dialect.code() == self.expected.dialect)
-            .unwrap();
+        let dialect = Dialect::from_code(&self.expected.dialect).unwrap();
         let operation = [
             Operation::ChatCompletions,
             Operation::Completions,
@@ -94,6 +91,10 @@ impl Recorded {
             Operation::Embeddings,
             Operation::Messages,
             Operation::CountTokens,
+            Operation::GenerateContent,
+            Operation::StreamGenerateContent,
+            Operation::CountContentTokens,
+            Operation::EmbedContent,
             Operation::ListModels,
             Operation::Other,
         ]

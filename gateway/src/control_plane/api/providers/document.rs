@@ -69,7 +69,7 @@ pub(super) fn document(
     Ok(ProviderDoc {
         name: validate::display_name("name", name)?,
         upstream_url: validate::upstream_url("upstream_url", upstream_url)?,
-        models: as_stored(entry, models(&request.models)?, &base.models),
+        models: as_stored(entry, models(entry, &request.models)?, &base.models),
         extra_values: extra_values(entry, &request.extra_values)?,
         identity_header_user_id: validate::header_name(
             "identity_header_user_id",
@@ -94,7 +94,7 @@ pub(super) fn document(
     })
 }
 
-fn models(models: &[ModelDoc]) -> Result<Vec<ModelDoc>, ApiError> {
+fn models(entry: &CatalogEntry, models: &[ModelDoc]) -> Result<Vec<ModelDoc>, ApiError> {
     if models.len() > MODELS_LIMIT {
         return Err(ApiError::invalid(
             "models",
@@ -113,6 +113,13 @@ fn models(models: &[ModelDoc]) -> Result<Vec<ModelDoc>, ApiError> {
         }
         if !seen.insert(&model.id) {
             return Err(ApiError::invalid(field("id"), "is listed twice"));
+        }
+        // Unknown, it would leave the model without a price, and nobody would be told.
+        if let Some(base) = &model.base_model
+            && entry.price(base).is_none()
+        {
+            let message = format!("the catalog has no price of {base:?} for {}", entry.id);
+            return Err(ApiError::invalid(field("base_model"), message));
         }
         validate::rate(&field("input_per_1k"), model.input_per_1k.as_ref())?;
         validate::rate(&field("output_per_1k"), model.output_per_1k.as_ref())?;

@@ -140,7 +140,11 @@ async fn tried(
     request.upstream_url.get_or_insert_with(usual);
     let doc = document(entry, &request, stored)?;
     let secret = match request.given_key() {
-        Some(api_key) => Some(keys::checked(api_key)?),
+        Some(api_key) => Some(keys::checked(
+            api_key,
+            entry.key,
+            doc.allow_private_addresses,
+        )?),
         None => keys::newest(state, &id).await?,
     };
     Ok(Draft { doc, secret })

@@ -41,6 +41,9 @@ pub(super) struct ProviderView<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct ModelView<'a> {
     id: &'a str,
+    /// An addition too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_model: Option<&'a str>,
     pub(super) input_per_1k: serde_json::Number,
     pub(super) output_per_1k: serde_json::Number,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,10 +86,12 @@ pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderV
 pub(super) fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) -> ModelView<'a> {
     let catalog_model = |id: &str| entry?.models.iter().find(|known| known.id == id);
     // As the workers look prices up.
-    let known = catalog_model(&model.id).or_else(|| catalog_model(undated_model(&model.id)?));
+    let priced_as = model.base_model.as_ref().unwrap_or(&model.id);
+    let known = catalog_model(priced_as).or_else(|| catalog_model(undated_model(priced_as)?));
     let zero = || serde_json::Number::from(0);
     ModelView {
         id: &model.id,
+        base_model: model.base_model.as_deref(),
         input_per_1k: model
             .input_per_1k
             .clone()
@@ -102,6 +107,6 @@ pub(super) fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) 
         cache_creation_per_1k: model.cache_creation_per_1k.as_ref(),
         unpriced: model.input_per_1k.is_none()
             && model.output_per_1k.is_none()
-            && entry.is_none_or(|entry| entry.price(&model.id).is_none()),
+            && entry.is_none_or(|entry| entry.price(priced_as).is_none()),
     }
 }
