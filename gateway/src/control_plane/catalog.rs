@@ -11,6 +11,9 @@ mod prices;
 mod problem;
 pub mod rate;
 mod raw;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod reckoned;
 
 use std::{path::Path, sync::Arc};
 

@@ -3,8 +3,13 @@
 
 use crate::handoff::record::SESSION_BYTES_LIMIT;
 
-/// By precedence.
-const HEADERS: [&str; 3] = ["x-claude-code-session-id", "session-id", "x-session-id"];
+/// By precedence. `session_id` is Codex's.
+const HEADERS: [&str; 4] = [
+    "x-claude-code-session-id",
+    "session-id",
+    "session_id",
+    "x-session-id",
+];
 
 /// The first usable session id among `headers` (name and value, names in any case). Values that are
 /// empty, longer than [`SESSION_BYTES_LIMIT`] or not visible ASCII are passed over.
@@ -42,7 +47,8 @@ mod tests {
     fn the_first_usable_header_wins() {
         let long = "x".repeat(SESSION_BYTES_LIMIT + 1);
         type Headers<'a> = &'a [(&'a str, &'a str)];
-        let table: [(Headers<'_>, Option<&str>); 7] = [
+        let table: [(Headers<'_>, Option<&str>); 8] = [
+            (&[("session_id", "a")], Some("a")),
             (&[], None),
             (&[("session", "a")], None),
             (&[("X-Session-Id", "a")], Some("a")),
