@@ -25,7 +25,7 @@ before(async () => {
   behind = await startVendor();
   const port = await freePort();
   portkey = spawn(process.execPath, [GATEWAY.pathname, `--port=${port}`, "--headless"], {
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: "ignore",
     // It leads nowhere but to the vendor below.
     env: { PATH: process.env.PATH, TRUSTED_CUSTOM_HOSTS: "127.0.0.1", NODE_ENV: "production" },
   });
@@ -113,6 +113,13 @@ async function startVendor() {
   const chunk = (choices, usage) =>
     `data: ${JSON.stringify({ id: "1", object: "chat.completion.chunk", created: 1, model: "m", choices, usage })}\n\n`;
   const server = http.createServer(async (request, response) => {
+    if (request.method === "GET") {
+      // Connecting a provider asks for its models.
+      const data = [{ id: "portkey-gpt", object: "model" }, { id: "portkey-claude", object: "model" }];
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ object: "list", data, has_more: false }));
+      return;
+    }
     let text = "";
     for await (const piece of request.setEncoding("utf8")) text += piece;
     const { authorization, "x-api-key": key, "x-portkey-metadata": told } = request.headers;
