@@ -2,7 +2,9 @@
 //! Pure: bytes and values in, values out. One module per vendor family; adding a vendor touches one.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod error_body;
+pub mod event_stream;
 pub mod json;
 pub mod meter;
 pub mod model_list;
@@ -22,7 +24,7 @@ use path::{ModelPlace, Verb};
 pub enum Dialect {
     OpenAi = 0,
     Anthropic = 1,
-    /// Connectable, not implemented yet.
+    /// AWS Bedrock's own paths.
     Bedrock = 2,
     /// Connectable, not implemented yet.
     Vertex = 3,
@@ -58,8 +60,8 @@ impl Dialect {
     /// what is missing.
     pub fn is_implemented(self) -> bool {
         match self {
-            Self::OpenAi | Self::Anthropic => true,
-            Self::Bedrock | Self::Vertex | Self::Azure => false,
+            Self::OpenAi | Self::Anthropic | Self::Bedrock => true,
+            Self::Vertex | Self::Azure => false,
         }
     }
 }
@@ -96,6 +98,11 @@ pub enum Operation {
     Embeddings,
     Messages,
     CountTokens,
+    /// Bedrock's InvokeModel: the body is the vendor's own.
+    Invoke,
+    InvokeStream,
+    Converse,
+    ConverseStream,
     /// `GET /v1/models`: answered from what the caller may use.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -120,12 +127,43 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
+            Self::Invoke => "invoke",
+            Self::InvokeStream => "invoke_stream",
+            Self::Converse => "converse",
+            Self::ConverseStream => "converse_stream",
             Self::ListModels => "list_models",
             Self::GetModel => "get_model",
             Self::Hello => "hello",
             Self::Unmetered => "unmetered",
             Self::Other => "other",
         }
+    }
+
+    /// The path alone says that the answer is a stream.
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::InvokeStream | Self::ConverseStream => true,
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Responses
+            | Self::StoredResponse
+            | Self::ResponsesInputTokens
+            | Self::Embeddings
+            | Self::Messages
+            | Self::CountTokens
+            | Self::Invoke
+            | Self::Converse
+            | Self::ListModels
+            | Self::GetModel
+            | Self::Hello
+            | Self::Unmetered
+            | Self::Other => false,
+        }
+    }
+
+    /// The body has Converse's `requestMetadata`.
+    pub fn has_request_metadata(self) -> bool {
+        matches!(self, Self::Converse | Self::ConverseStream)
     }
 
     /// The operation has no meaning without a model, so a request that names none is refused.
@@ -138,6 +176,10 @@ impl Operation {
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens
+            | Self::Invoke
+            | Self::InvokeStream
+            | Self::Converse
+            | Self::ConverseStream
             | Self::GetModel => true,
             Self::StoredResponse
             | Self::ListModels
@@ -195,6 +237,8 @@ pub enum IdentityFormat {
         groups_key: Option<Box<str>>,
         /// Values are cut to this many bytes.
         value_bytes_limit: usize,
+        /// Bedrock's rules: values in the characters that it takes, and Converse has them in its body.
+        bedrock: bool,
     },
     /// Top-level `user` of the JSON body.
     Body(BodyIdentity),
@@ -242,6 +286,11 @@ pub fn allowed_methods(path: &str, has_anthropic_version: bool) -> Option<String
     let known = path::lookup(path, has_anthropic_version)?;
     let names: Vec<_> = known.rules.iter().map(|rule| rule.verb.name()).collect();
     Some(names.join(", "))
+}
+
+/// The ids under which a model may be listed or priced, the given one first.
+pub fn known_ids(id: &str) -> impl Iterator<Item = &str> {
+    bedrock::known_ids(id).chain(undated_model(id))
 }
 
 /// The id without its date, where the vendor serves dated versions of a model (`claude-haiku-4-5-20251001`,

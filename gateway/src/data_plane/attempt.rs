@@ -228,6 +228,7 @@ impl Try<'_> {
             permit: self.out.permit,
             target: self.target,
             body,
+            identity_in_body: self.out.edits.identity_in_body,
             takes_trailers: self.out.head.takes_trailers,
         }
     }

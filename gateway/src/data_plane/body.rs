@@ -1,7 +1,7 @@
-//! The request body on its way to a provider: a JSON body that names its model is read, scanned and
-//! held whole; every other body streams through unread.
+//! The request body on its way to a provider: a JSON body that names its model, or that is to be edited, is
+//! read, scanned and held whole; one that is signed is held; every other body streams through unread.
 
-use std::{future::poll_fn, rc::Rc};
+use std::{borrow::Cow, future::poll_fn, rc::Rc};
 
 use super::{
     alarm::{Alarm, Elapsed},
@@ -9,13 +9,15 @@ use super::{
     downstream::Downstream,
     failure::Failure,
     message::{Fields, Framing, RequestHead},
+    policy::Permit,
     record::Recorder,
     worker::{ExchangeGuard, Worker},
 };
 use crate::{
     dialect::{
-        Classified, ModelSource,
+        Classified, ModelSource, Operation,
         json::{BodyScanner, ScanError, ScannedBody},
+        path,
     },
     handoff::reason::Reason,
 };
@@ -33,7 +35,8 @@ pub enum RequestBody {
     /// Held whole, so that it can be sent again as long as no answer came.
     Held {
         bytes: Buffer,
-        scanned: ScannedBody,
+        /// `None`: it is held as it is.
+        scanned: Option<ScannedBody>,
         trailers: Option<Fields>,
     },
     /// Still with the agent.
@@ -42,17 +45,20 @@ pub enum RequestBody {
 
 impl RequestBody {
     /// The model asked for, wherever the request says so.
-    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<&'a str> {
+    pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<Cow<'a, str>> {
         match (self, classified.model) {
-            (_, ModelSource::Path(model)) => Some(model),
-            (Self::Held { scanned, .. }, ModelSource::Body) => scanned.model.as_deref(),
+            (_, ModelSource::Path(model)) => path::decode_model(model),
+            (Self::Held { scanned, .. }, ModelSource::Body) => {
+                scanned.as_ref()?.model.as_deref().map(Cow::Borrowed)
+            }
             (Self::None | Self::Streamed(_), ModelSource::Body) | (_, ModelSource::None) => None,
         }
     }
 
-    pub fn scanned(&self) -> Option<&ScannedBody> {
+    /// The bytes and what the scan found.
+    pub fn scanned(&self) -> Option<(&[u8], &ScannedBody)> {
         match self {
-            Self::Held { scanned, .. } => Some(scanned),
+            Self::Held { bytes, scanned, .. } => Some((bytes.data(), scanned.as_ref()?)),
             Self::None | Self::Streamed(_) => None,
         }
     }
@@ -76,11 +82,62 @@ pub async fn receive(
             }
         });
     }
-    if head
+    let held = hold(worker, head, true, down, alarm, guard, recorder).await?;
+    let Some((_, scanned)) = held.scanned() else {
+        return Ok(held);
+    };
+    match &scanned.model {
+        Some(model) => recorder.model.clone_from(model),
+        None => return Err(Reason::ModelMissing.into()),
+    }
+    recorder.stream = scanned.stream;
+    if recorder.session_id.is_empty()
+        && let Some(session) = &scanned.session_id
+    {
+        recorder.set_session(session);
+    }
+    Ok(held)
+}
+
+/// Takes in the rest of a body of which the provider must get an edited, or a signed, whole.
+pub async fn complete(
+    worker: &Rc<Worker>,
+    head: &RequestHead,
+    body: RequestBody,
+    permit: &Permit<'_>,
+    operation: Operation,
+    down: &mut Downstream<'_>,
+    alarm: &Alarm,
+    guard: &mut ExchangeGuard,
+    recorder: &mut Recorder<'_>,
+) -> Result<RequestBody, Failure> {
+    let provider = permit.provider();
+    let is_edited = operation.has_request_metadata() && provider.identity.is_some();
+    match body {
+        RequestBody::Streamed(_) if is_edited || provider.is_signed() => {
+            hold(worker, head, is_edited, down, alarm, guard, recorder).await
+        }
+        body @ (RequestBody::None | RequestBody::Held { .. } | RequestBody::Streamed(_)) => {
+            Ok(body)
+        }
+    }
+}
+
+/// Reads a body to its end; one that is scanned has to be one JSON object.
+async fn hold(
+    worker: &Rc<Worker>,
+    head: &RequestHead,
+    scan: bool,
+    down: &mut Downstream<'_>,
+    alarm: &Alarm,
+    guard: &mut ExchangeGuard,
+    recorder: &mut Recorder<'_>,
+) -> Result<RequestBody, Failure> {
+    let is_encoded = head
         .fields
         .get("content-encoding")
-        .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
-    {
+        .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
+    if scan && is_encoded {
         return Err(Reason::UnsupportedEncoding.into());
     }
     let limit = worker.config.workers.body_bytes_limit;
@@ -93,7 +150,7 @@ pub async fn receive(
     if stated > 0 {
         bytes.space(stated.min(RESERVE_BYTES_LIMIT));
     }
-    let mut scanner = BodyScanner::default();
+    let mut scanner = scan.then(BodyScanner::default);
     let idle = worker.config.timeouts.request_body_idle;
     while alarm
         .within(idle, poll_fn(|cx| down.poll_body(cx)))
@@ -104,7 +161,9 @@ pub async fn receive(
         if bytes.len() + data.len() > limit {
             return Err(Reason::BodyTooLarge.into());
         }
-        scanner.feed(data).map_err(scan_failure)?;
+        if let Some(scanner) = &mut scanner {
+            scanner.feed(data).map_err(scan_failure)?;
+        }
         bytes.extend(data);
         recorder.request_bytes += data.len() as u64;
         down.consume_body();
@@ -112,17 +171,8 @@ pub async fn receive(
             return Err(Reason::Overloaded.into());
         }
     }
-    let scanned = scanner.finish().map_err(scan_failure)?;
-    match &scanned.model {
-        Some(model) => recorder.model.clone_from(model),
-        None => return Err(Reason::ModelMissing.into()),
-    }
-    recorder.stream = scanned.stream;
-    if recorder.session_id.is_empty()
-        && let Some(session) = &scanned.session_id
-    {
-        recorder.set_session(session);
-    }
+    let scanned = scanner.map(BodyScanner::finish).transpose();
+    let scanned = scanned.map_err(scan_failure)?;
     let trailers = down.take_trailers();
     Ok(RequestBody::Held {
         bytes,

@@ -109,13 +109,23 @@ async fn serve<'s>(
 
     let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
     let model = body.model(&classified);
+    if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
+        recorder.set_model(model);
+    }
+    recorder.stream |= classified.operation.is_stream();
     let keeper = match classified.object {
         Object::Named(id) => worker.objects.provider(&principal.id, id),
         Object::None | Object::Made => None,
     };
-    let permit = policy::permit(snapshot, principal, &classified, model, keeper)?;
+    let permit = policy::permit(snapshot, principal, &classified, model.as_deref(), keeper)?;
+    drop(model);
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
+    let operation = classified.operation;
+    let body = body::complete(
+        worker, head, body, &permit, operation, down, alarm, &mut guard, recorder,
+    )
+    .await?;
 
     alarm.bound_all(
         permit
@@ -125,7 +135,7 @@ async fn serve<'s>(
             .map(|total| coarse_now() + TICK + total),
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
-    let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+    let edits = edit::edits(&permit, &body, classified.dialect, operation);
     let outgoing = Outgoing {
         worker,
         head,
@@ -210,6 +220,10 @@ fn local_answer(
         | Operation::Embeddings
         | Operation::Messages
         | Operation::CountTokens
+        | Operation::Invoke
+        | Operation::InvokeStream
+        | Operation::Converse
+        | Operation::ConverseStream
         | Operation::Unmetered
         | Operation::Other => Ok(None),
     }

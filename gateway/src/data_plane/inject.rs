@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
-pub use identity::{group_names, user};
+pub use identity::{group_names, request_metadata, user};
 pub use late_key::LateKey;
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
@@ -45,6 +45,8 @@ pub struct UpstreamRequest<'a> {
     pub permit: &'a Permit<'a>,
     pub target: &'a Target,
     pub body: BodyFraming,
+    /// The body tells who calls, where the provider takes it there.
+    pub identity_in_body: bool,
     /// The agent takes trailers, so the provider need not keep them.
     pub takes_trailers: bool,
 }
@@ -186,7 +188,7 @@ fn for_each_own_header(
     mut write: impl FnMut(&HeaderName, &[u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     write(&header::ACCEPT_ENCODING, b"identity")?;
-    identity::for_each_header(request.permit.route(), &mut write)?;
+    identity::for_each_header(request.permit.route(), request.identity_in_body, &mut write)?;
     for (name, value) in &request.permit.provider().extra_headers {
         write(name, value.as_bytes())?;
     }

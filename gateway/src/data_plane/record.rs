@@ -16,8 +16,8 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, ExchangeRecord, LeftOut, Outcome, PATH_BYTES_LIMIT,
-            SESSION_BYTES_LIMIT, Usage,
+            Attempt, CostNanoUsd, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
+            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -113,6 +113,11 @@ impl<'s> Recorder<'s> {
     /// The host by which the node was addressed, once it is known to be one of its names.
     pub fn set_host(&mut self, host: &'s str) {
         self.host = host;
+    }
+
+    /// Keeps a model's name as far as it fits.
+    pub fn set_model(&mut self, model: &str) {
+        cut(model, MODEL_BYTES_LIMIT).clone_into(&mut self.model);
     }
 
     /// Keeps a session id as far as it fits.

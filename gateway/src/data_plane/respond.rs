@@ -34,6 +34,9 @@ pub async fn failure(
     if retry {
         fields.push((b"retry-after", RETRY_AFTER));
     }
+    if let Some((name, value)) = error_body::aws_error_type(recorder.dialect, reason) {
+        fields.push((name.as_bytes(), value.as_bytes()));
+    }
     recorder.failed(reason, reason.status());
     send(down, recorder, reason.status(), fields, &body).await
 }

@@ -2,10 +2,13 @@
 //! request may name.
 
 use super::{policy::Permit, record::Recorder, worker::Worker};
-use crate::dialect::{
-    Object, Operation,
-    meter::{Meter, Metered},
-    price,
+use crate::{
+    dialect::{
+        Object, Operation,
+        meter::{Meter, Metered},
+        price,
+    },
+    handoff::record::LeftOut,
 };
 
 /// Notes where the object is kept that this answer makes. To be called before bytes go to the agent, so that
@@ -51,6 +54,9 @@ pub fn settle(
     let price = permit
         .price()
         .or_else(|| permit.route().price_of(metered.model.as_deref()?));
+    if permit.route().leaves_region_out(&recorder.model) {
+        recorder.left_out.add(LeftOut::REGION);
+    }
     match price {
         Some(price) => recorder.cost = price::cost(&usage, price),
         None => recorder.unpriced = true,

@@ -1,10 +1,12 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
 //! One module per shape of response: [`openai_chat`], [`openai_responses`] and [`anthropic`] read event
-//! streams, [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
+//! streams, [`bedrock_events`] those of AWS; [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
 //! operations share.
 
 mod anthropic;
+mod bedrock;
+mod bedrock_events;
 mod count;
 mod event_body;
 mod inflate;
@@ -18,9 +20,10 @@ mod openai_usage;
 mod replay;
 mod response_object;
 
-use super::{Dialect, Operation};
+use super::{Dialect, Operation, event_stream};
 use crate::handoff::record::{LeftOut, Usage};
 
+use bedrock_events::BedrockEvents;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
@@ -63,6 +66,7 @@ pub struct Meter {
 #[derive(Debug)]
 enum Body {
     Events(Box<EventBody>),
+    Bedrock(Box<BedrockEvents>),
     Json(Box<JsonBody>),
     /// Passed on unread.
     Opaque,
@@ -96,6 +100,11 @@ impl Meter {
         }
     }
 
+    /// Takes counts from the answer's head: they hold where the body tells none.
+    pub fn read_head<'h>(&mut self, header: impl Fn(&str) -> Option<&'h [u8]>) {
+        self.metered = bedrock::in_headers(header);
+    }
+
     /// Looks at the next bytes of the body. `forward` is called with what the agent shall get, in order;
     /// without `hide_usage_chunk` that is `input` itself, in one call.
     pub fn feed(&mut self, input: &[u8], forward: &mut dyn FnMut(&[u8])) {
@@ -127,6 +136,8 @@ impl Meter {
         match &mut self.body {
             Body::Events(events) => events.finish(&mut self.metered, forward),
             Body::Json(json) => self.metered.complete |= json.failed(),
+            // Its last event is its end.
+            Body::Bedrock(_) => {}
             Body::Opaque => self.metered.complete = true,
         }
     }
@@ -136,13 +147,21 @@ impl Meter {
         self.metered.content_started
     }
 
+    /// The body ended, but not where its own framing says so.
+    pub fn is_torn(&self) -> bool {
+        match &self.body {
+            Body::Bedrock(events) => events.is_torn(),
+            Body::Events(_) | Body::Json(_) | Body::Opaque => false,
+        }
+    }
+
     /// [`Metered::object`], as soon as it is known: before the agent has got enough to ask for it.
     pub fn object(&self) -> Option<&str> {
         match &self.body {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Opaque => None,
+            Body::Bedrock(_) | Body::Opaque => None,
         }
     }
 
@@ -169,8 +188,12 @@ impl Body {
     fn new(dialect: Dialect, operation: Operation, media_type: &[u8], hide: bool) -> Self {
         match dialect {
             Dialect::OpenAi | Dialect::Anthropic => {}
+            Dialect::Bedrock if names(media_type, event_stream::MEDIA_TYPE) => {
+                return Self::Bedrock(Box::default());
+            }
+            Dialect::Bedrock => {}
             // Not implemented yet.
-            Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => return Self::Opaque,
+            Dialect::Vertex | Dialect::Azure => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -191,6 +214,7 @@ impl Body {
     fn read(&mut self, plain: &[u8], metered: &mut Metered) {
         match self {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
+            Self::Bedrock(events) => events.feed(plain, metered),
             Self::Json(json) => json.feed(plain, metered),
             Self::Opaque => metered.content_started = true,
         }
@@ -205,6 +229,8 @@ fn shape(operation: Operation) -> Shape {
         }
         Operation::Responses | Operation::StoredResponse => Shape::Response,
         Operation::Messages => Shape::Anthropic,
+        Operation::Converse | Operation::ConverseStream => Shape::Converse,
+        Operation::Invoke | Operation::InvokeStream => Shape::Invoke,
         Operation::Unmetered | Operation::Other => Shape::Object,
         // Counting tokens is free.
         Operation::ResponsesInputTokens

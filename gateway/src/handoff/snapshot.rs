@@ -92,6 +92,16 @@ pub struct Provider {
     pub timeouts: Timeouts,
 }
 
+impl Provider {
+    /// Requests are signed with their body in hand.
+    pub fn is_signed(&self) -> bool {
+        self.targets.iter().any(|target| {
+            let credential = target.credential.as_ref();
+            credential.is_some_and(|credential| credential.signer.is_some())
+        })
+    }
+}
+
 /// Index of a provider's counters; see [`Provider::slot`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProviderSlot(pub u16);
@@ -173,7 +183,19 @@ pub struct TargetTls {
 /// A provider's key, unsealed in locked memory.
 #[derive(Debug)]
 pub struct Credential {
+    /// What the auth header carries; of a credential that signs, the session token, empty where it has none.
     pub secret: Secret,
+    /// Signs each request, in place of a key in a header.
+    pub signer: Option<Signer>,
+}
+
+/// AWS access keys, and what a signature of version 4 is for.
+#[derive(Debug)]
+pub struct Signer {
+    pub access_key_id: Box<str>,
+    pub secret_access_key: Secret,
+    pub region: Box<str>,
+    pub service: &'static str,
 }
 
 /// An enabled policy.

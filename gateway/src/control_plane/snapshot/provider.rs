@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, header};
 use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
-    Documents, Problem, Surroundings,
+    Documents, Problem, Surroundings, aws,
     kept::Kept,
     price,
     upstream::{Host, Upstream},
@@ -22,6 +22,7 @@ use crate::{
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
+    dialect::bedrock::host::Endpoint,
     handoff::snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
 };
 
@@ -64,8 +65,8 @@ pub(super) struct ProviderCompiler {
     next_target: u64,
 }
 
-/// A credential is the same while its sealed text is.
-type CredentialKey = (String, String);
+/// A credential is the same while its sealed text is, and the host that tells what it signs for.
+type CredentialKey = (String, String, Option<String>);
 type Unsealed = (CredentialKey, Arc<Credential>);
 
 #[derive(PartialEq, Eq, Hash)]
@@ -156,7 +157,8 @@ impl Turn<'_> {
             Some(trust) => Some(self.client(trust)?),
             None => None,
         };
-        let credentials = self.credentials(doc, entry, documents, surroundings, status)?;
+        let host = aws::endpoint(entry, &upstream);
+        let credentials = self.credentials(doc, entry, host, documents, surroundings, status)?;
         if let Host::Name(host) = &upstream.host {
             status.host = Some(host.clone());
         }
@@ -189,8 +191,11 @@ impl Turn<'_> {
             slot,
             name: doc.name.as_str().into(),
             catalog_id: doc.provider_id.as_str().into(),
-            dialects: entry.dialects,
-            base_path: upstream.path.into(),
+            dialects: host.map_or(entry.dialects, |host| host.dialects()),
+            base_path: match host {
+                Some(host) if upstream.path.is_empty() => host.base_path().into(),
+                Some(_) | None => upstream.path.as_str().into(),
+            },
             auth: Some(entry.auth_header()),
             extra_headers,
             identity,
@@ -213,6 +218,7 @@ impl Turn<'_> {
         &mut self,
         doc: &ProviderDoc,
         entry: &CatalogEntry,
+        host: Option<Endpoint<'_>>,
         documents: &Documents,
         surroundings: &Surroundings<'_>,
         status: &mut ProviderStatus,
@@ -228,10 +234,12 @@ impl Turn<'_> {
         docs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
         let mut credentials = Vec::new();
         for credential in docs {
-            let key = (credential.id.clone(), credential.sealed.clone());
+            let host_key = host.map(|host| format!("{} {}", host.kind.signing_name(), host.region));
+            let key = (credential.id.clone(), credential.sealed.clone(), host_key);
             let unsealed = self.0.credentials.get_or_make(key.clone(), || {
                 let secret = surroundings.unseal.unseal(credential)?;
-                Ok(Arc::new(Credential { secret }))
+                let credential = aws::credential(secret, entry, host)?;
+                Ok::<_, String>(Arc::new(credential))
             });
             match unsealed {
                 Ok(unsealed) => credentials.push(Some((key, unsealed))),

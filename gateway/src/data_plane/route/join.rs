@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        Dialect, anthropic, openai,
+        Dialect, anthropic, bedrock, openai,
         path::{AgentPath, UpstreamBase, hex_pair},
     },
     handoff::snapshot::Provider,
@@ -24,8 +24,13 @@ pub fn path_join(provider: &Provider, dialect: Dialect, path: &str, out: &mut Ve
     let base_of = match dialect {
         Dialect::OpenAi => openai::upstream_base,
         Dialect::Anthropic => anthropic::upstream_base,
+        Dialect::Bedrock => {
+            out.extend_from_slice(bedrock::native_base(&provider.base_path).as_bytes());
+            out.extend_from_slice(bedrock::without_prefix(path).as_bytes());
+            return;
+        }
         // Their paths begin with their own version or name.
-        Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => {
+        Dialect::Vertex | Dialect::Azure => {
             out.extend_from_slice(provider.base_path.as_bytes());
             out.extend_from_slice(path.as_bytes());
             return;
@@ -232,6 +237,28 @@ mod tests {
                 Bedrock,
                 "/model/m/invoke",
                 "/model/m/invoke",
+            ),
+            (
+                "bedrock_api",
+                "/openai/v1",
+                Bedrock,
+                "/bedrock/model/arn%3aaws%2Fm:0/converse",
+                "/model/arn%3aaws%2Fm:0/converse",
+            ),
+            (
+                "bedrock_api",
+                "",
+                OpenAi,
+                chat,
+                "/openai/v1/chat/completions",
+            ),
+            ("bedrock_api", "/v1", OpenAi, chat, "/v1/chat/completions"),
+            (
+                "bedrock_api",
+                "/v1",
+                Anthropic,
+                messages,
+                "/anthropic/v1/messages",
             ),
         ];
         for (catalog_id, base_path, dialect, path, expected) in table {

@@ -27,6 +27,10 @@ impl Events {
             Operation::ResponsesInputTokens
             | Operation::Embeddings
             | Operation::CountTokens
+            | Operation::Invoke
+            | Operation::InvokeStream
+            | Operation::Converse
+            | Operation::ConverseStream
             | Operation::ListModels
             | Operation::GetModel
             | Operation::Hello

@@ -1,6 +1,6 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
-use super::{Metered, anthropic, left_out::service_tier, openai_usage, response_object};
+use super::{Metered, anthropic, bedrock, left_out::service_tier, openai_usage, response_object};
 use crate::dialect::json::capture::{Capture, Wanted};
 
 /// What is wanted of the object.
@@ -16,6 +16,10 @@ pub(super) enum Shape {
     Response,
     /// Anthropic's `usage`.
     Anthropic,
+    /// Bedrock's `usage`.
+    Converse,
+    /// The answer of any vendor's model at Bedrock.
+    Invoke,
 }
 
 impl Shape {
@@ -30,6 +34,8 @@ impl Shape {
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
+            Self::Converse => &bedrock::CONVERSE,
+            Self::Invoke => &bedrock::INVOKE,
         }
     }
 }
@@ -70,7 +76,7 @@ impl JsonBody {
         let id = match self.shape {
             Shape::Object => self.capture.plain_text(0),
             Shape::Response => response_object::id(&self.capture),
-            Shape::Any | Shape::OpenAi | Shape::Anthropic => None,
+            Shape::Any | Shape::OpenAi | Shape::Anthropic | Shape::Converse | Shape::Invoke => None,
         };
         id.filter(|_| self.capture.ended())
     }
@@ -93,6 +99,8 @@ impl JsonBody {
                     reported.add_to(metered);
                 }
             }
+            Shape::Converse => bedrock::read_converse(&self.capture, metered),
+            Shape::Invoke => bedrock::read_invoke(&self.capture, metered),
         }
     }
 
