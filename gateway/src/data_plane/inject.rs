@@ -4,6 +4,7 @@
 
 mod identity;
 mod late_key;
+mod sigv4;
 mod strip;
 mod trailers;
 
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 pub use identity::{group_names, request_metadata, user};
 pub use late_key::LateKey;
+pub use sigv4::{Signature, signature};
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
@@ -49,6 +51,8 @@ pub struct UpstreamRequest<'a> {
     pub identity_in_body: bool,
     /// The agent takes trailers, so the provider need not keep them.
     pub takes_trailers: bool,
+    /// Stands in the place of a key, or beside a session token.
+    pub signature: Option<&'a Signature>,
 }
 
 /// How the upstream learns where the body ends.
@@ -192,12 +196,20 @@ fn for_each_own_header(
     for (name, value) in &request.permit.provider().extra_headers {
         write(name, value.as_bytes())?;
     }
+    for (name, value) in request
+        .signature
+        .iter()
+        .flat_map(|signature| signature.fields())
+    {
+        write(&HeaderName::from_static(name), value.as_bytes())?;
+    }
     Ok(())
 }
 
 fn credential<'a>(request: &UpstreamRequest<'a>) -> Option<(&'a AuthHeader, &'a Credential)> {
     let auth = request.permit.provider().auth.as_ref()?;
-    Some((auth, request.target.credential.as_deref()?))
+    let credential = request.target.credential.as_deref()?;
+    Some((credential.header(auth)?, credential))
 }
 
 fn write_credential(

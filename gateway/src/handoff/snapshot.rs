@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -188,6 +188,23 @@ pub struct Credential {
     /// Signs each request, in place of a key in a header.
     pub signer: Option<Signer>,
 }
+
+impl Credential {
+    /// The header that carries [`Self::secret`], where `auth` is the provider's; `None` when nothing does.
+    pub fn header<'a>(&self, auth: &'a AuthHeader) -> Option<&'a AuthHeader> {
+        match &self.signer {
+            None => Some(auth),
+            Some(_) if self.secret.expose().is_empty() => None,
+            Some(_) => Some(&SESSION_TOKEN),
+        }
+    }
+}
+
+/// Of temporary access keys.
+static SESSION_TOKEN: LazyLock<AuthHeader> = LazyLock::new(|| AuthHeader {
+    name: HeaderName::from_static("x-amz-security-token"),
+    prefix: "".into(),
+});
 
 /// AWS access keys, and what a signature of version 4 is for.
 #[derive(Debug)]

@@ -79,6 +79,7 @@ pub(super) fn with_request<T>(
         body,
         identity_in_body: false,
         takes_trailers: false,
+        signature: None,
     })
 }
 
