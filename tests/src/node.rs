@@ -35,12 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Models that [`Node::connect`] lists, with prices in dollars per thousand tokens.
-const PRICED: [(&str, &str, &str); 5] = [
+const PRICED: [(&str, &str, &str); 6] = [
     ("gpt-4o-mini", "0.00015", "0.0006"),
     ("claude-sonnet-4-6", "0.003", "0.015"),
     ("mistral-small-latest", "0.00015", "0.0006"),
     ("Qwen/Qwen3-8B", "0.0001", "0.0001"),
     ("llama3.2:3b", "0", "0"),
+    ("amazon.nova-lite-v1:0", "0.00006", "0.00024"),
 ];
 
 /// A running node. Dropping it kills the process; [`Self::stop`] ends it as an operator would.
@@ -246,6 +247,7 @@ impl Node {
             Vendor::Mistral => ("mistral_api", PRICED[2]),
             Vendor::Vllm => ("vllm", PRICED[3]),
             Vendor::Ollama => ("ollama", PRICED[4]),
+            Vendor::Bedrock => ("bedrock_api", PRICED[5]),
         };
         let price = |text: &str| -> Result<Value> { Ok(serde_json::from_str(text)?) };
         let mut body = json!({

@@ -2,21 +2,24 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`] and [`anthropic`]; what they remember: [`kept`]. Bytes on the
+//! vendors' endpoints look like: [`openai`], [`anthropic`] and [`bedrock`]; what they remember: [`kept`]. Bytes on the
 //! wire: [`wire`].
 
 mod anthropic;
+mod bedrock;
 mod check;
 mod kept;
 mod openai;
 mod reply;
 mod script;
+mod sigv4;
 mod stats;
 mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::Method;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -36,6 +39,8 @@ const SEEN_LIMIT: usize = 256;
 pub enum Vendor {
     OpenAi,
     Anthropic,
+    /// A bearer key, or access keys that sign: `iam@<region>::<id>:<secret>[:<token>]`.
+    Bedrock,
     /// OpenAI's shape, and an error for every field it does not know.
     Mistral,
     /// A server of one's own, with or without a key.
@@ -122,6 +127,15 @@ impl Seen {
         self.target
             .split_once('?')
             .map_or(self.target.as_str(), |(path, _)| path)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "method": self.method.as_str(),
+            "target": self.target,
+            "headers": self.headers,
+            "body": STANDARD.encode(&self.body),
+        })
     }
 
     fn query(&self) -> &str {
@@ -276,6 +290,11 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             .whole(200, &[("content-type", "application/json")], &body)
             .await;
     }
+    if seen.path() == "/standin/seen" {
+        let seen: Vec<_> = shared.stats.seen().iter().map(Seen::to_json).collect();
+        let body = serde_json::Value::from(seen);
+        return reply::json(out, 200, &body).await;
+    }
     let refusal = check::judge(&seen, &shared.options);
     shared.stats.request(seen.clone(), refusal.as_ref());
     let outcome = match refusal {
@@ -293,6 +312,7 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
                 openai::answer(&seen, out, shared).await
             }
             Vendor::Anthropic => anthropic::answer(&seen, out, shared).await,
+            Vendor::Bedrock => bedrock::answer(&seen, out, shared).await,
         },
     };
     match &outcome {

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Options, Seen, Vendor};
+use super::{Options, Seen, Vendor, sigv4};
 
 /// Headers that may reach a provider, apart from its credential.
 const ALLOWED: &[&str] = &[
@@ -37,6 +37,14 @@ const ALLOWED: &[&str] = &[
 
 /// Prefixes of which every header may reach a provider.
 const ALLOWED_PREFIXES: &[&str] = &["x-stainless-"];
+
+/// What AWS's SDKs and signatures add at Bedrock; a signature or its absence is judged before.
+const BEDROCK_PREFIXES: &[&str] = &[
+    "amz-sdk-",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amzn-bedrock-",
+];
 
 /// Credentials of every vendor; only the own one may arrive.
 const CREDENTIALS: &[&str] = &[
@@ -74,6 +82,7 @@ impl Refusal {
     /// The error body in the vendor's own shape.
     pub(super) fn body(&self, vendor: Vendor) -> Vec<u8> {
         let body: Value = match vendor {
+            Vendor::Bedrock => json!({"message": self.message}),
             Vendor::OpenAi | Vendor::Ollama => json!({"error": {
                 "message": self.message,
                 "type": "invalid_request_error",
@@ -110,7 +119,7 @@ impl Refusal {
 
 /// What is wrong with a request, credential first.
 pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
-    foreign_credential(seen, options.vendor)
+    foreign_credential(seen, options)
         .or_else(|| own_credential(seen, options))
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
@@ -119,18 +128,24 @@ pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => "authorization",
+        Vendor::OpenAi | Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+            "authorization"
+        }
         Vendor::Anthropic => "x-api-key",
     }
 }
 
-fn foreign_credential(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
-    let own = credential_header(vendor);
-    if let Some((name, _)) = seen
-        .headers
-        .iter()
-        .find(|(name, _)| name != own && CREDENTIALS.contains(&name.as_str()))
-    {
+/// Access keys, where these are what lets a request in.
+fn access_keys(options: &Options) -> Option<sigv4::Keys<'_>> {
+    options.key.as_deref().and_then(sigv4::Keys::of)
+}
+
+fn foreign_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
+    let own = credential_header(options.vendor);
+    let of_signature = |name: &str| access_keys(options).is_some() && name.starts_with("x-amz-");
+    if let Some((name, _)) = seen.headers.iter().find(|(name, _)| {
+        name != own && !of_signature(name) && CREDENTIALS.contains(&name.as_str())
+    }) {
         let message = format!("foreign credential header {name}");
         return Some(Refusal::new(401, "foreign_credential", message));
     }
@@ -141,6 +156,9 @@ fn foreign_credential(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
 }
 
 fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
+    if let Some(keys) = access_keys(options) {
+        return sigv4::judge(seen, keys);
+    }
     let name = credential_header(options.vendor);
     let sent: Vec<&str> = seen
         .headers
@@ -153,7 +171,7 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .as_ref()
         .map(|key| [Some(key), options.next_key.as_ref()]);
     let right = |sent: &str, key: &String| match options.vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+        Vendor::OpenAi | Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
             sent.strip_prefix("Bearer ") == Some(key)
         }
         Vendor::Anthropic => sent == key,
@@ -185,7 +203,12 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         "trailer" => false,
         "transfer-encoding" => !value.eq_ignore_ascii_case("chunked"),
         _ => {
-            name != credential_header(vendor)
+            let of_bedrock = vendor == Vendor::Bedrock
+                && BEDROCK_PREFIXES
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix));
+            !of_bedrock
+                && name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
                 && !ALLOWED_PREFIXES
                     .iter()
@@ -222,7 +245,7 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
+        Vendor::OpenAi | Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {

@@ -19,7 +19,7 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
     match parts.as_slice() {
         ["v1", "models"] if !post => reply::json(out, 200, &models(vendor)).await,
         ["v1", "models", id] if !post => reply::json(out, 200, &model(vendor, id)).await,
-        ["v1", operation @ ..] if vendor != Vendor::OpenAi => {
+        ["v1", operation @ ..] if !matches!(vendor, Vendor::OpenAi | Vendor::Bedrock) => {
             model_call(&operation.join("/"), seen, out, shared).await
         }
         ["v1", "files"] if post => {
@@ -196,7 +196,7 @@ fn usage(vendor: Vendor, plan: &Plan) -> Value {
         "total_tokens": plan.sums.input_tokens + plan.sums.output_tokens,
     });
     match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => {
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => {
             usage["prompt_tokens_details"] = json!({
                 "cached_tokens": plan.script.cached,
                 "cache_write_tokens": plan.script.written,
@@ -262,7 +262,9 @@ async fn chat_stream(
     // Mistral tells usage unasked, on the last chunk.
     let last = match vendor {
         Vendor::Mistral => usage(vendor, plan),
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Vllm | Vendor::Ollama => Value::Null,
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock | Vendor::Vllm | Vendor::Ollama => {
+            Value::Null
+        }
     };
     let is_told = include_usage || !last.is_null();
     let mut after = chunk(choice(json!({}), json!("stop")), last);
@@ -419,7 +421,7 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
 fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
     let floats = match vendor {
         // Base64, as the SDK asks for by default.
-        Vendor::OpenAi | Vendor::Anthropic => json!("AAAAAAAAgD4AAAA/AACAPw=="),
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => json!("AAAAAAAAgD4AAAA/AACAPw=="),
         Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => json!([0.0, 0.25, 0.5, 1.0]),
     };
     let mut body = json!({
@@ -436,7 +438,7 @@ fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
 
 fn models(vendor: Vendor) -> Value {
     let ids: &[&str] = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => &["gpt-4o-mini", "gpt-4o"],
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => &["gpt-4o-mini", "gpt-4o"],
         Vendor::Mistral => &["mistral-small-latest", "mistral-embed"],
         Vendor::Vllm => &["Qwen/Qwen3-8B"],
         Vendor::Ollama => &["llama3.2:3b"],
@@ -447,7 +449,7 @@ fn models(vendor: Vendor) -> Value {
 
 fn model(vendor: Vendor, id: &str) -> Value {
     let owner = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic => "standin",
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => "standin",
         Vendor::Mistral => "mistralai",
         Vendor::Vllm => "vllm",
         Vendor::Ollama => "library",

@@ -59,7 +59,9 @@ pub(super) fn read_invoke(capture: &Capture, metered: &mut Metered) {
             .and_then(|value| serde_json::from_slice::<Count>(value).ok())
             .unwrap_or_default()
     };
-    metered.usage = counts(count(1).or(count(3)), count(2)).or(metered.usage);
+    // Titan counts its output elsewhere; the head has both.
+    let counted = || counts(count(1).or(count(3)), count(2));
+    metered.usage = metered.usage.or_else(counted);
 }
 
 /// Input and output by themselves.
