@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Empty;
@@ -135,6 +135,10 @@ where
     path_join(provider, dialect, MODELS_PATH, &mut path);
     let mut request = Request::get(path.as_slice()).header(header::HOST, target.authority.as_ref());
     if let (Some(auth), Some(credential)) = (&provider.auth, &target.credential) {
+        ensure!(
+            credential.signer.is_none(),
+            "it can be reached; access keys are only tried by a request through the endpoint"
+        );
         let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();
         let mut value = HeaderValue::from_maybe_shared(Bytes::from(value))
             .context("the key does not fit into a header")?;

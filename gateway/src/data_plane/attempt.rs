@@ -251,7 +251,7 @@ impl Try<'_> {
                 held = [bytes.data()];
                 (&held, &self.out.edits.splices)
             }
-            // Where a provider's requests are signed, `body::complete` has held them.
+            // Where a provider's requests are signed, `RequestBody::to_be_held` has said so.
             RequestBody::None | RequestBody::Streamed(_) => (&[], &[]),
         };
         let headers = self.out.head.fields.iter();

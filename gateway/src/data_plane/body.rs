@@ -43,7 +43,30 @@ pub enum RequestBody {
     Streamed(Framing),
 }
 
+/// Why a body is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// To be signed.
+    AsIs,
+    /// To be read and edited: it has to be one JSON object.
+    Scanned,
+}
+
 impl RequestBody {
+    /// Whether the provider that was found must get a body whole that is still with the agent.
+    pub fn to_be_held(&self, permit: &Permit<'_>, operation: Operation) -> Option<Hold> {
+        let provider = permit.provider();
+        match self {
+            Self::None | Self::Held { .. } => None,
+            Self::Streamed(_)
+                if operation.has_request_metadata() && provider.identity.is_some() =>
+            {
+                Some(Hold::Scanned)
+            }
+            Self::Streamed(_) => provider.is_signed().then_some(Hold::AsIs),
+        }
+    }
+
     /// The model asked for, wherever the request says so.
     pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<Cow<'a, str>> {
         match (self, classified.model) {
@@ -82,7 +105,7 @@ pub async fn receive(
             }
         });
     }
-    let held = hold(worker, head, true, down, alarm, guard, recorder).await?;
+    let held = hold(worker, head, Hold::Scanned, down, alarm, guard, recorder).await?;
     let Some((_, scanned)) = held.scanned() else {
         return Ok(held);
     };
@@ -99,35 +122,11 @@ pub async fn receive(
     Ok(held)
 }
 
-/// Takes in the rest of a body of which the provider must get an edited, or a signed, whole.
-pub async fn complete(
+/// Reads a body to its end.
+pub async fn hold(
     worker: &Rc<Worker>,
     head: &RequestHead,
-    body: RequestBody,
-    permit: &Permit<'_>,
-    operation: Operation,
-    down: &mut Downstream<'_>,
-    alarm: &Alarm,
-    guard: &mut ExchangeGuard,
-    recorder: &mut Recorder<'_>,
-) -> Result<RequestBody, Failure> {
-    let provider = permit.provider();
-    let is_edited = operation.has_request_metadata() && provider.identity.is_some();
-    match body {
-        RequestBody::Streamed(_) if is_edited || provider.is_signed() => {
-            hold(worker, head, is_edited, down, alarm, guard, recorder).await
-        }
-        body @ (RequestBody::None | RequestBody::Held { .. } | RequestBody::Streamed(_)) => {
-            Ok(body)
-        }
-    }
-}
-
-/// Reads a body to its end; one that is scanned has to be one JSON object.
-async fn hold(
-    worker: &Rc<Worker>,
-    head: &RequestHead,
-    scan: bool,
+    hold: Hold,
     down: &mut Downstream<'_>,
     alarm: &Alarm,
     guard: &mut ExchangeGuard,
@@ -137,7 +136,7 @@ async fn hold(
         .fields
         .get("content-encoding")
         .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
-    if scan && is_encoded {
+    if hold == Hold::Scanned && is_encoded {
         return Err(Reason::UnsupportedEncoding.into());
     }
     let limit = worker.config.workers.body_bytes_limit;
@@ -150,7 +149,7 @@ async fn hold(
     if stated > 0 {
         bytes.space(stated.min(RESERVE_BYTES_LIMIT));
     }
-    let mut scanner = scan.then(BodyScanner::default);
+    let mut scanner = (hold == Hold::Scanned).then(BodyScanner::default);
     let idle = worker.config.timeouts.request_body_idle;
     while alarm
         .within(idle, poll_fn(|cx| down.poll_body(cx)))

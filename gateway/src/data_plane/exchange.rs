@@ -107,7 +107,8 @@ async fn serve<'s>(
             .map_err(|_| Reason::ClientGone.into());
     }
 
-    let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
+    let mut body =
+        body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
     let model = body.model(&classified);
     if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
         recorder.set_model(model);
@@ -122,10 +123,9 @@ async fn serve<'s>(
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
     let operation = classified.operation;
-    let body = body::complete(
-        worker, head, body, &permit, operation, down, alarm, &mut guard, recorder,
-    )
-    .await?;
+    if let Some(hold) = body.to_be_held(&permit, operation) {
+        body = body::hold(worker, head, hold, down, alarm, &mut guard, recorder).await?;
+    }
 
     alarm.bound_all(
         permit

@@ -35,7 +35,12 @@ const BEDROCK: [(&str, Transport, &str, &[&str]); 2] = [
         "bedrock",
         Transport::TlsHttp1,
         "standin-bedrock-key-3f51",
-        &[],
+        &[
+            "amazon.nova-lite-v1:0",
+            "anthropic.claude-haiku-4-5",
+            "meta.llama3-3-70b-instruct-v1:0",
+            "cohere.command-r-v1:0",
+        ],
     ),
     (
         "bedrock-signed",

@@ -48,7 +48,7 @@ fn check(seen: &Seen, keys: Keys<'_>) -> Result<(), String> {
     let mut parts = parameters.split(',').map(str::trim);
     let mut part = |name: &str| {
         let part = parts.next().and_then(|part| part.strip_prefix(name));
-        part.ok_or(format!("{name} is missing"))
+        part.ok_or_else(|| format!("{name} is missing"))
     };
     let (credential, signed, signature) = (
         part("Credential=")?,
@@ -150,7 +150,7 @@ fn fresh(date: &str) -> Result<(), String> {
     let off = (now.as_second() - then.as_second()).abs();
     (off <= SKEW_SECONDS_MAX)
         .then_some(())
-        .ok_or(format!("the date is {off} s off"))
+        .ok_or_else(|| format!("the date is {off} s off"))
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {

@@ -66,7 +66,7 @@ pub(super) fn read_invoke(capture: &Capture, metered: &mut Metered) {
 
 /// Input and output by themselves.
 pub(super) fn counts(input: Count, output: Count) -> Option<Usage> {
-    input.get().or(output.get()).map(|_| Usage {
+    input.or(output).get().map(|_| Usage {
         input_tokens: input.or_zero(),
         output_tokens: output.or_zero(),
         ..Usage::default()
@@ -120,7 +120,7 @@ pub(super) fn in_converse(json: &[u8]) -> Option<Usage> {
 
 /// Counts of which the input lies beside the cached ones; `long` of `written` are long-lived.
 fn exclusive(input: Count, output: Count, read: Count, written: Count, long: u64) -> Option<Usage> {
-    input.get().or(output.get())?;
+    input.or(output).get()?;
     let written = written.or_zero().max(long);
     Some(Usage {
         input_tokens: input

@@ -13,6 +13,7 @@ use super::{
     anthropic::AnthropicEvents,
     bedrock::{self, InvocationMetrics},
     count::Count,
+    event_body::event_type,
 };
 use crate::dialect::{
     event_stream::{Framer, MESSAGE_BYTES_LIMIT, Message},
@@ -141,12 +142,13 @@ impl Reader<'_> {
     }
 
     fn vendor_event(&mut self, data: &[u8]) {
-        let is_anthropics = data.starts_with(b"{\"type\":\"");
+        let event = Event {
+            name: b"",
+            data: Cow::Borrowed(data),
+        };
+        // No other vendor's events have a type.
+        let is_anthropics = !event_type(&event).is_empty();
         if is_anthropics {
-            let event = Event {
-                name: b"",
-                data: Cow::Borrowed(data),
-            };
             self.anthropic.event(&event, self.metered);
             *self.has_vendor_usage |= self.metered.usage.is_some();
         } else {
@@ -165,7 +167,7 @@ impl Reader<'_> {
     fn counts(&mut self, event: &VendorEvent<'_>, is_anthropics: bool) {
         let usage = event
             .usage
-            .or(event.metadata.as_ref().and_then(|metadata| metadata.usage))
+            .or_else(|| event.metadata.as_ref()?.usage)
             .filter(|_| !is_anthropics);
         if let Some(reported) = usage.and_then(|usage| bedrock::in_any(usage.get().as_bytes())) {
             reported.add_to(self.metered);
