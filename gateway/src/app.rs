@@ -26,7 +26,7 @@ pub use node::Node;
 
 use crate::{
     config::{CatalogConfig, Config},
-    control_plane::catalog::{Catalog, CatalogError},
+    control_plane::catalog::{CatalogError, LiveCatalog},
 };
 use signals::{Signal, Signals};
 
@@ -72,8 +72,8 @@ pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// The catalog that a node with this configuration works with.
-fn load_catalog(config: &CatalogConfig) -> Result<Catalog, CatalogError> {
-    Catalog::load(config.file.as_deref(), config.prices.as_deref())
+fn load_catalog(config: &CatalogConfig) -> Result<LiveCatalog, CatalogError> {
+    LiveCatalog::load(config.file.as_deref(), config.prices.as_deref())
 }
 
 async fn run(config: Config, path: &Path) -> anyhow::Result<()> {

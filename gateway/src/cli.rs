@@ -13,6 +13,7 @@ mod node;
 mod output;
 mod peers;
 mod policies;
+mod prompt;
 mod providers;
 mod secret_input;
 mod settings;

@@ -334,6 +334,12 @@ pub struct TimeoutsConfig {
     pub upstream_keep_alive: Duration,
     /// A pooled upstream connection, used or not, is not reused beyond this age.
     pub upstream_age_max: Duration,
+    /// A WebSocket of an agent on which nothing came is asked whether it is still there.
+    pub websocket_ping: Duration,
+    /// A WebSocket of an agent without a response under way.
+    pub websocket_idle: Duration,
+    /// A WebSocket of an agent takes no new response beyond this age.
+    pub websocket_age_max: Duration,
     /// How long a new exchange may wait for the usage log.
     pub usage_log_wait: Duration,
     pub drain: Duration,

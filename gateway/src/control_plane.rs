@@ -6,6 +6,10 @@ pub mod store;
 
 pub mod ca;
 pub mod catalog;
+pub mod diagnosis;
+pub mod discovery;
+pub mod mint;
+pub mod outbound;
 pub mod resolve;
 pub mod seal;
 pub mod snapshot;

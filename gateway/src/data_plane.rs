@@ -26,6 +26,7 @@ pub mod route;
 pub mod settle;
 pub mod transport;
 pub mod upstream;
+pub mod websocket;
 pub mod worker;
 
 #[cfg(test)]

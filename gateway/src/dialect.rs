@@ -5,6 +5,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod error_body;
 pub mod event_stream;
+pub mod google;
 pub mod json;
 pub mod meter;
 pub mod model_list;
@@ -13,6 +14,7 @@ pub mod path;
 pub mod price;
 pub mod session;
 pub mod sse;
+pub mod websocket;
 
 use http::{HeaderName, Method};
 
@@ -26,20 +28,23 @@ pub enum Dialect {
     Anthropic = 1,
     /// AWS Bedrock's own paths.
     Bedrock = 2,
-    /// Connectable, not implemented yet.
+    /// Google Vertex AI: its own operations, Anthropic's and OpenAI's, each under `/v1…/projects/…`.
     Vertex = 3,
     /// Azure OpenAI's classic deployments (`/openai/deployments/…`); connectable, not implemented yet.
     /// Its v1 path is [`Self::OpenAi`].
     Azure = 4,
+    /// Google's Gemini API: `/v1beta/models/{model}:{action}`.
+    Gemini = 5,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OpenAi,
         Self::Anthropic,
         Self::Bedrock,
         Self::Vertex,
         Self::Azure,
+        Self::Gemini,
     ];
 
     pub fn code(self) -> &'static str {
@@ -49,6 +54,7 @@ impl Dialect {
             Self::Bedrock => "bedrock",
             Self::Vertex => "vertex",
             Self::Azure => "azure",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -60,8 +66,39 @@ impl Dialect {
     /// what is missing.
     pub fn is_implemented(self) -> bool {
         match self {
-            Self::OpenAi | Self::Anthropic | Self::Bedrock => true,
-            Self::Vertex | Self::Azure => false,
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Vertex | Self::Gemini => true,
+            Self::Azure => false,
+        }
+    }
+
+    /// Whose bodies an operation has, errors included: Vertex AI takes other vendors' on paths of its own.
+    #[must_use]
+    pub fn of_bodies(self, operation: Operation) -> Self {
+        match self {
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Azure | Self::Gemini => self,
+            Self::Vertex => match operation {
+                Operation::Messages | Operation::CountTokens => Self::Anthropic,
+                Operation::ChatCompletions
+                | Operation::Completions
+                | Operation::Responses
+                | Operation::StoredResponse
+                | Operation::ResponsesInputTokens
+                | Operation::Embeddings => Self::OpenAi,
+                Operation::GenerateContent
+                | Operation::StreamGenerateContent
+                | Operation::CountContentTokens
+                | Operation::EmbedContent
+                | Operation::Invoke
+                | Operation::InvokeStream
+                | Operation::Converse
+                | Operation::ConverseStream
+                | Operation::Realtime
+                | Operation::ListModels
+                | Operation::GetModel
+                | Operation::Hello
+                | Operation::Unmetered
+                | Operation::Other => Self::Gemini,
+            },
         }
     }
 }
@@ -95,6 +132,8 @@ pub enum Operation {
     /// A stored response or what belongs to it: `/responses/{id}…`.
     StoredResponse,
     ResponsesInputTokens,
+    /// A response of a Realtime session, or a session that made none.
+    Realtime,
     Embeddings,
     Messages,
     CountTokens,
@@ -103,6 +142,14 @@ pub enum Operation {
     InvokeStream,
     Converse,
     ConverseStream,
+    /// Gemini's answer as one object.
+    GenerateContent,
+    /// Gemini's answer as events, or as the elements of one JSON array.
+    StreamGenerateContent,
+    /// Gemini's `countTokens` and `computeTokens`.
+    CountContentTokens,
+    /// Google's embeddings, by whichever of its methods.
+    EmbedContent,
     /// `GET /v1/models`: answered from what the caller may use.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -124,6 +171,7 @@ impl Operation {
             Self::Responses => "responses",
             Self::StoredResponse => "stored_response",
             Self::ResponsesInputTokens => "responses_input_tokens",
+            Self::Realtime => "realtime",
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
@@ -131,6 +179,10 @@ impl Operation {
             Self::InvokeStream => "invoke_stream",
             Self::Converse => "converse",
             Self::ConverseStream => "converse_stream",
+            Self::GenerateContent => "generate_content",
+            Self::StreamGenerateContent => "stream_generate_content",
+            Self::CountContentTokens => "count_content_tokens",
+            Self::EmbedContent => "embed_content",
             Self::ListModels => "list_models",
             Self::GetModel => "get_model",
             Self::Hello => "hello",
@@ -142,7 +194,7 @@ impl Operation {
     /// The path alone says that the answer is a stream.
     pub fn is_stream(self) -> bool {
         match self {
-            Self::InvokeStream | Self::ConverseStream => true,
+            Self::InvokeStream | Self::ConverseStream | Self::StreamGenerateContent => true,
             Self::ChatCompletions
             | Self::Completions
             | Self::Responses
@@ -153,6 +205,10 @@ impl Operation {
             | Self::CountTokens
             | Self::Invoke
             | Self::Converse
+            | Self::GenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
+            | Self::Realtime
             | Self::ListModels
             | Self::GetModel
             | Self::Hello
@@ -173,6 +229,7 @@ impl Operation {
             | Self::Completions
             | Self::Responses
             | Self::ResponsesInputTokens
+            | Self::Realtime
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens
@@ -180,6 +237,10 @@ impl Operation {
             | Self::InvokeStream
             | Self::Converse
             | Self::ConverseStream
+            | Self::GenerateContent
+            | Self::StreamGenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
             | Self::GetModel => true,
             Self::StoredResponse
             | Self::ListModels
@@ -294,9 +355,11 @@ pub fn known_ids(id: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The id without its date, where the vendor serves dated versions of a model (`claude-haiku-4-5-20251001`,
-/// `gpt-4o-2024-08-06`): what is registered or priced without a date holds for them too.
+/// `gpt-4o-2024-08-06`, `claude-haiku-4-5@20251001`): what is registered or priced without a date holds for them too.
 pub fn undated_model(id: &str) -> Option<&str> {
-    anthropic::undated_model(id).or_else(|| openai::undated_model(id))
+    anthropic::undated_model(id)
+        .or_else(|| openai::undated_model(id))
+        .or_else(|| google::unversioned_model(id))
 }
 
 #[cfg(test)]

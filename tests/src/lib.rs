@@ -10,6 +10,7 @@ pub mod memory;
 pub mod namespace;
 pub mod node;
 pub mod standin;
+pub mod terminal;
 mod unix_http;
 pub mod wire;
 pub mod wireguard;

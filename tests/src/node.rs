@@ -35,14 +35,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Models that [`Node::connect`] lists, with prices in dollars per thousand tokens.
-const PRICED: [(&str, &str, &str); 6] = [
+const PRICED: [(&str, &str, &str); 7] = [
     ("gpt-4o-mini", "0.00015", "0.0006"),
     ("claude-sonnet-4-6", "0.003", "0.015"),
     ("mistral-small-latest", "0.00015", "0.0006"),
     ("Qwen/Qwen3-8B", "0.0001", "0.0001"),
     ("llama3.2:3b", "0", "0"),
+    ("gemini-3.8-flash", "0.00075", "0.00375"),
     ("amazon.nova-lite-v1:0", "0.00006", "0.00024"),
 ];
+
+/// Models of Google's providers.
+const OF_VERTEX: [&str; 3] = ["gemini-3.8-flash", "gemini-embedding-2", "claude-sonnet-5"];
+const OF_GEMINI: [&str; 2] = ["gemini-3.8-flash", "gemini-embedding-2"];
 
 /// A running node. Dropping it kills the process; [`Self::stop`] ends it as an operator would.
 pub struct Node {
@@ -247,7 +252,9 @@ impl Node {
             Vendor::Mistral => ("mistral_api", PRICED[2]),
             Vendor::Vllm => ("vllm", PRICED[3]),
             Vendor::Ollama => ("ollama", PRICED[4]),
-            Vendor::Bedrock => ("bedrock_api", PRICED[5]),
+            Vendor::Bedrock => ("bedrock_api", PRICED[6]),
+            Vendor::Vertex => ("vertex_ai_api", PRICED[5]),
+            Vendor::Gemini => ("gemini_api", PRICED[5]),
         };
         let price = |text: &str| -> Result<Value> { Ok(serde_json::from_str(text)?) };
         let mut body = json!({
@@ -265,6 +272,21 @@ impl Node {
         });
         if !key.is_empty() {
             body["api_key"] = json!(key);
+        }
+        // At the catalog's prices.
+        let listed = |ids: &[&str]| ids.iter().map(|id| json!({"id": id})).collect::<Value>();
+        match vendor {
+            Vendor::Vertex => {
+                body["api_key"] = json!(standin.service_account());
+                body["models"] = listed(&OF_VERTEX);
+            }
+            Vendor::Gemini => body["models"] = listed(&OF_GEMINI),
+            Vendor::OpenAi
+            | Vendor::Anthropic
+            | Vendor::Bedrock
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama => {}
         }
         self.connect_with(body).await
     }

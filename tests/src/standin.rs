@@ -2,18 +2,20 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`], [`anthropic`] and [`bedrock`]; what they remember: [`kept`]. Bytes on the
-//! wire: [`wire`].
+//! vendors' endpoints look like: [`openai`], [`anthropic`], [`bedrock`] and [`google`], and over [`websocket`]s; what
+//! they remember: [`kept`]. Bytes on the wire: [`wire`].
 
 mod anthropic;
 mod bedrock;
 mod check;
+mod google;
 mod kept;
 mod openai;
 mod reply;
 mod script;
 mod sigv4;
 mod stats;
+mod websocket;
 mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -47,6 +49,10 @@ pub enum Vendor {
     Vllm,
     /// The `/v1` paths of a server that takes no key.
     Ollama,
+    /// Vertex AI, and Google's token endpoint on the same address.
+    Vertex,
+    /// The Gemini API.
+    Gemini,
 }
 
 /// What the answers say.
@@ -79,6 +85,8 @@ pub struct Options {
     pub key: Option<String>,
     /// A second one that is let in too, for as long as keys are exchanged.
     pub next_key: Option<String>,
+    /// Of Vertex AI's tokens, which begin with `ya29.` and the key.
+    pub token_lifetime: Duration,
     pub listen: SocketAddr,
 }
 
@@ -91,6 +99,7 @@ impl Options {
             persona: Persona::Test,
             key: Some(key.to_owned()),
             next_key: None,
+            token_lifetime: Duration::from_secs(3600),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -155,6 +164,8 @@ pub(crate) struct Shared {
     options: Options,
     stats: stats::Ledger,
     kept: kept::Kept,
+    /// Of Vertex AI.
+    tokens: Option<google::tokens::Tokens>,
 }
 
 impl StandIn {
@@ -185,7 +196,23 @@ impl StandIn {
             Transport::TlsHttp1 => tls(&[b"http/1.1"])?,
             Transport::TlsHttp2 => tls(&[b"h2", b"http/1.1"])?,
         };
+        let scheme = if ca_pem.is_some() { "https" } else { "http" };
+        let tokens = match options.vendor {
+            Vendor::Vertex => Some(google::tokens::Tokens::new(
+                &format!("{scheme}://{address}"),
+                options.key.as_deref().unwrap_or_default(),
+                options.token_lifetime,
+            )?),
+            Vendor::OpenAi
+            | Vendor::Anthropic
+            | Vendor::Bedrock
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama
+            | Vendor::Gemini => None,
+        };
         let shared = Arc::new(Shared {
+            tokens,
             options,
             stats: stats::Ledger::new(SEEN_LIMIT),
             kept: kept::Kept::new(address.port()),
@@ -216,6 +243,26 @@ impl StandIn {
     /// The CA to trust, when it speaks TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
+    }
+
+    /// The JSON of the service account whose tokens are let in; of Vertex AI.
+    pub fn service_account(&self) -> Option<String> {
+        Some(self.shared.tokens.as_ref()?.service_account())
+    }
+
+    /// Has the token endpoint refuse every assertion with this status, or none.
+    pub fn refuse_tokens(&self, status: Option<u16>) {
+        if let Some(tokens) = &self.shared.tokens {
+            tokens.refuse(status);
+        }
+    }
+
+    /// How many tokens were given out, and what was wrong with assertions that were not as they should be.
+    pub fn tokens(&self) -> (u64, Vec<String>) {
+        let tokens = self.shared.tokens.as_ref();
+        tokens.map_or_else(Default::default, |tokens| {
+            (tokens.minted(), tokens.problems())
+        })
     }
 
     /// Sums since the start.
@@ -295,7 +342,13 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
         let body = serde_json::Value::from(seen);
         return reply::json(out, 200, &body).await;
     }
-    let refusal = check::judge(&seen, &shared.options);
+    if let Some(tokens) = &shared.tokens
+        && seen.path() == google::tokens::PATH
+    {
+        return tokens.answer(&seen, out).await;
+    }
+    let tokens = shared.tokens.as_ref().map(|tokens| tokens.valid());
+    let refusal = check::judge(&seen, &shared.options, tokens.as_deref());
     shared.stats.request(seen.clone(), refusal.as_ref());
     let outcome = match refusal {
         Some(refusal) => {
@@ -313,6 +366,7 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             }
             Vendor::Anthropic => anthropic::answer(&seen, out, shared).await,
             Vendor::Bedrock => bedrock::answer(&seen, out, shared).await,
+            Vendor::Vertex | Vendor::Gemini => google::answer(&seen, out, shared).await,
         },
     };
     match &outcome {

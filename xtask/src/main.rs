@@ -8,6 +8,7 @@
 
 mod apt;
 mod bench;
+mod catalog;
 mod ci;
 mod command;
 mod ebpf;
@@ -40,6 +41,8 @@ enum Task {
     Ci,
     /// Build the kernel programs and put the object into the tree
     Ebpf(ebpf::Arguments),
+    /// Write README's table of providers from the catalog
+    Catalog,
     /// Check what the compiler does not: layers, file sizes, leftovers
     Tidy,
     /// Fuzz every target for a while
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Ci => ci::run(),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Catalog => catalog::run(),
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),

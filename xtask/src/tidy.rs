@@ -6,7 +6,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Result, bail};
 
-use crate::command::{read, root, words};
+use crate::{
+    catalog,
+    command::{read, root, words},
+};
 
 /// Longest source file, in lines.
 const LINES_LIMIT: usize = 600;
@@ -44,6 +47,7 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     example_config(&mut problems)?;
+    problems.extend(catalog::problem()?);
     if problems.is_empty() {
         return Ok(());
     }

@@ -34,6 +34,7 @@ use crate::{
         ca::{Ca, CaError},
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
+        mint::Minter,
         resolve::{Resolver, system_lookup},
         seal::{Keyring, LiveKeyring},
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
@@ -119,12 +120,16 @@ impl Node {
         let mut listeners = Listeners::new(&config.endpoint, &config.overlay, workers.commands());
         let timeouts = watch::Sender::new(provider_timeouts(&config.timeouts));
         let certificate_epoch = Arc::new(watch::Sender::new(0));
+        let lookup = system_lookup();
+        let minter = Minter::start(Arc::clone(&lookup));
+        let minted = minter.minted();
         let builder = SnapshotBuilder::load(
             BuilderInputs {
                 store: Arc::clone(&store),
                 catalog: Arc::clone(&catalog),
                 keyring: Arc::clone(&keyring),
-                resolver: Resolver::start(system_lookup()),
+                resolver: Resolver::start(Arc::clone(&lookup)),
+                minter,
                 certificates: Box::new(certificates),
                 certificate_epoch: certificate_epoch.subscribe(),
                 addresses: listeners.addresses(),
@@ -163,11 +168,14 @@ impl Node {
         let state = AppState {
             store,
             keyring,
-            catalog,
             usage: usage.reader(),
             tester: Arc::new(UpstreamTester {
                 reports: reports.clone(),
+                catalog: Arc::clone(&catalog),
+                lookup: Arc::clone(&lookup),
+                timeouts: timeouts.subscribe(),
             }),
+            catalog,
             node: Arc::new(RunningNode {
                 driver: workers.driver().to_owned(),
                 workers: config.workers.count,
@@ -175,6 +183,7 @@ impl Node {
                 readiness: readiness.clone(),
                 listeners: listening.clone(),
                 reports: reports.clone(),
+                minted: minted.clone(),
                 ca_pem,
                 admission: Arc::clone(&admission),
             }),
@@ -186,7 +195,9 @@ impl Node {
             admin_hosts: Arc::new([]),
         };
         let admin = serve_admin(&config, state).await?;
-        let metrics = Metrics::new(workers.counters(), usage.status()).with_admission(admission);
+        let metrics = Metrics::new(workers.counters(), usage.status())
+            .with_admission(admission)
+            .with_mints(minted);
         let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 

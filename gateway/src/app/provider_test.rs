@@ -1,44 +1,37 @@
-//! Tries a provider for the operator: the address, the certificate and the key that workers use, with
-//! one listing of models.
+//! Tries providers for the operator, and lists their models: the address, the certificate and the key that
+//! workers use, or would use. What comes back is told by `control_plane::diagnosis`.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod request;
 
-use anyhow::{Context, anyhow, ensure};
-use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    sync::watch,
-    time::timeout,
-};
-use tokio_rustls::TlsConnector;
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::watch;
 
 use crate::{
     control_plane::{
         api::state::{ProviderTester, Task, TestReport},
-        snapshot::{ProviderState, SnapshotReport},
+        catalog::{CatalogEntry, LiveCatalog},
+        diagnosis::{self, Diagnosis, Trouble},
+        discovery::{self, ListedModel, PAGES_LIMIT, Page},
+        outbound::{self, Answer, CallError},
+        resolve::Lookup,
+        snapshot::{Draft, Problem, ProviderState, SnapshotReport, compile_draft},
     },
-    data_plane::route::path_join,
-    dialect::Dialect,
-    handoff::snapshot::{Provider, Target},
+    handoff::snapshot::{Provider, Target, Timeouts},
 };
-
-/// From the connection to the head of the answer.
-const TEST_TIMEOUT: Duration = Duration::from_secs(15);
-
-const MODELS_PATH: &str = "/v1/models";
-
-/// Anthropic wants a version with every request (docs.anthropic.com, "Versions").
-const ANTHROPIC_VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
 pub(super) struct UpstreamTester {
     pub(super) reports: watch::Receiver<Arc<SnapshotReport>>,
+    pub(super) catalog: Arc<LiveCatalog>,
+    pub(super) lookup: Lookup,
+    pub(super) timeouts: watch::Receiver<Timeouts>,
+}
+
+/// A provider that works, as far as can be told.
+struct Works {
+    /// Of its answer, where it was asked something.
+    status: Option<u16>,
+    message: String,
 }
 
 impl ProviderTester for UpstreamTester {
@@ -46,128 +39,197 @@ impl ProviderTester for UpstreamTester {
         let report = Arc::clone(&self.reports.borrow());
         Box::pin(async move {
             let begun = Instant::now();
-            let tried = match target(&report, &provider_id) {
-                Ok((provider, target)) => timeout(TEST_TIMEOUT, try_target(provider, target))
-                    .await
-                    .unwrap_or_else(|_| Err(anyhow!("no answer within {TEST_TIMEOUT:?}"))),
-                Err(error) => Err(error),
+            let tried = match self.stored(&report, &provider_id) {
+                Ok((entry, provider)) => try_provider(&entry, provider).await,
+                Err(diagnosis) => Err((None, diagnosis)),
             };
-            let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            match tried {
-                Ok(status) => TestReport {
-                    ok: status.is_success(),
-                    status: Some(status.as_u16()),
-                    duration_ms,
-                    message: meaning(status).to_owned(),
-                },
-                Err(error) => TestReport {
-                    ok: false,
-                    status: None,
-                    duration_ms,
-                    message: format!("{error:#}"),
-                },
-            }
+            told(begun, tried)
+        })
+    }
+
+    fn test_draft(&self, draft: Draft) -> Task<'_, TestReport> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let tried = match self.compiled(draft).await {
+                Ok((entry, provider)) => try_provider(&entry, &provider).await,
+                Err(diagnosis) => Err((None, diagnosis)),
+            };
+            told(begun, tried)
+        })
+    }
+
+    fn list_models(&self, draft: Draft) -> Task<'_, Result<Vec<ListedModel>, Diagnosis>> {
+        Box::pin(async move {
+            let (entry, provider) = self.compiled(draft).await?;
+            list_models(&entry, &provider).await
         })
     }
 }
 
-fn target<'a>(
-    report: &'a SnapshotReport,
-    provider_id: &str,
-) -> anyhow::Result<(&'a Provider, &'a Target)> {
-    let provider = report
-        .snapshot
-        .providers
-        .iter()
-        .find(|provider| *provider.id == *provider_id);
-    if let Some(provider) = provider
-        && let Some(target) = provider.targets.first()
-    {
-        return Ok((provider, target));
-    }
-    let status = report
-        .providers
-        .iter()
-        .find(|status| status.id == provider_id);
-    Err(match status.map(|status| &status.state) {
-        Some(ProviderState::Unreachable(problem) | ProviderState::Skipped(problem)) => {
-            anyhow!("{problem}")
+impl UpstreamTester {
+    /// As the workers have it.
+    fn stored<'a>(
+        &self,
+        report: &'a SnapshotReport,
+        provider_id: &str,
+    ) -> Result<(Arc<CatalogEntry>, &'a Provider), Diagnosis> {
+        let served = report.snapshot.providers.iter();
+        let mut served = served.filter(|provider| *provider.id == *provider_id);
+        let provider = served.next();
+        if let Some(provider) = provider
+            && !provider.targets.is_empty()
+        {
+            return Ok((self.entry(&provider.catalog_id)?, provider));
         }
-        Some(ProviderState::Disabled) => anyhow!("it is disabled"),
-        Some(ProviderState::Ready { .. }) | None => anyhow!("the workers do not know it yet"),
+        let mut statuses = report.providers.iter();
+        let status = statuses.find(|status| status.id == provider_id);
+        Err(match status.map(|status| &status.state) {
+            Some(ProviderState::Unreachable(problem) | ProviderState::Skipped(problem)) => {
+                match provider.map(|provider| self.entry(&provider.catalog_id)) {
+                    Some(Ok(entry)) => diagnosis::of_problem(&entry, problem),
+                    Some(Err(_)) | None => settings(&problem.to_string()),
+                }
+            }
+            Some(ProviderState::Disabled) => settings("it is disabled"),
+            Some(ProviderState::Ready { .. }) | None => settings("the workers do not know it yet"),
+        })
+    }
+
+    async fn compiled(&self, draft: Draft) -> Result<(Arc<CatalogEntry>, Provider), Diagnosis> {
+        let entry = self.entry(&draft.doc.provider_id)?;
+        let timeouts = *self.timeouts.borrow();
+        match compile_draft(draft, &self.catalog.current(), &self.lookup, timeouts).await {
+            Ok(provider) => Ok((entry, provider)),
+            Err(problem) => Err(diagnosis::of_problem(&entry, &problem)),
+        }
+    }
+
+    fn entry(&self, id: &str) -> Result<Arc<CatalogEntry>, Diagnosis> {
+        let entry = self.catalog.current().entry(id).cloned();
+        entry.ok_or_else(|| settings(&Problem::UnknownKind(id.to_owned()).to_string()))
+    }
+}
+
+fn settings(message: &str) -> Diagnosis {
+    Diagnosis {
+        trouble: Trouble::Settings,
+        message: message.to_owned(),
+        remedy: String::new(),
+    }
+}
+
+type Tried = Result<Works, (Option<u16>, Diagnosis)>;
+
+fn told(begun: Instant, tried: Tried) -> TestReport {
+    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match tried {
+        Ok(works) => TestReport {
+            ok: true,
+            status: works.status,
+            duration_ms,
+            message: works.message,
+            ..TestReport::default()
+        },
+        Err((status, diagnosis)) => TestReport {
+            ok: false,
+            status,
+            duration_ms,
+            message: diagnosis.message,
+            problem: Some(diagnosis.trouble.code().to_owned()),
+            remedy: diagnosis.remedy,
+        },
+    }
+}
+
+async fn try_provider(entry: &CatalogEntry, provider: &Provider) -> Tried {
+    let unanswered = |error| (None, diagnosis::of_call(entry, &error));
+    let name = &entry.name;
+    if let Some(listing) = &entry.listing {
+        let ask = |target: &Target| request::listing(provider, target, listing, listing.query());
+        let answer = first_answer(provider, ask).await.map_err(unanswered)?;
+        let status = Some(answer.status.as_u16());
+        let page = read(entry, &answer).map_err(|diagnosis| (status, diagnosis))?;
+        let count = page.models.len();
+        return Ok(Works {
+            status,
+            message: format!("{name} answers and takes the key; it lists {count} models"),
+        });
+    }
+    if let Some(probe) = &entry.probe {
+        let ask = |target: &Target| request::probe(provider, target, probe);
+        let answer = first_answer(provider, ask).await.map_err(unanswered)?;
+        let status = answer.status;
+        if !status.is_success() && status.as_u16() != probe.passes {
+            let found = diagnosis::of_answer(entry, status, &answer.headers, &answer.body);
+            return Err((Some(status.as_u16()), found));
+        }
+        return Ok(Works {
+            status: Some(status.as_u16()),
+            message: format!("{name} answers and takes the key (tried with an empty request)"),
+        });
+    }
+    let target = &provider.targets[0];
+    outbound::reach(target, provider.timeouts.connect)
+        .await
+        .map_err(unanswered)?;
+    Ok(Works {
+        status: None,
+        message: format!("{name} can be reached; its key is tried by the first request"),
     })
 }
 
-async fn try_target(provider: &Provider, target: &Target) -> anyhow::Result<StatusCode> {
-    let connect = timeout(
-        provider.timeouts.connect,
-        TcpStream::connect(target.address),
-    );
-    let stream = connect
-        .await
-        .map_err(|_| anyhow!("no connection within {:?}", provider.timeouts.connect))
-        .and_then(|connected| connected.map_err(Into::into))
-        .with_context(|| format!("connecting to {}", target.address))?;
-    let Some(tls) = &target.tls else {
-        return ask(provider, target, stream).await;
+async fn list_models(
+    entry: &CatalogEntry,
+    provider: &Provider,
+) -> Result<Vec<ListedModel>, Diagnosis> {
+    let Some(listing) = &entry.listing else {
+        return Err(settings("its models cannot be listed"));
     };
-    // One request: HTTP/1.1 says as much about the provider as HTTP/2.
-    let mut config = (*tls.config).clone();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(tls.server_name.clone(), stream)
-        .await
-        .context("TLS")?;
-    ask(provider, target, stream).await
+    let mut models = Vec::new();
+    let mut query = listing.query().to_owned();
+    for _ in 0..PAGES_LIMIT {
+        let ask = |target: &Target| request::listing(provider, target, listing, &query);
+        let answer = first_answer(provider, ask)
+            .await
+            .map_err(|error| diagnosis::of_call(entry, &error))?;
+        let page = read(entry, &answer)?;
+        models.extend(page.models);
+        let Some((parameter, value)) = page.next else {
+            break;
+        };
+        query = request::next_page(listing.query(), parameter, &value);
+    }
+    Ok(models)
 }
 
-async fn ask<S>(provider: &Provider, target: &Target, stream: S) -> anyhow::Result<StatusCode>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let anthropic = provider.dialects.contains(Dialect::Anthropic);
-    let dialect = if anthropic {
-        Dialect::Anthropic
-    } else {
-        Dialect::OpenAi
-    };
-    let mut path = Vec::new();
-    path_join(provider, dialect, MODELS_PATH, &mut path);
-    let mut request = Request::get(path.as_slice()).header(header::HOST, target.authority.as_ref());
-    if let (Some(auth), Some(credential)) = (&provider.auth, &target.credential) {
-        ensure!(
-            credential.signer.is_none(),
-            "it can be reached; access keys are only tried by a request through the endpoint"
-        );
-        let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();
-        let mut value = HeaderValue::from_maybe_shared(Bytes::from(value))
-            .context("the key does not fit into a header")?;
-        value.set_sensitive(true);
-        request = request.header(&auth.name, value);
+fn read(entry: &CatalogEntry, answer: &Answer) -> Result<Page, Diagnosis> {
+    if !answer.status.is_success() {
+        return Err(diagnosis::of_answer(
+            entry,
+            answer.status,
+            &answer.headers,
+            &answer.body,
+        ));
     }
-    for (name, value) in &provider.extra_headers {
-        request = request.header(name, value);
-    }
-    if anthropic {
-        request = request.header(ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
-    }
-    let request = request.body(Empty::<Bytes>::new())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .context("HTTP")?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await.context("HTTP");
-    connection.abort();
-    Ok(answer?.status())
+    let shape = entry.listing.as_ref().map(|listing| listing.shape);
+    let page = shape.and_then(|shape| discovery::read(shape, &answer.body));
+    page.ok_or_else(|| diagnosis::no_listing(entry))
 }
 
-fn meaning(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        200..=299 => "the provider answers and takes the key",
-        401 | 403 => "the provider refuses the key",
-        404 | 405 => "the provider answers, but lists no models there; check the upstream URL",
-        429 => "the provider answers, and limits this key's rate",
-        500..=599 => "the provider answers with an error of its own",
-        _ => "the provider answers, but not with a listing of models",
+/// The answer of the first target that can be connected to, as workers would go on to the next one.
+async fn first_answer(
+    provider: &Provider,
+    ask: impl Fn(&Target) -> request::Outgoing,
+) -> Result<Answer, CallError> {
+    let mut last = None;
+    for target in &provider.targets {
+        let called = outbound::call(target, provider.timeouts.connect, ask(target)?).await;
+        match called {
+            Err(error @ (CallError::Connect { .. } | CallError::ConnectTimeout { .. })) => {
+                last = Some(error);
+            }
+            Ok(_) | Err(_) => return called,
+        }
     }
+    Err(last.expect("a provider that is tried has a target"))
 }

@@ -1,19 +1,29 @@
 //! `keyway agent-config`: how to point an agent or SDK at the endpoint, with the dummy key that each of
 //! them insists on and the way each of them learns to trust the endpoint's CA.
 
-use std::fmt::Write;
+mod coding;
+mod model;
+mod sdk;
+mod setup;
 
 use clap::{Args, ValueEnum};
 
 use super::{Failure, client::Client, lookup::text, output::Output};
+use setup::Setup;
 
 const CA_FILE_DEFAULT: &str = "/etc/ssl/keyway-ca.pem";
-const MODEL_DEFAULT: &str = "gpt-4o-mini";
+const REGION_DEFAULT: &str = "us-east-1";
+const LOCATION_DEFAULT: &str = "global";
+/// What an operator has to replace.
+const PROJECT_PLACEHOLDER: &str = "YOUR-PROJECT";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[arg(value_enum)]
     tool: Tool,
+    /// Whose API the tool is to speak, where it knows several
+    #[arg(long, value_enum)]
+    via: Option<Via>,
     /// Host name (and port) of the endpoint; asked of the node without it
     #[arg(long, value_name = "HOST[:PORT]")]
     endpoint: Option<String>,
@@ -23,31 +33,92 @@ pub(super) struct Arguments {
     /// The endpoint's certificate is one that agents trust anyway
     #[arg(long)]
     no_ca: bool,
-    /// Model to name in examples
-    #[arg(long, default_value = MODEL_DEFAULT)]
-    model: String,
+    /// Model to name; one that a policy opens without it
+    #[arg(long)]
+    model: Option<String>,
+    /// Google Cloud project to name, for Vertex
+    #[arg(long, default_value = PROJECT_PLACEHOLDER)]
+    project: String,
+    /// AWS region or Google location to name [default: us-east-1, global]
+    #[arg(long)]
+    region: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Tool {
     ClaudeCode,
     Codex,
-    /// OpenAI's SDKs
+    GeminiCli,
+    /// OpenAI's SDKs, Python and Node.js
     #[value(name = "openai")]
     OpenAi,
-    /// Anthropic's SDKs
+    /// Anthropic's SDKs, Python and Node.js
     Anthropic,
-    Curl,
+    /// Google's SDK (google-genai), Python and Node.js
+    GoogleGenai,
+    /// AWS' SDK for Python, for Bedrock
+    Boto3,
+    #[value(name = "langchain")]
+    LangChain,
+    VercelAiSdk,
     #[value(name = "litellm")]
     LiteLlm,
+    Curl,
 }
 
-/// What the snippets are filled with.
-struct Endpoint {
+/// Whose API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Via {
+    #[value(name = "openai")]
+    OpenAi,
+    Anthropic,
+    Bedrock,
+    Vertex,
+    Gemini,
+}
+
+impl Tool {
+    /// The first is what it speaks when nothing is said.
+    fn vias(self) -> &'static [Via] {
+        match self {
+            Self::ClaudeCode | Self::Anthropic => &[Via::Anthropic, Via::Bedrock, Via::Vertex],
+            Self::Codex | Self::OpenAi | Self::LiteLlm => &[Via::OpenAi],
+            Self::GeminiCli => &[Via::Gemini],
+            Self::GoogleGenai => &[Via::Gemini, Via::Vertex],
+            Self::Boto3 => &[Via::Bedrock],
+            Self::LangChain | Self::VercelAiSdk | Self::Curl => &[Via::OpenAi, Via::Anthropic],
+        }
+    }
+
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl Via {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
+            Self::Vertex => "vertex",
+            Self::Gemini => "gemini",
+        }
+    }
+}
+
+/// What a set-up is filled with.
+struct Place {
     /// `https://host[:port]`
     url: String,
     ca_file: Option<String>,
+    /// One that works, as far as is known.
     model: String,
+    /// Somebody wants this model, so that it is written down wherever it can be.
+    model_is_wanted: bool,
+    project: String,
+    region: String,
 }
 
 pub(super) async fn run(
@@ -55,6 +126,7 @@ pub(super) async fn run(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let via = via(&arguments)?;
     let url = match &arguments.endpoint {
         Some(endpoint) => format!("https://{endpoint}"),
         None => {
@@ -71,212 +143,64 @@ pub(super) async fn run(
     // With a certificate of the operator's own the node has no CA to hand out.
     let has_ca =
         !arguments.no_ca && (arguments.endpoint.is_some() || client.get_text("/ca").await.is_ok());
-    let endpoint = Endpoint {
+    let known = match (&arguments.model, &arguments.endpoint) {
+        (Some(model), _) => Some(model.clone()),
+        (None, None) => model::reachable(client, via).await?,
+        // Another node's endpoint.
+        (None, Some(_)) => None,
+    };
+    let place = Place {
         url,
         ca_file: has_ca.then_some(arguments.ca_file),
-        model: arguments.model,
+        model_is_wanted: arguments.model.is_some(),
+        model: known.unwrap_or_else(|| model::usual(via).to_owned()),
+        project: arguments.project,
+        region: arguments.region.unwrap_or_else(|| {
+            let usual = match via {
+                Via::Vertex => LOCATION_DEFAULT,
+                Via::OpenAi | Via::Anthropic | Via::Bedrock | Via::Gemini => REGION_DEFAULT,
+            };
+            usual.to_owned()
+        }),
     };
-    output.raw(&endpoint.snippet(arguments.tool))
+    let setup = place.setup(arguments.tool, via);
+    setup.print(&arguments.tool.name(), via.name(), &place, output)
 }
 
-impl Endpoint {
-    fn snippet(&self, tool: Tool) -> String {
-        let mut text = self.ca_hint();
-        let told = match tool {
-            Tool::ClaudeCode => self.claude_code(),
+fn via(arguments: &Arguments) -> Result<Via, Failure> {
+    let vias = arguments.tool.vias();
+    match arguments.via {
+        None => Ok(vias[0]),
+        Some(via) if vias.contains(&via) => Ok(via),
+        Some(via) => {
+            let names: Vec<&str> = vias.iter().map(|via| via.name()).collect();
+            Err(Failure::Usage(format!(
+                "{} does not speak {}'s API; it goes --via {}",
+                arguments.tool.name(),
+                via.name(),
+                names.join(" or ")
+            )))
+        }
+    }
+}
+
+impl Place {
+    fn setup(&self, tool: Tool, via: Via) -> Setup {
+        match tool {
+            Tool::ClaudeCode => self.claude_code(via),
             Tool::Codex => self.codex(),
+            Tool::GeminiCli => self.gemini_cli(),
             Tool::OpenAi => self.openai(),
-            Tool::Anthropic => self.anthropic(),
-            Tool::Curl => self.curl(),
+            Tool::Anthropic => self.anthropic(via),
+            Tool::GoogleGenai => self.google_genai(via),
+            Tool::Boto3 => self.boto3(),
+            Tool::LangChain => self.langchain(via),
+            Tool::VercelAiSdk => self.vercel_ai_sdk(via),
             Tool::LiteLlm => self.litellm(),
-        };
-        text.push_str(&told);
-        text
-    }
-
-    fn ca_hint(&self) -> String {
-        match &self.ca_file {
-            Some(file) => format!(
-                "# On the agent's machine, {file} must hold the endpoint's CA:\n\
-                 #   keyway ca export > keyway-ca.pem   (on the node; then copy it)\n\n"
-            ),
-            None => String::new(),
+            Tool::Curl => self.curl(via),
         }
-    }
-
-    /// Claude Code runs on Node.js: the CA comes beside the built-in roots. A key helper keeps it from
-    /// asking for a login.
-    fn claude_code(&self) -> String {
-        let mut env = serde_json::json!({"ANTHROPIC_BASE_URL": self.url});
-        if let Some(file) = &self.ca_file {
-            env["NODE_EXTRA_CA_CERTS"] = file.as_str().into();
-        }
-        let settings = serde_json::json!({"apiKeyHelper": "echo '-'", "env": env});
-        format!("# ~/.claude/settings.json\n{settings:#}\n")
-    }
-
-    /// A provider of its own without `env_key`, so that no key is wanted; no WebSocket tries, which
-    /// would delay every session.
-    fn codex(&self) -> String {
-        let mut text = String::new();
-        if let Some(file) = &self.ca_file {
-            text.push_str(
-                "# Environment. Codex trusts the CAs in this file beside the system's:\n",
-            );
-            let _ = writeln!(text, "export CODEX_CA_CERTIFICATE={file}\n");
-        }
-        let _ = write!(
-            text,
-            "# ~/.codex/config.toml\n\
-             model_provider = \"keyway\"\n\
-             \n\
-             [model_providers.keyway]\n\
-             name = \"Keyway\"\n\
-             base_url = \"{}/v1\"\n\
-             wire_api = \"responses\"\n\
-             requires_openai_auth = false\n\
-             supports_websockets = false\n",
-            self.url
-        );
-        text
-    }
-
-    fn openai(&self) -> String {
-        format!(
-            "# Environment. The SDKs refuse to start without a key; this one is removed on the way.\n\
-             export OPENAI_BASE_URL={}/v1\n\
-             export OPENAI_API_KEY=not-needed\n{}",
-            self.url,
-            self.sdk_ca()
-        )
-    }
-
-    fn anthropic(&self) -> String {
-        format!(
-            "# Environment. The SDKs refuse to call without a key; this one is removed on the way.\n\
-             export ANTHROPIC_BASE_URL={}\n\
-             export ANTHROPIC_API_KEY=-\n{}",
-            self.url,
-            self.sdk_ca()
-        )
-    }
-
-    fn curl(&self) -> String {
-        let ca = match &self.ca_file {
-            Some(file) => format!(" --cacert {file}"),
-            None => String::new(),
-        };
-        let body = serde_json::json!({
-            "model": self.model,
-            "messages": [{"role": "user", "content": "Hello"}],
-        });
-        format!(
-            "curl{ca} {}/v1/chat/completions \\\n  \
-             -H 'content-type: application/json' \\\n  \
-             -d '{body}'\n",
-            self.url
-        )
-    }
-
-    fn litellm(&self) -> String {
-        format!(
-            "# config.yaml\n\
-             model_list:\n\
-             \x20 - model_name: {model}\n\
-             \x20   litellm_params:\n\
-             \x20     model: openai/{model}\n\
-             \x20     api_base: {url}/v1\n\
-             \x20     api_key: not-needed\n\
-             {ca}",
-            model = self.model,
-            url = self.url,
-            ca = match &self.ca_file {
-                Some(_) => format!("\n# Environment{}", self.sdk_ca()),
-                None => String::new(),
-            }
-        )
-    }
-
-    /// Python reads one bundle and nothing else from these variables; Node.js adds to its own.
-    fn sdk_ca(&self) -> String {
-        let Some(file) = &self.ca_file else {
-            return String::new();
-        };
-        format!(
-            "\n\
-             # Python (httpx, aiohttp) trusts only what is in this file; put the system's roots in it too\n\
-             # if the same process calls other hosts: cat /etc/ssl/certs/ca-certificates.crt {file}\n\
-             export SSL_CERT_FILE={file}\n\
-             # Python (requests)\n\
-             export REQUESTS_CA_BUNDLE={file}\n\
-             # Node.js, beside its own roots\n\
-             export NODE_EXTRA_CA_CERTS={file}\n"
-        )
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn endpoint(ca_file: Option<&str>) -> Endpoint {
-        Endpoint {
-            url: "https://brave-otter.example".to_owned(),
-            ca_file: ca_file.map(str::to_owned),
-            model: "gpt-4o-mini".to_owned(),
-        }
-    }
-
-    #[test]
-    fn every_snippet_names_the_endpoint_and_its_ca() {
-        for (tool, url, ca) in [
-            (
-                Tool::ClaudeCode,
-                "\"https://brave-otter.example\"",
-                "\"NODE_EXTRA_CA_CERTS\": \"/ca\"",
-            ),
-            (
-                Tool::Codex,
-                "\"https://brave-otter.example/v1\"",
-                "CODEX_CA_CERTIFICATE=/ca",
-            ),
-            (
-                Tool::OpenAi,
-                "=https://brave-otter.example/v1\n",
-                "SSL_CERT_FILE=/ca",
-            ),
-            (
-                Tool::Anthropic,
-                "=https://brave-otter.example\n",
-                "SSL_CERT_FILE=/ca",
-            ),
-            (
-                Tool::Curl,
-                "https://brave-otter.example/v1/chat",
-                "--cacert /ca",
-            ),
-            (
-                Tool::LiteLlm,
-                "api_base: https://brave-otter.example/v1",
-                "REQUESTS_CA_BUNDLE=/ca",
-            ),
-        ] {
-            let with_ca = endpoint(Some("/ca")).snippet(tool);
-            assert!(with_ca.contains(url), "{with_ca}");
-            assert!(with_ca.contains(ca), "{with_ca}");
-            let without = endpoint(None).snippet(tool);
-            assert!(without.contains(url), "{without}");
-            assert!(!without.contains("CA"), "{without}");
-            assert!(!without.contains("cert"), "{without}");
-        }
-    }
-
-    #[test]
-    fn codex_is_given_a_whole_provider() {
-        let text = endpoint(None).snippet(Tool::Codex);
-        let table: toml::Table = text.parse().expect("the snippet is TOML");
-        assert_eq!(table["model_provider"].as_str(), Some("keyway"));
-        let provider = &table["model_providers"]["keyway"];
-        assert_eq!(provider["wire_api"].as_str(), Some("responses"));
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! `keyway catalog`: what can be connected.
 
+mod update;
+
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -19,6 +21,12 @@ pub(super) enum Command {
         /// Catalog id
         id: String,
     },
+    /// Where list prices are from, and how many models have one
+    Prices,
+    /// Take newer list prices into use
+    Update(update::Update),
+    /// Print LiteLLM's prices as a price file
+    Convert(update::Convert),
 }
 
 pub(super) async fn run(
@@ -29,6 +37,9 @@ pub(super) async fn run(
     match command {
         Command::List => list(client, output).await,
         Command::Show { id } => show(&id, client, output).await,
+        Command::Prices => prices(client, output).await,
+        Command::Update(command) => update::update(command, client, output).await,
+        Command::Convert(command) => update::convert(&command, output),
     }
 }
 
@@ -44,10 +55,10 @@ pub(super) async fn entry(client: &Client, id: &str) -> Result<Value, Failure> {
         })
 }
 
-/// `https://` and the entry's host; empty when only the operator knows it, or must fill in a part.
-pub(super) fn default_url(entry: &Value) -> String {
+/// `https://` and the entry's host, perhaps with `<parts>`; empty when only the operator knows it.
+pub(super) fn url_template(entry: &Value) -> String {
     let host = text(entry, "default_host");
-    if host.is_empty() || host.contains(['<', '{']) {
+    if host.is_empty() {
         String::new()
     } else if host.contains("://") {
         host.to_owned()
@@ -126,6 +137,29 @@ async fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Fail
         })
         .collect();
     output.table_for_people(&columns, rows)
+}
+
+async fn prices(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let prices = client.get("/catalog/prices").await?;
+    let models = prices["models"].as_object();
+    let counts = models.map(|models| {
+        let count = |(id, count): (&String, &Value)| format!("{id} {count}");
+        models.iter().map(count).collect::<Vec<_>>().join(", ")
+    });
+    let update = &prices["update"];
+    output.show_fields(&prices, || {
+        vec![
+            (
+                "update",
+                match update.is_null() {
+                    true => "none; the prices that the node came with are in use".to_owned(),
+                    false => text(update, "source").to_owned(),
+                },
+            ),
+            ("updated", text(update, "updated_at").to_owned()),
+            ("models", counts.unwrap_or_default()),
+        ]
+    })
 }
 
 fn extra_headers(entry: &Value) -> Vec<&str> {

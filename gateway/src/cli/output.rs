@@ -223,6 +223,12 @@ pub(super) fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "{prefix}{message}");
 }
 
+/// A line about what goes on, beside the result.
+pub(super) fn aside(line: &str) {
+    // Nothing to do when the error output is closed.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// `1234567` as `1 234 567`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();

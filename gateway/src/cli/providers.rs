@@ -1,6 +1,7 @@
 //! `keyway providers`: connect, show, change, remove.
 
-mod connect;
+pub(super) mod connect;
+mod discovery;
 mod model;
 
 use std::path::PathBuf;

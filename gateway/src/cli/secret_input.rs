@@ -3,14 +3,17 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{
+    Failure,
+    prompt::{Ask, Terminal},
+};
 
 /// Service-account files are the longest keys in use.
 const KEY_BYTES_LIMIT: u64 = 16 << 10;
@@ -43,7 +46,7 @@ impl From<String> for RefusedKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Required,
-    /// An empty answer to the prompt means none; without a terminal nothing is asked.
+    /// An empty source means none.
     Optional,
     /// Only when a source is given.
     IfGiven,
@@ -63,6 +66,11 @@ impl KeySource {
         Ok(())
     }
 
+    /// Whether the key comes from somewhere else than a prompt.
+    pub(super) fn is_given(&self) -> bool {
+        self.key_stdin || self.key_file.is_some()
+    }
+
     /// The key, without the white space around it.
     pub(super) fn read(
         &self,
@@ -73,18 +81,17 @@ impl KeySource {
         let key = match &self.key_file {
             Some(path) => read_file(path)?,
             None if self.key_stdin => read_text(io::stdin().lock())?,
-            None if need == Need::IfGiven => return Ok(None),
-            None if io::stdin().is_terminal() => {
-                Zeroizing::new(rpassword::prompt_password(format!("{label}: "))?)
-            }
-            None if need == Need::Optional => return Ok(None),
-            None => {
-                return Err(Failure::Usage(
-                    "a key is needed and there is no terminal to ask on: use --key-stdin or \
-                     --key-file FILE"
-                        .to_owned(),
-                ));
-            }
+            None if need != Need::Required => return Ok(None),
+            None => match Terminal::open() {
+                Some(mut terminal) => terminal.secret(label, "")?,
+                None => {
+                    return Err(Failure::Usage(
+                        "a key is needed and there is no terminal to ask on: use --key-stdin or \
+                         --key-file FILE"
+                            .to_owned(),
+                    ));
+                }
+            },
         };
         let key = Zeroizing::new(key.trim().to_owned());
         match (key.is_empty(), need) {
@@ -97,7 +104,7 @@ impl KeySource {
     }
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let file = File::open(path)
         .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
     read_text(file)

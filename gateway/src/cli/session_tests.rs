@@ -1,6 +1,8 @@
 //! The command line against a management API on a real unix socket, as an operator would use it.
 #![allow(clippy::unwrap_used)]
 
+mod connect;
+
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -197,7 +199,7 @@ async fn what_was_used_is_a_table() {
     let expected = format!(
         "\
 DAY         INPUT  CACHED  OUTPUT  TOTAL  COST $
-{}  1 200     800     640  1 840  0.0084
+{}  1 200     800     640  1 840  0.0384
 ",
         &today[..10]
     );
@@ -219,6 +221,59 @@ DAY         INPUT  CACHED  OUTPUT  TOTAL  COST $
     let catalog = node.run(&["catalog", "show", "openai_api"]).await.unwrap();
     assert!(catalog.contains("0.00015"), "{catalog}");
     assert!(node.run(&["status"]).await.unwrap().contains("epoll"));
+}
+
+#[tokio::test]
+async fn prices_are_looked_at_before_they_are_taken() {
+    let node = Node::start().await;
+    let file = node.file("prices.toml");
+    std::fs::write(
+        &file,
+        "[openai]\n\"gpt-9\" = { input = \"1\", output = \"2\" }\n\
+         \"gpt-4o\" = { input = \"2.6\", output = \"10\", cache_read = \"1.25\" }\n",
+    )
+    .unwrap();
+    let mut words = vec!["catalog", "update", "--file", file.to_str().unwrap()];
+    words.push("--check");
+    let checked = node.run(&words).await.unwrap();
+    assert!(
+        checked.starts_with("Not applied (--check): 1 new, 1 changed, 0 gone.\n"),
+        "{checked}"
+    );
+    let line = checked.lines().find(|line| line.contains(" input "));
+    let cells: Vec<_> = line.unwrap().split_whitespace().collect();
+    assert_eq!(cells, ["openai", "gpt-4o", "input", "2.5", "2.6"]);
+    let none = node.run(&["catalog", "prices"]).await.unwrap();
+    assert!(
+        none.contains("the prices that the node came with"),
+        "{none}"
+    );
+
+    words.pop();
+    let taken = node.run(&words).await.unwrap();
+    assert!(taken.starts_with("In use now: "), "{taken}");
+    let known = node.run(&["catalog", "prices"]).await.unwrap();
+    assert!(known.contains("prices.toml"), "{known}");
+    node.run(&["catalog", "update", "--reset"]).await.unwrap();
+    let again = node.run(&["catalog", "update", "--reset"]).await;
+    assert!(again.unwrap_err().message().contains("not found"));
+
+    std::fs::write(&file, "[openai]\nm = { input = \"x\", output = \"1\" }\n").unwrap();
+    let refused = node.run(&words).await.unwrap_err();
+    assert!(
+        refused
+            .message()
+            .contains("the update:2: openai.\"m\".input"),
+        "{}",
+        refused.message()
+    );
+    std::fs::write(&file, "{}").unwrap();
+    let refused = node.run(&words).await.unwrap_err();
+    assert!(
+        refused.message().contains("LiteLLM"),
+        "{}",
+        refused.message()
+    );
 }
 
 #[tokio::test]

@@ -236,7 +236,7 @@ fn workers(config: &Config, reader: &mut Reader<'_>) {
 }
 
 /// Inner limit, outer limit. An inner one that is not smaller could never fire.
-const TIMEOUT_HIERARCHY: [(&str, &str); 8] = [
+const TIMEOUT_HIERARCHY: [(&str, &str); 10] = [
     ("tls_handshake", "request_head"),
     ("request_head", "request_body_idle"),
     ("connect", "first_byte"),
@@ -245,6 +245,8 @@ const TIMEOUT_HIERARCHY: [(&str, &str); 8] = [
     ("first_byte", "total"),
     ("idle", "total"),
     ("upstream_keep_alive", "upstream_age_max"),
+    ("websocket_ping", "websocket_idle"),
+    ("websocket_idle", "websocket_age_max"),
 ];
 
 fn timeouts(config: &Config, reader: &mut Reader<'_>) {
@@ -261,6 +263,9 @@ fn timeouts(config: &Config, reader: &mut Reader<'_>) {
             "total" => timeouts.total,
             "upstream_keep_alive" => Some(timeouts.upstream_keep_alive),
             "upstream_age_max" => Some(timeouts.upstream_age_max),
+            "websocket_ping" => Some(timeouts.websocket_ping),
+            "websocket_idle" => Some(timeouts.websocket_idle),
+            "websocket_age_max" => Some(timeouts.websocket_age_max),
             _ => None,
         }
     };

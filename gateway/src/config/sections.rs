@@ -458,6 +458,21 @@ fn timeouts(reader: &mut Reader<'_>) -> TimeoutsConfig {
         600,
         "A connection to a provider takes no new request beyond this age.",
     );
+    let websocket_ping = get(
+        "websocket_ping",
+        45,
+        "A silent WebSocket of an agent is asked whether the agent is there.",
+    );
+    let websocket_idle = get(
+        "websocket_idle",
+        1200,
+        "An agent's WebSocket without a response under way.",
+    );
+    let websocket_age_max = get(
+        "websocket_age_max",
+        3600,
+        "An agent's WebSocket takes no new response beyond this age.",
+    );
     let usage_log_wait = get(
         "usage_log_wait",
         2,
@@ -486,6 +501,9 @@ fn timeouts(reader: &mut Reader<'_>) -> TimeoutsConfig {
         total,
         upstream_keep_alive,
         upstream_age_max,
+        websocket_ping,
+        websocket_idle,
+        websocket_age_max,
         usage_log_wait,
         drain,
     }

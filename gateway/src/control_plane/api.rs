@@ -18,6 +18,7 @@ mod names;
 mod node;
 mod peers;
 mod policies;
+mod prices;
 mod providers;
 mod serve;
 mod settings;
@@ -53,6 +54,12 @@ pub const BODY_BYTES_LIMIT: usize = 1 << 20;
 pub fn router(state: AppState) -> Router {
     let agent_network = Router::new()
         .route("/catalog/providers", get(catalog::list))
+        .route(
+            "/catalog/prices",
+            get(prices::show).put(prices::update).delete(prices::remove),
+        )
+        .route("/catalog/providers/models", post(providers::discover))
+        .route("/providers/test", post(providers::test_draft))
         .route("/providers", get(providers::list).post(providers::create))
         .route(
             "/providers/{id}",

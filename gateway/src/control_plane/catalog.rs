@@ -2,23 +2,31 @@
 //! what its models cost. Data lies in `config/catalog.toml` and `config/prices.toml`, compiled in;
 //! files of the operator may replace either.
 
+mod changes;
 mod identity;
+mod listing;
+mod litellm;
+mod live;
 mod prices;
 mod problem;
 pub mod rate;
 mod raw;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use changes::PriceChange;
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
+pub use listing::{Help, Listing, ListingShape, Probe};
+pub use litellm::NotLiteLlm;
+pub use live::LiveCatalog;
 pub use problem::{CatalogError, File, Problem};
 
 use crate::{
     dialect::{Dialect, DialectSet, IdentityFormat, known_ids},
-    handoff::snapshot::{AuthHeader, Price},
+    handoff::snapshot::{AuthHeader, Price, ReportedCost},
 };
 
 /// List prices by model id.
@@ -33,12 +41,11 @@ const PRICES_TOML: &str = include_str!("../../../config/prices.toml");
 /// A file of an operator's is not read beyond this.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Every entry, and the prices of every surface.
+/// Every entry with its prices.
 #[derive(Debug)]
 pub struct Catalog {
     /// In the order of the file.
-    entries: Vec<CatalogEntry>,
-    prices: BTreeMap<Surface, Arc<PriceTable>>,
+    entries: Vec<Arc<CatalogEntry>>,
 }
 
 impl Catalog {
@@ -47,47 +54,17 @@ impl Catalog {
         Self::parse(CATALOG_TOML, PRICES_TOML).expect("a test parses the compiled-in files")
     }
 
-    /// The compiled-in catalog, with either file replaced.
-    ///
-    /// # Errors
-    /// With the mistakes of all entries and models.
-    pub fn load(catalog: Option<&Path>, prices: Option<&Path>) -> Result<Self, CatalogError> {
-        let fail = |problems| CatalogError::new(problems, catalog, prices);
-        let read = |file, path: Option<&Path>, built_in: &str| match path {
-            None => Ok(built_in.to_owned()),
-            Some(path) => read_file(path).map_err(|message| {
-                fail(vec![Problem {
-                    file,
-                    line: None,
-                    place: String::new(),
-                    message,
-                }])
-            }),
-        };
-        let catalog_text = read(File::Catalog, catalog, CATALOG_TOML)?;
-        let prices_text = read(File::Prices, prices, PRICES_TOML)?;
-        raw::resolve(&catalog_text, &prices_text).map_err(fail)
-    }
-
     /// Reads the text of both files; the error lists the mistakes of all entries and models.
     pub fn parse(catalog: &str, prices: &str) -> Result<Self, CatalogError> {
-        raw::resolve(catalog, prices).map_err(|problems| CatalogError::new(problems, None, None))
+        raw::resolve(catalog, &[prices]).map_err(|problems| CatalogError::new(problems, None, None))
     }
 
-    pub fn entries(&self) -> &[CatalogEntry] {
+    pub fn entries(&self) -> &[Arc<CatalogEntry>] {
         &self.entries
     }
 
-    pub fn entry(&self, id: &str) -> Option<&CatalogEntry> {
+    pub fn entry(&self, id: &str) -> Option<&Arc<CatalogEntry>> {
         self.entries.iter().find(|entry| entry.id == id)
-    }
-
-    /// Everything that is priced on a surface, whoever sells it.
-    pub fn price_table(&self, surface: Surface) -> Arc<PriceTable> {
-        self.prices
-            .get(&surface)
-            .map(Arc::clone)
-            .unwrap_or_default()
     }
 }
 
@@ -99,8 +76,24 @@ fn read_file(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
-/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects` and
-/// `status` beside.
+/// LiteLLM's price file as a price file of ours. Of `kept`, another price file, it takes over what LiteLLM
+/// does not have: labels, and models.
+///
+/// # Errors
+/// [`NotLiteLlm`] when it is none.
+pub fn prices_from_litellm(
+    json: &str,
+    kept: &str,
+    source: &str,
+    date: &str,
+) -> Result<String, NotLiteLlm> {
+    let mut converted = litellm::convert(json)?;
+    litellm::keep(&mut converted, kept)?;
+    Ok(litellm::write(&converted, source, date))
+}
+
+/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`,
+/// `status`, `unlisted` and the texts of [`Help`] beside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CatalogEntry {
     pub id: String,
@@ -131,6 +124,26 @@ pub struct CatalogEntry {
     pub status: Status,
     #[serde(skip)]
     pub stream_usage: StreamUsage,
+    /// `GET /v1/responses` can become a WebSocket there.
+    #[serde(skip)]
+    pub responses_websocket: bool,
+    #[serde(skip)]
+    pub reported_cost: Option<ReportedCost>,
+    #[serde(skip)]
+    pub listing: Option<Listing>,
+    /// For entries without a listing.
+    #[serde(skip)]
+    pub probe: Option<Probe>,
+    /// Why the models cannot be imported; `None` where they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<String>,
+    /// The key is what lies in a file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub key_is_file: bool,
+    #[serde(flatten, serialize_with = "help_fields")]
+    pub help: Help,
+    #[serde(skip)]
+    pub key: KeyKind,
     #[serde(skip)]
     prices: Arc<PriceTable>,
 }
@@ -208,6 +221,17 @@ pub enum StreamUsage {
     Always,
 }
 
+/// What an operator gives as a provider's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// What goes upstream.
+    #[default]
+    Text,
+    /// A Google service account's JSON; see [`crate::control_plane::mint`].
+    GoogleServiceAccount,
+}
+
 /// The rule that a provider's usage is billed under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -263,6 +287,16 @@ pub struct CatalogModel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExtraHeader {
     pub name: String,
+}
+
+/// Flattened beside the entry's other fields; an empty text is left out.
+fn help_fields<S: Serializer>(help: &Help, serializer: S) -> Result<S::Ok, S::Error> {
+    let fields = [
+        ("key_help", &help.key),
+        ("url_help", &help.url),
+        ("access_help", &help.access),
+    ];
+    serializer.collect_map(fields.into_iter().filter(|(_, text)| !text.is_empty()))
 }
 
 fn dialect_codes<S: Serializer>(dialects: &DialectSet, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,7 @@
 
 mod admission;
 mod family;
+mod mints;
 mod process;
 mod provider_totals;
 mod usage_log;
@@ -16,12 +17,13 @@ use std::{
 };
 
 use prometheus::{TextEncoder, proto::MetricFamily};
+use tokio::sync::watch;
 
 use self::{
     family::{counter, gauge, histogram, plain_counter, plain_gauge},
     provider_totals::ProviderTotals,
 };
-use super::{admission::Admission, usage::UsageStatus};
+use super::{admission::Admission, mint::Minted, usage::UsageStatus};
 use crate::handoff::{
     counters::{
         Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, WorkerCounters,
@@ -43,6 +45,7 @@ pub struct Metrics {
     workers: Vec<Arc<WorkerCounters>>,
     usage: Arc<UsageStatus>,
     admission: Option<Arc<Admission>>,
+    mints: Option<watch::Receiver<Arc<Minted>>>,
     started_at_seconds: f64,
     /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
     /// counts are still there.
@@ -69,6 +72,7 @@ impl Metrics {
             workers,
             usage,
             admission: None,
+            mints: None,
             started_at_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
             providers: Mutex::new(BTreeMap::new()),
             config_revision: AtomicU64::new(0),
@@ -81,6 +85,13 @@ impl Metrics {
     #[must_use]
     pub fn with_admission(mut self, admission: Arc<Admission>) -> Self {
         self.admission = Some(admission);
+        self
+    }
+
+    /// Shows the minting of tokens, too.
+    #[must_use]
+    pub fn with_mints(mut self, mints: watch::Receiver<Arc<Minted>>) -> Self {
+        self.mints = Some(mints);
         self
     }
 
@@ -118,6 +129,9 @@ impl Metrics {
         families.extend(usage_log::gather(&self.usage));
         if let Some(admission) = &self.admission {
             families.extend(admission::gather(&admission.status()));
+        }
+        if let Some(mints) = &self.mints {
+            families.extend(mints::gather(&mints.borrow()));
         }
         families.extend(process::gather(self.started_at_seconds));
         families

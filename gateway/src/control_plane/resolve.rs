@@ -78,6 +78,27 @@ pub fn system_lookup() -> Lookup {
     })
 }
 
+/// What is known about one host after a lookup outside the table, for settings that are not stored yet.
+pub async fn look_up_once(lookup: &Lookup, host: &str) -> Answers {
+    let mut table = Table::default();
+    table.want(&BTreeSet::from([host.to_owned()]));
+    let result = look_up(lookup, host).await;
+    table.finished(host, result, Instant::now().into_std());
+    table.answers()
+}
+
+fn look_up(
+    lookup: &Lookup,
+    host: &str,
+) -> impl Future<Output = Result<Vec<IpAddr>, String>> + Send + use<> {
+    let found = lookup(host.to_owned());
+    async {
+        timeout(LOOKUP_TIMEOUT, found)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {LOOKUP_TIMEOUT:?}")))
+    }
+}
+
 async fn run(
     lookup: Lookup,
     mut wanted: watch::Receiver<BTreeSet<String>>,
@@ -88,13 +109,8 @@ async fn run(
     loop {
         let now = Instant::now().into_std();
         for host in table.due(now, LOOKUPS_LIMIT - lookups.len()) {
-            let found = lookup(host.clone());
-            lookups.spawn(async move {
-                let result = timeout(LOOKUP_TIMEOUT, found)
-                    .await
-                    .unwrap_or_else(|_| Err(format!("no answer within {LOOKUP_TIMEOUT:?}")));
-                (host, result)
-            });
+            let found = look_up(&lookup, &host);
+            lookups.spawn(async move { (host, found.await) });
         }
         let next = Instant::from_std(table.next_due(now));
         tokio::select! {

@@ -14,6 +14,8 @@ pub mod key {
     pub const PEERS: &str = "peers/";
     pub const GROUPS: &str = "groups/";
     pub const TOKENS: &str = "tokens/";
+    /// Prices that came after the node's own file.
+    pub const PRICES: &str = "prices";
     /// The one settings document.
     pub const SETTINGS: &str = "settings";
     /// Sealed key and certificate of the internal CA.
@@ -138,6 +140,16 @@ pub struct TokenDoc {
     pub created_at: jiff::Timestamp,
     #[serde(default)]
     pub expires_at: Option<jiff::Timestamp>,
+}
+
+/// `/api/agent-network/catalog/prices`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PricesDoc {
+    /// Text of a price file.
+    pub text: String,
+    /// Where it is from, for people.
+    pub source: String,
+    pub updated_at: jiff::Timestamp,
 }
 
 /// `/api/agent-network/settings`. Exists once the endpoint has its name.

@@ -11,6 +11,7 @@ mod peers;
 mod price;
 mod problem;
 mod provider;
+mod trial;
 mod upstream;
 mod upstream_tls;
 
@@ -25,6 +26,7 @@ use std::{
 
 use super::{
     catalog::Catalog,
+    mint::{Minted, Order},
     resolve::Answers,
     resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
     seal::Keyring,
@@ -41,6 +43,7 @@ pub use builder::{BuilderInputs, CertificateSource, Certified, SnapshotBuilder, 
 pub use documents::{Documents, SkippedDocument};
 pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
+pub use trial::{Draft, compile_draft};
 
 use peers::Groups;
 use provider::ProviderCompiler;
@@ -65,6 +68,7 @@ pub struct Surroundings<'a> {
     pub catalog: &'a Catalog,
     pub unseal: &'a dyn Unseal,
     pub answers: &'a Answers,
+    pub minted: &'a Minted,
     pub endpoint: Endpoint,
     pub timeouts: Timeouts,
 }
@@ -78,6 +82,8 @@ pub struct Compiled {
     pub skipped: Vec<SkippedDocument>,
     /// Hosts that need addresses.
     pub hosts: BTreeSet<String>,
+    /// Tokens that are needed.
+    pub orders: Vec<Order>,
 }
 
 /// Compiles snapshots, and remembers between them what must stay the same: slots, target ids, unsealed
@@ -123,7 +129,7 @@ impl Compiler {
             providers.extend(provider.map(Arc::new));
             statuses.push(status);
         }
-        turn.end();
+        let orders = turn.end();
 
         let snapshot = Snapshot {
             revision: self.revision,
@@ -137,6 +143,7 @@ impl Compiler {
             providers: statuses,
             skipped,
             hosts,
+            orders,
         }
     }
 }

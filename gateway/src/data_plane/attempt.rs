@@ -71,7 +71,7 @@ impl Outgoing<'_> {
         let provider = self.permit.provider();
         let path = &self.path();
         let mut targets = provider.targets.iter();
-        let mut target = targets.next().ok_or(Reason::ProviderUnresolved)?;
+        let mut target = targets.next().ok_or(provider.no_target)?;
         let mut fresh = false;
         for tries_left in (0..ATTEMPTS_LIMIT).rev() {
             let mut attempt = Attempt {
@@ -251,7 +251,7 @@ impl Try<'_> {
                 held = [bytes.data()];
                 (&held, &self.out.edits.splices)
             }
-            // Where a provider's requests are signed, `RequestBody::to_be_held` has said so.
+            // Where a provider's requests are signed, `RequestBody::is_to_be_held` has said so.
             RequestBody::None | RequestBody::Streamed(_) => (&[], &[]),
         };
         let headers = self.out.head.fields.iter();

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     dialect::{
         Classified, ModelSource, Operation,
+        google::model_in_body,
         json::{BodyScanner, ScanError, ScannedBody},
         path,
     },
@@ -43,27 +44,12 @@ pub enum RequestBody {
     Streamed(Framing),
 }
 
-/// Why a body is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// To be signed.
-    AsIs,
-    /// To be read and edited: it has to be one JSON object.
-    Scanned,
-}
-
 impl RequestBody {
-    /// Whether the provider that was found must get a body whole that is still with the agent.
-    pub fn to_be_held(&self, permit: &Permit<'_>, operation: Operation) -> Option<Hold> {
-        let provider = permit.provider();
+    /// Whether the provider that was found must get it whole, to sign it, and it is still with the agent.
+    pub fn is_to_be_held(&self, permit: &Permit<'_>) -> bool {
         match self {
-            Self::None | Self::Held { .. } => None,
-            Self::Streamed(_)
-                if operation.has_request_metadata() && provider.identity.is_some() =>
-            {
-                Some(Hold::Scanned)
-            }
-            Self::Streamed(_) => provider.is_signed().then_some(Hold::AsIs),
+            Self::None | Self::Held { .. } => false,
+            Self::Streamed(_) => permit.provider().is_signed(),
         }
     }
 
@@ -72,7 +58,8 @@ impl RequestBody {
         match (self, classified.model) {
             (_, ModelSource::Path(model)) => path::decode_model(model),
             (Self::Held { scanned, .. }, ModelSource::Body) => {
-                scanned.as_ref()?.model.as_deref().map(Cow::Borrowed)
+                let model = scanned.as_ref()?.model.as_deref()?;
+                Some(model_in_body(classified.dialect, model).into())
             }
             (Self::None | Self::Streamed(_), ModelSource::Body) | (_, ModelSource::None) => None,
         }
@@ -97,7 +84,7 @@ pub async fn receive(
     guard: &mut ExchangeGuard,
     recorder: &mut Recorder<'_>,
 ) -> Result<RequestBody, Failure> {
-    if classified.model != ModelSource::Body {
+    if !is_held(head, classified) {
         return Ok(match head.framing {
             Framing::None => RequestBody::None,
             framing @ (Framing::Length(_) | Framing::Chunked | Framing::UntilClose) => {
@@ -105,28 +92,20 @@ pub async fn receive(
             }
         });
     }
-    let held = hold(worker, head, Hold::Scanned, down, alarm, guard, recorder).await?;
+    let held = hold(worker, head, true, down, alarm, guard, recorder).await?;
     let Some((_, scanned)) = held.scanned() else {
         return Ok(held);
     };
-    match &scanned.model {
-        Some(model) => recorder.model.clone_from(model),
-        None => return Err(Reason::ModelMissing.into()),
-    }
-    recorder.stream = scanned.stream;
-    if recorder.session_id.is_empty()
-        && let Some(session) = &scanned.session_id
-    {
-        recorder.set_session(session);
-    }
+    note(classified.model, scanned, recorder)?;
+    recorder.stream |= scanned.stream;
     Ok(held)
 }
 
-/// Reads a body to its end.
+/// Reads a body to its end; one that is scanned has to be one JSON object.
 pub async fn hold(
     worker: &Rc<Worker>,
     head: &RequestHead,
-    hold: Hold,
+    scan: bool,
     down: &mut Downstream<'_>,
     alarm: &Alarm,
     guard: &mut ExchangeGuard,
@@ -136,7 +115,7 @@ pub async fn hold(
         .fields
         .get("content-encoding")
         .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
-    if hold == Hold::Scanned && is_encoded {
+    if scan && is_encoded {
         return Err(Reason::UnsupportedEncoding.into());
     }
     let limit = worker.config.workers.body_bytes_limit;
@@ -149,7 +128,7 @@ pub async fn hold(
     if stated > 0 {
         bytes.space(stated.min(RESERVE_BYTES_LIMIT));
     }
-    let mut scanner = (hold == Hold::Scanned).then(BodyScanner::default);
+    let mut scanner = scan.then(BodyScanner::default);
     let idle = worker.config.timeouts.request_body_idle;
     while alarm
         .within(idle, poll_fn(|cx| down.poll_body(cx)))
@@ -178,6 +157,63 @@ pub async fn hold(
         scanned,
         trailers,
     })
+}
+
+/// A request for a model is held, so that it can be sent again; what need not be JSON is not.
+fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
+    match classified.model {
+        ModelSource::Body => true,
+        ModelSource::Path(_) => {
+            head.framing != Framing::None
+                && !matches!(
+                    classified.operation,
+                    Operation::Unmetered | Operation::Other
+                )
+        }
+        ModelSource::None => false,
+    }
+}
+
+/// A body that came whole, as the message of a WebSocket.
+pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
+    recorder.request_bytes += bytes.len() as u64;
+    let body = scan(bytes)?;
+    if let Some((_, scanned)) = body.scanned() {
+        note(ModelSource::Body, scanned, recorder)?;
+    }
+    Ok(body)
+}
+
+/// A body that is held already.
+pub fn scan(bytes: Buffer) -> Result<RequestBody, Failure> {
+    let mut scanner = BodyScanner::default();
+    scanner.feed(bytes.data()).map_err(scan_failure)?;
+    let scanned = scanner.finish().map_err(scan_failure)?;
+    Ok(RequestBody::Held {
+        bytes,
+        scanned: Some(scanned),
+        trailers: None,
+    })
+}
+
+/// What a record keeps of a body.
+fn note(
+    source: ModelSource<'_>,
+    scanned: &ScannedBody,
+    recorder: &mut Recorder<'_>,
+) -> Result<(), Failure> {
+    match (source, &scanned.model) {
+        (ModelSource::Body, Some(model)) => recorder.model.clone_from(model),
+        (ModelSource::Body, None) => return Err(Reason::ModelMissing.into()),
+        // What the body may say beside the path's model decides nothing.
+        (ModelSource::Path(_) | ModelSource::None, _) => {}
+    }
+    if recorder.session_id.is_empty()
+        && let Some(session) = &scanned.session_id
+    {
+        recorder.set_session(session);
+    }
+    Ok(())
 }
 
 fn scan_failure(error: ScanError) -> Failure {

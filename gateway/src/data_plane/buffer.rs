@@ -27,6 +27,10 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     pub fn len(&self) -> usize {
         self.end - self.start
     }

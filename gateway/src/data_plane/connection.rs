@@ -21,6 +21,7 @@ use super::{
     message::{Fields, Framing, RequestHead, Version},
     parse::h1,
     transport::{H2Io, Transport},
+    websocket,
     worker::Worker,
 };
 use crate::handoff::reason::Reason;
@@ -77,6 +78,12 @@ pub async fn serve_h1(
             Ok(Ok(Arrived::End)) => break,
             Ok(Err(reason)) => Err(reason),
             Err(Elapsed) => Err(Reason::RequestTimeout),
+        };
+        let head = match head {
+            Ok(head) if websocket::is_asked_for(&head) => {
+                return Box::pin(websocket::serve(worker, peer, head, down, alarm, arrived)).await;
+            }
+            head => head,
         };
         if head.is_err() || worker.is_draining() {
             down.close_after();

@@ -1,6 +1,7 @@
-//! The agent's side of one exchange: its request body and the response to it. HTTP/1.1 and HTTP/2
-//! behind one face.
+//! The agent's side of one exchange: its request body and the response to it. HTTP/1.1, HTTP/2, and events
+//! of a WebSocket behind one face.
 
+pub mod events;
 pub mod h1;
 pub mod h2;
 
@@ -9,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use self::{h1::H1Downstream, h2::H2Downstream};
+use self::{events::EventDownstream, h1::H1Downstream, h2::H2Downstream};
 use super::{
     failure::Failure,
     message::{Fields, Framing},
@@ -19,6 +20,8 @@ use super::{
 pub enum Downstream<'a> {
     H1(&'a mut H1Downstream),
     H2(&'a mut H2Downstream),
+    /// A response asked for on a WebSocket.
+    Events(&'a mut EventDownstream<'a>),
 }
 
 /// Names and values of header or trailer fields.
@@ -38,6 +41,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.poll_body(cx),
             Self::H2(down) => down.poll_body(cx),
+            Self::Events(_) => Poll::Ready(Ok(false)),
         }
     }
 
@@ -45,6 +49,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.body_data(),
             Self::H2(down) => down.body_data(),
+            Self::Events(_) => &[],
         }
     }
 
@@ -53,6 +58,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.consume_body(),
             Self::H2(down) => down.consume_body(),
+            Self::Events(_) => {}
         }
     }
 
@@ -61,6 +67,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.take_trailers(),
             Self::H2(down) => down.take_trailers(),
+            Self::Events(_) => None,
         }
     }
 
@@ -69,6 +76,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.takes_trailers(),
             Self::H2(_) => true,
+            Self::Events(_) => false,
         }
     }
 
@@ -77,6 +85,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.poll_gone(cx),
             Self::H2(down) => down.poll_gone(cx),
+            Self::Events(down) => down.poll_gone(cx),
         }
     }
 
@@ -88,6 +97,10 @@ impl Downstream<'_> {
                 Ok(())
             }
             Self::H2(down) => down.start(head),
+            Self::Events(down) => {
+                down.start(head);
+                Ok(())
+            }
         }
     }
 
@@ -96,6 +109,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.push(data),
             Self::H2(down) => down.push(data),
+            Self::Events(down) => down.push(data),
         }
     }
 
@@ -104,6 +118,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.queued(),
             Self::H2(down) => down.queued(),
+            Self::Events(down) => down.queued(),
         }
     }
 
@@ -112,6 +127,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.flush().await,
             Self::H2(down) => down.flush(false).await,
+            Self::Events(down) => down.flush().await,
         }
     }
 
@@ -120,6 +136,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(_) => {}
             Self::H2(down) => down.let_out().await,
+            Self::Events(_) => {}
         }
     }
 
@@ -133,6 +150,7 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.finish(trailers).await,
             Self::H2(down) => down.finish(trailers).await,
+            Self::Events(down) => down.finish().await,
         }
     }
 
@@ -141,6 +159,8 @@ impl Downstream<'_> {
         match self {
             Self::H1(down) => down.abort(),
             Self::H2(down) => down.abort(),
+            // The next response has its own.
+            Self::Events(_) => {}
         }
     }
 }

@@ -39,6 +39,7 @@ pub fn edits(
             .splices
             .extend(request_metadata_splice(scanned, bytes, &own));
     }
+    let dialect = dialect.of_bodies(operation);
     if dialect == Dialect::OpenAi
         && permit.provider().asks_for_usage
         && matches!(

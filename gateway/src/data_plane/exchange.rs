@@ -21,7 +21,7 @@ use crate::{
     dialect::{
         self, Classified, ModelSource, Object, Operation,
         model_list::{self, ListedModel},
-        path,
+        path, websocket,
     },
     handoff::{
         reason::Reason,
@@ -96,6 +96,7 @@ async fn serve<'s>(
     recorder.dialect = Some(classified.dialect);
     recorder.operation = Some(classified.operation);
     recorder.object = classified.object;
+    recorder.stream = classified.operation.is_stream();
     let mut guard = admit(worker, alarm).await?;
 
     if let Some(session) = dialect::session::session_id(head.fields.iter()) {
@@ -113,18 +114,16 @@ async fn serve<'s>(
     if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
         recorder.set_model(model);
     }
-    recorder.stream |= classified.operation.is_stream();
     let keeper = match classified.object {
         Object::Named(id) => worker.objects.provider(&principal.id, id),
         Object::None | Object::Made => None,
     };
     let permit = policy::permit(snapshot, principal, &classified, model.as_deref(), keeper)?;
-    drop(model);
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
     let operation = classified.operation;
-    if let Some(hold) = body.to_be_held(&permit, operation) {
-        body = body::hold(worker, head, hold, down, alarm, &mut guard, recorder).await?;
+    if body.is_to_be_held(&permit) {
+        body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }
 
     alarm.bound_all(
@@ -154,7 +153,7 @@ async fn serve<'s>(
 }
 
 /// The name by which the node was addressed; one reading of it serves every decision.
-fn addressed<'a>(head: &'a RequestHead, snapshot: &Snapshot) -> Result<&'a str, Reason> {
+pub fn addressed<'a>(head: &'a RequestHead, snapshot: &Snapshot) -> Result<&'a str, Reason> {
     let endpoint = &snapshot.endpoint;
     let target = head.target_authority.as_ref().map(String::as_bytes);
     let hosts = head
@@ -178,6 +177,7 @@ fn classify(head: &RequestHead) -> Result<Classified<'_>, Failure> {
                 Reason::MethodNotAllowed,
                 format!("this path takes {methods}"),
             ),
+            None if websocket::Api::of(path).is_some() => Reason::UpgradeRequired.into(),
             None => Reason::UnknownPath.into(),
         }
     })
@@ -217,6 +217,7 @@ fn local_answer(
         | Operation::Responses
         | Operation::StoredResponse
         | Operation::ResponsesInputTokens
+        | Operation::Realtime
         | Operation::Embeddings
         | Operation::Messages
         | Operation::CountTokens
@@ -224,13 +225,17 @@ fn local_answer(
         | Operation::InvokeStream
         | Operation::Converse
         | Operation::ConverseStream
+        | Operation::GenerateContent
+        | Operation::StreamGenerateContent
+        | Operation::CountContentTokens
+        | Operation::EmbedContent
         | Operation::Unmetered
         | Operation::Other => Ok(None),
     }
 }
 
 /// Waits, bounded, until the node may take one more exchange.
-async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Failure> {
+pub async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Failure> {
     if worker.is_draining() {
         return Err(Reason::Draining.into());
     }
@@ -251,7 +256,7 @@ async fn admit(worker: &Rc<Worker>, alarm: &Alarm) -> Result<ExchangeGuard, Fail
 }
 
 /// Tells the agent why its exchange ends here.
-async fn tell(
+pub async fn tell(
     worker: &Worker,
     mut failure: Failure,
     down: &mut Downstream<'_>,

@@ -59,6 +59,8 @@ fn message(reason: Reason) -> &'static str {
         Reason::ModelMissing => "the request body names no `model`",
         Reason::UnknownPath => "no provider API has this path",
         Reason::MethodNotAllowed => "this path does not take this method",
+        Reason::UpgradeRequired => "this path takes WebSockets only, over HTTP/1.1",
+        Reason::OriginRefused => "web pages of other origins may not use this endpoint",
         Reason::ClientGone => "the client closed the connection",
         Reason::ModelNotRoutable => "no connected provider serves this model",
         Reason::NoAuthorisedProvider => {

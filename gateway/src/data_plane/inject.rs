@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 pub use identity::{group_names, request_metadata, user};
 pub use late_key::LateKey;
-pub use sigv4::{Signature, signature};
+pub use sigv4::{Signable, Signature, sign_with, signature};
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
@@ -78,6 +78,20 @@ pub fn write_h1<'h>(
     headers: impl Iterator<Item = RawHeader<'h>> + Clone,
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, Reason> {
+    write_upgrade(request, headers, "", out)
+}
+
+/// As [`write_h1`], with whole header lines by which the node asks for another protocol.
+///
+/// # Errors
+///
+/// As [`write_h1`].
+pub fn write_upgrade<'h>(
+    request: &UpstreamRequest<'_>,
+    headers: impl Iterator<Item = RawHeader<'h>> + Clone,
+    upgrade: &str,
+    out: &mut Vec<u8>,
+) -> Result<Range<usize>, Reason> {
     let trailers_follow = request.body == BodyFraming::Open;
     let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?;
     check_path(request.path)?;
@@ -111,6 +125,7 @@ pub fn write_h1<'h>(
         BodyFraming::Empty => {}
         BodyFraming::Open => write_line(out, b"transfer-encoding", b"chunked"),
     }
+    out.extend_from_slice(upgrade.as_bytes());
     let secret = match credential(request) {
         Some((auth, credential)) => write_credential(auth, credential, out)?,
         None => out.len()..out.len(),

@@ -16,8 +16,8 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
-            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Usage,
+            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
+            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -47,6 +47,8 @@ pub struct Recorder<'s> {
     pub provider: Option<&'s Provider>,
     pub policy: Option<&'s Policy>,
     pub stream: bool,
+    /// The stream is one JSON array.
+    pub is_array: bool,
     pub status: u16,
     pub outcome: Outcome,
     pub reason: Option<Reason>,
@@ -54,11 +56,14 @@ pub struct Recorder<'s> {
     pub cost: CostNanoUsd,
     pub unpriced: bool,
     pub left_out: LeftOut,
+    pub cost_source: CostSource,
+    pub terms: Terms,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
     pub time_to_first_token_us: u64,
     pub overhead_us: u32,
+    is_retracted: bool,
 }
 
 impl<'s> Recorder<'s> {
@@ -94,6 +99,7 @@ impl<'s> Recorder<'s> {
             provider: None,
             policy: None,
             stream: false,
+            is_array: false,
             status: 0,
             // What an exchange is when its task is dropped half-way.
             outcome: Outcome::Cancelled,
@@ -102,12 +108,20 @@ impl<'s> Recorder<'s> {
             cost: CostNanoUsd::default(),
             unpriced: false,
             left_out: LeftOut::default(),
+            cost_source: CostSource::None,
+            terms: Terms::default(),
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),
             time_to_first_token_us: 0,
             overhead_us: 0,
+            is_retracted: false,
         }
+    }
+
+    /// What began is no exchange by itself: a WebSocket was opened, whose responses leave their own records.
+    pub fn retract(mut self) {
+        self.is_retracted = true;
     }
 
     /// The host by which the node was addressed, once it is known to be one of its names.
@@ -115,9 +129,15 @@ impl<'s> Recorder<'s> {
         self.host = host;
     }
 
-    /// Keeps a model's name as far as it fits.
+    /// Keeps a model's id as far as it fits.
     pub fn set_model(&mut self, model: &str) {
         cut(model, MODEL_BYTES_LIMIT).clone_into(&mut self.model);
+    }
+
+    /// Whose errors the calling SDK reads; `None` as long as nothing is known of the request.
+    pub fn error_dialect(&self) -> Option<Dialect> {
+        let operation = self.operation.unwrap_or(Operation::Other);
+        Some(self.dialect?.of_bodies(operation))
     }
 
     /// Keeps a session id as far as it fits.
@@ -158,6 +178,9 @@ impl<'s> Recorder<'s> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
+        if self.is_retracted {
+            return;
+        }
         let duration_us = self.elapsed_us();
         let counters = &self.worker.counters;
         let is_priced = !self.unpriced && self.left_out.is_empty();
@@ -214,6 +237,8 @@ impl Drop for Recorder<'_> {
             cost: self.cost,
             unpriced: self.unpriced,
             left_out: self.left_out,
+            cost_source: self.cost_source,
+            terms: self.terms,
             object_id: &self.object_id,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,

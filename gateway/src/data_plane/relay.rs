@@ -69,6 +69,7 @@ pub async fn relay(
     if operation == Operation::Invoke {
         meter.read_head(|name| head.fields.get(name));
     }
+    recorder.is_array = meter.is_array();
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
@@ -146,7 +147,7 @@ pub async fn relay(
         }
     };
     let metered = meter.metered();
-    settle::settle(worker, permit, &metered, recorder);
+    settle::settle(worker, permit, Some(head), &metered, recorder);
     match result {
         Ok(()) if metered.error_event => {
             recorder.failed(Reason::ProviderErrorEvent, recorder.status);
@@ -215,14 +216,14 @@ pub async fn break_off(
     if matches!(recorder.outcome, Outcome::ProviderError | Outcome::Denied) {
         recorder.outcome = Outcome::Cut;
     }
-    if let Some(dialect) = recorder.dialect
+    if let Some(dialect) = recorder.error_dialect()
         && recorder.stream
     {
-        down.push(&error_body::render_event(
-            dialect,
-            failure.reason,
-            &failure.message,
-        ));
+        let render = match recorder.is_array {
+            true => error_body::render_element,
+            false => error_body::render_event,
+        };
+        down.push(&render(dialect, failure.reason, &failure.message));
     }
     down.flush().await?;
     down.let_out().await;

@@ -22,7 +22,12 @@ pub async fn failure(
 ) -> io::Result<()> {
     let reason = failure.reason;
     let id = recorder.request_id();
-    let body = error_body::render(recorder.dialect, reason, &failure.message, id.as_str());
+    let body = error_body::render(
+        recorder.error_dialect(),
+        reason,
+        &failure.message,
+        id.as_str(),
+    );
     let retry = matches!(
         reason,
         Reason::Overloaded | Reason::Draining | Reason::UsageLogBehind
@@ -36,6 +41,11 @@ pub async fn failure(
     }
     if let Some((name, value)) = error_body::aws_error_type(recorder.dialect, reason) {
         fields.push((name.as_bytes(), value.as_bytes()));
+    }
+    // RFC 9110 section 15.5.22; HTTP/2 has no such field.
+    if let (Reason::UpgradeRequired, Downstream::H1(_)) = (reason, &*down) {
+        fields.push((b"upgrade", b"websocket"));
+        fields.push((b"sec-websocket-version", b"13"));
     }
     recorder.failed(reason, reason.status());
     send(down, recorder, reason.status(), fields, &body).await

@@ -157,8 +157,8 @@ impl<'a> Route<'a> {
         price(&self.provider.models, model)
     }
 
-    /// The model is asked for in a region that costs more, and only its price without a region is known.
-    pub fn leaves_region_out(&self, model: &str) -> bool {
+    /// The model's id binds it to a geography, and its price is that of an id which does not.
+    pub fn pays_for_region(&self, model: &str) -> bool {
         let (_, is_regional) = bedrock::price_key(model);
         is_regional
             && priced(&self.provider.models, model).is_some_and(|(id, _)| !bedrock::price_key(id).1)

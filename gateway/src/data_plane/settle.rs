@@ -1,14 +1,17 @@
 //! What an answer used and made, on the record: usage billed once, its cost, and the object that a later
 //! request may name.
 
-use super::{policy::Permit, record::Recorder, worker::Worker};
+use super::{message::ResponseHead, policy::Permit, record::Recorder, worker::Worker};
 use crate::{
     dialect::{
         Object, Operation,
-        meter::{Meter, Metered},
-        price,
+        meter::{Meter, Metered, reported_cost},
+        price::{self, Bill},
     },
-    handoff::record::LeftOut,
+    handoff::{
+        record::{CostNanoUsd, CostSource, LeftOut, Terms, Usage},
+        snapshot::Price,
+    },
 };
 
 /// Notes where the object is kept that this answer makes. To be called before bytes go to the agent, so that
@@ -19,20 +22,33 @@ pub fn note_object(
     meter: &Meter,
     recorder: &mut Recorder<'_>,
 ) {
+    if recorder.object == Object::Made && recorder.object_id.is_empty() {
+        note_id(worker, permit, meter.object(), recorder);
+    }
+}
+
+/// As [`note_object`], when the answer has told this id.
+pub fn note_id(
+    worker: &Worker,
+    permit: &Permit<'_>,
+    id: Option<&str>,
+    recorder: &mut Recorder<'_>,
+) {
     if recorder.object != Object::Made || !recorder.object_id.is_empty() {
         return;
     }
-    if let Some(id) = meter.object() {
+    if let Some(id) = id {
         let account = &permit.principal().id;
         worker.objects.note(account, id, permit.provider().slot);
         recorder.set_object_id(id);
     }
 }
 
-/// Bills what the answer used, unless another exchange has.
+/// Bills what the answer used, unless another exchange has. A message of a WebSocket has no head.
 pub fn settle(
     worker: &Worker,
     permit: &Permit<'_>,
+    head: Option<&ResponseHead>,
     metered: &Metered,
     recorder: &mut Recorder<'_>,
 ) {
@@ -49,17 +65,57 @@ pub fn settle(
     if !is_to_be_billed(worker, permit, recorder) {
         return;
     }
+    let terms = Terms {
+        regional: metered.terms.regional
+            || permit.provider().is_regional
+            || permit.route().pays_for_region(&recorder.model),
+        ..metered.terms
+    };
     recorder.usage = usage;
-    recorder.left_out = metered.left_out;
+    recorder.terms = terms;
     let price = permit
         .price()
         .or_else(|| permit.route().price_of(metered.model.as_deref()?));
-    if permit.route().leaves_region_out(&recorder.model) {
-        recorder.left_out.add(LeftOut::REGION);
-    }
-    match price {
-        Some(price) => recorder.cost = price::cost(&usage, price),
-        None => recorder.unpriced = true,
+    let (source, bill) = charge(&usage, terms, price, reported(permit, metered, head));
+    recorder.cost_source = source;
+    recorder.cost = bill.cost;
+    recorder.left_out = bill.left_out;
+    recorder.unpriced = source == CostSource::None;
+}
+
+/// What a provider whose word counts says that it charges.
+fn reported(permit: &Permit<'_>, metered: &Metered, head: Option<&ResponseHead>) -> Option<u64> {
+    let reported = permit.provider().reported_cost.as_ref()?;
+    // In a head a zero stands for a price that the gateway does not know either.
+    let in_head = || {
+        let value = head?.fields.get(reported.header.as_ref()?.as_str())?;
+        reported_cost(value).filter(|cost| *cost > 0)
+    };
+    metered.cost.or_else(in_head)
+}
+
+/// The operator's own price comes first, since it was set on purpose; then what the provider says, who
+/// knows what it served; then the list.
+fn charge(
+    usage: &Usage,
+    terms: Terms,
+    price: Option<&Price>,
+    reported: Option<u64>,
+) -> (CostSource, Bill) {
+    match (price, reported) {
+        (Some(price), _) if price.is_own => {
+            (CostSource::Operator, price::bill(usage, terms, price))
+        }
+        (_, Some(cost)) => {
+            let cost = CostNanoUsd {
+                other: cost,
+                ..CostNanoUsd::default()
+            };
+            let left_out = LeftOut::default();
+            (CostSource::Reported, Bill { cost, left_out })
+        }
+        (Some(price), None) => (CostSource::Catalog, price::bill(usage, terms, price)),
+        (None, None) => (CostSource::None, Bill::default()),
     }
 }
 
@@ -75,6 +131,44 @@ fn is_to_be_billed(worker: &Worker, permit: &Permit<'_>, recorder: &mut Recorder
                 recorder.set_object_id(id);
             }
             first
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handoff::snapshot::{NanoUsdPerMillion, Rates, TierPrice};
+
+    #[test]
+    fn the_operators_price_comes_before_the_providers_word_and_that_before_the_list() {
+        let price = |is_own| Price {
+            standard: TierPrice {
+                rates: Rates {
+                    input: NanoUsdPerMillion(1_000_000),
+                    ..Rates::default()
+                },
+                long_context: None,
+            },
+            is_own,
+            ..Price::default()
+        };
+        let (list, own) = (price(false), price(true));
+        let usage = Usage {
+            input_tokens: 7,
+            ..Usage::default()
+        };
+        let table = [
+            (None, None, CostSource::None, 0),
+            (None, Some(5), CostSource::Reported, 5),
+            (Some(&list), None, CostSource::Catalog, 7),
+            (Some(&list), Some(5), CostSource::Reported, 5),
+            (Some(&list), Some(0), CostSource::Reported, 0),
+            (Some(&own), Some(5), CostSource::Operator, 7),
+        ];
+        for (price, reported, source, total) in table {
+            let (found, bill) = charge(&usage, Terms::default(), price, reported);
+            assert_eq!((found, bill.cost.total()), (source, total));
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         counters::WorkerCounters,
         publish::SnapshotPublisher,
         queue::{RecordReceiver, record_queue},
+        reason::Reason,
         record::{ExchangeRecord, Outcome},
         snapshot::*,
     },
@@ -95,8 +96,14 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         slot: 1,
     };
     let price = Price {
-        input: NanoUsdPerMillion(1_000_000_000),
-        output: NanoUsdPerMillion(2_000_000_000),
+        standard: TierPrice {
+            rates: Rates {
+                input: NanoUsdPerMillion(1_000_000_000),
+                output: NanoUsdPerMillion(2_000_000_000),
+                ..Rates::default()
+            },
+            long_context: None,
+        },
         ..Price::default()
     };
     let policy = Arc::new(Policy {
@@ -118,6 +125,9 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         extra_headers: Vec::new(),
         identity: None,
         asks_for_usage: true,
+        reported_cost: None,
+        is_regional: false,
+        responses_websocket: false,
         models: Models {
             listed: foldhash::HashMap::from_iter([("m".into(), Some(price))]),
             defaults: Arc::default(),
@@ -132,6 +142,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             })),
             tls: None,
         })],
+        no_target: Reason::ProviderUnresolved,
         grants: vec![Grant {
             policy: Arc::clone(&policy),
             groups: [GroupIndex(0)].into(),

@@ -163,6 +163,11 @@ impl Transport {
         Poll::Ready(Ok(data.len()))
     }
 
+    /// Sends what was taken and not sent.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush_tls(cx)
+    }
+
     fn seal(&mut self, piece: &[u8]) -> io::Result<()> {
         let tls = self.tls.as_deref_mut().expect("sealing runs under TLS");
         tls.writer().write_all(piece)

@@ -101,30 +101,9 @@ async fn connect(
     target: &Arc<Target>,
     provider: &Provider,
 ) -> Result<Acquired, Failure> {
-    let socket = Socket::connect(target.address).await.map_err(|e| {
-        Failure::provider(Reason::ConnectFailed, format!("{}: {e}", target.address))
-    })?;
-    let Some(tls) = &target.tls else {
-        return Ok(worker.pool.opened_h1(
-            worker,
-            target,
-            Transport::plain(socket),
-            Buffer::default(),
-        ));
-    };
-    let failed = |e: &dyn std::fmt::Display| {
-        let name = tls.server_name.to_str();
-        Failure::provider(
-            Reason::TlsFailed,
-            format!("{name} ({}): {e}", target.address),
-        )
-    };
-    let session = rustls::ClientConnection::new(Arc::clone(&tls.config), tls.server_name.clone())
-        .map_err(|e| failed(&e))?;
     let mut inbox = Buffer::default();
-    let transport = Transport::handshake(socket, Box::new(session.into()), &mut inbox)
-        .await
-        .map_err(|e| failed(&e))?;
+    let config = target.tls.as_ref().map(|tls| Arc::clone(&tls.config));
+    let transport = open(target, config, &mut inbox).await?;
     if transport.alpn() == Some(b"h2") {
         let key = match (&provider.auth, &target.credential) {
             (Some(auth), Some(credential)) => credential
@@ -139,6 +118,41 @@ async fn connect(
     } else {
         Ok(worker.pool.opened_h1(worker, target, transport, inbox))
     }
+}
+
+/// A connection that will speak HTTP/1.1 and belongs to no pool; `inbox` gets what comes with the handshake.
+pub async fn open_http1(target: &Target, inbox: &mut Buffer) -> Result<Transport, Failure> {
+    let config = target.tls.as_ref().map(|tls| {
+        let mut config = rustls::ClientConfig::clone(&tls.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    });
+    open(target, config, inbox).await
+}
+
+async fn open(
+    target: &Target,
+    config: Option<Arc<rustls::ClientConfig>>,
+    inbox: &mut Buffer,
+) -> Result<Transport, Failure> {
+    let socket = Socket::connect(target.address).await.map_err(|e| {
+        Failure::provider(Reason::ConnectFailed, format!("{}: {e}", target.address))
+    })?;
+    let (Some(tls), Some(config)) = (&target.tls, config) else {
+        return Ok(Transport::plain(socket));
+    };
+    let failed = |e: &dyn std::fmt::Display| {
+        let name = tls.server_name.to_str();
+        Failure::provider(
+            Reason::TlsFailed,
+            format!("{name} ({}): {e}", target.address),
+        )
+    };
+    let session =
+        rustls::ClientConnection::new(config, tls.server_name.clone()).map_err(|e| failed(&e))?;
+    Transport::handshake(socket, Box::new(session.into()), inbox)
+        .await
+        .map_err(|e| failed(&e))
 }
 
 impl Upstream {

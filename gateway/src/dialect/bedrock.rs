@@ -102,9 +102,11 @@ pub(crate) fn anthropic_base(base_path: &str) -> UpstreamBase<'_> {
 pub fn may_serve(dialect: Dialect, model: Option<&str>) -> bool {
     match dialect {
         Dialect::Bedrock => true,
-        Dialect::OpenAi | Dialect::Anthropic | Dialect::Vertex | Dialect::Azure => {
-            model.is_some_and(is_model_id)
-        }
+        Dialect::OpenAi
+        | Dialect::Anthropic
+        | Dialect::Vertex
+        | Dialect::Azure
+        | Dialect::Gemini => model.is_some_and(is_model_id),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Dialect, event_stream};
+use super::{Dialect, event_stream, google::error::GoogleError};
 use crate::handoff::reason::Reason;
 
 /// JSON body for a failure. `message` is for the agent: no provider host, no secret, no internals.
@@ -36,7 +36,7 @@ pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> 
             };
             return event_stream::exception(name, &json(Some(dialect), reason, message, None));
         }
-        Dialect::OpenAi | Dialect::Vertex | Dialect::Azure => b"data: ".to_vec(),
+        Dialect::OpenAi | Dialect::Vertex | Dialect::Azure | Dialect::Gemini => b"data: ".to_vec(),
     };
     event.extend_from_slice(&json(Some(dialect), reason, message, None));
     event.extend_from_slice(b"\n\n");
@@ -50,6 +50,43 @@ struct AwsBody<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+}
+
+/// The last element of a stream that is one JSON array, which it leaves open.
+pub fn render_element(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
+    let mut element = b",\n".to_vec();
+    element.extend_from_slice(&json(Some(dialect), reason, message, None));
+    element
+}
+
+/// The error event of OpenAI's WebSockets, Responses and Realtime: a whole message. `lane` is the `stream_id` of
+/// what failed.
+pub fn render_message(
+    reason: Reason,
+    message: &str,
+    request_id: &str,
+    lane: Option<&str>,
+) -> Vec<u8> {
+    let code = reason.public_code();
+    let event = Message {
+        kind: "error",
+        event_id: request_id,
+        status: reason.status(),
+        error: openai(reason, message, &code),
+        stream_id: lane,
+    };
+    serde_json::to_vec(&event).expect("strings always serialise")
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    event_id: &'a str,
+    status: u16,
+    error: Inner<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_id: Option<&'a str>,
 }
 
 /// Both shapes in one: SDKs read `error`, NetBird's clients the top level.
@@ -79,6 +116,7 @@ enum Inner<'a> {
         kind: &'static str,
         message: &'a str,
     },
+    Google(GoogleError<'a>),
 }
 
 fn json(
@@ -101,15 +139,10 @@ fn json(
             kind: anthropic_type(reason.status()),
             message,
         },
-        None | Some(Dialect::OpenAi | Dialect::Vertex | Dialect::Azure) => {
-            Inner::OpenAi {
-                message,
-                kind: openai_type(reason.status()),
-                // Which parameter is at fault; SDKs expect the key.
-                param: model_at_fault(reason).then_some("model"),
-                code: &code,
-            }
+        Some(Dialect::Vertex | Dialect::Gemini) => {
+            Inner::Google(GoogleError::new(reason, &code, message))
         }
+        None | Some(Dialect::OpenAi | Dialect::Azure) => openai(reason, message, &code),
     };
     let body = Body {
         kind: "error",
@@ -119,6 +152,16 @@ fn json(
         request_id,
     };
     serde_json::to_vec(&body).expect("strings always serialise")
+}
+
+fn openai<'a>(reason: Reason, message: &'a str, code: &'a str) -> Inner<'a> {
+    Inner::OpenAi {
+        message,
+        kind: openai_type(reason.status()),
+        // Which parameter is at fault; SDKs expect the key.
+        param: model_at_fault(reason).then_some("model"),
+        code,
+    }
 }
 
 /// <https://docs.claude.com/en/api/errors>.
@@ -229,6 +272,57 @@ mod tests {
         });
         let payload = json!({"message": "later", "code": "keyway.draining"});
         assert_eq!(found, [("serviceUnavailableException".to_owned(), payload)]);
+    }
+
+    #[test]
+    fn errors_of_google_have_its_status_and_the_code_in_their_details() {
+        let body = render(Some(Dialect::Gemini), Reason::ModelNotRoutable, "no", "r1");
+        let code = "llm_policy.model_not_routable";
+        assert_eq!(
+            parsed(&body),
+            json!({
+                "type": "error",
+                "error": {
+                    "code": 403, "message": "no", "status": "PERMISSION_DENIED",
+                    "details": [{
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "MODEL_NOT_ROUTABLE", "domain": "keyway", "metadata": {"code": code},
+                    }],
+                },
+                "code": code, "message": "no", "request_id": "r1",
+            })
+        );
+        for (reason, status) in [
+            (Reason::ModelMissing, "INVALID_ARGUMENT"),
+            (Reason::UnknownPath, "NOT_FOUND"),
+            (Reason::Overloaded, "UNAVAILABLE"),
+            (Reason::UpstreamAuthFailed, "UNAVAILABLE"),
+            (Reason::IdleTimeout, "DEADLINE_EXCEEDED"),
+        ] {
+            let body = render(Some(Dialect::Vertex), reason, "m", "r");
+            assert_eq!(parsed(&body)["error"]["status"], status, "{reason:?}");
+        }
+        let element = render_element(Dialect::Gemini, Reason::ProviderCut, "m");
+        let error = parsed(element.strip_prefix(b",\n").unwrap());
+        assert_eq!(error["error"]["code"], 502);
+    }
+
+    #[test]
+    fn messages_name_the_status_and_the_lane() {
+        let reason = Reason::NoAuthorisedProvider;
+        let mut expected = json!({
+            "type": "error",
+            "event_id": "r1",
+            "status": 403,
+            "error": {"message": "no", "type": "permission_error", "param": null,
+                "code": "llm_policy.no_authorised_provider"},
+        });
+        assert_eq!(parsed(&render_message(reason, "no", "r1", None)), expected);
+        expected["stream_id"] = "main".into();
+        assert_eq!(
+            parsed(&render_message(reason, "no", "r1", Some("main"))),
+            expected
+        );
     }
 
     #[test]

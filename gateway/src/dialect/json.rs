@@ -2,11 +2,12 @@
 //! and describes edits as splices so that every other byte passes unchanged.
 //!
 //! [`lexer`] knows JSON, [`fields`] which keys matter, [`splice`] the edits; [`capture`] keeps one value
-//! of a response for the meters.
+//! of a response for the meters, [`key_sum`] adds up numbers of one.
 
 pub mod capture;
 mod fields;
 mod key;
+pub mod key_sum;
 mod lexer;
 mod splice;
 mod string;

@@ -1,28 +1,34 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
-//! One module per shape of response: [`openai_chat`], [`openai_responses`] and [`anthropic`] read event
-//! streams, [`bedrock_events`] those of AWS; [`json_body`] reads single objects; [`openai_usage`] and [`response_object`] are what OpenAI's
-//! operations share.
+//! One module per shape of response: [`openai_chat`], [`openai_responses`], [`anthropic`] and [`gemini`] read
+//! event streams, [`bedrock_events`] those of AWS, [`json_body`] reads single objects, [`array_body`] a stream
+//! that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's operations share.
 
 mod anthropic;
+mod array_body;
 mod bedrock;
 mod bedrock_events;
 mod count;
 mod event_body;
+mod gemini;
 mod inflate;
 mod json_body;
-mod left_out;
+mod messages;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod replay;
+mod report;
 mod response_object;
 
-use super::{Dialect, Operation, event_stream};
-use crate::handoff::record::{LeftOut, Usage};
+pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 
+use super::{Dialect, Operation, event_stream};
+use crate::handoff::record::{Terms, Usage};
+
+use array_body::ArrayBody;
 use bedrock_events::BedrockEvents;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
@@ -34,8 +40,10 @@ pub struct Metered {
     /// `None` when the response reported none (yet), and for operations that bill nothing. That of a stored
     /// response may have been billed before.
     pub usage: Option<Usage>,
-    /// What a price per token leaves out of `usage`.
-    pub left_out: LeftOut,
+    /// How `usage` was served.
+    pub terms: Terms,
+    /// What the provider says that `usage` cost, in dollars × 10⁻⁹.
+    pub cost: Option<u64>,
     /// Id of the object that the answer is: a response that is kept, a file, a batch….
     pub object: Option<Box<str>>,
     /// The model that made a response, as its answer names it.
@@ -68,6 +76,7 @@ enum Body {
     Events(Box<EventBody>),
     Bedrock(Box<BedrockEvents>),
     Json(Box<JsonBody>),
+    Array(Box<ArrayBody>),
     /// Passed on unread.
     Opaque,
 }
@@ -138,8 +147,14 @@ impl Meter {
             Body::Json(json) => self.metered.complete |= json.failed(),
             // Its last event is its end.
             Body::Bedrock(_) => {}
+            Body::Array(array) => self.metered.complete |= array.failed(),
             Body::Opaque => self.metered.complete = true,
         }
+    }
+
+    /// The stream is one JSON array.
+    pub fn is_array(&self) -> bool {
+        matches!(self.body, Body::Array(_))
     }
 
     /// See [`Metered::content_started`].
@@ -151,7 +166,7 @@ impl Meter {
     pub fn is_torn(&self) -> bool {
         match &self.body {
             Body::Bedrock(events) => events.is_torn(),
-            Body::Events(_) | Body::Json(_) | Body::Opaque => false,
+            Body::Events(_) | Body::Json(_) | Body::Array(_) | Body::Opaque => false,
         }
     }
 
@@ -161,7 +176,7 @@ impl Meter {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Bedrock(_) | Body::Opaque => None,
+            Body::Array(_) | Body::Bedrock(_) | Body::Opaque => None,
         }
     }
 
@@ -174,7 +189,8 @@ impl Meter {
         if !self.is_success {
             metered = Metered {
                 usage: None,
-                left_out: LeftOut::default(),
+                terms: Terms::default(),
+                cost: None,
                 object: None,
                 model: None,
                 ..metered
@@ -187,13 +203,13 @@ impl Meter {
 impl Body {
     fn new(dialect: Dialect, operation: Operation, media_type: &[u8], hide: bool) -> Self {
         match dialect {
-            Dialect::OpenAi | Dialect::Anthropic => {}
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::Vertex | Dialect::Gemini => {}
             Dialect::Bedrock if names(media_type, event_stream::MEDIA_TYPE) => {
                 return Self::Bedrock(Box::default());
             }
             Dialect::Bedrock => {}
             // Not implemented yet.
-            Dialect::Vertex | Dialect::Azure => return Self::Opaque,
+            Dialect::Azure => return Self::Opaque,
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -206,6 +222,9 @@ impl Body {
             || names(media_type, "application/json")
             || media_type.to_ascii_lowercase().ends_with(b"+json")
         {
+            if operation == Operation::StreamGenerateContent {
+                return Self::Array(Box::default());
+            }
             return Self::Json(Box::new(JsonBody::new(shape(operation))));
         }
         Self::Opaque
@@ -216,6 +235,7 @@ impl Body {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
             Self::Bedrock(events) => events.feed(plain, metered),
             Self::Json(json) => json.feed(plain, metered),
+            Self::Array(array) => array.feed(plain, metered),
             Self::Opaque => metered.content_started = true,
         }
     }
@@ -231,14 +251,23 @@ fn shape(operation: Operation) -> Shape {
         Operation::Messages => Shape::Anthropic,
         Operation::Converse | Operation::ConverseStream => Shape::Converse,
         Operation::Invoke | Operation::InvokeStream => Shape::Invoke,
+        Operation::GenerateContent | Operation::StreamGenerateContent => Shape::Gemini,
+        Operation::EmbedContent => Shape::GoogleEmbeddings,
         Operation::Unmetered | Operation::Other => Shape::Object,
-        // Counting tokens is free.
+        // Counting tokens is free; Realtime has no bodies.
         Operation::ResponsesInputTokens
+        | Operation::Realtime
         | Operation::CountTokens
+        | Operation::CountContentTokens
         | Operation::ListModels
         | Operation::GetModel
         | Operation::Hello => Shape::Any,
     }
+}
+
+/// Dollars as a gateway writes them into a header, × 10⁹.
+pub fn reported_cost(value: &[u8]) -> Option<u64> {
+    report::Dollars::parse(std::str::from_utf8(value).ok()?)
 }
 
 /// Whether a header's value is this token.

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::Dialect;
+use super::{
+    Dialect,
+    google::listing::{GoogleList, GoogleModel},
+};
 
 /// One model that the caller may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +32,11 @@ pub fn render_models<'a>(
                 data,
             })
         }
-        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => {
-            json(&OpenAiList {
-                object: "list",
-                data: models.map(OpenAiModel::from).collect(),
-            })
-        }
+        Dialect::Vertex | Dialect::Gemini => json(&GoogleList::new(dialect, models)),
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure => json(&OpenAiList {
+            object: "list",
+            data: models.map(OpenAiModel::from).collect(),
+        }),
     }
 }
 
@@ -42,9 +44,8 @@ pub fn render_models<'a>(
 pub fn render_model(dialect: Dialect, model: ListedModel<'_>) -> Vec<u8> {
     match dialect {
         Dialect::Anthropic => json(&AnthropicModel::from(model)),
-        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure => {
-            json(&OpenAiModel::from(model))
-        }
+        Dialect::Vertex | Dialect::Gemini => json(&GoogleModel::new(dialect, model)),
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure => json(&OpenAiModel::from(model)),
     }
 }
 
@@ -163,6 +164,26 @@ mod tests {
             parsed(render_models(Dialect::Anthropic, [].into_iter())),
             json!({"data": [], "has_more": false, "first_id": null, "last_id": null})
         );
+    }
+
+    #[test]
+    fn google_lists_resource_names() {
+        let [claude, _] = MODELS;
+        let gemini = ListedModel {
+            id: "gemini-4-argon",
+            ..claude
+        };
+        let list = |dialect| parsed(render_models(dialect, [claude, gemini].into_iter()));
+        assert_eq!(
+            list(Dialect::Vertex),
+            json!({"publisherModels": [
+                {"name": "publishers/anthropic/models/claude-opus-5"},
+                {"name": "publishers/google/models/gemini-4-argon"},
+            ]})
+        );
+        let own = list(Dialect::Gemini)["models"][1].clone();
+        assert_eq!(own["name"], "models/gemini-4-argon");
+        assert_eq!(own, parsed(render_model(Dialect::Gemini, gemini)));
     }
 
     #[test]

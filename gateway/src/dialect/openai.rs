@@ -143,6 +143,7 @@ pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> Upstrea
     let base_path = match (catalog_id, base_path) {
         ("azure_openai_api", "" | "/openai") => "/openai/v1",
         ("kimi_api", "/anthropic" | "/anthropic/v1") => "/v1",
+        ("gemini_api", "" | "/v1" | "/v1beta") => "/v1beta/openai",
         _ => base_path,
     };
     UpstreamBase {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use super::{Dialect, Object, Operation, anthropic, bedrock, openai};
+use super::{Dialect, Object, Operation, anthropic, bedrock, google, openai};
 
 /// The methods that dialects use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +78,6 @@ const HELLO: &[Rule] = &[
     rule(Verb::Head, Operation::Hello, ModelPlace::Nowhere),
 ];
 const POST_WITH_MODEL_IN_PATH: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Path)];
-const ANY_WITHOUT_MODEL: &[Rule] = &[
-    rule(Verb::Get, Operation::Other, ModelPlace::Nowhere),
-    rule(Verb::Post, Operation::Other, ModelPlace::Nowhere),
-    rule(Verb::Delete, Operation::Other, ModelPlace::Nowhere),
-];
 
 /// Which dialect has this path. `None` when none has, and for every path that a server on the way
 /// could read as another one.
@@ -105,7 +100,7 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
     }
     if let Some(known) = bedrock::lookup(path)
         .or_else(|| azure_deployment(path))
-        .or_else(|| vertex(path))
+        .or_else(|| google::lookup(path))
     {
         return Some(known);
     }
@@ -115,14 +110,15 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
     match shape.prefix {
         Some(Dialect::Anthropic) => anthropic(),
         Some(Dialect::OpenAi) => openai(),
-        Some(Dialect::Bedrock | Dialect::Vertex | Dialect::Azure) => None,
+        Some(Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini) => None,
         // The header matters on paths that both have; elsewhere the path decides alone.
         None if has_anthropic_version => anthropic().or_else(openai),
         None => openai().or_else(|| anthropic().filter(|_| !anthropic::is_shared(shape.rest))),
     }
 }
 
-/// An agent's path without what differs between base URLs: `/anthropic` or `/openai` in front, and `/v1`.
+/// An agent's path without what differs between base URLs: `/anthropic`, `/openai` or the Gemini API's
+/// `/v1beta/openai` in front, and `/v1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AgentPath<'a> {
     /// Some servers have one dialect under `/anthropic`, another under `/openai`; agents configured for
@@ -137,7 +133,10 @@ impl<'a> AgentPath<'a> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let (prefix, path) = if let Some(rest) = path.strip_prefix("anthropic/") {
             (Some(Dialect::Anthropic), rest)
-        } else if let Some(rest) = path.strip_prefix("openai/") {
+        } else if let Some(rest) = path
+            .strip_prefix("openai/")
+            .or_else(|| path.strip_prefix("v1beta/openai/"))
+        {
             (Some(Dialect::OpenAi), rest)
         } else {
             (None, path)
@@ -233,44 +232,6 @@ fn azure_deployment(path: &str) -> Option<Known<'_>> {
         rules: POST_WITH_MODEL_IN_PATH,
         model: Some(deployment),
         object: Object::None,
-    })
-}
-
-/// `/v1…/projects/{project}/…` and, from Google's own SDK, `/v1…/publishers/…` and
-/// `/v1…/models/{model}:{action}`.
-fn vertex(path: &str) -> Option<Known<'_>> {
-    let rest = ["/v1/", "/v1beta/", "/v1beta1/"];
-    let rest = rest.iter().find_map(|version| path.strip_prefix(version))?;
-    let of_google = rest.starts_with("projects/") || rest.starts_with("publishers/");
-    if !of_google && !rest.contains(':') {
-        return None;
-    }
-    let model = rest
-        .strip_prefix("models/")
-        .or_else(|| rest.split_once("/models/").map(|(_, model)| model))
-        .and_then(|model| model.split_once(':'))
-        .filter(|(_, action)| !action.is_empty() && action.bytes().all(|b| b.is_ascii_alphabetic()))
-        .map(|(model, _)| model.split('@').next().unwrap_or(model));
-    let known = |rules| {
-        Some(Known {
-            dialect: Dialect::Vertex,
-            rules,
-            model,
-            object: Object::None,
-        })
-    };
-    match model {
-        // `/v1/models/llama3:latest` is OpenAI's retrieval of a model; Google's actions have a capital.
-        Some(_) if of_google || is_google_action(rest) => known(POST_WITH_MODEL_IN_PATH),
-        Some(_) => None,
-        None if of_google => known(ANY_WITHOUT_MODEL),
-        None => None,
-    }
-}
-
-fn is_google_action(rest: &str) -> bool {
-    rest.rsplit_once(':').is_some_and(|(_, action)| {
-        action == "predict" || action.bytes().any(|byte| byte.is_ascii_uppercase())
     })
 }
 

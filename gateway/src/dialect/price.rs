@@ -1,50 +1,175 @@
 //! Cost of usage at a price, in integers.
 
 use crate::handoff::{
-    record::{CostNanoUsd, Usage},
-    snapshot::{NanoUsdPerMillion, Price},
+    record::{CostNanoUsd, LeftOut, ServiceTier, Terms, Usage},
+    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice},
 };
 
 /// Prices are per this many tokens.
 const TOKENS_PER_PRICE: u128 = 1_000_000;
-/// Where a component saturates, at two thousand million dollars: four of them add up within what signed
+/// What a price that no region raises is multiplied by.
+const PER_MILLE: u16 = 1000;
+/// Where a component saturates, at eighteen hundred million dollars: five of them add up within what signed
 /// columns hold.
-const COMPONENT_NANO_USD_MAX: u64 = i64::MAX as u64 / 4;
+const COMPONENT_NANO_USD_MAX: u64 = i64::MAX as u64 / 5;
 
-/// Cost of `usage` at `price`; each component is rounded half up to a nano-dollar, once.
+/// Cost of one exchange, and what it does not cover.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bill {
+    pub cost: CostNanoUsd,
+    pub left_out: LeftOut,
+}
+
+/// Cost of `usage`, served on `terms`, at `price`; each component is rounded half up to a nano-dollar, once.
 ///
-/// A long-context price replaces the whole price when all input, cached input included, is above its
-/// bound; its own `long_context` is not looked at. A missing cache rate is the input rate, a missing rate
-/// for long-lived writes the one for short-lived writes.
-pub fn cost(usage: &Usage, price: &Price) -> CostNanoUsd {
-    let price = match &price.long_context {
-        Some(long) if usage.input_tokens > long.above_input_tokens => &long.rates,
-        Some(_) | None => price,
+/// Long-context rates replace all rates when all input, cached input included, is above their bound. A
+/// missing cache rate is the input rate, a missing rate for long-lived writes the one for short-lived writes.
+/// What has no price of its own is billed as plain tokens where it has some, and named in
+/// [`Bill::left_out`].
+pub fn bill(usage: &Usage, terms: Terms, price: &Price) -> Bill {
+    let mut left_out = LeftOut::default();
+    let rates = rates(usage, terms.tier, price, &mut left_out);
+    let per_mille = match (terms.regional, price.regional_per_mille) {
+        (false, _) => PER_MILLE,
+        (true, Some(per_mille)) => per_mille,
+        (true, None) => {
+            left_out.add(LeftOut::REGION);
+            PER_MILLE
+        }
     };
-    let cache_write = price.cache_write.unwrap_or(price.input);
-    let cache_write_long = price.cache_write_long.unwrap_or(cache_write);
-    CostNanoUsd {
-        input: component(&[(usage.uncached_input_tokens(), price.input)]),
-        cache_read: component(&[(
-            usage.cache_read_input_tokens,
-            price.cache_read.unwrap_or(price.input),
-        )]),
-        cache_creation: component(&[
+    let media = &usage.media;
+    let mut audio = |tokens: u64, rate: Option<NanoUsdPerMillion>, text: NanoUsdPerMillion| {
+        if tokens > 0 && rate.is_none() {
+            left_out.add(LeftOut::AUDIO);
+        }
+        (tokens, rate.unwrap_or(text))
+    };
+    let cache_read = rates.cache_read.unwrap_or(rates.input);
+    let cache_write = rates.cache_write.unwrap_or(rates.input);
+    let cache_write_long = rates.cache_write_long.unwrap_or(cache_write);
+    let audio_cached = media.audio_cache_read_tokens;
+    let audio_uncached = media.audio_input_tokens.saturating_sub(audio_cached);
+    let text = |all: u64, other: [u64; 2]| other.into_iter().fold(all, u64::saturating_sub);
+    let tokens = |parts: &[(u64, NanoUsdPerMillion)]| component(parts, per_mille);
+    let cost = CostNanoUsd {
+        input: tokens(&[
+            (
+                text(
+                    usage.uncached_input_tokens(),
+                    [audio_uncached, media.image_input_tokens],
+                ),
+                rates.input,
+            ),
+            audio(audio_uncached, rates.audio_input, rates.input),
+            (
+                media.image_input_tokens,
+                rates.image_input.unwrap_or(rates.input),
+            ),
+        ]),
+        cache_read: tokens(&[
+            (
+                usage.cache_read_input_tokens.saturating_sub(audio_cached),
+                cache_read,
+            ),
+            audio(audio_cached, rates.audio_cache_read, cache_read),
+        ]),
+        cache_creation: tokens(&[
             (usage.cache_creation_input_tokens, cache_write),
             (usage.cache_creation_long_input_tokens, cache_write_long),
         ]),
-        output: component(&[(usage.output_tokens, price.output)]),
+        output: tokens(&[
+            (
+                text(
+                    usage.output_tokens,
+                    [media.audio_output_tokens, media.image_output_tokens],
+                ),
+                rates.output,
+            ),
+            audio(media.audio_output_tokens, rates.audio_output, rates.output),
+            (
+                media.image_output_tokens,
+                rates.image_output.unwrap_or(rates.output),
+            ),
+        ]),
+        other: pieces(usage, price, &mut left_out),
+    };
+    Bill { cost, left_out }
+}
+
+/// The rates of a class of service, for an input as long as this one.
+fn rates<'a>(
+    usage: &Usage,
+    tier: ServiceTier,
+    price: &'a Price,
+    left_out: &mut LeftOut,
+) -> &'a Rates {
+    let is_long = usage.input_tokens > price.long_context_above;
+    let of = |tier: &'a TierPrice| match &tier.long_context {
+        Some(long) if is_long => &**long,
+        Some(_) | None => &tier.rates,
+    };
+    let standard = of(&price.standard);
+    if tier == ServiceTier::Standard {
+        return standard;
+    }
+    let sold = price.tiers.iter().find(|(sold, _)| *sold == tier);
+    match sold {
+        // What has other rates for long inputs, but none in this class, is not sold in it.
+        Some((_, sold))
+            if !is_long || sold.long_context.is_some() || price.standard.long_context.is_none() =>
+        {
+            of(sold)
+        }
+        Some(_) | None => {
+            left_out.add(LeftOut::SERVICE_TIER);
+            standard
+        }
     }
 }
 
-/// Sum of tokens × rate, rounded half up once; saturates at [`COMPONENT_NANO_USD_MAX`].
-fn component(parts: &[(u64, NanoUsdPerMillion)]) -> u64 {
+/// What is billed by the call or by the second.
+fn pieces(usage: &Usage, price: &Price, left_out: &mut LeftOut) -> u64 {
+    let calls = &usage.tool_calls;
+    let tools = [
+        (calls.web_search, price.tools.web_search),
+        (calls.file_search, price.tools.file_search),
+        (calls.code_interpreter, price.tools.code_interpreter),
+        (calls.other, None),
+    ];
+    let mut sum: u128 = 0;
+    for (calls, price) in tools {
+        match price {
+            Some(NanoUsd(price)) => sum += u128::from(calls) * u128::from(price),
+            None if calls > 0 => left_out.add(LeftOut::TOOLS),
+            None => {}
+        }
+    }
+    match price.audio_second {
+        Some(NanoUsd(second)) => {
+            sum += (u128::from(usage.media.audio_ms) * u128::from(second) + 500) / 1000;
+        }
+        None if usage.media.audio_ms > 0 => left_out.add(LeftOut::AUDIO),
+        None => {}
+    }
+    saturated(sum)
+}
+
+/// Sum of tokens × rate, raised to `per_mille` and rounded half up once.
+fn component(parts: &[(u64, NanoUsdPerMillion)], per_mille: u16) -> u64 {
+    const ONE: u128 = TOKENS_PER_PRICE * PER_MILLE as u128;
     let sum: u128 = parts
         .iter()
         .map(|(tokens, rate)| u128::from(*tokens) * u128::from(rate.0))
         .fold(0, u128::saturating_add);
-    let rounded = sum.saturating_add(TOKENS_PER_PRICE / 2) / TOKENS_PER_PRICE;
-    u64::try_from(rounded).map_or(COMPONENT_NANO_USD_MAX, |cost| {
+    saturated(
+        sum.saturating_mul(u128::from(per_mille))
+            .saturating_add(ONE / 2)
+            / ONE,
+    )
+}
+
+fn saturated(cost: u128) -> u64 {
+    u64::try_from(cost).map_or(COMPONENT_NANO_USD_MAX, |cost| {
         cost.min(COMPONENT_NANO_USD_MAX)
     })
 }
@@ -52,21 +177,47 @@ fn component(parts: &[(u64, NanoUsdPerMillion)]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handoff::snapshot::LongContextPrice;
+    use crate::handoff::{
+        record::{MediaUsage, ToolCalls},
+        snapshot::ToolPrices,
+    };
 
     fn usd(dollars_per_million: f64) -> NanoUsdPerMillion {
         NanoUsdPerMillion((dollars_per_million * 1e9).round() as u64)
     }
 
-    fn sonnet() -> Price {
+    fn plain(input: f64, output: f64) -> Rates {
+        Rates {
+            input: usd(input),
+            output: usd(output),
+            ..Rates::default()
+        }
+    }
+
+    fn price(rates: Rates) -> Price {
         Price {
-            input: usd(3.0),
-            output: usd(15.0),
+            standard: TierPrice {
+                rates,
+                long_context: None,
+            },
+            long_context_above: u64::MAX,
+            ..Price::default()
+        }
+    }
+
+    fn sonnet() -> Rates {
+        Rates {
             cache_read: Some(usd(0.3)),
             cache_write: Some(usd(3.75)),
             cache_write_long: Some(usd(6.0)),
-            long_context: None,
+            ..plain(3.0, 15.0)
         }
+    }
+
+    fn cost(usage: &Usage, price: &Price) -> CostNanoUsd {
+        let bill = bill(usage, Terms::default(), price);
+        assert!(bill.left_out.is_empty(), "{:?}", bill.left_out);
+        bill.cost
     }
 
     #[test]
@@ -78,8 +229,9 @@ mod tests {
             cache_creation_input_tokens: 1_000,
             cache_creation_long_input_tokens: 2_000,
             reasoning_tokens: 400,
+            ..Usage::default()
         };
-        let cost = cost(&usage, &sonnet());
+        let cost = cost(&usage, &price(sonnet()));
         assert_eq!(
             cost,
             CostNanoUsd {
@@ -87,6 +239,7 @@ mod tests {
                 cache_read: 1_800_000,      // 6,000 × $0.30
                 cache_creation: 15_750_000, // 1,000 × $3.75 + 2,000 × $6
                 output: 15_000_000,         // 1,000 × $15
+                other: 0,
             }
         );
         assert_eq!(cost.total(), 35_550_000);
@@ -101,34 +254,30 @@ mod tests {
             cache_creation_long_input_tokens: 1_000,
             ..Usage::default()
         };
-        let mut price = Price {
-            input: usd(2.0),
-            output: usd(10.0),
-            ..Price::default()
-        };
-        let plain = cost(&usage, &price);
+        let rates = plain(2.0, 10.0);
+        let without = cost(&usage, &price(rates));
         assert_eq!(
-            (plain.input, plain.cache_read, plain.cache_creation),
+            (without.input, without.cache_read, without.cache_creation),
             (0, 2_000_000, 4_000_000)
         );
-        price.cache_write = Some(usd(2.5));
-        assert_eq!(cost(&usage, &price).cache_creation, 5_000_000);
+        let rates = Rates {
+            cache_write: Some(usd(2.5)),
+            ..rates
+        };
+        assert_eq!(cost(&usage, &price(rates)).cache_creation, 5_000_000);
     }
 
     #[test]
     fn the_long_context_tier_goes_by_all_input_and_takes_the_whole_request() {
         let price = Price {
-            input: usd(5.0),
-            output: usd(30.0),
-            cache_read: Some(usd(0.5)),
-            long_context: Some(Box::new(LongContextPrice {
-                above_input_tokens: 272_000,
-                rates: Price {
-                    input: usd(10.0),
-                    output: usd(45.0),
-                    ..Price::default()
+            standard: TierPrice {
+                rates: Rates {
+                    cache_read: Some(usd(0.5)),
+                    ..plain(5.0, 30.0)
                 },
-            })),
+                long_context: Some(Box::new(plain(10.0, 45.0))),
+            },
+            long_context_above: 272_000,
             ..Price::default()
         };
         let mut usage = Usage {
@@ -151,6 +300,162 @@ mod tests {
     }
 
     #[test]
+    fn a_tier_has_its_own_rates_and_a_missing_one_is_named() {
+        let tier = |tier, input, long: Option<f64>| {
+            let long_context = long.map(|input| Box::new(plain(input, 0.0)));
+            let rates = plain(input, 0.0);
+            (
+                tier,
+                TierPrice {
+                    rates,
+                    long_context,
+                },
+            )
+        };
+        let mut price = Price {
+            tiers: Box::new([
+                tier(ServiceTier::Flex, 1.0, Some(2.0)),
+                tier(ServiceTier::Priority, 4.0, None),
+            ]),
+            long_context_above: 1_000,
+            ..price(plain(2.0, 0.0))
+        };
+        price.standard.long_context = Some(Box::new(plain(3.0, 0.0)));
+        let table = [
+            (ServiceTier::Standard, 1_000, 2_000_000, ""),
+            (ServiceTier::Flex, 1_000, 1_000_000, ""),
+            (ServiceTier::Flex, 2_000, 4_000_000, ""),
+            (ServiceTier::Priority, 1_000, 4_000_000, ""),
+            (ServiceTier::Priority, 2_000, 6_000_000, "service_tier"),
+            (ServiceTier::Batch, 1_000, 2_000_000, "service_tier"),
+            (ServiceTier::Other, 2_000, 6_000_000, "service_tier"),
+        ];
+        for (tier, input_tokens, expected, left_out) in table {
+            let usage = Usage {
+                input_tokens,
+                ..Usage::default()
+            };
+            let terms = Terms {
+                tier,
+                regional: false,
+            };
+            let bill = bill(&usage, terms, &price);
+            assert_eq!(bill.cost.input, expected, "{tier:?} {input_tokens}");
+            assert_eq!(bill.left_out.codes().collect::<String>(), left_out);
+        }
+        price.standard.long_context = None;
+        let usage = Usage {
+            input_tokens: 2_000,
+            ..Usage::default()
+        };
+        let terms = Terms {
+            tier: ServiceTier::Priority,
+            regional: false,
+        };
+        assert_eq!(bill(&usage, terms, &price).cost.input, 8_000_000);
+    }
+
+    #[test]
+    fn a_region_raises_every_token_and_no_call() {
+        let usage = Usage {
+            input_tokens: 1_005,
+            output_tokens: 1_000,
+            tool_calls: ToolCalls {
+                web_search: 2,
+                ..ToolCalls::default()
+            },
+            ..Usage::default()
+        };
+        let terms = Terms {
+            regional: true,
+            ..Terms::default()
+        };
+        let mut price = price(plain(0.001, 2.0));
+        price.tools.web_search = Some(NanoUsd(10_000_000));
+        let plain = bill(&usage, terms, &price);
+        assert_eq!(plain.cost.input, 1_005);
+        assert_eq!(plain.left_out, LeftOut::REGION);
+        price.regional_per_mille = Some(1100);
+        let raised = bill(&usage, terms, &price);
+        // 1,105.5, rounded after the raise.
+        assert_eq!(
+            (raised.cost.input, raised.cost.output, raised.cost.other),
+            (1_106, 2_200_000, 20_000_000)
+        );
+        assert!(raised.left_out.is_empty());
+    }
+
+    #[test]
+    fn audio_and_images_are_taken_out_of_the_text() {
+        let usage = Usage {
+            input_tokens: 1_000,
+            output_tokens: 500,
+            cache_read_input_tokens: 300,
+            media: MediaUsage {
+                audio_input_tokens: 400,
+                audio_cache_read_tokens: 100,
+                audio_output_tokens: 200,
+                image_input_tokens: 50,
+                image_output_tokens: 60,
+                audio_ms: 1_500,
+            },
+            ..Usage::default()
+        };
+        let rates = Rates {
+            cache_read: Some(usd(0.5)),
+            audio_input: Some(usd(32.0)),
+            audio_cache_read: Some(usd(0.4)),
+            audio_output: Some(usd(64.0)),
+            image_input: Some(usd(5.0)),
+            image_output: Some(usd(8.0)),
+            ..plain(4.0, 16.0)
+        };
+        let mut price = price(rates);
+        price.audio_second = Some(NanoUsd(100_000));
+        assert_eq!(
+            cost(&usage, &price),
+            CostNanoUsd {
+                input: 350 * 4_000 + 300 * 32_000 + 50 * 5_000,
+                cache_read: 200 * 500 + 100 * 400,
+                cache_creation: 0,
+                output: 240 * 16_000 + 200 * 64_000 + 60 * 8_000,
+                other: 150_000,
+            }
+        );
+        price.standard.rates = plain(4.0, 16.0);
+        price.audio_second = None;
+        let bill = bill(&usage, Terms::default(), &price);
+        assert_eq!(bill.left_out, LeftOut::AUDIO);
+        assert_eq!(bill.cost.total(), 1_000 * 4_000 + 500 * 16_000);
+    }
+
+    #[test]
+    fn tools_cost_by_the_call_or_are_named() {
+        let usage = Usage {
+            tool_calls: ToolCalls {
+                web_search: 3,
+                file_search: 2,
+                code_interpreter: 1,
+                other: 0,
+            },
+            ..Usage::default()
+        };
+        let mut price = price(plain(1.0, 1.0));
+        price.tools = ToolPrices {
+            web_search: Some(NanoUsd(10_000_000)),
+            file_search: Some(NanoUsd(2_500_000)),
+            code_interpreter: Some(NanoUsd(30_000_000)),
+        };
+        assert_eq!(cost(&usage, &price).other, 65_000_000);
+        price.tools.file_search = None;
+        let bill = bill(&usage, Terms::default(), &price);
+        assert_eq!(
+            (bill.cost.other, bill.left_out),
+            (60_000_000, LeftOut::TOOLS)
+        );
+    }
+
+    #[test]
     fn half_a_nano_dollar_rounds_up_and_once_per_component() {
         for (tokens, rate, expected) in [
             (1, 499_999, 0),
@@ -164,10 +469,10 @@ mod tests {
                 output_tokens: tokens,
                 ..Usage::default()
             };
-            let price = Price {
+            let price = price(Rates {
                 output: NanoUsdPerMillion(rate),
-                ..Price::default()
-            };
+                ..Rates::default()
+            });
             assert_eq!(cost(&usage, &price).output, expected, "{tokens} × {rate}");
         }
         // Two lifetimes of 0.3 each are 0.6 together: one, not none.
@@ -177,10 +482,10 @@ mod tests {
             cache_creation_long_input_tokens: 1,
             ..Usage::default()
         };
-        let price = Price {
+        let price = price(Rates {
             cache_write: Some(NanoUsdPerMillion(300_000)),
-            ..Price::default()
-        };
+            ..Rates::default()
+        });
         assert_eq!(cost(&usage, &price).cache_creation, 1);
     }
 }

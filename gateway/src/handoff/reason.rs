@@ -58,6 +58,10 @@ reasons! {
     /// No dialect has this path.
     UnknownPath = ("unknown_path", Client, 404),
     MethodNotAllowed = ("method_not_allowed", Client, 405),
+    /// Only a WebSocket, in version 13 of its protocol and over HTTP/1.1, has this path with `GET`.
+    UpgradeRequired = ("upgrade_required", Client, 426),
+    /// A web page of another origin asks for a WebSocket.
+    OriginRefused = ("origin_refused", Client, 403),
     /// The agent went away.
     ClientGone = ("client_gone", Client, 499),
     /// No enabled provider serves the model.
@@ -84,7 +88,7 @@ reasons! {
     TotalTimeout = ("total_timeout", Provider, 504),
     /// The answer was no HTTP, or over the limits on heads.
     ProviderProtocol = ("provider_protocol", Provider, 502),
-    /// The provider refused the credential kept for it.
+    /// The provider refused the credential kept for it, or no token could be minted from that.
     UpstreamAuthFailed = ("upstream_auth_failed", Provider, 502),
     /// The provider closed before its answer's end.
     ProviderCut = ("provider_cut", Provider, 502),

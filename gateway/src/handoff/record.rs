@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Token counts in OpenTelemetry's meaning: `input_tokens` includes cached ones. A meter converts
 /// whatever the vendor reports (`facts`: inclusive for OpenAI, exclusive for Anthropic) into this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// All input tokens: uncached + cache read + cache written.
     pub input_tokens: u64,
@@ -18,6 +19,119 @@ pub struct Usage {
     pub cache_creation_long_input_tokens: u64,
     /// Part of `output_tokens`.
     pub reasoning_tokens: u64,
+    /// What is not text, or not counted in tokens.
+    pub media: MediaUsage,
+    /// The provider's own tools.
+    pub tool_calls: ToolCalls,
+}
+
+/// Usage with rates of its own: parts of the token counts, and what is billed by the second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MediaUsage {
+    /// Part of `input_tokens`, cached ones included.
+    pub audio_input_tokens: u64,
+    /// Part of both `audio_input_tokens` and `cache_read_input_tokens`.
+    pub audio_cache_read_tokens: u64,
+    /// Part of `output_tokens`.
+    pub audio_output_tokens: u64,
+    /// Part of `input_tokens`.
+    pub image_input_tokens: u64,
+    /// Part of `output_tokens`.
+    pub image_output_tokens: u64,
+    /// Audio that has no tokens, in milliseconds.
+    pub audio_ms: u64,
+}
+
+/// Calls of tools that the provider runs and bills one by one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolCalls {
+    pub web_search: u64,
+    pub file_search: u64,
+    /// Sessions of a code interpreter.
+    pub code_interpreter: u64,
+    /// Tools that no price list has by the call.
+    pub other: u64,
+}
+
+/// The class of service that an answer was given in; each has prices of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum ServiceTier {
+    #[default]
+    Standard = 0,
+    Batch = 1,
+    Flex = 2,
+    Priority = 3,
+    /// Anthropic's `speed`.
+    Fast = 4,
+    Ultrafast = 5,
+    /// One that no price list has.
+    Other = 6,
+}
+
+impl ServiceTier {
+    pub const ALL: [Self; 7] = [
+        Self::Standard,
+        Self::Batch,
+        Self::Flex,
+        Self::Priority,
+        Self::Fast,
+        Self::Ultrafast,
+        Self::Other,
+    ];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Batch => "batch",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Fast => "fast",
+            Self::Ultrafast => "ultrafast",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How an answer was served, where its price depends on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Terms {
+    pub tier: ServiceTier,
+    /// Bound to a region, which some vendors charge more for.
+    pub regional: bool,
+}
+
+/// Where a cost comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum CostSource {
+    /// There is none: nothing was used, or nobody knows the price.
+    #[default]
+    None = 0,
+    /// The catalog's list price.
+    Catalog = 1,
+    /// The operator's own price.
+    Operator = 2,
+    /// The provider said what it charges.
+    Reported = 3,
+}
+
+impl CostSource {
+    pub const ALL: [Self; 4] = [Self::None, Self::Catalog, Self::Operator, Self::Reported];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Catalog => "catalog",
+            Self::Operator => "operator",
+            Self::Reported => "reported",
+        }
+    }
 }
 
 impl Usage {
@@ -42,6 +156,7 @@ impl Usage {
 
 /// Cost of one exchange in dollars × 10⁻⁹, by component; each is rounded half up once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CostNanoUsd {
     /// Uncached input.
     pub input: u64,
@@ -49,6 +164,8 @@ pub struct CostNanoUsd {
     /// Both lifetimes.
     pub cache_creation: u64,
     pub output: u64,
+    /// Tools by the call, audio by the second, and the whole cost where a provider reports only one sum.
+    pub other: u64,
 }
 
 impl CostNanoUsd {
@@ -57,6 +174,7 @@ impl CostNanoUsd {
             .saturating_add(self.cache_read)
             .saturating_add(self.cache_creation)
             .saturating_add(self.output)
+            .saturating_add(self.other)
     }
 }
 
@@ -65,8 +183,8 @@ impl CostNanoUsd {
 pub struct LeftOut(u8);
 
 impl LeftOut {
-    /// Another service tier than the standard one (flex, priority, batch, fast…): the tokens are priced as
-    /// standard ones.
+    /// A service tier that the price list does not have for the model: the tokens are priced as standard
+    /// ones.
     pub const SERVICE_TIER: Self = Self(1);
     /// Tools of the provider's that are billed per call, such as web search.
     pub const TOOLS: Self = Self(1 << 1);
@@ -225,6 +343,8 @@ pub struct ExchangeRecord<'a> {
     pub unpriced: bool,
     /// Parts that `cost` leaves out.
     pub left_out: LeftOut,
+    pub cost_source: CostSource,
+    pub terms: Terms,
     /// Id of the object that this exchange made at the provider, or whose usage it is billed; else
     /// empty.
     #[serde(borrow)]
@@ -319,15 +439,35 @@ pub(crate) mod tests {
                 cache_creation_input_tokens: 100,
                 cache_creation_long_input_tokens: 50,
                 reasoning_tokens: 64,
+                media: MediaUsage {
+                    audio_input_tokens: 9,
+                    audio_cache_read_tokens: 8,
+                    audio_output_tokens: 7,
+                    image_input_tokens: 6,
+                    image_output_tokens: 5,
+                    audio_ms: 4_000,
+                },
+                tool_calls: ToolCalls {
+                    web_search: 3,
+                    file_search: 2,
+                    code_interpreter: 1,
+                    other: 4,
+                },
             },
             cost: CostNanoUsd {
                 input: 625_000,
                 cache_read: 1_000_000,
                 cache_creation: 375_000,
                 output: 6_400_000,
+                other: 30_000_000,
             },
             unpriced: false,
             left_out: LeftOut::default(),
+            cost_source: CostSource::Operator,
+            terms: Terms {
+                tier: ServiceTier::Priority,
+                regional: true,
+            },
             object_id: "resp_1",
             request_bytes: 4096,
             response_bytes: 65_536,

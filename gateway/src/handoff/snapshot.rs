@@ -9,8 +9,10 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 
+use super::reason::Reason;
 use crate::{
     dialect::{DialectSet, IdentityFormat},
+    handoff::record::ServiceTier,
     secret::Secret,
 };
 
@@ -84,9 +86,18 @@ pub struct Provider {
     pub identity: Option<IdentityFormat>,
     /// Streams of chat tell their usage only when asked to. Where they always do, asking is an error.
     pub asks_for_usage: bool,
+    /// Where this provider says what it charges, if its word counts.
+    pub reported_cost: Option<ReportedCost>,
+    /// Responses can be had over a WebSocket (`GET /v1/responses`); elsewhere the node makes HTTP requests of
+    /// an agent's events.
+    pub responses_websocket: bool,
     pub models: Models,
-    /// In the order to try. Empty when the host has no usable address (yet).
+    /// Its address is bound to a region, which the vendor may charge more for.
+    pub is_regional: bool,
+    /// In the order to try. Empty when the host has no usable address, or no key can be used (yet).
     pub targets: Vec<Arc<Target>>,
+    /// Why there is no target, for as long as there is none.
+    pub no_target: Reason,
     /// Which groups reach this provider, and by which policy.
     pub grants: Vec<Grant>,
     pub timeouts: Timeouts,
@@ -100,6 +111,13 @@ impl Provider {
             credential.is_some_and(|credential| credential.signer.is_some())
         })
     }
+}
+
+/// See [`Provider::reported_cost`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportedCost {
+    /// A response header with dollars, for answers whose usage has no `cost`.
+    pub header: Option<HeaderName>,
 }
 
 /// Index of a provider's counters; see [`Provider::slot`].
@@ -133,9 +151,40 @@ impl Models {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct NanoUsdPerMillion(pub u64);
 
-/// List price of one model. A missing cache rate means: billed like plain input.
+/// Dollars × 10⁻⁹ for one piece: a call, a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct NanoUsd(pub u64);
+
+/// What one model costs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Price {
+    pub standard: TierPrice,
+    /// Other classes of service that the vendor sells the model in.
+    pub tiers: Box<[(ServiceTier, TierPrice)]>,
+    /// The long-context rates hold for the whole request once its input tokens, cached ones included, exceed
+    /// this.
+    pub long_context_above: u64,
+    /// What everything costs when bound to a region, in thousandths; `None`: nobody knows.
+    pub regional_per_mille: Option<u16>,
+    pub tools: ToolPrices,
+    /// Of audio that is billed by its length.
+    pub audio_second: Option<NanoUsd>,
+    /// Set by the operator, not by the catalog.
+    pub is_own: bool,
+}
+
+/// Rates in one class of service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TierPrice {
+    pub rates: Rates,
+    /// Above [`Price::long_context_above`].
+    pub long_context: Option<Box<Rates>>,
+}
+
+/// Per token. A missing cache rate means: billed like plain input. A missing rate for audio means that such
+/// tokens cost as much as text as far as is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
     pub input: NanoUsdPerMillion,
     pub output: NanoUsdPerMillion,
     pub cache_read: Option<NanoUsdPerMillion>,
@@ -143,16 +192,19 @@ pub struct Price {
     pub cache_write: Option<NanoUsdPerMillion>,
     /// Long-lived cache writes (Anthropic 1 hour, OpenAI 12 hours).
     pub cache_write_long: Option<NanoUsdPerMillion>,
-    /// Rates that replace the above for the whole request once its input is larger.
-    pub long_context: Option<Box<LongContextPrice>>,
+    pub audio_input: Option<NanoUsdPerMillion>,
+    pub audio_cache_read: Option<NanoUsdPerMillion>,
+    pub audio_output: Option<NanoUsdPerMillion>,
+    pub image_input: Option<NanoUsdPerMillion>,
+    pub image_output: Option<NanoUsdPerMillion>,
 }
 
-/// See [`Price::long_context`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LongContextPrice {
-    /// Applies when input tokens, cached ones included, exceed this.
-    pub above_input_tokens: u64,
-    pub rates: Price,
+/// Per call of a tool that the provider runs; `None`: nobody knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ToolPrices {
+    pub web_search: Option<NanoUsd>,
+    pub file_search: Option<NanoUsd>,
+    pub code_interpreter: Option<NanoUsd>,
 }
 
 /// provider × credential × address: what a connection is opened to, and what pools are keyed by.

@@ -122,6 +122,7 @@ async fn main() -> Result<()> {
                 next_key: None,
                 key: Some(key.trim().to_owned()).filter(|key| !key.is_empty()),
                 listen,
+                ..Options::new(Vendor::OpenAi, Transport::Plain, "")
             };
             serve(options, ca_out).await
         }

@@ -13,7 +13,7 @@ use gateway_tests::{
 use serde_json::json;
 
 /// Whose API is played over what, and with which key; an empty one is none.
-const PROVIDERS: [(Vendor, Transport, &str); 5] = [
+const PROVIDERS: [(Vendor, Transport, &str); 7] = [
     (
         Vendor::OpenAi,
         Transport::TlsHttp2,
@@ -27,6 +27,12 @@ const PROVIDERS: [(Vendor, Transport, &str); 5] = [
     (Vendor::Mistral, Transport::TlsHttp2, "standin-mistral-77e3"),
     (Vendor::Vllm, Transport::Plain, "token-standin-vllm-1c08"),
     (Vendor::Ollama, Transport::Plain, ""),
+    (Vendor::Vertex, Transport::TlsHttp2, "standin-vertex-5d10"),
+    (
+        Vendor::Gemini,
+        Transport::TlsHttp1,
+        "AIza-standin-gemini-8c44",
+    ),
 ];
 
 /// AWS Bedrock behind a key, and behind temporary access keys with a model of their own.

@@ -36,14 +36,11 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
         ["v1", "messages", "batches", id, "cancel"] if post => {
             reply::json(out, 200, &batch(id)).await
         }
-        ["v1", "messages"] if post => messages(seen, out, shared).await,
-        ["v1", "messages", "count_tokens"] if post => match parse(seen) {
-            Ok(body) => {
-                let plan = Plan::of(&body, shared.options.persona);
-                reply::json(out, 200, &json!({"input_tokens": plan.uncached()})).await
-            }
+        ["v1", "messages"] if post => match parse(seen) {
+            Ok(body) => messages(body, seen, out, shared).await,
             Err(refusal) => reply::refuse(out, shared, &refusal, None).await,
         },
+        ["v1", "messages", "count_tokens"] if post => count_tokens(seen, out, shared).await,
         _ => {
             let message = format!("{} {}", seen.method, seen.path());
             let refusal = Refusal::new(404, "not_found", message);
@@ -65,11 +62,27 @@ fn parse(seen: &Seen) -> Result<Value, Refusal> {
     }
 }
 
-async fn messages(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
-    let body = match parse(seen) {
-        Ok(body) => body,
-        Err(refusal) => return reply::refuse(out, shared, &refusal, None).await,
-    };
+pub(super) async fn count_tokens(
+    seen: &Seen,
+    out: &mut Out<'_>,
+    shared: &Shared,
+) -> Result<(), Gone> {
+    match parse(seen) {
+        Ok(body) => {
+            let plan = Plan::of(&body, shared.options.persona);
+            reply::json(out, 200, &json!({"input_tokens": plan.uncached()})).await
+        }
+        Err(refusal) => reply::refuse(out, shared, &refusal, None).await,
+    }
+}
+
+/// Answers a body that names its model.
+pub(super) async fn messages(
+    body: Value,
+    seen: &Seen,
+    out: &mut Out<'_>,
+    shared: &Shared,
+) -> Result<(), Gone> {
     if !body.get("max_tokens").is_some_and(Value::is_u64) {
         let refusal = Refusal::new(400, "invalid_request_error", "max_tokens: Field required");
         return reply::refuse(out, shared, &refusal, None).await;

@@ -45,6 +45,8 @@ const BEDROCK_PREFIXES: &[&str] = &[
     "x-amz-security-token",
     "x-amzn-bedrock-",
 ];
+/// Headers that only Google's APIs may be sent.
+const OF_GOOGLE: &[&str] = &["x-goog-api-client", "x-goog-user-project"];
 
 /// Credentials of every vendor; only the own one may arrive.
 const CREDENTIALS: &[&str] = &[
@@ -112,15 +114,22 @@ impl Refusal {
                 },
                 "request_id": "req_standin",
             }),
+            Vendor::Vertex | Vendor::Gemini => json!({"error": {
+                "code": self.status,
+                "message": self.message,
+                "status": self.code,
+                "details": [],
+            }}),
         };
         body.to_string().into_bytes()
     }
 }
 
 /// What is wrong with a request, credential first.
-pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
+/// `tokens` are let in in place of the key.
+pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
     foreign_credential(seen, options)
-        .or_else(|| own_credential(seen, options))
+        .or_else(|| own_credential(seen, options, tokens))
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
         .or_else(|| version(seen, options.vendor))
@@ -128,10 +137,14 @@ pub(super) fn judge(seen: &Seen, options: &Options) -> Option<Refusal> {
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
-        Vendor::OpenAi | Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
-            "authorization"
-        }
+        Vendor::OpenAi
+        | Vendor::Bedrock
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex => "authorization",
         Vendor::Anthropic => "x-api-key",
+        Vendor::Gemini => "x-goog-api-key",
     }
 }
 
@@ -155,7 +168,7 @@ fn foreign_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .then(|| Refusal::new(401, "foreign_credential", "a key in the query"))
 }
 
-fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
+fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
     if let Some(keys) = access_keys(options) {
         return sigv4::judge(seen, keys);
     }
@@ -166,19 +179,26 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
         .filter(|(header, _)| header == name)
         .map(|(_, value)| value.as_str())
         .collect();
-    let wanted = options
-        .key
-        .as_ref()
-        .map(|key| [Some(key), options.next_key.as_ref()]);
+    let keys = [options.key.as_ref(), options.next_key.as_ref()];
+    let wanted: Option<Vec<&String>> = match tokens {
+        Some(tokens) => Some(tokens.iter().collect()),
+        None => options
+            .key
+            .is_some()
+            .then(|| keys.into_iter().flatten().collect()),
+    };
     let right = |sent: &str, key: &String| match options.vendor {
-        Vendor::OpenAi | Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
-            sent.strip_prefix("Bearer ") == Some(key)
-        }
-        Vendor::Anthropic => sent == key,
+        Vendor::OpenAi
+        | Vendor::Bedrock
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex => sent.strip_prefix("Bearer ") == Some(key),
+        Vendor::Anthropic | Vendor::Gemini => sent == key,
     };
     match (sent.as_slice(), wanted) {
         ([], None) => None,
-        ([sent], Some(wanted)) if wanted.into_iter().flatten().any(|key| right(sent, key)) => None,
+        ([sent], Some(wanted)) if wanted.iter().any(|key| right(sent, key)) => None,
         ([], Some(_)) => Some(Refusal::new(401, "missing_api_key", "no credential")),
         ([_], Some(_)) => Some(Refusal::new(401, "invalid_api_key", "wrong credential")),
         ([_], None) => Some(Refusal::new(
@@ -195,7 +215,13 @@ fn own_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
 }
 
 fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
+    let switches = seen.header("upgrade").is_some();
     let unexpected = |name: &str, value: &str| match name {
+        "upgrade" => value != "websocket",
+        "connection" if switches => value != "upgrade",
+        "sec-websocket-key" | "sec-websocket-version" => !switches,
+        // All others are an agent's credentials.
+        "sec-websocket-protocol" => !switches || value != "realtime",
         // `te` belongs to `TE: trailers`.
         "connection" => !["keep-alive", "te"].contains(&value),
         "te" => value != "trailers",
@@ -210,6 +236,8 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
             !of_bedrock
                 && name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
+                && (!matches!(vendor, Vendor::Vertex | Vendor::Gemini)
+                    || !OF_GOOGLE.contains(&name))
                 && !ALLOWED_PREFIXES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
@@ -245,7 +273,13 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
-        Vendor::OpenAi | Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => false,
+        Vendor::OpenAi
+        | Vendor::Bedrock
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex
+        | Vendor::Gemini => false,
         Vendor::Anthropic => seen.method == Method::POST || seen.method == Method::GET,
     };
     (needed && seen.header("anthropic-version").is_none()).then(|| {
@@ -277,7 +311,8 @@ mod tests {
             trailers: Vec::new(),
             connection: 1,
         };
-        judge(&seen, &Options::new(vendor, Transport::Plain, "right")).map(|refusal| refusal.code)
+        let options = Options::new(vendor, Transport::Plain, "right");
+        judge(&seen, &options, None).map(|refusal| refusal.code)
     }
 
     #[test]

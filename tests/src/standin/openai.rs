@@ -92,7 +92,7 @@ async fn kept(
     }
 }
 
-async fn model_call(
+pub(super) async fn model_call(
     operation: &str,
     seen: &Seen,
     out: &mut Out<'_>,
@@ -196,7 +196,7 @@ fn usage(vendor: Vendor, plan: &Plan) -> Value {
         "total_tokens": plan.sums.input_tokens + plan.sums.output_tokens,
     });
     match vendor {
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => {
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock | Vendor::Vertex | Vendor::Gemini => {
             usage["prompt_tokens_details"] = json!({
                 "cached_tokens": plan.script.cached,
                 "cache_write_tokens": plan.script.written,
@@ -262,9 +262,13 @@ async fn chat_stream(
     // Mistral tells usage unasked, on the last chunk.
     let last = match vendor {
         Vendor::Mistral => usage(vendor, plan),
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock | Vendor::Vllm | Vendor::Ollama => {
-            Value::Null
-        }
+        Vendor::OpenAi
+        | Vendor::Anthropic
+        | Vendor::Bedrock
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex
+        | Vendor::Gemini => Value::Null,
     };
     let is_told = include_usage || !last.is_null();
     let mut after = chunk(choice(json!({}), json!("stop")), last);
@@ -326,7 +330,7 @@ async fn completion_stream(
     reply::stream(out, shared, plan, String::new(), word, after).await
 }
 
-fn response(id: &str, plan: &Plan, status: &str) -> Value {
+pub(super) fn response(id: &str, plan: &Plan, status: &str) -> Value {
     json!({
         "id": id,
         "object": "response",
@@ -421,7 +425,9 @@ async fn response_stream(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Res
 fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
     let floats = match vendor {
         // Base64, as the SDK asks for by default.
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => json!("AAAAAAAAgD4AAAA/AACAPw=="),
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock | Vendor::Vertex | Vendor::Gemini => {
+            json!("AAAAAAAAgD4AAAA/AACAPw==")
+        }
         Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => json!([0.0, 0.25, 0.5, 1.0]),
     };
     let mut body = json!({
@@ -438,7 +444,9 @@ fn embeddings(vendor: Vendor, plan: &Plan) -> Value {
 
 fn models(vendor: Vendor) -> Value {
     let ids: &[&str] = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => &["gpt-4o-mini", "gpt-4o"],
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock | Vendor::Vertex | Vendor::Gemini => {
+            &["gpt-4o-mini", "gpt-4o"]
+        }
         Vendor::Mistral => &["mistral-small-latest", "mistral-embed"],
         Vendor::Vllm => &["Qwen/Qwen3-8B"],
         Vendor::Ollama => &["llama3.2:3b"],
@@ -449,7 +457,9 @@ fn models(vendor: Vendor) -> Value {
 
 fn model(vendor: Vendor, id: &str) -> Value {
     let owner = match vendor {
-        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock => "standin",
+        Vendor::OpenAi | Vendor::Anthropic | Vendor::Bedrock | Vendor::Vertex | Vendor::Gemini => {
+            "standin"
+        }
         Vendor::Mistral => "mistralai",
         Vendor::Vllm => "vllm",
         Vendor::Ollama => "library",

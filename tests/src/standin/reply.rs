@@ -118,13 +118,25 @@ pub(super) async fn stream(
     word: impl Fn(&str) -> String,
     after: String,
 ) -> Result<(), Gone> {
+    stream_as("text/event-stream", out, shared, plan, before, word, after).await
+}
+
+/// As [`stream`], in a type of its own.
+pub(super) async fn stream_as(
+    content_type: &'static str,
+    out: &mut Out<'_>,
+    shared: &Shared,
+    plan: &Plan,
+    before: String,
+    word: impl Fn(&str) -> String,
+    after: String,
+) -> Result<(), Gone> {
     begin(out, plan).await?;
     let framing = match plan.script.close {
         true => Framing::Close,
         false => Framing::Stream,
     };
-    out.head(200, &headers("text/event-stream", plan), framing)
-        .await?;
+    out.head(200, &headers(content_type, plan), framing).await?;
     if plan.script.gzip {
         // One member holds the whole stream; pacing compressed bytes would prove nothing more.
         let events: String = plan
@@ -188,7 +200,8 @@ pub(super) fn scripted_error(plan: &Plan, seen: &Seen) -> Option<Refusal> {
         _ if plan.script.echo => {
             let sent = seen
                 .header("authorization")
-                .or_else(|| seen.header("x-api-key"));
+                .or_else(|| seen.header("x-api-key"))
+                .or_else(|| seen.header("x-goog-api-key"));
             let message = format!("incorrect credential {}", sent.unwrap_or("(none)"));
             Refusal::new(status, "echo", message)
         }

@@ -44,6 +44,10 @@ pub(super) struct Script {
     pub(super) interim: bool,
     /// `trailers`: fields follow a streamed answer.
     pub(super) trailers: bool,
+    /// `code=N`: a WebSocket closes with this code after the answer.
+    pub(super) code: Option<u16>,
+    /// `steered`: a WebSocket's response ends early, and another follows it unasked.
+    pub(super) steered: bool,
     /// `polls=N`: a job in the background is done when it is asked for the N-th time.
     pub(super) polls: u64,
 }
@@ -70,6 +74,8 @@ impl Default for Script {
             close: false,
             interim: false,
             trailers: false,
+            code: None,
+            steered: false,
             polls: 2,
         }
     }
@@ -119,6 +125,8 @@ impl Script {
             "close" => self.close = true,
             "interim" => self.interim = true,
             "trailers" => self.trailers = true,
+            "code" => self.code = u16::try_from(number).ok(),
+            "steered" => self.steered = true,
             "polls" => self.polls = number,
             _ => {}
         }
@@ -139,10 +147,19 @@ pub(super) fn prompt_words(body: &Value) -> u64 {
     words as u64
 }
 
-/// Every text of the prompt: `messages[].content`, `input`, `prompt`, `system`, `instructions`,
-/// plain or as a list of parts.
+/// Every text of the prompt: `messages[].content`, `input`, `prompt`, `system`, `instructions`, Gemini's
+/// `contents[].parts`, plain or as a list of parts.
 fn each_text(body: &Value, visit: &mut impl FnMut(&str)) {
-    for field in ["messages", "input", "prompt", "system", "instructions"] {
+    for field in [
+        "messages",
+        "input",
+        "prompt",
+        "system",
+        "instructions",
+        "contents",
+        "content",
+        "requests",
+    ] {
         if let Some(value) = body.get(field) {
             texts(value, visit);
         }
@@ -154,7 +171,7 @@ fn texts(value: &Value, visit: &mut impl FnMut(&str)) {
         Value::String(text) => visit(text),
         Value::Array(parts) => parts.iter().for_each(|part| texts(part, visit)),
         Value::Object(part) => {
-            for field in ["content", "text"] {
+            for field in ["content", "parts", "text"] {
                 if let Some(value) = part.get(field) {
                     texts(value, visit);
                 }

@@ -18,7 +18,12 @@ async fn what_an_agent_sends_as_a_credential_never_arrives() {
         let (standin, node) = match vendor {
             Vendor::OpenAi => openai(Transport::TlsHttp1).await,
             Vendor::Anthropic => anthropic(Transport::TlsHttp1).await,
-            Vendor::Bedrock | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama => {
+            Vendor::Bedrock
+            | Vendor::Mistral
+            | Vendor::Vllm
+            | Vendor::Ollama
+            | Vendor::Vertex
+            | Vendor::Gemini => {
                 unreachable!("not in the table")
             }
         };

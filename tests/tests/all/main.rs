@@ -9,7 +9,9 @@ mod admission_watch;
 mod answered;
 mod bedrock;
 mod catalog;
+mod connect;
 mod disk;
+mod google;
 mod hostile;
 mod http1;
 mod keyless;
@@ -24,6 +26,7 @@ mod streams;
 mod trailers;
 mod tunnel;
 mod unlocked;
+mod websocket;
 
 use std::sync::Arc;
 

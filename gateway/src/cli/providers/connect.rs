@@ -1,19 +1,26 @@
-//! `keyway providers connect`: from a catalog entry and a key to a provider, and what to do next.
+//! `keyway providers connect`: from a catalog entry and a key to a provider that was tried, and what to do
+//! next. On a terminal it asks for what the arguments leave open, `connect/form.rs`; it tries what it has,
+//! `connect/trial.rs`; it asks the vendor for its models, `connect/models.rs`; then it saves.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+mod form;
+mod models;
+mod trial;
+mod url;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Options, PATH, model, show};
+use super::{Options, PATH, model::WithKey, show};
 use crate::cli::{
-    Failure, catalog,
+    Failure,
     client::Client,
     lookup::{items, text},
     output::Output,
-    secret_input::{KeySource, Need},
+    prompt::{Ask, Terminal},
+    secret_input::KeySource,
     settings,
 };
+use form::Form;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -25,6 +32,15 @@ pub(in crate::cli) struct Arguments {
     /// Connect it without sending anything to it yet
     #[arg(long)]
     disabled: bool,
+    /// Fill in a <part> of the catalog's URL, such as region=us-east-1; repeat for more
+    #[arg(long = "part", value_name = "NAME=VALUE", value_parser = url::part_argument, conflicts_with = "url")]
+    parts: Vec<(String, String)>,
+    /// Serve the models that the vendor lists, with the prices that are known
+    #[arg(long)]
+    discover: bool,
+    /// Save it without trying it
+    #[arg(long)]
+    no_test: bool,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -36,29 +52,31 @@ pub(super) async fn run(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    arguments.key.refuse_argument()?;
-    let entry = match &arguments.catalog_id {
-        Some(id) => catalog::entry(client, id).await?,
-        None => ask_entry(client).await?,
-    };
-    let mut body = json!({
-        "provider_id": entry["id"],
-        "name": arguments.name.as_deref().unwrap_or_else(|| text(&entry, "name")),
-        "upstream_url": catalog::default_url(&entry),
-        "enabled": !arguments.disabled,
-    });
-    arguments.options.apply(&mut body)?;
-    if text(&body, "upstream_url").is_empty() {
-        body["upstream_url"] = json!(ask_url(&entry)?);
+    match Terminal::open() {
+        Some(mut terminal) => connect(&arguments, Some(&mut terminal), client, output).await,
+        None => connect(&arguments, None, client, output).await,
     }
-    let need = if entry["kind"] == "custom" {
-        Need::Optional
-    } else {
-        Need::Required
-    };
-    let label = format!("Key for {}", text(&entry, "name"));
-    let key = arguments.key.read(&label, need)?;
-    let request = model::WithKey::new(&body, key.as_ref());
+}
+
+/// `ask` is there when somebody sits at the terminal.
+pub(in crate::cli) async fn connect(
+    arguments: &Arguments,
+    mut ask: Option<&mut dyn Ask>,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    arguments.key.refuse_argument()?;
+    let entry = form::entry(arguments, &mut ask, client).await?;
+    let mut form = Form::fill(arguments, entry, &mut ask)?;
+    if !arguments.no_test {
+        trial::pass(&mut form, &mut ask, client).await?;
+    }
+    models::choose(arguments, &mut form, &mut ask, client).await?;
+    if form.walks {
+        form.ask_identity(arguments, &mut ask)?;
+        form.confirm(&mut ask)?;
+    }
+    let request = WithKey::new(&form.body, form.key.as_ref());
     let provider = client.post(PATH, &request).await?;
     show(&provider, client, output).await?;
     next_steps(&provider, client, output).await
@@ -95,61 +113,5 @@ async fn next_steps(provider: &Value, client: &Client, output: &mut Output) -> R
             text(provider, "name")
         ))?;
     }
-    output.note(format_args!("  try its key: keyway providers test {id}"))?;
     output.note("  point an agent at it: keyway agent-config claude-code")
-}
-
-async fn ask_entry(client: &Client) -> Result<Value, Failure> {
-    let entries = client.get("/catalog/providers").await?;
-    if !io::stdin().is_terminal() {
-        let ids: Vec<&str> = items(&entries)
-            .iter()
-            .map(|entry| text(entry, "id"))
-            .collect();
-        return Err(Failure::Usage(format!(
-            "name what to connect, one of: {}",
-            ids.join(", ")
-        )));
-    }
-    let mut terminal = io::stderr();
-    for (i, entry) in items(&entries).iter().enumerate() {
-        writeln!(
-            terminal,
-            "{:>3}  {:24}  {}",
-            i + 1,
-            text(entry, "id"),
-            text(entry, "name")
-        )?;
-    }
-    let answer = ask("Connect (number or id)")?;
-    let numbered = answer
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| items(&entries).get(number.checked_sub(1)?));
-    numbered
-        .or_else(|| items(&entries).iter().find(|entry| entry["id"] == *answer))
-        .cloned()
-        .ok_or_else(|| Failure::Usage("that is not in the catalog".to_owned()))
-}
-
-fn ask_url(entry: &Value) -> Result<String, Failure> {
-    if io::stdin().is_terminal() {
-        return ask("Upstream URL");
-    }
-    let hint = match text(entry, "default_host") {
-        "" => String::new(),
-        host => format!(" (https://{host})"),
-    };
-    Err(Failure::Usage(format!(
-        "{} needs your own --url{hint}",
-        text(entry, "id")
-    )))
-}
-
-fn ask(question: &str) -> Result<String, Failure> {
-    write!(io::stderr(), "{question}: ")?;
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim().to_owned())
 }

@@ -10,7 +10,7 @@ use super::state::AppState;
 use crate::control_plane::catalog::{CatalogEntry, Kind};
 
 pub(super) async fn list(State(state): State<AppState>) -> Response {
-    Json(state.catalog.entries()).into_response()
+    Json(state.catalog.current().entries()).into_response()
 }
 
 /// Self-hosted servers may run without a key.

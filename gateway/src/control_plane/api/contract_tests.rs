@@ -6,6 +6,7 @@ mod node;
 mod policies;
 mod providers;
 mod settings;
+mod trial;
 
 use std::{
     fs::File,

@@ -73,6 +73,11 @@ impl ApiError {
         Self::plain(StatusCode::PRECONDITION_FAILED, message)
     }
 
+    /// A provider did not do its part.
+    pub(super) fn bad_gateway(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::BAD_GATEWAY, message)
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         Self::plain(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -18,8 +18,11 @@ use super::{
 };
 use crate::{
     control_plane::{
-        resource::{CredentialDoc, key},
+        catalog::KeyKind,
+        mint::ServiceAccount,
+        resource::{CredentialDoc, ProviderDoc, key},
         seal::{Keyring, UnlockError},
+        snapshot::Unseal,
         store::{Operation, Transaction},
     },
     secret::{Secret, SecretInput},
@@ -72,8 +75,9 @@ pub(super) async fn rotate(
     let Some(api_key) = &request.api_key else {
         return Err(ApiError::invalid("api_key", "is required"));
     };
-    let secret = checked(api_key)?;
     let provider = providers::load(&state, &provider_id).await?;
+    let entry = providers::catalog_entry(&state, Some(&provider.value.provider_id))?;
+    let secret = checked(api_key, entry.key, provider.value.allow_private_addresses)?;
     let old = of_provider(&state, &provider_id).await?;
     if request.keep_others && old.len() >= KEYS_LIMIT {
         return Err(ApiError::precondition(format!(
@@ -81,29 +85,21 @@ pub(super) async fn rotate(
         )));
     }
     let keyring = state.keyring.read().await;
+    let (new, put) = put_sealed(&keyring, &provider_id, &secret, Timestamp::now())?;
     let adding = Transaction {
         // The provider must still be there, or its key would outlive it.
         compares: vec![documents::unchanged(
             providers::store_key(&provider_id),
             provider.revision,
         )],
-        operations: vec![put_sealed(
-            &keyring,
-            &provider_id,
-            &secret,
-            Timestamp::now(),
-        )?],
+        operations: vec![put],
     };
     if !documents::commit(state.store.as_ref(), adding).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
-    if !request.keep_others && !old.is_empty() {
-        let dropping = Transaction {
-            compares: Vec::new(),
-            operations: old.iter().map(deletion).collect(),
-        };
-        documents::commit(state.store.as_ref(), dropping).await?;
+    if !request.keep_others {
+        drop_old(&state, entry.key, &provider.value, &old, &new).await?;
     }
     list(State(state), Path(provider_id)).await
 }
@@ -119,8 +115,9 @@ pub(super) async fn remove(
     };
     let optional = state
         .catalog
+        .current()
         .entry(&provider.value.provider_id)
-        .is_some_and(catalog::key_is_optional);
+        .is_some_and(|entry| catalog::key_is_optional(entry));
     if credentials.len() == 1 && !optional {
         return Err(ApiError::precondition(
             "this is the provider's only key; add another one first",
@@ -169,20 +166,65 @@ pub(super) async fn rotate_master(
     }
 }
 
-/// Key text that a provider's header can carry, in locked memory.
-pub(super) fn checked(text: &SecretText) -> Result<Secret, ApiError> {
-    SecretInput::from_text(text.expose().trim().to_owned())
+/// Key text that a provider of this kind can use, in locked memory.
+pub(super) fn checked(
+    text: &SecretText,
+    kind: KeyKind,
+    allow_private_addresses: bool,
+) -> Result<Secret, ApiError> {
+    let secret = SecretInput::from_text(text.expose().trim().to_owned())
         .map(SecretInput::into_secret)
-        .map_err(|error| ApiError::invalid("api_key", error.to_string()))
+        .map_err(|error| ApiError::invalid("api_key", error.to_string()))?;
+    match kind {
+        KeyKind::Text => Ok(secret),
+        KeyKind::GoogleServiceAccount => {
+            ServiceAccount::normalise(&secret, allow_private_addresses)
+                .map_err(|error| ApiError::invalid("api_key", error.to_string()))
+        }
+    }
 }
 
-/// A write of a new credential; the keyring is held until it is committed.
+/// Drops the keys that `new` stands for. Where tokens are minted from keys, only once it has given one: else
+/// it goes itself.
+pub(super) async fn drop_old(
+    state: &AppState,
+    kind: KeyKind,
+    provider: &ProviderDoc,
+    old: &[CredentialDoc],
+    new: &CredentialDoc,
+) -> Result<(), ApiError> {
+    if old.is_empty() {
+        return Ok(());
+    }
+    let failure = match kind {
+        KeyKind::GoogleServiceAccount if provider.enabled => {
+            state.node.mints(new.id.clone()).await.err()
+        }
+        KeyKind::GoogleServiceAccount | KeyKind::Text => None,
+    };
+    let dropping = Transaction {
+        compares: Vec::new(),
+        operations: match failure {
+            None => old.iter().map(deletion).collect(),
+            Some(_) => vec![deletion(new)],
+        },
+    };
+    documents::commit(state.store.as_ref(), dropping).await?;
+    match failure {
+        None => Ok(()),
+        Some(reason) => Err(ApiError::precondition(format!(
+            "the new key gives no token, so the old one stays: {reason}"
+        ))),
+    }
+}
+
+/// A new credential and its write; the keyring is held until that is committed.
 pub(super) fn put_sealed(
     keyring: &Keyring,
     provider_id: &str,
     secret: &Secret,
     now: Timestamp,
-) -> Result<Operation, ApiError> {
+) -> Result<(CredentialDoc, Operation), ApiError> {
     let mut credential = CredentialDoc {
         id: id::new_id("cred_", now),
         provider_id: provider_id.to_owned(),
@@ -192,7 +234,8 @@ pub(super) fn put_sealed(
     };
     let key = store_key(&credential);
     credential.sealed = keyring.seal(&key, secret).map_err(ApiError::internal)?;
-    Ok(documents::put(key, &credential))
+    let put = documents::put(key, &credential);
+    Ok((credential, put))
 }
 
 pub(super) fn prefix(provider_id: &str) -> String {
@@ -211,6 +254,21 @@ fn store_key(credential: &CredentialDoc) -> String {
 
 async fn of_provider(state: &AppState, provider_id: &str) -> Result<Vec<CredentialDoc>, ApiError> {
     documents::list(state.store.as_ref(), &prefix(provider_id)).await
+}
+
+/// The key that a provider is tried with: its newest one, unsealed; `None` when it has none.
+pub(super) async fn newest(
+    state: &AppState,
+    provider_id: &str,
+) -> Result<Option<Secret>, ApiError> {
+    let keyring = state.keyring.read().await;
+    let credentials = of_provider(state, provider_id).await?;
+    let newest = credentials
+        .iter()
+        .max_by_key(|credential| (credential.created_at, &credential.id));
+    newest
+        .map(|credential| keyring.unseal(credential).map_err(ApiError::internal))
+        .transpose()
 }
 
 fn view(credential: CredentialDoc) -> KeyView {

@@ -2,9 +2,12 @@
 //! transaction; the key itself is sealed before it reaches the store and is never shown.
 
 mod document;
+mod trial;
 mod view;
 
 use std::collections::BTreeMap;
+
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -23,12 +26,15 @@ use super::{
     state::AppState,
 };
 use crate::control_plane::{
-    catalog::CatalogEntry,
+    catalog::{CatalogEntry, KeyKind},
     resource::{CredentialDoc, PolicyDoc, ProviderDoc, key},
+    snapshot::Draft,
     store::{Compare, Operation, Transaction},
 };
 use document::{ProviderRequest, document};
 use view::view;
+
+pub(super) use trial::{discover, test_draft};
 
 pub(super) async fn list(State(state): State<AppState>) -> Result<Response, ApiError> {
     let mut providers: Vec<ProviderDoc> =
@@ -57,18 +63,52 @@ pub(super) async fn create(
     JsonBody(request): JsonBody<ProviderRequest>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
-    let entry = catalog_entry(&state, request.provider_id.as_deref())?;
+    let entry = &*catalog_entry(&state, request.provider_id.as_deref())?;
+    let id = id::new_id("ainp_", now);
+    let Draft {
+        doc: provider,
+        secret,
+    } = draft(entry, &request, id.clone(), now)?;
+
+    let keyring = state.keyring.read().await;
+    for _ in 0..documents::CONFLICT_TRIES {
+        let mut transaction = Transaction {
+            compares: vec![Compare::Absent {
+                key: store_key(&id),
+            }],
+            operations: vec![documents::put(store_key(&id), &provider)],
+        };
+        if let Some(secret) = &secret {
+            let (_, put) = keys::put_sealed(&keyring, &id, secret, now)?;
+            transaction.operations.push(put);
+        }
+        documents::touch_guard(key::PROVIDERS_GUARD, &mut transaction);
+        settings::ensure_named(&state, &mut transaction, now).await?;
+        if documents::commit(state.store.as_ref(), transaction).await? {
+            drop(keyring);
+            return show(State(state), Path(id)).await;
+        }
+    }
+    Err(ApiError::changed_meanwhile())
+}
+
+/// A new provider as the request describes it, and its key.
+fn draft(
+    entry: &CatalogEntry,
+    request: &ProviderRequest,
+    id: String,
+    now: Timestamp,
+) -> Result<Draft, ApiError> {
     let key_is_optional = catalog::key_is_optional(entry);
+    // Self-hosted servers are where private addresses are meant.
+    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let secret = match request.given_key() {
-        Some(api_key) => Some(keys::checked(api_key)?),
+        Some(api_key) => Some(keys::checked(api_key, entry.key, allow_private_addresses)?),
         None if key_is_optional => None,
         None => return Err(ApiError::invalid("api_key", "is required")),
     };
-    let id = id::new_id("ainp_", now);
-    // Self-hosted servers are where private addresses are meant.
-    let allow_private_addresses = request.allow_private_addresses.unwrap_or(key_is_optional);
     let base = ProviderDoc {
-        id: id.clone(),
+        id,
         provider_id: entry.id.clone(),
         name: String::new(),
         upstream_url: String::new(),
@@ -84,28 +124,8 @@ pub(super) async fn create(
         created_at: now,
         updated_at: now,
     };
-    let provider = document(entry, &request, base)?;
-
-    let keyring = state.keyring.read().await;
-    for _ in 0..documents::CONFLICT_TRIES {
-        let mut transaction = Transaction {
-            compares: vec![Compare::Absent {
-                key: store_key(&id),
-            }],
-            operations: vec![documents::put(store_key(&id), &provider)],
-        };
-        if let Some(secret) = &secret {
-            let credential = keys::put_sealed(&keyring, &id, secret, now)?;
-            transaction.operations.push(credential);
-        }
-        documents::touch_guard(key::PROVIDERS_GUARD, &mut transaction);
-        settings::ensure_named(&state, &mut transaction, now).await?;
-        if documents::commit(state.store.as_ref(), transaction).await? {
-            drop(keyring);
-            return show(State(state), Path(id)).await;
-        }
-    }
-    Err(ApiError::changed_meanwhile())
+    let doc = document(entry, request, base)?;
+    Ok(Draft { doc, secret })
 }
 
 pub(super) async fn update(
@@ -118,7 +138,7 @@ pub(super) async fn update(
     let now = Timestamp::now();
     let current = load(&state, &id).await?;
     documents::check_if_match(&headers, current.revision)?;
-    let entry = catalog_entry(&state, request.provider_id.as_deref())?;
+    let entry = &*catalog_entry(&state, request.provider_id.as_deref())?;
     let mut provider = document(entry, &request, current.value)?;
     provider.provider_id.clone_from(&entry.id);
     provider.updated_at = now;
@@ -128,19 +148,27 @@ pub(super) async fn update(
         compares: vec![documents::unchanged(store_key(&id), current.revision)],
         operations: vec![documents::put(store_key(&id), &provider)],
     };
+    let mut exchanged = None;
     if let Some(api_key) = request.given_key() {
-        let secret = keys::checked(api_key)?;
+        let secret = keys::checked(api_key, entry.key, provider.allow_private_addresses)?;
         let old: Vec<CredentialDoc> = documents::list(store, &keys::prefix(&id)).await?;
-        transaction
-            .operations
-            .extend(old.iter().map(keys::deletion));
-        let credential = keys::put_sealed(&keyring, &id, &secret, now)?;
-        transaction.operations.push(credential);
+        let (new, put) = keys::put_sealed(&keyring, &id, &secret, now)?;
+        transaction.operations.push(put);
+        match entry.key {
+            KeyKind::Text => {
+                let deletions = old.iter().map(keys::deletion);
+                transaction.operations.extend(deletions);
+            }
+            KeyKind::GoogleServiceAccount => exchanged = Some((old, new)),
+        }
     }
     if !documents::commit(store, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
+    if let Some((old, new)) = exchanged {
+        keys::drop_old(&state, entry.key, &provider, &old, &new).await?;
+    }
     show(State(state), Path(id)).await
 }
 
@@ -191,12 +219,12 @@ pub(super) fn store_key(id: &str) -> String {
     format!("{}{id}", key::PROVIDERS)
 }
 
-pub(super) fn catalog_entry<'a>(
-    state: &'a AppState,
+pub(super) fn catalog_entry(
+    state: &AppState,
     id: Option<&str>,
-) -> Result<&'a CatalogEntry, ApiError> {
+) -> Result<Arc<CatalogEntry>, ApiError> {
     let id = id.ok_or_else(|| ApiError::invalid("provider_id", "is required"))?;
-    state.catalog.entry(id).ok_or_else(|| {
+    state.catalog.current().entry(id).cloned().ok_or_else(|| {
         ApiError::invalid(
             "provider_id",
             "is not in the catalog (`keyway catalog list`)",

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::control_plane::{
     admission::{AdmissionStatus, PeerTraffic},
-    catalog::Catalog,
+    catalog::LiveCatalog,
+    diagnosis::Diagnosis,
+    discovery::ListedModel,
     seal::LiveKeyring,
+    snapshot::Draft,
     store::Store,
     usage::UsageReader,
 };
@@ -22,7 +25,7 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct AppState {
     pub store: Arc<dyn Store>,
     pub keyring: Arc<LiveKeyring>,
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<LiveCatalog>,
     pub usage: UsageReader,
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,
@@ -54,6 +57,9 @@ pub trait NodeView: Send + Sync {
 
     /// The internal CA's certificate (PEM); `None` when the endpoint's certificate comes from files.
     fn ca_pem(&self) -> Option<String>;
+
+    /// Resolves once a token was minted from this key, or could not be: then with the reason.
+    fn mints(&self, credential_id: String) -> Task<'_, Result<(), String>>;
 
     /// Resolves once the workers serve what the store had at `revision`, or when that takes too long.
     fn serves(&self, revision: u64) -> Task<'_, ()>;
@@ -94,13 +100,20 @@ pub struct ProviderStatus {
     pub problem: Option<String>,
 }
 
-/// Tries a provider with its stored credential.
+/// Tries providers.
 pub trait ProviderTester: Send + Sync {
+    /// A stored one, as the workers have it.
     fn test(&self, provider_id: String) -> Task<'_, TestReport>;
+
+    /// One that is not stored.
+    fn test_draft(&self, draft: Draft) -> Task<'_, TestReport>;
+
+    /// The models that its vendor lists. The catalog's entry has to have a listing.
+    fn list_models(&self, draft: Draft) -> Task<'_, Result<Vec<ListedModel>, Diagnosis>>;
 }
 
-/// `POST /api/agent-network/providers/{id}/test`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `POST /api/agent-network/providers/{id}/test`, and `/providers/test` for what is not stored yet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TestReport {
     pub ok: bool,
     /// Status of the provider's answer, when one came.
@@ -109,4 +122,10 @@ pub struct TestReport {
     pub duration_ms: u64,
     /// For the operator; never holds the key.
     pub message: String,
+    /// Code of what is wrong ([`Trouble`](crate::control_plane::diagnosis::Trouble)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
 }

@@ -14,8 +14,11 @@ use crate::{
     config::MasterKeySource,
     control_plane::{
         admission::{AdmissionStatus, PeerTraffic},
-        catalog::Catalog,
+        catalog::LiveCatalog,
+        diagnosis::{Diagnosis, Trouble},
+        discovery::ListedModel,
         seal::{Keyring, LiveKeyring},
+        snapshot::Draft,
         store::{
             Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
             Transaction, TransactionOutcome,
@@ -25,7 +28,9 @@ use crate::{
     handoff::{
         queue::record_queue,
         record::{ExchangeRecord, tests::sample},
+        snapshot::{NanoUsdPerMillion, Rates},
     },
+    secret::Secret,
 };
 
 const INDEX_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -40,7 +45,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
     let state = AppState {
         store: Arc::clone(&store) as Arc<dyn Store>,
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
-        catalog: Arc::new(Catalog::built_in()),
+        catalog: Arc::new(LiveCatalog::built_in()),
         usage: usage(directory),
         node: Arc::new(FixedNode),
         tester: Arc::new(FixedNode),
@@ -209,6 +214,10 @@ impl NodeView for FixedNode {
         Box::pin(std::future::ready(()))
     }
 
+    fn mints(&self, _credential_id: String) -> Task<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn status(&self) -> NodeStatus {
         NodeStatus {
             ready: true,
@@ -233,6 +242,7 @@ impl NodeView for FixedNode {
     }
 }
 
+/// Takes every key but [`REFUSED_KEY`].
 impl ProviderTester for FixedNode {
     fn test(&self, _: String) -> Task<'_, TestReport> {
         Box::pin(async {
@@ -241,7 +251,62 @@ impl ProviderTester for FixedNode {
                 status: Some(200),
                 duration_ms: 12,
                 message: "answered".to_owned(),
+                ..TestReport::default()
             }
         })
     }
+
+    fn test_draft(&self, draft: Draft) -> Task<'_, TestReport> {
+        if !is_refused(&draft) {
+            return self.test(String::new());
+        }
+        Box::pin(async {
+            TestReport {
+                status: Some(401),
+                duration_ms: 12,
+                message: "refuses the key (401)".to_owned(),
+                problem: Some(Trouble::BadKey.code().to_owned()),
+                remedy: "Give another key".to_owned(),
+                ..TestReport::default()
+            }
+        })
+    }
+
+    fn list_models(&self, draft: Draft) -> Task<'_, Result<Vec<ListedModel>, Diagnosis>> {
+        let refused = is_refused(&draft);
+        Box::pin(async move {
+            if refused {
+                return Err(Diagnosis {
+                    trouble: Trouble::BadKey,
+                    message: "refuses the key (401)".to_owned(),
+                    remedy: "Give another key".to_owned(),
+                });
+            }
+            let model = |id: &str, price| ListedModel {
+                id: id.to_owned(),
+                label: None,
+                price,
+            };
+            Ok(vec![
+                model("gpt-4o-mini", None),
+                model("brand-new", None),
+                model(
+                    "resold",
+                    Some(Rates {
+                        input: NanoUsdPerMillion(1_000_000_000),
+                        output: NanoUsdPerMillion(2_000_000_000),
+                        ..Rates::default()
+                    }),
+                ),
+            ])
+        })
+    }
+}
+
+/// The one key that [`FixedNode`] does not take.
+pub(crate) const REFUSED_KEY: &str = "sk-planted-marker-refused";
+
+fn is_refused(draft: &Draft) -> bool {
+    let key = draft.secret.as_ref().map(Secret::expose);
+    key == Some(REFUSED_KEY.as_bytes())
 }

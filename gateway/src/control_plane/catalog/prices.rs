@@ -1,113 +1,211 @@
-//! The price file as it is written: surface, model, rates.
+//! The price file as it is written: list, model, prices.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use toml::{Table, Value};
 
-use super::{Surface, problem::Problems, rate, raw};
-use crate::handoff::snapshot::{LongContextPrice, NanoUsdPerMillion, Price};
+use super::{problem::Problems, rate};
+use crate::handoff::{
+    record::ServiceTier,
+    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice, ToolPrices},
+};
 
 /// A model of the price file.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct PricedModel {
-    pub(super) label: String,
-    /// In tokens.
+    /// For people.
+    pub(super) label: Option<String>,
+    /// In tokens; 0 where the file does not say.
     pub(super) context: u64,
     pub(super) price: Price,
 }
 
-pub(super) type Prices = BTreeMap<Surface, BTreeMap<String, PricedModel>>;
+/// By list and model.
+pub(super) type Prices = BTreeMap<String, BTreeMap<String, PricedModel>>;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawModel {
-    label: String,
-    context: u64,
-    input: String,
-    output: String,
-    cache_read: Option<String>,
-    cache_write: Option<String>,
-    cache_write_long: Option<String>,
-    long_context: Option<RawLongContext>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLongContext {
-    above: u64,
-    input: String,
-    output: String,
-    cache_read: Option<String>,
-    cache_write: Option<String>,
-    cache_write_long: Option<String>,
-}
+/// Classes of service that have a table of rates, under their codes.
+pub(super) const TIERS: [ServiceTier; 5] = [
+    ServiceTier::Batch,
+    ServiceTier::Flex,
+    ServiceTier::Priority,
+    ServiceTier::Fast,
+    ServiceTier::Ultrafast,
+];
 
 /// Reads the file; models with mistakes are left out.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Prices {
     let mut prices = Prices::new();
-    let Some(table) = problems.take("prices", text.parse::<toml::Table>()) else {
+    let Some(table) = problems.take("prices", text.parse::<Table>()) else {
         return prices;
     };
-    for (key, value) in table {
+    for (list, value) in table {
         // `source` and `date` say where the numbers are from; they are for people.
-        if matches!(key.as_str(), "source" | "date") {
+        if matches!(list.as_str(), "source" | "date") {
             continue;
         }
-        let surface = Surface::ALL.into_iter().find(|s| s.code() == key);
-        let (Some(surface), toml::Value::Table(models)) = (surface, value) else {
-            problems.add("prices", format!("{key:?} is no surface"));
+        let Value::Table(models) = value else {
+            problems.add("prices", format!("{list:?} is no list of prices"));
             continue;
         };
         let priced = models.into_iter().filter_map(|(id, value)| {
-            let place = format!("{key}.{id:?}");
-            let raw = raw::read(value, &place, problems)?;
-            Some((id, model(raw, &place, problems)?))
+            let place = format!("{list}.{id:?}");
+            let Value::Table(table) = value else {
+                problems.add(&place, "not a table of prices");
+                return None;
+            };
+            Some((id, Reader::new(table, &place, problems).model()?))
         });
-        prices.insert(surface, priced.collect());
+        let priced = priced.collect();
+        prices.insert(list, priced);
     }
     prices
 }
 
-fn model(raw: RawModel, place: &str, problems: &mut Problems) -> Option<PricedModel> {
-    let cache = [&raw.cache_read, &raw.cache_write, &raw.cache_write_long];
-    let mut price = rates([&raw.input, &raw.output], cache, place, problems)?;
-    if let Some(raw) = raw.long_context {
-        let place = format!("{place}.long_context");
-        let cache = [&raw.cache_read, &raw.cache_write, &raw.cache_write_long];
-        price.long_context = Some(Box::new(LongContextPrice {
-            above_input_tokens: raw.above,
-            rates: rates([&raw.input, &raw.output], cache, &place, problems)?,
-        }));
+/// Takes the known keys out of one table.
+struct Reader<'a> {
+    table: Table,
+    place: &'a str,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Reader<'a> {
+    fn new(table: Table, place: &'a str, problems: &'a mut Problems) -> Self {
+        Self {
+            table,
+            place,
+            problems,
+        }
     }
-    Some(PricedModel {
-        label: raw.label,
-        context: raw.context,
-        price,
-    })
-}
 
-fn rates(
-    [input, output]: [&str; 2],
-    [read, write, write_long]: [&Option<String>; 3],
-    place: &str,
-    problems: &mut Problems,
-) -> Option<Price> {
-    let mut rate = |key, text: Option<&str>| read_rate(place, key, text, problems);
-    Some(Price {
-        input: rate("input", Some(input))?,
-        output: rate("output", Some(output))?,
-        cache_read: rate("cache_read", read.as_deref()),
-        cache_write: rate("cache_write", write.as_deref()),
-        cache_write_long: rate("cache_write_long", write_long.as_deref()),
-        long_context: None,
-    })
-}
+    fn model(mut self) -> Option<PricedModel> {
+        let label = self.text("label");
+        let context = self.count("context");
+        let standard = self.tier();
+        let long_context_above = self.count("long_context_above");
+        let tiers = TIERS.iter().filter_map(|&tier| {
+            let place = format!("{}.{}", self.place, tier.code());
+            let mut inner = self.inner(tier.code(), &place)?;
+            let rates = inner.tier();
+            inner.end();
+            Some((tier, rates?))
+        });
+        let tiers = tiers.collect();
+        let regional_per_mille = self.text("regional").and_then(|text| {
+            let per_mille = rate::per_mille(&text);
+            self.take("regional", per_mille)
+        });
+        let tools = ToolPrices {
+            web_search: self.piece("web_search"),
+            file_search: self.piece("file_search"),
+            code_interpreter: self.piece("code_interpreter"),
+        };
+        let audio_second = self.piece("audio_second");
+        for for_people in ["source", "retires"] {
+            self.text(for_people);
+        }
+        if long_context_above.is_none() && standard.as_ref()?.long_context.is_some() {
+            self.add("long_context needs long_context_above");
+        }
+        self.end();
+        Some(PricedModel {
+            label,
+            context: context.unwrap_or(0),
+            price: Price {
+                standard: standard?,
+                tiers,
+                long_context_above: long_context_above.unwrap_or(u64::MAX),
+                regional_per_mille,
+                tools,
+                audio_second,
+                is_own: false,
+            },
+        })
+    }
 
-/// `None` without a text, and after a mistake.
-fn read_rate(
-    place: &str,
-    key: &str,
-    text: Option<&str>,
-    problems: &mut Problems,
-) -> Option<NanoUsdPerMillion> {
-    problems.take(&format!("{place}.{key}"), rate::per_million(text?))
+    fn tier(&mut self) -> Option<TierPrice> {
+        let rates = self.rates()?;
+        let place = format!("{}.long_context", self.place);
+        let long_context = self.inner("long_context", &place).and_then(|mut inner| {
+            let rates = inner.rates();
+            inner.end();
+            rates.map(Box::new)
+        });
+        Some(TierPrice {
+            rates,
+            long_context,
+        })
+    }
+
+    fn rates(&mut self) -> Option<Rates> {
+        let is_given = |key| self.table.contains_key(key);
+        if !(is_given("input") && is_given("output")) {
+            self.add("input and output are needed");
+        }
+        let (input, output) = (self.rate("input"), self.rate("output"));
+        Some(Rates {
+            input: input?,
+            output: output?,
+            cache_read: self.rate("cache_read"),
+            cache_write: self.rate("cache_write"),
+            cache_write_long: self.rate("cache_write_long"),
+            audio_input: self.rate("audio_input"),
+            audio_cache_read: self.rate("audio_cache_read"),
+            audio_output: self.rate("audio_output"),
+            image_input: self.rate("image_input"),
+            image_output: self.rate("image_output"),
+        })
+    }
+
+    fn rate(&mut self, key: &str) -> Option<NanoUsdPerMillion> {
+        let rate = rate::per_million(&self.text(key)?);
+        self.take(key, rate)
+    }
+
+    fn piece(&mut self, key: &str) -> Option<NanoUsd> {
+        let piece = rate::per_piece(&self.text(key)?);
+        self.take(key, piece)
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        let value = self.table.remove(key)?;
+        let text = value.as_str().map(str::to_owned);
+        if text.is_none() {
+            self.add(&format!("{key} is text, not {}", value.type_str()));
+        }
+        text
+    }
+
+    fn count(&mut self, key: &str) -> Option<u64> {
+        let value = self.table.remove(key)?;
+        let count = value.as_integer().and_then(|count| count.try_into().ok());
+        if count.is_none() {
+            self.add(&format!("{key} is a whole number of zero or more"));
+        }
+        count
+    }
+
+    fn inner<'b>(&'b mut self, key: &str, place: &'b str) -> Option<Reader<'b>> {
+        let value = self.table.remove(key)?;
+        let Value::Table(table) = value else {
+            self.add(&format!("{key} is a table, not {}", value.type_str()));
+            return None;
+        };
+        Some(Reader::new(table, place, self.problems))
+    }
+
+    fn take<T, E: std::fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
+        self.problems.take(&format!("{}.{key}", self.place), result)
+    }
+
+    fn add(&mut self, message: &str) {
+        self.problems.add(self.place, message);
+    }
+
+    /// What is left is unknown.
+    fn end(self) {
+        for key in self.table.keys() {
+            self.problems
+                .add(self.place, format!("unknown key {key:?}"));
+        }
+    }
 }

@@ -52,6 +52,16 @@ impl CatalogError {
     }
 }
 
+impl CatalogError {
+    /// Of prices that came in the place of the node's own.
+    pub(super) fn of_update(problems: Vec<Problem>) -> Self {
+        Self {
+            prices: "the update".to_owned(),
+            ..Self::new(problems, None, None)
+        }
+    }
+}
+
 impl fmt::Display for CatalogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, problem) in self.problems.iter().enumerate() {

@@ -1,11 +1,15 @@
 //! Prices as decimal text, in and out of integers. No floating point: nothing drifts.
 
-use crate::handoff::snapshot::NanoUsdPerMillion;
+use crate::handoff::snapshot::{NanoUsd, NanoUsdPerMillion};
 
 /// Decimal places from dollars per million tokens to [`NanoUsdPerMillion`].
 const PER_MILLION_PLACES: i32 = 9;
 /// Decimal places from dollars per thousand tokens.
 const PER_1K_PLACES: i32 = PER_MILLION_PLACES + 3;
+/// Decimal places from dollars per token.
+const PER_TOKEN_PLACES: i32 = PER_MILLION_PLACES + 6;
+/// Decimal places of a factor.
+const PER_MILLE_PLACES: i32 = 3;
 
 /// Why a text is no price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +20,8 @@ pub enum RateError {
     TooFine,
     #[error("too large")]
     TooLarge,
+    #[error("not a factor from 1 to 10 with at most three decimal places")]
+    NoFactor,
 }
 
 /// Dollars per million tokens (`"0.075"`), exactly.
@@ -28,6 +34,20 @@ pub fn per_million(text: &str) -> Result<NanoUsdPerMillion, RateError> {
     }
 }
 
+/// Dollars per call or per second (`"0.01"`), exactly.
+pub fn per_piece(text: &str) -> Result<NanoUsd, RateError> {
+    per_million(text).map(|rate| NanoUsd(rate.0))
+}
+
+/// A factor (`"1.1"`) in thousandths, from 1 to 10.
+pub fn per_mille(text: &str) -> Result<u16, RateError> {
+    let (factor, exact) = decimal(text, PER_MILLE_PLACES)?;
+    match u16::try_from(factor) {
+        Ok(factor @ 1_000..=10_000) if exact => Ok(factor),
+        Ok(_) | Err(_) => Err(RateError::NoFactor),
+    }
+}
+
 /// Dollars per thousand tokens as the API has them. What twelve decimal places can say is kept exactly;
 /// the rest is what a client's floating point left behind, and is rounded off.
 pub fn from_per_1k(number: &serde_json::Number) -> Result<NanoUsdPerMillion, RateError> {
@@ -35,12 +55,47 @@ pub fn from_per_1k(number: &serde_json::Number) -> Result<NanoUsdPerMillion, Rat
     Ok(NanoUsdPerMillion(rate))
 }
 
+/// Dollars per token, as vendors' own listings have them; rounded as in [`from_per_1k`].
+pub fn from_per_token(text: &str) -> Result<NanoUsdPerMillion, RateError> {
+    let (rate, _) = decimal(text, PER_TOKEN_PLACES)?;
+    Ok(NanoUsdPerMillion(rate))
+}
+
 /// Dollars per thousand tokens for the API.
 pub fn to_per_1k(rate: NanoUsdPerMillion) -> serde_json::Number {
-    let one = 10u64.pow(PER_1K_PLACES.unsigned_abs());
-    let text = format!("{}.{:012}", rate.0 / one, rate.0 % one);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    serde_json::from_str(text).expect("digits with a point inside are a JSON number")
+    let text = decimal_text(rate.0, PER_1K_PLACES);
+    serde_json::from_str(&text).expect("digits with a point inside are a JSON number")
+}
+
+/// Dollars per token as other catalogs have them, as our decimal text per million.
+pub fn usd_per_token(text: &str) -> Result<String, RateError> {
+    from_per_token(text).map(|rate| decimal_text(rate.0, PER_MILLION_PLACES))
+}
+
+/// Dollars for one piece in any spelling, as our decimal text.
+pub fn usd(text: &str) -> Result<String, RateError> {
+    let (piece, _) = decimal(text, PER_MILLION_PLACES)?;
+    Ok(decimal_text(piece, PER_MILLION_PLACES))
+}
+
+/// `rate` as `to` is to `from`, all three decimal text; rounded down, and as it is where `from` is nothing.
+pub fn in_proportion(rate: &str, from: &str, to: &str) -> Result<String, RateError> {
+    let [rate, from, to] = [rate, from, to].map(|text| per_million(text).map(|rate| rate.0));
+    let (rate, from, to) = (rate?, from?, to?);
+    let scaled = match from {
+        0 => rate,
+        from => u64::try_from(u128::from(rate) * u128::from(to) / u128::from(from))
+            .map_err(|_| RateError::TooLarge)?,
+    };
+    Ok(decimal_text(scaled, PER_MILLION_PLACES))
+}
+
+/// `value` × 10^-`places`, without needless zeros.
+fn decimal_text(value: u64, places: i32) -> String {
+    let places = places.unsigned_abs() as usize;
+    let one = 10u64.pow(places as u32);
+    let text = format!("{}.{:0places$}", value / one, value % one);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `text` × 10^`places`, rounded half up, and whether nothing was rounded off.
@@ -113,6 +168,35 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(per_million(text).map(|rate| rate.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn factors_are_thousandths() {
+        for (text, expected) in [
+            ("1", Ok(1_000)),
+            ("1.1", Ok(1_100)),
+            ("1.125", Ok(1_125)),
+            ("10", Ok(10_000)),
+            ("0.9", Err(RateError::NoFactor)),
+            ("1.0005", Err(RateError::NoFactor)),
+            ("10.001", Err(RateError::NoFactor)),
+            ("x", Err(RateError::Malformed)),
+        ] {
+            assert_eq!(per_mille(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn dollars_per_token_are_exact() {
+        for (text, expected) in [
+            ("0.0000025", Ok(2_500_000_000)),
+            ("1.5e-07", Ok(150_000_000)),
+            ("0", Ok(0)),
+            // OpenRouter's mark for a price that depends.
+            ("-1", Err(RateError::Malformed)),
+        ] {
+            assert_eq!(from_per_token(text).map(|rate| rate.0), expected, "{text}");
         }
     }
 

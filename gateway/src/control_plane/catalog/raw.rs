@@ -7,13 +7,17 @@ use http::HeaderName;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, IdentityInjection,
-    JsonMetadata, KEY_PLACEHOLDER, Kind, PriceTable, Problem, Status, StreamUsage, Surface,
+    BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, Help,
+    IdentityInjection, JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, Listing, PriceTable, Probe,
+    Problem, Status, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
     problem::{File, Problems},
     rate,
 };
-use crate::dialect::{Dialect, DialectSet};
+use crate::{
+    dialect::{Dialect, DialectSet},
+    handoff::snapshot::ReportedCost,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,12 +36,35 @@ struct RawEntry {
     #[serde(default)]
     models: Vec<String>,
     #[serde(default)]
-    priced: Vec<String>,
+    prices: Vec<String>,
+    #[serde(default)]
+    reported_cost: Option<RawReportedCost>,
     #[serde(default)]
     extra_headers: Vec<String>,
     #[serde(default)]
     stream_usage: StreamUsage,
+    #[serde(default)]
+    key: KeyKind,
+    #[serde(default)]
+    responses_websocket: bool,
     identity: Option<RawIdentity>,
+    listing: Option<Listing>,
+    probe: Option<Probe>,
+    unlisted: Option<String>,
+    #[serde(default)]
+    key_is_file: bool,
+    #[serde(default)]
+    key_help: String,
+    #[serde(default)]
+    url_help: String,
+    #[serde(default)]
+    access_help: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReportedCost {
+    header: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -78,26 +105,30 @@ enum RawBodyField {
     Tags,
 }
 
-pub(super) fn resolve(catalog: &str, prices: &str) -> Result<Catalog, Vec<Problem>> {
-    let mut problems = Problems::new(File::Prices, prices);
-    let prices = prices::read(prices, &mut problems);
-    let mut found = problems.found;
+/// Of several price files a later one wins, model by model.
+pub(super) fn resolve(catalog: &str, price_files: &[&str]) -> Result<Catalog, Vec<Problem>> {
+    let mut prices = Prices::new();
+    let mut found = Vec::new();
+    for text in price_files {
+        let mut problems = Problems::new(File::Prices, text);
+        for (list, models) in prices::read(text, &mut problems) {
+            let known = prices.entry(list).or_default();
+            for (id, mut model) in models {
+                // A label is ours; other catalogs have none.
+                let earlier = known.get(&id);
+                model.label = model.label.or_else(|| earlier?.label.clone());
+                known.insert(id, model);
+            }
+        }
+        found.append(&mut problems.found);
+    }
     let mut problems = Problems::new(File::Catalog, catalog);
     let entries = read_entries(catalog, &prices, &mut problems);
     found.append(&mut problems.found);
     if !found.is_empty() {
         return Err(found);
     }
-    let tables = prices.into_iter().map(|(surface, models)| {
-        let prices = models
-            .into_iter()
-            .map(|(id, model)| (id.into(), model.price));
-        (surface, Arc::new(prices.collect()))
-    });
-    Ok(Catalog {
-        entries,
-        prices: tables.collect(),
-    })
+    Ok(Catalog { entries })
 }
 
 pub(super) fn read<T: DeserializeOwned>(
@@ -108,7 +139,7 @@ pub(super) fn read<T: DeserializeOwned>(
     problems.take(place, value.try_into::<T>())
 }
 
-fn read_entries(text: &str, prices: &Prices, problems: &mut Problems) -> Vec<CatalogEntry> {
+fn read_entries(text: &str, prices: &Prices, problems: &mut Problems) -> Vec<Arc<CatalogEntry>> {
     let Some(mut table) = problems.take("catalog", text.parse::<toml::Table>()) else {
         return Vec::new();
     };
@@ -131,7 +162,7 @@ fn read_entries(text: &str, prices: &Prices, problems: &mut Problems) -> Vec<Cat
         if !ids.insert(raw.id.clone()) {
             problems.add(&place, "this id is given twice");
         }
-        entries.extend(resolve_entry(raw, &place, prices, problems));
+        entries.extend(resolve_entry(raw, &place, prices, problems).map(Arc::new));
     }
     entries
 }
@@ -156,25 +187,35 @@ fn resolve_entry(
         })
         .collect();
     let mut table = PriceTable::default();
-    let mut models = Vec::new();
-    for (id, selectable) in
-        (raw.models.iter().map(|id| (id, true))).chain(raw.priced.iter().map(|id| (id, false)))
-    {
-        let on_surface = |surface| prices.get(surface)?.get(id);
-        let Some(model) = raw.surfaces.iter().find_map(on_surface) else {
-            problems.add(place, format!("no surface of this entry prices {id:?}"));
-            continue;
-        };
-        if table
-            .insert(id.as_str().into(), model.price.clone())
-            .is_some()
-        {
-            problems.add(place, format!("model {id:?} is given twice"));
-        }
-        if selectable {
-            models.push(show_model(id, model, &raw.surfaces));
+    // From the last list to the first, which thereby wins.
+    for list in raw.prices.iter().rev() {
+        match prices.get(list) {
+            Some(list) => table.extend(
+                list.iter()
+                    .map(|(id, model)| (Box::from(id.as_str()), model.price.clone())),
+            ),
+            None => problems.add(place, format!("there is no list of prices {list:?}")),
         }
     }
+    let mut models = Vec::new();
+    let mut seen = BTreeSet::new();
+    for id in &raw.models {
+        let in_list = |list: &String| prices.get(list)?.get(id);
+        match raw.prices.iter().find_map(in_list) {
+            Some(model) => models.push(show_model(id, model, &raw.surfaces)),
+            None => problems.add(place, format!("no list of this entry prices {id:?}")),
+        }
+        if !seen.insert(id) {
+            problems.add(place, format!("model {id:?} is given twice"));
+        }
+    }
+    let reported_cost = raw.reported_cost.and_then(|raw| {
+        let header = raw
+            .header
+            .map(|name| HeaderName::from_bytes(name.as_bytes()));
+        let header = problems.take(place, header.transpose())?;
+        Some(ReportedCost { header })
+    });
     let identity = raw.identity.map(resolve_identity);
     if let Some(identity) = &identity
         && let Err(error) = identity.format(None, None)
@@ -199,14 +240,29 @@ fn resolve_entry(
         models,
         pricing_surfaces: raw.surfaces,
         stream_usage: raw.stream_usage,
+        key: raw.key,
+        responses_websocket: raw.responses_websocket,
         extra_headers: raw
             .extra_headers
             .into_iter()
             .map(|name| ExtraHeader { name })
             .collect(),
         identity_injection: identity,
+        unlisted: raw.unlisted.or_else(|| {
+            let never = "its models cannot be listed; name them";
+            raw.listing.is_none().then(|| never.to_owned())
+        }),
+        listing: raw.listing,
+        probe: raw.probe,
+        key_is_file: raw.key_is_file,
+        help: Help {
+            key: raw.key_help,
+            url: raw.url_help,
+            access: raw.access_help,
+        },
         dialects: DialectSet::of(&dialects),
         status: raw.status,
+        reported_cost,
         prices: Arc::new(table),
     })
 }
@@ -234,6 +290,13 @@ fn check_texts(raw: &RawEntry, place: &str, problems: &mut Problems) {
     if !prefix.is_some_and(|prefix| prefix.bytes().all(|b| matches!(b, 0x20..=0x7e))) {
         problems.add(place, format!("auth.value ends with {KEY_PLACEHOLDER}"));
     }
+    let paths = [
+        raw.listing.as_ref().map(|listing| &listing.path),
+        raw.probe.as_ref().map(|probe| &probe.path),
+    ];
+    if !paths.iter().flatten().all(|path| path.starts_with('/')) {
+        problems.add(place, "a path begins with '/'");
+    }
     for name in &raw.extra_headers {
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
             problems.add(place, format!("{name:?} is no header name"));
@@ -242,18 +305,18 @@ fn check_texts(raw: &RawEntry, place: &str, problems: &mut Problems) {
 }
 
 fn show_model(id: &str, model: &PricedModel, surfaces: &[Surface]) -> CatalogModel {
-    let price = &model.price;
-    let read = price.cache_read.map(rate::to_per_1k);
+    let rates = &model.price.standard.rates;
+    let read = rates.cache_read.map(rate::to_per_1k);
     let inclusive = surfaces.iter().any(|s| s.includes_cached_input());
     let exclusive = surfaces.iter().any(|s| !s.includes_cached_input());
     CatalogModel {
         id: id.to_owned(),
-        label: model.label.clone(),
-        input_per_1k: rate::to_per_1k(price.input),
-        output_per_1k: rate::to_per_1k(price.output),
+        label: model.label.clone().unwrap_or_else(|| id.to_owned()),
+        input_per_1k: rate::to_per_1k(rates.input),
+        output_per_1k: rate::to_per_1k(rates.output),
         cached_input_per_1k: read.clone().filter(|_| inclusive),
         cache_read_per_1k: read.filter(|_| exclusive),
-        cache_creation_per_1k: price.cache_write.map(rate::to_per_1k),
+        cache_creation_per_1k: rates.cache_write.map(rate::to_per_1k),
         context_window: model.context,
     }
 }

@@ -67,7 +67,7 @@ fn workers_and_providers_of_one_name_are_added_up() {
         r#"keyway_tokens_total{provider="OpenAI",type="cache_read_input"} 1600"#,
         r#"keyway_tokens_total{provider="OpenAI",type="cache_creation_input"} 300"#,
         r#"keyway_tokens_total{provider="OpenAI",type="output"} 1280"#,
-        r#"keyway_cost_usd_total{provider="OpenAI"} 0.0168"#,
+        r#"keyway_cost_usd_total{provider="OpenAI"} 0.0768"#,
         "keyway_connections_open 4",
         r#"keyway_failures_total{reason="model_missing",source="client"} 2"#,
         r#"keyway_usage_log_behind{part="writer"} 0"#,

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     control_plane::{
-        catalog::Catalog,
+        catalog::LiveCatalog,
+        mint::{Minted, Minter},
         resolve::{Answers, Resolver},
         resource::SettingsDoc,
         seal::LiveKeyring,
@@ -39,7 +40,7 @@ const REAP_INTERVAL: Duration = Duration::from_millis(250);
 /// Pause after the store failed.
 const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// At start, how long the first snapshot may wait for the addresses of providers.
+/// At start, how long the first snapshot may wait for addresses and tokens of providers.
 const FIRST_ANSWERS_WAIT: Duration = Duration::from_secs(2);
 
 /// The endpoint's side of TLS.
@@ -63,9 +64,10 @@ pub trait CertificateSource: Send {
 /// away, the task ends.
 pub struct BuilderInputs {
     pub store: Arc<dyn Store>,
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<LiveCatalog>,
     pub keyring: Arc<LiveKeyring>,
     pub resolver: Resolver,
+    pub minter: Minter,
     pub certificates: Box<dyn CertificateSource>,
     /// A change means: ask `certificates` again, though the names are the same.
     pub certificate_epoch: watch::Receiver<u64>,
@@ -95,6 +97,9 @@ pub struct SnapshotReport {
 pub struct SnapshotBuilder {
     inputs: BuilderInputs,
     answers: watch::Receiver<Arc<Answers>>,
+    minted: watch::Receiver<Arc<Minted>>,
+    /// Tokens that the newest snapshot needs.
+    ordered: usize,
     compiler: Compiler,
     publisher: SnapshotPublisher,
     report: watch::Sender<Arc<SnapshotReport>>,
@@ -131,6 +136,8 @@ impl SnapshotBuilder {
         };
         let mut builder = Self {
             answers: inputs.resolver.answers(),
+            minted: inputs.minter.minted(),
+            ordered: 0,
             inputs,
             compiler: Compiler::default(),
             publisher,
@@ -167,6 +174,7 @@ impl SnapshotBuilder {
                     }
                 },
                 changed = self.answers.changed() => changed,
+                changed = self.minted.changed() => changed,
                 changed = self.inputs.addresses.changed() => changed,
                 changed = self.inputs.timeouts.changed() => changed,
                 changed = self.inputs.certificate_epoch.changed() => changed,
@@ -207,6 +215,9 @@ impl SnapshotBuilder {
         );
         let certified = self.endpoint.certified.as_ref();
         let answers = Arc::clone(&self.answers.borrow_and_update());
+        let minted = Arc::clone(&self.minted.borrow_and_update());
+        self.inputs.catalog.follow(self.documents.prices.as_ref());
+        let catalog = self.inputs.catalog.current();
         // While the master key is being exchanged this waits: no document is halfway then.
         let keyring = self.inputs.keyring.read().await;
         let Compiled {
@@ -214,12 +225,14 @@ impl SnapshotBuilder {
             providers,
             skipped,
             hosts,
+            orders,
         } = self.compiler.compile(
             &self.documents,
             Surroundings {
-                catalog: &self.inputs.catalog,
+                catalog: &catalog,
                 unseal: &*keyring,
                 answers: &answers,
+                minted: &minted,
                 endpoint: Endpoint {
                     names: self.endpoint.names.clone(),
                     tls: certified.map(|certified| Arc::clone(&certified.tls)),
@@ -229,6 +242,8 @@ impl SnapshotBuilder {
         );
         drop(keyring);
         self.inputs.resolver.want(hosts);
+        self.ordered = orders.len();
+        self.inputs.minter.want(orders);
         self.publisher.publish(snapshot);
         let report = SnapshotReport {
             snapshot: self.publisher.current(),
@@ -243,7 +258,7 @@ impl SnapshotBuilder {
         self.report.send_replace(Arc::new(report));
     }
 
-    /// Waits for the hosts that the first compilation found; returns whether any answer came.
+    /// Waits for the hosts and tokens that the first compilation asked for; returns whether any came.
     async fn wait_for_answers(&mut self) -> bool {
         let hosts: Vec<String> = self
             .report
@@ -252,13 +267,18 @@ impl SnapshotBuilder {
             .iter()
             .filter_map(|provider| provider.host.clone())
             .collect();
-        if hosts.is_empty() {
+        let ordered = self.ordered;
+        if hosts.is_empty() && ordered == 0 {
             return false;
         }
         let all = |answers: &Arc<Answers>| hosts.iter().all(|host| answers.contains_key(host));
+        let answered = async {
+            let _ = self.answers.wait_for(all).await;
+            let _ = self.minted.wait_for(|m| m.settled() >= ordered).await;
+        };
         // Late answers come through `run`.
-        let _ = timeout(FIRST_ANSWERS_WAIT, self.answers.wait_for(all)).await;
-        !self.answers.borrow().is_empty()
+        let _ = timeout(FIRST_ANSWERS_WAIT, answered).await;
+        !self.answers.borrow().is_empty() || self.minted.borrow().settled() > 0
     }
 }
 

@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 
 use crate::control_plane::{
     resource::{
-        CredentialDoc, GroupDoc, PeerDoc, PolicyDoc, ProviderDoc, SettingsDoc,
-        key::{CREDENTIALS, GROUPS, PEERS, POLICIES, PROVIDERS, SETTINGS},
+        CredentialDoc, GroupDoc, PeerDoc, PolicyDoc, PricesDoc, ProviderDoc, SettingsDoc,
+        key::{CREDENTIALS, GROUPS, PEERS, POLICIES, PRICES, PROVIDERS, SETTINGS},
     },
     store::Entry,
 };
@@ -19,6 +19,7 @@ pub struct Documents {
     pub peers: Vec<PeerDoc>,
     pub groups: Vec<GroupDoc>,
     pub settings: Option<SettingsDoc>,
+    pub prices: Option<PricesDoc>,
     /// Could not be read.
     pub damaged: Vec<SkippedDocument>,
 }
@@ -61,6 +62,8 @@ impl Documents {
             self.groups.push(read(entry)?);
         } else if key == SETTINGS {
             self.settings = Some(read(entry)?);
+        } else if key == PRICES {
+            self.prices = Some(read(entry)?);
         }
         Ok(())
     }

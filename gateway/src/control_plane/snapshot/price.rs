@@ -9,7 +9,10 @@ use crate::{
         resource::ModelDoc,
     },
     dialect::bedrock,
-    handoff::snapshot::{Models, NanoUsdPerMillion, Price},
+    handoff::{
+        record::ServiceTier,
+        snapshot::{Models, NanoUsdPerMillion, Price},
+    },
 };
 
 /// The models of a provider with their prices. A model that neither the operator nor the catalog prices
@@ -50,18 +53,28 @@ fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Option<Price>, ra
         return Ok(None);
     }
     let mut price = list_price.cloned().unwrap_or_default();
-    if is_priced_here {
-        // The operator's price is for every length.
-        price.long_context = None;
-    }
-    price.input = input.unwrap_or(price.input);
-    price.output = output.unwrap_or(price.output);
+    price.is_own = [input, output, cache_read, cache_write]
+        .iter()
+        .any(Option::is_some);
+    let rates = &mut price.standard.rates;
+    rates.input = input.unwrap_or(rates.input);
+    rates.output = output.unwrap_or(rates.output);
     if let Some(rate) = cache_read {
-        price.cache_read = discount(rate);
+        rates.cache_read = discount(rate);
     }
     if let Some(rate) = cache_write {
-        price.cache_write = discount(rate);
-        price.cache_write_long = discount(rate);
+        rates.cache_write = discount(rate);
+        rates.cache_write_long = discount(rate);
+    }
+    if is_priced_here {
+        // Such a price is for every length and class of service, wherever it is processed.
+        price.standard.long_context = None;
+        price.long_context_above = u64::MAX;
+        price.regional_per_mille = Some(1000);
+        let other_tiers = ServiceTier::ALL.into_iter().skip(1);
+        price.tiers = other_tiers
+            .map(|tier| (tier, price.standard.clone()))
+            .collect();
     }
     Ok(Some(price))
 }

@@ -23,6 +23,12 @@ pub enum Problem {
     NoCredential,
     #[error("key {id}: {reason}")]
     Credential { id: String, reason: String },
+    #[error("there is no token yet")]
+    NoToken,
+    #[error("no token can be minted: {0}")]
+    MintFailed(String),
+    #[error("the next token cannot be minted: {0}")]
+    RefreshFailed(String),
     #[error("the host was not resolved yet")]
     Unresolved,
     #[error("the host does not resolve: {0}")]

@@ -18,12 +18,16 @@ use super::{
 };
 use crate::{
     control_plane::{
-        catalog::{CatalogEntry, Kind, StreamUsage},
+        catalog::{CatalogEntry, KeyKind, Kind, StreamUsage},
+        mint::{Order, TokenState},
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
     dialect::bedrock::host::Endpoint,
-    handoff::snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
+    handoff::{
+        reason::Reason,
+        snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
+    },
 };
 
 /// Credentials × addresses that one provider may have.
@@ -81,14 +85,20 @@ struct TargetKey {
 }
 
 /// One compilation; [`end`](Self::end) forgets what it did not use.
-pub(super) struct Turn<'a>(&'a mut ProviderCompiler);
+pub(super) struct Turn<'a> {
+    kept: &'a mut ProviderCompiler,
+    orders: Vec<Order>,
+}
 
 impl ProviderCompiler {
     pub(super) fn begin(&mut self) -> Turn<'_> {
         self.credentials.begin();
         self.clients.begin();
         self.targets.begin();
-        Turn(self)
+        Turn {
+            kept: self,
+            orders: Vec::new(),
+        }
     }
 }
 
@@ -122,10 +132,12 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn end(self) {
-        self.0.credentials.end();
-        self.0.clients.end();
-        self.0.targets.end();
+    /// Returns the tokens that are needed.
+    pub(super) fn end(self) -> Vec<Order> {
+        self.kept.credentials.end();
+        self.kept.clients.end();
+        self.kept.targets.end();
+        self.orders
     }
 
     fn provider(
@@ -159,10 +171,17 @@ impl Turn<'_> {
         };
         let host = aws::endpoint(entry, &upstream);
         let credentials = self.credentials(doc, entry, host, documents, surroundings, status)?;
+        let (credentials, no_token) = match entry.key {
+            KeyKind::Text => (credentials, None),
+            KeyKind::GoogleServiceAccount => {
+                self.tokens(doc, credentials, client.as_ref(), surroundings, status)?
+            }
+        };
         if let Host::Name(host) = &upstream.host {
             status.host = Some(host.clone());
         }
         let mut targets = Vec::new();
+        let mut no_target = Reason::ProviderUnresolved;
         match addresses(
             &upstream.host,
             surroundings.answers,
@@ -182,7 +201,13 @@ impl Turn<'_> {
                     }
                 }
                 targets.truncate(TARGETS_LIMIT);
-                status.state = ProviderState::Ready { addresses };
+                status.state = match no_token {
+                    None => ProviderState::Ready { addresses },
+                    Some(problem) => {
+                        no_target = Reason::UpstreamAuthFailed;
+                        ProviderState::Unreachable(problem)
+                    }
+                };
             }
             Err(problem) => status.state = ProviderState::Unreachable(problem),
         }
@@ -200,15 +225,19 @@ impl Turn<'_> {
             extra_headers,
             identity,
             asks_for_usage: entry.stream_usage == StreamUsage::Asked,
+            reported_cost: entry.reported_cost.clone(),
+            responses_websocket: entry.responses_websocket,
             models,
+            is_regional: is_regional(&doc.provider_id, &upstream.authority),
             targets,
+            no_target,
             grants,
             timeouts: surroundings.timeouts,
         })
     }
 
     fn client(&mut self, trust: &Trust) -> Result<Arc<ClientConfig>, Problem> {
-        self.0
+        self.kept
             .clients
             .get_or_make(trust.clone(), || client_config(trust))
     }
@@ -236,7 +265,7 @@ impl Turn<'_> {
         for credential in docs {
             let host_key = host.map(|host| format!("{} {}", host.kind.signing_name(), host.region));
             let key = (credential.id.clone(), credential.sealed.clone(), host_key);
-            let unsealed = self.0.credentials.get_or_make(key.clone(), || {
+            let unsealed = self.kept.credentials.get_or_make(key.clone(), || {
                 let secret = surroundings.unseal.unseal(credential)?;
                 let credential = aws::credential(secret, entry, host)?;
                 Ok::<_, String>(Arc::new(credential))
@@ -254,6 +283,47 @@ impl Turn<'_> {
             return Err(status.warnings.pop().unwrap_or(Problem::NoCredential));
         }
         Ok(credentials)
+    }
+
+    /// The tokens there are for `accounts`; without one the problem says why. Each is ordered.
+    fn tokens(
+        &mut self,
+        doc: &ProviderDoc,
+        accounts: Vec<Option<Unsealed>>,
+        client: Option<&Arc<ClientConfig>>,
+        surroundings: &Surroundings<'_>,
+        status: &mut ProviderStatus,
+    ) -> Result<(Vec<Option<Unsealed>>, Option<Problem>), Problem> {
+        let google = self.client(&Trust::SystemRoots)?;
+        let mut tokens = Vec::new();
+        let mut missing = None;
+        for ((id, _, _), account) in accounts.into_iter().flatten() {
+            let state = surroundings.minted.tokens.get(&id);
+            let TokenState { token, failure } = state.cloned().unwrap_or_default();
+            match (token, failure) {
+                (Some(token), failure) => {
+                    status.warnings.extend(failure.map(Problem::RefreshFailed));
+                    let key = (id.clone(), format!("token {}", token.serial), None);
+                    tokens.push(Some((key, token.credential)));
+                }
+                (None, Some(failure)) => missing = Some(Problem::MintFailed(failure)),
+                (None, None) => missing = missing.or(Some(Problem::NoToken)),
+            }
+            self.orders.push(Order {
+                credential_id: id,
+                provider_id: doc.id.clone(),
+                provider_name: doc.name.clone(),
+                account: account.secret.clone(),
+                allow_loopback: doc.allow_private_addresses,
+                google: Arc::clone(&google),
+                provider: client.cloned(),
+            });
+        }
+        if tokens.is_empty() {
+            return Ok((tokens, missing));
+        }
+        status.warnings.extend(missing);
+        Ok((tokens, None))
     }
 
     fn target(
@@ -279,8 +349,8 @@ impl Turn<'_> {
             }),
             None => None,
         };
-        let next = &mut self.0.next_target;
-        let made: Result<_, Infallible> = self.0.targets.get_or_make(key, || {
+        let next = &mut self.kept.next_target;
+        let made: Result<_, Infallible> = self.kept.targets.get_or_make(key, || {
             *next += 1;
             Ok(Arc::new(Target {
                 id: TargetId(*next),
@@ -293,6 +363,18 @@ impl Turn<'_> {
         match made {
             Ok(target) => Ok(target),
         }
+    }
+}
+
+/// Whether the vendor bills what goes to this host as bound to a region (OpenAI: data residency hosts; Vertex
+/// AI: every host but the global one).
+fn is_regional(catalog_id: &str, authority: &str) -> bool {
+    match catalog_id {
+        "openai_api" => ["us.api.openai.com", "eu.api.openai.com"].contains(&authority),
+        "vertex_ai_api" => {
+            authority.ends_with(".googleapis.com") && authority != "aiplatform.googleapis.com"
+        }
+        _ => false,
     }
 }
 

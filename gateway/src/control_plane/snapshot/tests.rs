@@ -13,7 +13,10 @@ use crate::{
         store::Entry,
     },
     dialect::{BodyIdentity, IdentityFormat},
-    handoff::snapshot::{NanoUsdPerMillion, Price, Provider},
+    handoff::{
+        record::ServiceTier,
+        snapshot::{NanoUsdPerMillion, Provider, Rates},
+    },
     secret::Secret,
 };
 
@@ -130,6 +133,7 @@ fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) ->
             catalog: &Catalog::built_in(),
             unseal: &TestUnseal,
             answers,
+            minted: &Minted::default(),
             endpoint: Endpoint::default(),
             timeouts: TIMEOUTS,
         },
@@ -451,15 +455,29 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     documents.providers[0].models = vec![priced, free, half_told, model("unknown")];
     let compiled = compile_once(&documents);
     let models = &compiled.snapshot.providers[0].models;
+    let rates = |model: &str| {
+        models.listed[model]
+            .as_ref()
+            .map(|price| price.standard.rates)
+    };
     assert_eq!(
-        models.listed["gpt-5.4-nano"],
-        Some(Price {
+        rates("gpt-5.4-nano"),
+        Some(Rates {
             input: NanoUsdPerMillion(3_000_000_000),
             output: NanoUsdPerMillion(1_250_000_000),
-            ..Price::default()
+            ..Rates::default()
         })
     );
-    assert_eq!(models.listed["free"], Some(Price::default()));
+    let nano = models.listed["gpt-5.4-nano"].as_ref().unwrap();
+    assert!(nano.is_own);
+    // Whatever the class of service and the region.
+    assert!(
+        nano.tiers
+            .iter()
+            .any(|(tier, price)| *tier == ServiceTier::Flex && *price == nano.standard)
+    );
+    assert_eq!(nano.regional_per_mille, Some(1000));
+    assert_eq!(rates("free"), Some(Rates::default()));
     assert_eq!(models.listed["half-told"], None);
     assert_eq!(models.listed["unknown"], None);
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     UsageError, UsageReader,
@@ -11,7 +11,7 @@ use super::{
     filter::LogFilter,
     query::{AccessLogQuery, LogSort, SortOrder},
 };
-use crate::handoff::record::{LeftOut, Outcome};
+use crate::handoff::record::{CostSource, LeftOut, MediaUsage, Outcome, ServiceTier, ToolCalls};
 
 /// What `service_id` says: the node is one service.
 const SERVICE_ID: &str = "keyway";
@@ -97,9 +97,24 @@ pub struct AccessLogEntry {
     pub unpriced: bool,
     /// Parts that the cost leaves out: `service_tier`, `tools`, `audio`, `region`.
     pub left_out: Vec<&'static str>,
+    /// Where the cost comes from; see [`CostSource`].
+    pub cost_source: &'static str,
+    /// See [`ServiceTier`].
+    pub service_tier: &'static str,
+    /// Bound to a region.
+    pub regional: bool,
+    /// `null` when there was only text.
+    pub beyond_text: Option<BeyondText>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<AttemptEntry>,
+}
+
+/// Media, and the provider's own tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeyondText {
+    pub media: MediaUsage,
+    pub tool_calls: ToolCalls,
 }
 
 /// One try on one target.
@@ -129,7 +144,9 @@ impl UsageReader {
             LogSort::Provider => "dialect",
             LogSort::StatusCode => "status",
             LogSort::Duration => "duration_us",
-            LogSort::CostUsd => "input_cost + cache_read_cost + cache_creation_cost + output_cost",
+            LogSort::CostUsd => {
+                "input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost"
+            }
             LogSort::TotalTokens => "input_tokens + output_tokens",
             LogSort::UserId => "user_id",
             LogSort::Decision => "outcome = 1",
@@ -189,10 +206,11 @@ const COLUMNS: &str =
     "id, started_at_us, status, duration_us, user_id, source_ip, method, host, path,
      dialect, model, session_id, provider_id, policy_id, outcome, reason, input_tokens,
      output_tokens, cache_read_tokens, cache_creation_tokens + cache_creation_long_tokens,
-     input_cost, cache_read_cost, cache_creation_cost, output_cost, stream,
+     input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost, stream,
      (SELECT group_ids FROM group_set WHERE group_set.id = access_log.group_set), sequence,
      display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
-     overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out";
+     overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out,
+     cost_source, service_tier, regional, beyond_text";
 
 /// Rows of `table` that meet `condition`; `table` and `tail` are our own text, `values` the parameters
 /// of the latter.
@@ -218,7 +236,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
     let denied = outcome == Outcome::Denied as usize;
     let reason: String = row.get(15)?;
     let dialect: String = row.get(9)?;
-    let time_to_first_token_us: u32 = row.get::<_, i64>(32)?.try_into().unwrap_or(u32::MAX);
+    let time_to_first_token_us: u32 = row.get::<_, i64>(33)?.try_into().unwrap_or(u32::MAX);
     Ok(AccessLogEntry {
         id: row.get(0)?,
         service_id: SERVICE_ID,
@@ -242,28 +260,38 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
             String::new()
         },
         amounts: Amounts::read(row, 16)?,
-        stream: row.get(24)?,
-        group_ids: from_json(row.get(25)?),
-        sequence: row.get(26)?,
-        display_name: row.get(27)?,
-        peer_id: row.get(28)?,
-        catalog_id: row.get(29)?,
+        stream: row.get(25)?,
+        group_ids: from_json(row.get(26)?),
+        sequence: row.get(27)?,
+        display_name: row.get(28)?,
+        peer_id: row.get(29)?,
+        catalog_id: row.get(30)?,
         dialect,
-        operation: row.get(30)?,
+        operation: row.get(31)?,
         outcome: Outcome::ALL
             .get(outcome)
             .map_or("", |outcome| outcome.code()),
         reason,
-        http_version: row.get(31)?,
+        http_version: row.get(32)?,
         time_to_first_token_ms: (time_to_first_token_us > 0)
             .then(|| f64::from(time_to_first_token_us) / 1000.0),
-        overhead_us: row.get(33)?,
-        reasoning_tokens: row.get(34)?,
-        unpriced: row.get(35)?,
-        left_out: LeftOut::from_bits(row.get(39)?).codes().collect(),
-        request_bytes: row.get(36)?,
-        response_bytes: row.get(37)?,
-        attempts: from_json::<(u64, u64, u16)>(row.get(38)?)
+        overhead_us: row.get(34)?,
+        reasoning_tokens: row.get(35)?,
+        unpriced: row.get(36)?,
+        left_out: LeftOut::from_bits(row.get(40)?).codes().collect(),
+        cost_source: CostSource::ALL
+            .get(row.get::<_, usize>(41)?)
+            .map_or("", |source| source.code()),
+        service_tier: ServiceTier::ALL
+            .get(row.get::<_, usize>(42)?)
+            .map_or("", |tier| tier.code()),
+        regional: row.get(43)?,
+        beyond_text: row
+            .get::<_, Option<String>>(44)?
+            .and_then(|json| serde_json::from_str(&json).ok()),
+        request_bytes: row.get(37)?,
+        response_bytes: row.get(38)?,
+        attempts: from_json::<(u64, u64, u16)>(row.get(39)?)
             .into_iter()
             .map(|(target_id, connect_us, status_code)| AttemptEntry {
                 target_id,

@@ -10,7 +10,7 @@ use super::money::NanoUsd;
 /// Token counts follow OpenTelemetry for every provider: `input_tokens` includes the cached ones
 /// (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and
 /// `cache_creation_tokens` are parts of it and `total_tokens` is input plus output.
-/// `input_cost_usd` is the cost of the uncached part; the four parts add up to `cost_usd`.
+/// `input_cost_usd` is the cost of the uncached part; the five parts add up to `cost_usd`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Amounts {
     pub input_tokens: u64,
@@ -22,17 +22,20 @@ pub struct Amounts {
     pub cached_input_cost_usd: NanoUsd,
     pub cache_creation_cost_usd: NanoUsd,
     pub output_cost_usd: NanoUsd,
+    /// Tools by the call, audio by the second, and what a provider reports as one sum.
+    pub other_cost_usd: NanoUsd,
     pub cost_usd: NanoUsd,
     pub cache_cost_usd: NanoUsd,
 }
 
 impl Amounts {
-    /// Reads eight columns from `at` on: tokens of input, output, cache read and cache creation, then
-    /// what each of input, cache read, cache creation and output cost.
+    /// Reads nine columns from `at` on: tokens of input, output, cache read and cache creation, then
+    /// what each of input, cache read, cache creation, output and the rest cost.
     pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
         let (input_tokens, output_tokens): (u64, u64) = (row.get(at)?, row.get(at + 1)?);
         let (input, cache_read) = (row.get(at + 4)?, row.get(at + 5)?);
         let (cache_creation, output) = (row.get(at + 6)?, row.get(at + 7)?);
+        let other = row.get(at + 8)?;
         Ok(Self {
             input_tokens,
             output_tokens,
@@ -43,7 +46,8 @@ impl Amounts {
             cached_input_cost_usd: NanoUsd(cache_read),
             cache_creation_cost_usd: NanoUsd(cache_creation),
             output_cost_usd: NanoUsd(output),
-            cost_usd: NanoUsd(input + cache_read + cache_creation + output),
+            other_cost_usd: NanoUsd(other),
+            cost_usd: NanoUsd(input + cache_read + cache_creation + output + other),
             cache_cost_usd: NanoUsd(cache_read + cache_creation),
         })
     }
@@ -58,6 +62,7 @@ impl Amounts {
         self.cached_input_cost_usd.0 += other.cached_input_cost_usd.0;
         self.cache_creation_cost_usd.0 += other.cache_creation_cost_usd.0;
         self.output_cost_usd.0 += other.output_cost_usd.0;
+        self.other_cost_usd.0 += other.other_cost_usd.0;
         self.cost_usd.0 += other.cost_usd.0;
         self.cache_cost_usd.0 += other.cache_cost_usd.0;
     }

@@ -6,10 +6,10 @@ use std::{collections::HashMap, fmt::Write, net::IpAddr};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{UsageError, objects, rollup::Rollup};
+use super::{UsageError, access_log::BeyondText, objects, rollup::Rollup};
 use crate::handoff::{
     batch::{Batch, BatchError},
-    record::{Attempt, ExchangeRecord},
+    record::{Attempt, ExchangeRecord, Usage},
 };
 
 /// Larger numbers of tokens, bytes or nano-dollars in one record are cut to this: nothing real comes
@@ -186,11 +186,12 @@ fn insert_row(
                  input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens,
                  cache_creation_long_tokens, reasoning_tokens,
                  input_cost, cache_read_cost, cache_creation_cost, output_cost,
-                 unpriced, left_out, request_bytes, response_bytes, attempts
+                 unpriced, left_out, request_bytes, response_bytes, attempts,
+                 other_cost, cost_source, service_tier, regional, beyond_text
              ) VALUES (
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                  ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34,
-                 ?35, ?36, ?37, ?38, ?39, ?40
+                 ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45
              )",
         )?
         .execute(params![
@@ -234,8 +235,22 @@ fn insert_row(
             clamp(record.request_bytes),
             clamp(record.response_bytes),
             attempts_json(&record.attempts),
+            clamp(cost.other),
+            record.cost_source as u8,
+            record.terms.tier as u8,
+            record.terms.regional,
+            beyond_text(usage),
         ])?;
     Ok(())
+}
+
+fn beyond_text(usage: &Usage) -> Option<String> {
+    let beyond = BeyondText {
+        media: usage.media,
+        tool_calls: usage.tool_calls,
+    };
+    (beyond != BeyondText::default())
+        .then(|| serde_json::to_string(&beyond).expect("numbers are always JSON"))
 }
 
 fn source_ip(address: IpAddr) -> String {

@@ -105,7 +105,7 @@ impl UsageReader {
         values.push(Value::Integer(TOTALS_MAX));
         let mut select = connection.prepare_cached(&format!(
             "SELECT {key}, {name}, {SUMS} FROM ({source}) s GROUP BY {key}
-             ORDER BY sum(input_cost + cache_read_cost + cache_creation_cost + output_cost) DESC,
+             ORDER BY sum(input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost) DESC,
                       sum(requests) DESC, {key} LIMIT ?"
         ))?;
         let totals = select.query_map(params_from_iter(values), |row| {
@@ -121,12 +121,13 @@ impl UsageReader {
 
 const SUMS: &str = "sum(requests), sum(denied), sum(failed), sum(unpriced),
      sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_creation_tokens),
-     sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost)";
+     sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost),
+     sum(other_cost)";
 
 const ROLLUP_COLUMNS: &str = "user_id, group_set, provider_id, model,
      requests, denied, failed, unpriced,
      input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens,
-     input_cost, cache_read_cost, cache_creation_cost, output_cost";
+     input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost";
 
 /// Reads one row of [`SUMS`] from column `at` on.
 fn sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
@@ -166,7 +167,7 @@ fn from_rows(filter: &LogFilter) -> (String, Vec<Value>) {
                 unpriced OR left_out <> 0 AS unpriced,
                 input_tokens, output_tokens, cache_read_tokens,
                 cache_creation_tokens + cache_creation_long_tokens AS cache_creation_tokens,
-                input_cost, cache_read_cost, cache_creation_cost, output_cost
+                input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost
          FROM access_log WHERE {}",
         SECONDS_PER_DAY * 1_000_000,
         condition.sql()

@@ -27,7 +27,7 @@ struct Key<'a> {
 }
 
 /// Columns in the order of the tables.
-const SUMS: usize = 12;
+const SUMS: usize = 13;
 
 /// The sums of one transaction.
 #[derive(Default)]
@@ -63,6 +63,7 @@ impl<'a> Rollup<'a> {
             clamp(cost.cache_read),
             clamp(cost.cache_creation),
             clamp(cost.output),
+            clamp(cost.other),
         ];
         let sums = self.hours.entry(key).or_insert([0; SUMS]);
         for (sum, value) in sums.iter_mut().zip(values) {
@@ -94,6 +95,7 @@ impl<'a> Rollup<'a> {
                     s[9],
                     s[10],
                     s[11],
+                    s[12],
                 ])?;
             }
         }
@@ -105,7 +107,7 @@ impl<'a> Rollup<'a> {
 fn upsert(table: &str) -> String {
     format!(
         "INSERT INTO {table} VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
          ON CONFLICT DO UPDATE SET
              requests = requests + excluded.requests,
              denied = denied + excluded.denied,
@@ -118,7 +120,8 @@ fn upsert(table: &str) -> String {
              input_cost = input_cost + excluded.input_cost,
              cache_read_cost = cache_read_cost + excluded.cache_read_cost,
              cache_creation_cost = cache_creation_cost + excluded.cache_creation_cost,
-             output_cost = output_cost + excluded.output_cost"
+             output_cost = output_cost + excluded.output_cost,
+             other_cost = other_cost + excluded.other_cost"
     )
 }
 

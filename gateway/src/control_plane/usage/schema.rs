@@ -18,6 +18,7 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// of these groups" is one look-up that cannot count an exchange twice.
 /// Sums have the key (period, user, group set, provider, model); an exchange without usage is summed
 /// under the empty model, so that invented model names make no rows.
+/// `beyond_text` is JSON of media and tools; few exchanges have any.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE access_log (
@@ -139,6 +140,15 @@ const MIGRATIONS: &[&str] = &[
         billed INTEGER NOT NULL,
         UNIQUE (user_id, object_id)
     );
+",
+    "
+    ALTER TABLE access_log ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN cost_source INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN service_tier INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN regional INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN beyond_text TEXT;
+    ALTER TABLE usage_hour ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE usage_day ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

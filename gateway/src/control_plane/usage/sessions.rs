@@ -55,7 +55,7 @@ impl UsageReader {
             SessionSort::Timestamp => "max(started_at_us)",
             SessionSort::StartedAt => "min(started_at_us)",
             SessionSort::CostUsd => {
-                "sum(input_cost + cache_read_cost + cache_creation_cost + output_cost)"
+                "sum(input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost)"
             }
             SessionSort::TotalTokens => "sum(input_tokens + output_tokens)",
             SessionSort::Duration => "max(started_at_us) - min(started_at_us)",
@@ -92,6 +92,7 @@ const SUMMARY: &str = "session_id, user_id, max(sequence), json_group_array(DIST
      min(started_at_us), max(started_at_us), count(*), sum(input_tokens), sum(output_tokens),
      sum(cache_read_tokens), sum(cache_creation_tokens + cache_creation_long_tokens),
      sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost),
+     sum(other_cost),
      json_group_array(DISTINCT dialect), json_group_array(DISTINCT model), max(outcome = 1)";
 
 /// A session without groups and entries, and what finds them.
@@ -112,9 +113,9 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Found> {
         ended_at: access_log::timestamp(row.get(5)?),
         request_count: row.get(6)?,
         amounts: Amounts::read(row, 7)?,
-        providers: named(row.get(15)?),
-        models: named(row.get(16)?),
-        decision: if row.get(17)? { "deny" } else { "allow" },
+        providers: named(row.get(16)?),
+        models: named(row.get(17)?),
+        decision: if row.get(18)? { "deny" } else { "allow" },
         entries: Vec::new(),
     };
     Ok(Found {

@@ -96,6 +96,11 @@ impl H1Downstream {
         }
     }
 
+    /// Answers with `head` that the connection becomes another protocol's from here on.
+    pub async fn switch(&mut self, head: &[u8]) -> io::Result<()> {
+        self.transport.write_all(&[head]).await
+    }
+
     /// The connection and what has come over it, for another protocol.
     pub fn into_parts(self) -> (Transport, Buffer) {
         (self.transport, self.inbox)

@@ -23,11 +23,22 @@ pub struct Signature {
 }
 
 impl Signature {
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.fields
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
     }
+}
+
+/// What of a request is signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Signable<'a> {
+    pub method: &'a str,
+    /// For `Host`.
+    pub authority: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    pub content_type: Option<&'a str>,
 }
 
 /// Signs `request` with its target's keys as of `now`; `None` where the target has none. `body` is all of it,
@@ -42,25 +53,54 @@ pub fn signature<'h, 'b>(
     body: impl Iterator<Item = &'b [u8]>,
     now: SystemTime,
 ) -> Result<Option<Signature>, Reason> {
-    let credential = request.target.credential.as_deref();
-    let Some((credential, signer)) =
-        credential.and_then(|credential| Some((credential, credential.signer.as_ref()?)))
-    else {
+    let Some(credential) = request.target.credential.as_deref() else {
         return Ok(None);
     };
+    if credential.signer.is_none() {
+        return Ok(None);
+    }
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Reason::MalformedRequest);
     let filter = RequestFilter::new(request.permit.provider(), headers.clone(), false)?;
-    let mut signed = vec![("host", &*request.target.authority)];
+    let mut content_type = None;
     for (name, value) in headers {
         if name.eq_ignore_ascii_case(b"content-type") && filter.passes(name)? {
-            let value = std::str::from_utf8(value).map_err(|_| Reason::MalformedRequest)?;
-            signed.push(("content-type", value));
+            content_type = Some(text(value)?);
         }
     }
-    let path = std::str::from_utf8(request.path).map_err(|_| Reason::MalformedRequest)?;
+    let signable = Signable {
+        method: request.method.as_str(),
+        authority: &request.target.authority,
+        path: text(request.path)?,
+        content_type,
+    };
+    sign_with(signable, credential, body, now)
+}
+
+/// As [`signature`], of a request that the node makes itself.
+///
+/// # Errors
+///
+/// As [`signature`].
+pub fn sign_with<'b>(
+    request: Signable<'_>,
+    credential: &Credential,
+    body: impl Iterator<Item = &'b [u8]>,
+    now: SystemTime,
+) -> Result<Option<Signature>, Reason> {
+    let Some(signer) = &credential.signer else {
+        return Ok(None);
+    };
+    let fields = [
+        ("host", Some(request.authority)),
+        ("content-type", request.content_type),
+    ];
+    let fields = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
     let signable = SignableRequest::new(
-        request.method.as_str(),
-        format!("https://{}{path}", request.target.authority),
-        signed.into_iter(),
+        request.method,
+        format!("https://{}{}", request.authority, request.path),
+        fields,
         SignableBody::Precomputed(hex_sha256(body)),
     );
     let identity = credentials(credential, signer)?.into();

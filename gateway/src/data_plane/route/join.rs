@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        Dialect, anthropic, bedrock, openai,
+        Dialect, anthropic, bedrock, google, openai,
         path::{AgentPath, UpstreamBase, hex_pair},
     },
     handoff::snapshot::Provider,
@@ -29,8 +29,12 @@ pub fn path_join(provider: &Provider, dialect: Dialect, path: &str, out: &mut Ve
             out.extend_from_slice(bedrock::without_prefix(path).as_bytes());
             return;
         }
-        // Their paths begin with their own version or name.
-        Dialect::Vertex | Dialect::Azure => {
+        Dialect::Vertex | Dialect::Gemini => {
+            google::path_join(&provider.base_path, path, out);
+            return;
+        }
+        // Its paths begin with its own version.
+        Dialect::Azure => {
             out.extend_from_slice(provider.base_path.as_bytes());
             out.extend_from_slice(path.as_bytes());
             return;

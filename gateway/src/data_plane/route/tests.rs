@@ -3,7 +3,9 @@ use std::time::Duration;
 use super::*;
 use crate::{
     dialect::{DialectSet, ModelSource, Object, Operation},
-    handoff::snapshot::{Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Timeouts},
+    handoff::snapshot::{
+        Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Rates, TierPrice, Timeouts,
+    },
 };
 
 pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
@@ -19,8 +21,12 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         extra_headers: Vec::new(),
         identity: None,
         asks_for_usage: true,
+        reported_cost: None,
+        is_regional: false,
+        responses_websocket: false,
         models: Models::default(),
         targets: Vec::new(),
+        no_target: Reason::ProviderUnresolved,
         grants: Vec::new(),
         timeouts: Timeouts {
             connect: second,
@@ -70,8 +76,15 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
 }
 
 fn price_of(rate: u64) -> Price {
-    Price {
+    let rates = Rates {
         input: NanoUsdPerMillion(rate),
+        ..Rates::default()
+    };
+    Price {
+        standard: TierPrice {
+            rates,
+            long_context: None,
+        },
         ..Price::default()
     }
 }
@@ -324,7 +337,7 @@ fn a_catch_all_at_bedrock_takes_no_other_vendors_models() {
 }
 
 #[test]
-fn a_price_without_the_region_leaves_something_out() {
+fn a_geography_is_paid_for_unless_its_price_has_it() {
     let mut own = provider("b", "");
     own.grants = vec![grant("p", &[1])];
     own.models.defaults = Arc::new(foldhash::HashMap::from_iter([
@@ -334,7 +347,7 @@ fn a_price_without_the_region_leaves_something_out() {
     let snapshot = snapshot(vec![own]);
     let principal = principal(&[1]);
     let converse = request(Dialect::Bedrock, Operation::Converse);
-    for (model, price, leaves_out) in [
+    for (model, price, pays) in [
         ("amazon.nova-lite-v1:0", 10, false),
         ("global.amazon.nova-lite-v1:0", 10, false),
         ("us.amazon.nova-lite-v1:0", 11, false),
@@ -342,7 +355,7 @@ fn a_price_without_the_region_leaves_something_out() {
     ] {
         let route = route(&snapshot, &principal, &converse, Some(model), None).unwrap();
         assert_eq!(route.price, Some(&price_of(price)), "{model}");
-        assert_eq!(route.leaves_region_out(model), leaves_out, "{model}");
+        assert_eq!(route.pays_for_region(model), pays, "{model}");
     }
 }
 
@@ -358,7 +371,7 @@ fn prices_come_from_the_operator_then_the_catalog() {
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
     let found = |snapshot: &Snapshot, model| {
         let route = route(snapshot, &principal, &chat, Some(model), None).unwrap();
-        route.price.map(|price| price.input.0)
+        route.price.map(|price| price.standard.rates.input.0)
     };
     let catch_all = snapshot(vec![own]);
     assert_eq!(found(&catch_all, "gpt-4o"), Some(10));

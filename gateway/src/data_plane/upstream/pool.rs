@@ -55,7 +55,7 @@ pub struct StreamGuard(#[expect(dead_code, reason = "counted by its references")
 pub struct OpenGuard(Arc<WorkerCounters>);
 
 impl OpenGuard {
-    fn new(worker: &Worker) -> Self {
+    pub fn new(worker: &Worker) -> Self {
         worker.counters.upstream_connections_open.add(1);
         Self(Arc::clone(&worker.counters))
     }

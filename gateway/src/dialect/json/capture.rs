@@ -9,7 +9,10 @@ use super::{
 pub const VALUE_BYTES_LIMIT: usize = 16 * 1024;
 
 /// Most values of one capture.
-pub const KEYS_LIMIT: usize = 6;
+pub const KEYS_LIMIT: usize = 7;
+
+/// Most types of one capture.
+const TYPES_LIMIT: usize = 4;
 
 /// What to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub struct Wanted {
     pub parent: &'static [&'static str],
     /// At most [`KEYS_LIMIT`]. With none, only the object's end is watched for.
     pub keys: &'static [&'static str],
-    /// A key beside `keys` with an array of objects, and values of their `type` to look out for: at most
-    /// eight.
+    /// A key beside `keys` with an array of objects, and values of their `type` to count: at most
+    /// four.
     pub types: Option<(&'static str, &'static [&'static str])>,
 }
 
@@ -53,7 +56,8 @@ impl Capture {
                 reads: Reads::Key,
                 text: KeyText::default(),
                 spans: [Span::default(); KEYS_LIMIT],
-                types_seen: 0,
+                types_seen: [0; TYPES_LIMIT],
+                is_doubled: false,
             },
             values: Default::default(),
             state: State::Reading,
@@ -103,9 +107,14 @@ impl Capture {
         (!text.contains('\\')).then_some(text)
     }
 
-    /// Whether an element of that type was met so far; `index` is that of [`Wanted::types`].
-    pub fn has_type(&self, index: usize) -> bool {
-        self.path.types_seen & 1 << index != 0
+    /// How many elements of that type were met so far; `index` is that of [`Wanted::types`].
+    pub fn count_of_type(&self, index: usize) -> u64 {
+        u64::from(self.path.types_seen[index])
+    }
+
+    /// One of the wanted keys stands there more than once.
+    pub fn is_doubled(&self) -> bool {
+        self.path.is_doubled
     }
 }
 
@@ -169,7 +178,8 @@ struct Path {
     reads: Reads,
     text: KeyText,
     spans: [Span; KEYS_LIMIT],
-    types_seen: u8,
+    types_seen: [u32; TYPES_LIMIT],
+    is_doubled: bool,
 }
 
 impl Path {
@@ -182,6 +192,7 @@ impl Path {
         if depth == self.leaf_depth()
             && let Some(Leaf::Key(index)) = self.leaf
         {
+            self.is_doubled |= self.spans[index].start.is_some();
             self.spans[index] = Span {
                 start: Some(at),
                 end: None,
@@ -238,7 +249,7 @@ impl Path {
             return;
         };
         if let Some(index) = types.iter().position(|name| *found == *name.as_bytes()) {
-            self.types_seen |= 1 << index;
+            self.types_seen[index] = self.types_seen[index].saturating_add(1);
         }
     }
 }
@@ -339,7 +350,7 @@ mod tests {
             let mut all: Vec<_> = values.map(|i| capture.value(i).map(text)).collect();
             let types = wanted.types.map_or(&[][..], |(_, types)| types);
             let types = (0..).zip(types);
-            all.extend(types.map(|(i, name)| capture.has_type(i).then(|| (*name).to_owned())));
+            all.extend(types.map(|(i, _)| Some(capture.count_of_type(i).to_string())));
             all
         };
         let json = json.as_bytes();
@@ -399,32 +410,29 @@ mod tests {
     }
 
     #[test]
-    fn types_of_an_arrays_elements_are_met() {
+    fn types_of_an_arrays_elements_are_counted() {
         for (json, expected) in [
             (
-                r#"{"response":{"output":[{"type":"message"},{"a":{"type":"x"},"t\u0079pe":"web_search_call"}]}}"#,
-                [true, true],
+                r#"{"response":{"output":[{"type":"message"},{"a":{"type":"x"},"t\u0079pe":"web_search_call"},{"type":"web_search_call"}]}}"#,
+                [1, 2],
             ),
             (
                 r#"{"response":{"output":[{"type":1,"x":"message"},{"type":["message"]},{"type":{"type":"message"}}]}}"#,
-                [false, false],
+                [0, 0],
             ),
             (
                 r#"{"response":{"output":{"type":"message"},"tools":[{"type":"web_search_call"}]}}"#,
-                [false, false],
+                [0, 0],
             ),
             (
                 r#"{"response":{"output":["message",[{"type":"message"}],{"text":"message","type":"message"}]}}"#,
-                [true, false],
+                [1, 0],
             ),
-            (r#"{"output":[{"type":"message"}]}"#, [false, false]),
+            (r#"{"output":[{"type":"message"}]}"#, [0, 0]),
         ] {
             let found = captured(&RESPONSE, json);
-            assert_eq!(
-                [&found[2], &found[3]].map(Option::is_some),
-                expected,
-                "{json}"
-            );
+            let expected = expected.map(|count| Some(count.to_string()));
+            assert_eq!(found[2..], expected, "{json}");
         }
     }
 

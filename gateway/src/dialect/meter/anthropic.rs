@@ -9,11 +9,11 @@ use super::{
     Metered,
     count::Count,
     event_body::event_type,
-    left_out::{Reported, service_tier},
+    report::{Reported, add_tier, service_tier},
 };
 use crate::{
     dialect::sse::Event,
-    handoff::record::{LeftOut, Usage},
+    handoff::record::{ServiceTier, Terms, ToolCalls, Usage},
 };
 
 /// Usage of a message that came as one JSON object.
@@ -91,19 +91,15 @@ struct UsageObject {
 }
 
 impl UsageObject {
-    fn left_out(&self) -> LeftOut {
-        let mut left_out = service_tier(self.service_tier.as_str());
-        // `fast` is a mode of its own price.
-        left_out.add(service_tier(self.speed.as_str()));
-        // Processing in the United States costs more; elsewhere is not sold apart.
-        if self.inference_geo == "us" {
-            left_out.add(LeftOut::REGION);
+    fn terms(&self) -> Terms {
+        Terms {
+            // `fast` is a mode with prices of its own, whatever the tier.
+            tier: Some(service_tier(self.speed.as_str()))
+                .filter(|tier| *tier != ServiceTier::Standard)
+                .unwrap_or_else(|| service_tier(self.service_tier.as_str())),
+            // Processing in the United States costs more; elsewhere is not sold apart.
+            regional: self.inference_geo == "us",
         }
-        let tools = self.server_tool_use.as_ref();
-        if tools.is_some_and(|tools| tools.web_search_requests.or_zero() > 0) {
-            left_out.add(LeftOut::TOOLS);
-        }
-        left_out
     }
 }
 
@@ -137,12 +133,17 @@ struct Totals {
     cache_creation_5m: Count,
     cache_creation_1h: Count,
     thinking: Count,
-    left_out: LeftOut,
+    web_searches: Count,
+    terms: Terms,
 }
 
 impl Totals {
     fn update(&mut self, later: UsageObject) {
-        self.left_out.add(later.left_out());
+        let terms = later.terms();
+        self.terms.regional |= terms.regional;
+        add_tier(&mut self.terms, terms.tier);
+        let tools = later.server_tool_use.unwrap_or_default();
+        self.web_searches.update(tools.web_search_requests);
         let by_lifetime = later.cache_creation.unwrap_or_default();
         let output_details = later.output_tokens_details.unwrap_or_default();
         self.input.update(later.input_tokens);
@@ -179,10 +180,16 @@ impl Totals {
             cache_creation_input_tokens: written - long,
             cache_creation_long_input_tokens: long,
             reasoning_tokens: self.thinking.or_zero().min(output),
+            tool_calls: ToolCalls {
+                web_search: self.web_searches.or_zero(),
+                ..ToolCalls::default()
+            },
+            ..Usage::default()
         };
         Some(Reported {
             usage,
-            left_out: self.left_out,
+            terms: self.terms,
+            cost: None,
         })
     }
 }

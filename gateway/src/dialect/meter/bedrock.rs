@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::{
     Metered, anthropic,
     count::Count,
-    left_out::{Reported, service_tier},
     openai_usage,
+    report::{Reported, add_tier, service_tier},
 };
 use crate::{
     dialect::json::capture::{Capture, Wanted},
-    handoff::record::{LeftOut, Usage},
+    handoff::record::{ServiceTier, Terms, Usage},
 };
 
 /// An answer to Converse.
@@ -41,10 +41,9 @@ pub(super) fn read_converse(capture: &Capture, metered: &mut Metered) {
     };
     metered.usage = Some(usage);
     let object = |index| serde_json::from_slice(capture.value(index)?).ok();
-    metered.left_out.add(left_out(
-        &object(1).unwrap_or_default(),
-        &object(2).unwrap_or_default(),
-    ));
+    let (tier, performance) = (object(1), object(2));
+    let tier = served_in(&tier.unwrap_or_default(), &performance.unwrap_or_default());
+    add_tier(&mut metered.terms, tier);
 }
 
 /// Adds what a vendor's answer says.
@@ -86,7 +85,7 @@ pub(super) fn in_any(json: &[u8]) -> Option<Reported> {
     if shape.converse.get().is_some() {
         return in_converse(json).map(|usage| Reported {
             usage,
-            left_out: LeftOut::default(),
+            ..Reported::default()
         });
     }
     if shape.input_tokens.get().is_some() {
@@ -131,16 +130,21 @@ fn exclusive(input: Count, output: Count, read: Count, written: Count, long: u64
         cache_read_input_tokens: read.or_zero(),
         cache_creation_input_tokens: written - long,
         cache_creation_long_input_tokens: long,
-        reasoning_tokens: 0,
+        ..Usage::default()
     })
 }
 
 /// What the echoes of `serviceTier` and `performanceConfig` say of the price.
-pub(super) fn left_out(tier: &Value, performance: &Value) -> LeftOut {
-    let mut left_out = service_tier(tier["type"].as_str());
-    // `optimized` latency has prices of its own.
-    left_out.add(service_tier(performance["latency"].as_str()));
-    left_out
+pub(super) fn served_in(tier: &Value, performance: &Value) -> ServiceTier {
+    tier_of(tier["type"].as_str(), performance["latency"].as_str())
+}
+
+/// `optimized` latency has prices of its own.
+fn tier_of(tier: Option<&str>, latency: Option<&str>) -> ServiceTier {
+    match service_tier(tier) {
+        ServiceTier::Standard => service_tier(latency),
+        tier => tier,
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -192,10 +196,10 @@ pub(super) fn in_headers<'h>(header: impl Fn(&str) -> Option<&'h [u8]>) -> Meter
             .unwrap_or_default()
     };
     let text = |name| std::str::from_utf8(header(name)?).ok();
-    let mut left_out = service_tier(text("x-amzn-bedrock-service-tier"));
-    left_out.add(service_tier(text(
-        "x-amzn-bedrock-performanceconfig-latency",
-    )));
+    let tier = tier_of(
+        text("x-amzn-bedrock-service-tier"),
+        text("x-amzn-bedrock-performanceconfig-latency"),
+    );
     Metered {
         usage: exclusive(
             count("x-amzn-bedrock-input-token-count"),
@@ -204,7 +208,10 @@ pub(super) fn in_headers<'h>(header: impl Fn(&str) -> Option<&'h [u8]>) -> Meter
             count("x-amzn-bedrock-cache-write-input-token-count"),
             0,
         ),
-        left_out,
+        terms: Terms {
+            tier,
+            ..Terms::default()
+        },
         ..Metered::default()
     }
 }
@@ -268,7 +275,7 @@ mod tests {
         });
         let usage = metered.usage.unwrap();
         assert_eq!((usage.input_tokens, usage.output_tokens), (17, 3));
-        assert_eq!(metered.left_out, LeftOut::SERVICE_TIER);
+        assert_eq!(metered.terms.tier, ServiceTier::Priority);
         assert_eq!(in_headers(|_| None), Metered::default());
     }
 }

@@ -14,6 +14,7 @@ use super::{
     bedrock::{self, InvocationMetrics},
     count::Count,
     event_body::event_type,
+    report::add_tier,
 };
 use crate::dialect::{
     event_stream::{Framer, MESSAGE_BYTES_LIMIT, Message},
@@ -116,10 +117,8 @@ impl Reader<'_> {
             .usage
             .and_then(|usage| bedrock::in_converse(usage.get().as_bytes()));
         self.metered.usage = usage.or(self.metered.usage);
-        self.metered.left_out.add(bedrock::left_out(
-            &metadata.service_tier,
-            &metadata.performance_config,
-        ));
+        let tier = bedrock::served_in(&metadata.service_tier, &metadata.performance_config);
+        add_tier(&mut self.metered.terms, tier);
     }
 
     /// `{"bytes":"<base64>"}` and padding beside it.

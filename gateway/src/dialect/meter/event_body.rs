@@ -2,7 +2,8 @@
 //! but the one chunk that the agent shall not see.
 
 use super::{
-    Metered, Operation, anthropic::AnthropicEvents, openai_chat, openai_responses::ResponsesEvents,
+    Metered, Operation, anthropic::AnthropicEvents, gemini::GeminiEvents, openai_chat,
+    openai_responses::ResponsesEvents,
 };
 use crate::dialect::sse::{Event, Frame, Framer, parse};
 
@@ -13,6 +14,7 @@ pub(super) enum Events {
     Chat,
     Responses(ResponsesEvents),
     Anthropic(AnthropicEvents),
+    Gemini(GeminiEvents),
 }
 
 impl Events {
@@ -24,13 +26,19 @@ impl Events {
                 Some(Self::Responses(ResponsesEvents::default()))
             }
             Operation::Messages => Some(Self::Anthropic(AnthropicEvents::default())),
+            Operation::GenerateContent | Operation::StreamGenerateContent => {
+                Some(Self::Gemini(GeminiEvents::default()))
+            }
             Operation::ResponsesInputTokens
+            | Operation::Realtime
             | Operation::Embeddings
             | Operation::CountTokens
             | Operation::Invoke
             | Operation::InvokeStream
             | Operation::Converse
             | Operation::ConverseStream
+            | Operation::CountContentTokens
+            | Operation::EmbedContent
             | Operation::ListModels
             | Operation::GetModel
             | Operation::Hello
@@ -45,6 +53,7 @@ impl Events {
             Self::Chat => return openai_chat::event(event, metered),
             Self::Responses(events) => events.event(event, metered),
             Self::Anthropic(events) => events.event(event, metered),
+            Self::Gemini(events) => events.event(event, metered),
         }
         false
     }
@@ -55,6 +64,7 @@ impl Events {
             // So long is only content: a picture, a file.
             Self::Chat | Self::Anthropic(_) => metered.content_started = true,
             Self::Responses(events) => events.part(bytes, first, last, metered),
+            Self::Gemini(events) => events.part(bytes, first, last, metered),
         }
     }
 }

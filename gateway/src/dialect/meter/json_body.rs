@@ -1,7 +1,17 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
-use super::{Metered, anthropic, bedrock, left_out::service_tier, openai_usage, response_object};
-use crate::dialect::json::capture::{Capture, Wanted};
+use super::{
+    Metered, anthropic, bedrock, gemini, openai_usage,
+    report::{add_tier, service_tier},
+    response_object,
+};
+use crate::dialect::json::{
+    capture::{Capture, Wanted},
+    key_sum::KeySum,
+};
+
+/// In Vertex AI's embeddings, the tokens of one text.
+const EMBEDDED_TOKENS: &str = "token_count";
 
 /// What is wanted of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +30,10 @@ pub(super) enum Shape {
     Converse,
     /// The answer of any vendor's model at Bedrock.
     Invoke,
+    /// Gemini's `usageMetadata`.
+    Gemini,
+    /// The same, or token counts beside each vector.
+    GoogleEmbeddings,
 }
 
 impl Shape {
@@ -36,6 +50,7 @@ impl Shape {
             Self::Anthropic => &USAGE,
             Self::Converse => &bedrock::CONVERSE,
             Self::Invoke => &bedrock::INVOKE,
+            Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_METADATA,
         }
     }
 }
@@ -52,6 +67,8 @@ const fn keys(keys: &'static [&'static str]) -> Wanted {
 pub(super) struct JsonBody {
     capture: Capture,
     shape: Shape,
+    /// Of [`Shape::GoogleEmbeddings`].
+    tokens: Option<KeySum>,
 }
 
 impl JsonBody {
@@ -59,6 +76,7 @@ impl JsonBody {
         Self {
             capture: Capture::new(shape.wanted()),
             shape,
+            tokens: (shape == Shape::GoogleEmbeddings).then(|| KeySum::new(EMBEDDED_TOKENS)),
         }
     }
 
@@ -68,6 +86,9 @@ impl JsonBody {
             return;
         }
         self.capture.feed(input);
+        if let Some(tokens) = &mut self.tokens {
+            tokens.feed(input);
+        }
         metered.complete = self.capture.ended();
     }
 
@@ -76,7 +97,13 @@ impl JsonBody {
         let id = match self.shape {
             Shape::Object => self.capture.plain_text(0),
             Shape::Response => response_object::id(&self.capture),
-            Shape::Any | Shape::OpenAi | Shape::Anthropic | Shape::Converse | Shape::Invoke => None,
+            Shape::Any
+            | Shape::OpenAi
+            | Shape::Anthropic
+            | Shape::Converse
+            | Shape::Invoke
+            | Shape::Gemini
+            | Shape::GoogleEmbeddings => None,
         };
         id.filter(|_| self.capture.ended())
     }
@@ -91,7 +118,14 @@ impl JsonBody {
                 if let Some(reported) = self.capture.value(0).and_then(openai_usage::read) {
                     reported.add_to(metered);
                     let tier = self.capture.plain_text(1);
-                    metered.left_out.add(service_tier(tier));
+                    add_tier(&mut metered.terms, service_tier(tier));
+                }
+            }
+            Shape::Gemini | Shape::GoogleEmbeddings => {
+                let told = self.capture.value(0).and_then(gemini::read);
+                let counted = || self.tokens.as_ref()?.sum().map(gemini::embeddings);
+                if let Some(reported) = told.or_else(counted) {
+                    reported.add_to(metered);
                 }
             }
             Shape::Anthropic => {

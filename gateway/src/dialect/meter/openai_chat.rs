@@ -7,7 +7,10 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Metered, left_out::service_tier, openai_usage};
+use super::{
+    Metered, openai_usage,
+    report::{add_tier, service_tier},
+};
 use crate::dialect::sse::Event;
 
 /// Nearly all chunks have neither key with a value, and are not parsed once content has begun.
@@ -40,9 +43,8 @@ pub(super) fn event(event: &Event<'_>, metered: &mut Metered) -> bool {
     };
     reported.add_to(metered);
     let tier = chunk.service_tier.map(RawValue::get);
-    metered.left_out.add(service_tier(
-        tier.and_then(|tier| serde_json::from_str(tier).ok()),
-    ));
+    let tier = service_tier(tier.and_then(|tier| serde_json::from_str(tier).ok()));
+    add_tier(&mut metered.terms, tier);
     chunk.choices.is_some_and(is_empty_array)
 }
 

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::{Dialect, Meter, Metered, Operation};
 use crate::{
-    dialect::{event_stream, sse::EVENT_BYTES_LIMIT},
-    handoff::record::{LeftOut, Usage},
+    control_plane::{catalog::LiveCatalog, resource::PricesDoc},
+    dialect::{event_stream, price, sse::EVENT_BYTES_LIMIT},
+    handoff::record::{CostNanoUsd, Terms, Usage},
 };
 
 /// `<name>.expected.json` beside `<name>.sse`, `<name>.eventstream` or `<name>.json`.
@@ -23,7 +24,10 @@ struct Expected {
     head: BTreeMap<String, String>,
     usage: Option<Usage>,
     #[serde(default)]
-    left_out: Vec<String>,
+    terms: Terms,
+    /// As the provider reports it, in dollars × 10⁻⁹.
+    reported_cost: Option<u64>,
+    priced: Option<Priced>,
     object: Option<Box<str>>,
     model: Option<Box<str>>,
     complete: bool,
@@ -31,6 +35,18 @@ struct Expected {
     content_started: bool,
     /// The chunk that is not passed on when usage chunks are hidden.
     hidden: Option<String>,
+}
+
+/// What the usage costs by `tests/corpus/prices.toml`.
+#[derive(Debug, Deserialize)]
+struct Priced {
+    /// Entry of the catalog whose lists hold.
+    entry: String,
+    /// In the catalog.
+    model: String,
+    cost: CostNanoUsd,
+    #[serde(default)]
+    left_out: Vec<String>,
 }
 
 struct Recorded {
@@ -92,6 +108,10 @@ impl Recorded {
             Operation::Converse,
             Operation::ConverseStream,
             Operation::Unmetered,
+            Operation::GenerateContent,
+            Operation::StreamGenerateContent,
+            Operation::CountContentTokens,
+            Operation::EmbedContent,
             Operation::ListModels,
             Operation::Other,
         ]
@@ -115,19 +135,10 @@ impl Recorded {
     }
 
     fn metered(&self) -> Metered {
-        let mut left_out = LeftOut::default();
-        for bit in 0..u8::BITS {
-            let part = LeftOut::from_bits(1 << bit);
-            if part
-                .codes()
-                .any(|code| self.expected.left_out.iter().any(|part| part == code))
-            {
-                left_out.add(part);
-            }
-        }
         Metered {
             usage: self.expected.usage,
-            left_out,
+            terms: self.expected.terms,
+            cost: self.expected.reported_cost,
             object: self.expected.object.clone(),
             model: self.expected.model.clone(),
             complete: self.expected.complete,
@@ -188,6 +199,33 @@ fn recorded_bodies_meter_the_same_however_they_are_cut() {
             }
         }
     }
+}
+
+#[test]
+fn recorded_usage_costs_what_was_reckoned_by_hand() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
+    let catalog = LiveCatalog::built_in();
+    catalog.follow(Some(&PricesDoc {
+        text: fs::read_to_string(folder.join("prices.toml")).unwrap(),
+        source: String::new(),
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+    }));
+    let catalog = catalog.current();
+    let mut priced = 0;
+    for recorded in corpus() {
+        let (Some(expected), Some(usage)) = (recorded.expected.priced, recorded.expected.usage)
+        else {
+            continue;
+        };
+        priced += 1;
+        let entry = catalog.entry(&expected.entry).unwrap();
+        let price = entry.price(&expected.model).unwrap();
+        let bill = price::bill(&usage, recorded.expected.terms, price);
+        assert_eq!(bill.cost, expected.cost, "{}", recorded.name);
+        let left_out: Vec<_> = bill.left_out.codes().collect();
+        assert_eq!(left_out, expected.left_out, "{}", recorded.name);
+    }
+    assert!(priced > 15, "{priced}");
 }
 
 #[test]

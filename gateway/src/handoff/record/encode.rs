@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 
-use super::{Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, Usage};
+use super::{
+    Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, MediaUsage, Terms,
+    ToolCalls, Usage,
+};
 
 /// More than all fields of fixed size take.
 const NUMBERS_BYTES: usize = 512;
@@ -56,6 +59,8 @@ impl ExchangeRecord<'_> {
             cost,
             unpriced,
             left_out: LeftOut(left_out),
+            cost_source,
+            terms: Terms { tier, regional },
             object_id,
             request_bytes,
             response_bytes,
@@ -104,6 +109,8 @@ impl ExchangeRecord<'_> {
             cache_creation_input_tokens,
             cache_creation_long_input_tokens,
             reasoning_tokens,
+            media,
+            tool_calls,
         } = usage;
         out.number(*input_tokens);
         out.number(*output_tokens);
@@ -111,18 +118,51 @@ impl ExchangeRecord<'_> {
         out.number(*cache_creation_input_tokens);
         out.number(*cache_creation_long_input_tokens);
         out.number(*reasoning_tokens);
+        let MediaUsage {
+            audio_input_tokens,
+            audio_cache_read_tokens,
+            audio_output_tokens,
+            image_input_tokens,
+            image_output_tokens,
+            audio_ms,
+        } = media;
+        let ToolCalls {
+            web_search,
+            file_search,
+            code_interpreter,
+            other: other_calls,
+        } = tool_calls;
+        for number in [
+            audio_input_tokens,
+            audio_cache_read_tokens,
+            audio_output_tokens,
+            image_input_tokens,
+            image_output_tokens,
+            audio_ms,
+            web_search,
+            file_search,
+            code_interpreter,
+            other_calls,
+        ] {
+            out.number(*number);
+        }
         let CostNanoUsd {
             input,
             cache_read,
             cache_creation,
             output,
+            other,
         } = cost;
         out.number(*input);
         out.number(*cache_read);
         out.number(*cache_creation);
         out.number(*output);
+        out.number(*other);
         out.byte(u8::from(*unpriced));
         out.byte(*left_out);
+        out.byte(*cost_source as u8);
+        out.byte(*tier as u8);
+        out.byte(u8::from(*regional));
         out.text(object_id);
         out.number(*request_bytes);
         out.number(*response_bytes);

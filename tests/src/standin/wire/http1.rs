@@ -8,7 +8,7 @@ use http::Method;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{Framing, Gone, Out};
-use crate::standin::{BODY_BYTES_LIMIT, Seen, Shared, answer};
+use crate::standin::{BODY_BYTES_LIMIT, Seen, Shared, answer, websocket};
 
 /// Largest request head that is read.
 const HEAD_BYTES_LIMIT: usize = 256 << 10;
@@ -29,6 +29,10 @@ pub(in crate::standin) async fn serve(
     };
     let mut writer: Writer = Box::new(writer);
     while let Some(seen) = input.request(connection).await? {
+        if seen.header("upgrade").is_some() {
+            let io = tokio::io::join(input.reader, writer);
+            return websocket::serve(seen, io, input.buffer, shared).await;
+        }
         let head_only = seen.method == Method::HEAD;
         let mut out = Out::Http1(Answer {
             input: &mut input,

@@ -8,37 +8,39 @@ use super::view::model_view;
 use crate::control_plane::{
     api::{body::SecretText, error::ApiError, validate},
     catalog::CatalogEntry,
+    discovery::MODELS_LIMIT,
     resource::{ModelDoc, ProviderDoc},
 };
 
-const MODELS_LIMIT: usize = 1000;
 const EXTRA_VALUES_LIMIT: usize = 32;
 const CA_PEM_BYTES_LIMIT: usize = 256 << 10;
 
 /// Fields are optional so that a missing one is answered by name.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(in crate::control_plane::api) struct ProviderRequest {
+    /// A stored provider whose key is meant; only where settings are tried.
+    pub(super) id: Option<String>,
     pub(super) provider_id: Option<String>,
-    name: Option<String>,
-    upstream_url: Option<String>,
-    api_key: Option<SecretText>,
+    pub(super) name: Option<String>,
+    pub(super) upstream_url: Option<String>,
+    pub(super) api_key: Option<SecretText>,
     #[serde(default)]
-    models: Vec<ModelDoc>,
+    pub(super) models: Vec<ModelDoc>,
     #[serde(default)]
-    extra_values: BTreeMap<String, String>,
+    pub(super) extra_values: BTreeMap<String, String>,
     #[serde(default)]
-    identity_header_user_id: String,
+    pub(super) identity_header_user_id: String,
     #[serde(default)]
-    identity_header_groups: String,
-    enabled: Option<bool>,
+    pub(super) identity_header_groups: String,
+    pub(super) enabled: Option<bool>,
     #[serde(default)]
-    skip_tls_verification: bool,
+    pub(super) skip_tls_verification: bool,
     #[serde(default)]
-    metadata_disabled: bool,
+    pub(super) metadata_disabled: bool,
     /// Kept when omitted; true for custom servers on create.
     pub(super) allow_private_addresses: Option<bool>,
     /// Kept when omitted; empty removes it.
-    ca_pem: Option<String>,
+    pub(super) ca_pem: Option<String>,
 }
 
 impl ProviderRequest {

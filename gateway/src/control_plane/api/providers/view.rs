@@ -55,7 +55,8 @@ pub(super) struct ModelView<'a> {
 }
 
 pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderView<'a> {
-    let entry = state.catalog.entry(&provider.provider_id);
+    let catalog = state.catalog.current();
+    let entry = catalog.entry(&provider.provider_id);
     ProviderView {
         id: &provider.id,
         provider_id: &provider.provider_id,
@@ -64,7 +65,7 @@ pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderV
         models: provider
             .models
             .iter()
-            .map(|model| model_view(entry, model))
+            .map(|model| model_view(entry.map(|entry| &**entry), model))
             .collect(),
         extra_values: &provider.extra_values,
         identity_header_user_id: provider.identity_header_user_id.as_deref().unwrap_or(""),

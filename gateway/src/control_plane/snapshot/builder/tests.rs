@@ -80,9 +80,10 @@ impl Running {
         let builder = SnapshotBuilder::load(
             BuilderInputs {
                 store: Arc::clone(&store),
-                catalog: Arc::new(Catalog::built_in()),
+                catalog: Arc::new(LiveCatalog::built_in()),
                 keyring: Arc::new(LiveKeyring::new(keyring.clone(), source)),
-                resolver: Resolver::start(lookup),
+                resolver: Resolver::start(Arc::clone(&lookup)),
+                minter: Minter::start(lookup),
                 certificates: Box::new(certificates.clone()),
                 certificate_epoch: epoch.subscribe(),
                 addresses: addresses.subscribe(),

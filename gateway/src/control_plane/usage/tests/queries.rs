@@ -41,7 +41,7 @@ fn random_records(lcg: &mut Lcg, count: usize) -> Vec<ExchangeRecord<'static>> {
                         cache_read_input_tokens: lcg.below(50),
                         cache_creation_input_tokens: lcg.below(20),
                         cache_creation_long_input_tokens: lcg.below(20),
-                        reasoning_tokens: 0,
+                        ..Usage::default()
                     }
                 } else {
                     Usage::default()
@@ -52,6 +52,7 @@ fn random_records(lcg: &mut Lcg, count: usize) -> Vec<ExchangeRecord<'static>> {
                         cache_read: lcg.below(1000),
                         cache_creation: lcg.below(1000),
                         output: lcg.below(1_000_000_007),
+                        other: lcg.below(1_000_000),
                     }
                 } else {
                     CostNanoUsd::default()
@@ -131,6 +132,7 @@ fn plain_sums<'a>(records: impl Iterator<Item = &'a ExchangeRecord<'a>>) -> Sums
         s.amounts.cached_input_cost_usd.0 += r.cost.cache_read as i64;
         s.amounts.cache_creation_cost_usd.0 += r.cost.cache_creation as i64;
         s.amounts.output_cost_usd.0 += r.cost.output as i64;
+        s.amounts.other_cost_usd.0 += r.cost.other as i64;
         s.amounts.cost_usd.0 += r.cost.total() as i64;
         s.amounts.cache_cost_usd.0 += (r.cost.cache_read + r.cost.cache_creation) as i64;
         s.request_count += 1;
@@ -403,7 +405,10 @@ fn an_entry_has_the_original_names_and_exact_money() {
         r#""cached_input_tokens":800,"cache_creation_tokens":150"#,
         r#""input_cost_usd":0.000625,"cached_input_cost_usd":0.001"#,
         r#""cache_creation_cost_usd":0.000375,"output_cost_usd":0.0064"#,
-        r#""cost_usd":0.0084,"cache_cost_usd":0.001375"#,
+        r#""other_cost_usd":0.03,"cost_usd":0.0384,"cache_cost_usd":0.001375"#,
+        r#""cost_source":"operator","service_tier":"priority","regional":true"#,
+        r#""beyond_text":{"media":{"audio_input_tokens":9"#,
+        r#""tool_calls":{"web_search":3,"file_search":2,"code_interpreter":1,"other":4}"#,
         r#""group_ids":["engineers","everyone"]"#,
         r#""outcome":"answered""#,
         r#""time_to_first_token_ms":210.0"#,
@@ -431,7 +436,7 @@ fn an_entry_has_the_original_names_and_exact_money() {
         .unwrap()[0];
     let json = serde_json::to_string(total).unwrap();
     assert!(
-        json.contains(r#""key":"gpt-4o""#) && json.contains(r#""cost_usd":0.0168"#),
+        json.contains(r#""key":"gpt-4o""#) && json.contains(r#""cost_usd":0.0768"#),
         "{json}"
     );
 }

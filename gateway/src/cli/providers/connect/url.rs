@@ -1,0 +1,71 @@
+//! Upstream URLs with `<parts>` that only the operator knows: a region, a resource, an account.
+
+/// `NAME=VALUE`.
+pub(super) fn part_argument(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && is_value(value) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        Some(_) | None => Err("a part is NAME=VALUE, such as region=us-east-1".to_owned()),
+    }
+}
+
+/// The names of the parts that are still open, in their order.
+pub(super) fn open_parts(url: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = url;
+    while let Some((_, behind)) = rest.split_once('<') {
+        let Some((name, behind)) = behind.split_once('>') else {
+            break;
+        };
+        if !parts.contains(&name) {
+            parts.push(name);
+        }
+        rest = behind;
+    }
+    parts
+}
+
+pub(super) fn fill(url: &str, name: &str, value: &str) -> String {
+    url.replace(&format!("<{name}>"), value)
+}
+
+/// What can be a label of a host name or a segment of a path.
+pub(super) fn is_value(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_found_and_filled() {
+        let url = "https://gateway.ai.cloudflare.com/v1/<account_id>/<gateway_id>/openai";
+        assert_eq!(open_parts(url), ["account_id", "gateway_id"]);
+        let url = fill(url, "account_id", "a1");
+        assert_eq!(open_parts(&url), ["gateway_id"]);
+        assert_eq!(
+            fill(&url, "gateway_id", "g"),
+            "https://gateway.ai.cloudflare.com/v1/a1/g/openai"
+        );
+        assert!(open_parts("https://api.openai.com").is_empty());
+        assert!(open_parts("https://<broken").is_empty());
+    }
+
+    #[test]
+    fn a_part_is_no_piece_of_another_url() {
+        assert!(part_argument("region=us-east-1").is_ok());
+        for text in [
+            "region",
+            "=x",
+            "region=",
+            "region=a/b",
+            "region=x.com@evil",
+            "r=<x>",
+        ] {
+            assert!(part_argument(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Models as a vendor lists them, and as they are written into a provider.
+
+use serde_json::{Value, json};
+
+use crate::cli::lookup::{items, text};
+
+/// Where the node asks a vendor.
+pub(super) const PATH: &str = "/catalog/providers/models";
+
+/// Adds models to a provider's body, but those that it names already. Prices that the catalog knows stay
+/// with it; the vendor's own are written down.
+pub(super) fn add<'a>(body: &mut Value, listed: impl Iterator<Item = &'a Value>) {
+    let mut models = items(&body["models"]).to_vec();
+    for found in listed {
+        if models.iter().any(|model| model["id"] == found["id"]) {
+            continue;
+        }
+        let mut model = json!({"id": found["id"]});
+        if found["pricing_source"] == "vendor" {
+            for rate in [
+                "input_per_1k",
+                "output_per_1k",
+                "cache_read_per_1k",
+                "cache_creation_per_1k",
+            ] {
+                if let Some(value) = found.get(rate) {
+                    model[rate] = value.clone();
+                }
+            }
+        }
+        models.push(model);
+    }
+    body["models"] = json!(models);
+}
+
+/// One line per model: its id, and what it costs.
+pub(super) fn rows(models: &[Value]) -> Vec<String> {
+    let width = models.iter().map(|model| text(model, "id").len()).max();
+    let width = width.unwrap_or(0);
+    models
+        .iter()
+        .map(|model| format!("{:width$}  {}", text(model, "id"), price(model)))
+        .collect()
+}
+
+/// Input and output, in dollars per thousand tokens.
+pub(super) fn price(model: &Value) -> String {
+    if model["pricing_known"] == true {
+        format!("{} / {}", model["input_per_1k"], model["output_per_1k"])
+    } else {
+        "no price known".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_stay_where_they_are_known() {
+        let listed = [
+            json!({"id": "a", "pricing_known": true, "pricing_source": "catalog", "input_per_1k": 1, "output_per_1k": 2}),
+            json!({"id": "b", "pricing_known": true, "pricing_source": "vendor", "input_per_1k": 1, "output_per_1k": 2}),
+            json!({"id": "c", "pricing_known": false, "input_per_1k": 0, "output_per_1k": 0}),
+        ];
+        let mut body = json!({"models": [{"id": "c", "input_per_1k": 5, "output_per_1k": 5}]});
+        add(&mut body, listed.iter());
+        assert_eq!(
+            body["models"],
+            json!([
+                {"id": "c", "input_per_1k": 5, "output_per_1k": 5},
+                {"id": "a"},
+                {"id": "b", "input_per_1k": 1, "output_per_1k": 2},
+            ])
+        );
+        assert_eq!(rows(&listed), ["a  1 / 2", "b  1 / 2", "c  no price known"]);
+    }
+}

@@ -1,0 +1,156 @@
+//! Requests that the control plane itself sends to providers: trying them, listing their models. One
+//! request on its own connection, to an address that was checked; redirects are not followed.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::handoff::snapshot::Target;
+
+/// From the connection to the last byte of the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Largest answer; listings of gateways with thousands of models are the longest.
+const ANSWER_BYTES_LIMIT: usize = 8 << 20;
+
+/// A provider's answer, whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Why no answer came. For the operator; names no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("the key does not fit into a header")]
+    KeyForm,
+    #[error("no connection to {address} within {limit:?}")]
+    ConnectTimeout {
+        address: SocketAddr,
+        limit: Duration,
+    },
+    #[error("connecting to {address}: {error}")]
+    Connect {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("no TLS with {address} within {limit:?}")]
+    TlsTimeout {
+        address: SocketAddr,
+        limit: Duration,
+    },
+    #[error("TLS: {0}")]
+    Tls(rustls::Error),
+    #[error("TLS: {0}")]
+    TlsCut(io::Error),
+    #[error("HTTP: {0}")]
+    Http(hyper::Error),
+    #[error("the answer is longer than {ANSWER_BYTES_LIMIT} bytes")]
+    TooLong,
+    #[error("no answer within {ANSWER_TIMEOUT:?}")]
+    Silent,
+}
+
+/// Sends one request to a target. `connect_limit` is for TCP and the TLS handshake, each.
+///
+/// # Errors
+/// When no whole answer comes; an error status is an answer.
+pub async fn call(
+    target: &Target,
+    connect_limit: Duration,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, CallError> {
+    match connect(target, connect_limit).await? {
+        Connection::Plain(stream) => exchange(stream, request).await,
+        Connection::Tls(stream) => exchange(*stream, request).await,
+    }
+}
+
+/// Connects, TLS included, and sends nothing.
+///
+/// # Errors
+/// When there is no connection.
+pub async fn reach(target: &Target, connect_limit: Duration) -> Result<(), CallError> {
+    connect(target, connect_limit).await.map(drop)
+}
+
+enum Connection {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+async fn connect(target: &Target, limit: Duration) -> Result<Connection, CallError> {
+    let address = target.address;
+    let stream = timeout(limit, TcpStream::connect(address))
+        .await
+        .map_err(|_| CallError::ConnectTimeout { address, limit })?
+        .map_err(|error| CallError::Connect { address, error })?;
+    let Some(tls) = &target.tls else {
+        return Ok(Connection::Plain(stream));
+    };
+    // One request: HTTP/1.1 says as much about the provider as HTTP/2.
+    let mut config = (*tls.config).clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = timeout(limit, connector.connect(tls.server_name.clone(), stream))
+        .await
+        .map_err(|_| CallError::TlsTimeout { address, limit })?
+        .map_err(tls_error)?;
+    Ok(Connection::Tls(Box::new(stream)))
+}
+
+/// rustls' own errors come wrapped.
+fn tls_error(error: io::Error) -> CallError {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner.cloned() {
+        Some(error) => CallError::Tls(error),
+        None => CallError::TlsCut(error),
+    }
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, CallError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    timeout(ANSWER_TIMEOUT, async {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(CallError::Http)?;
+        let connection = tokio::spawn(connection);
+        let answer = whole(sender.send_request(request).await).await;
+        connection.abort();
+        answer
+    })
+    .await
+    .unwrap_or(Err(CallError::Silent))
+}
+
+async fn whole(
+    answer: hyper::Result<http::Response<hyper::body::Incoming>>,
+) -> Result<Answer, CallError> {
+    let (head, body) = answer.map_err(CallError::Http)?.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES_LIMIT).collect().await;
+    let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+        Ok(error) => CallError::Http(*error),
+        Err(other) => {
+            debug_assert!(other.is::<LengthLimitError>());
+            CallError::TooLong
+        }
+    })?;
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body: body.to_bytes(),
+    })
+}
