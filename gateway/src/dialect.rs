@@ -3,7 +3,9 @@
 
 pub mod anthropic;
 pub(crate) mod azure;
+pub mod bedrock;
 pub mod error_body;
+pub mod event_stream;
 pub mod form;
 pub mod google;
 pub mod json;
@@ -27,7 +29,7 @@ use path::{ModelPlace, Verb};
 pub enum Dialect {
     OpenAi = 0,
     Anthropic = 1,
-    /// Connectable, not implemented yet.
+    /// AWS Bedrock's own paths.
     Bedrock = 2,
     /// Google Vertex AI: its own operations, Anthropic's and OpenAI's, each under `/v1…/projects/…`.
     Vertex = 3,
@@ -72,11 +74,11 @@ impl Dialect {
         match self {
             Self::OpenAi
             | Self::Anthropic
+            | Self::Bedrock
             | Self::Vertex
             | Self::Azure
             | Self::Gemini
             | Self::Ollama => true,
-            Self::Bedrock => false,
         }
     }
 
@@ -98,6 +100,10 @@ impl Dialect {
                 | Operation::StreamGenerateContent
                 | Operation::CountContentTokens
                 | Operation::EmbedContent
+                | Operation::Invoke
+                | Operation::InvokeStream
+                | Operation::Converse
+                | Operation::ConverseStream
                 | Operation::Realtime
                 | Operation::ListModels
                 | Operation::GetModel
@@ -143,6 +149,11 @@ pub enum Operation {
     Embeddings,
     Messages,
     CountTokens,
+    /// Bedrock's InvokeModel: the body is the vendor's own.
+    Invoke,
+    InvokeStream,
+    Converse,
+    ConverseStream,
     /// Gemini's answer as one object.
     GenerateContent,
     /// Gemini's answer as events, or as the elements of one JSON array.
@@ -176,6 +187,10 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
+            Self::Invoke => "invoke",
+            Self::InvokeStream => "invoke_stream",
+            Self::Converse => "converse",
+            Self::ConverseStream => "converse_stream",
             Self::GenerateContent => "generate_content",
             Self::StreamGenerateContent => "stream_generate_content",
             Self::CountContentTokens => "count_content_tokens",
@@ -186,6 +201,37 @@ impl Operation {
             Self::Unmetered => "unmetered",
             Self::Other => "other",
         }
+    }
+
+    /// The path alone says that the answer is a stream.
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::InvokeStream | Self::ConverseStream | Self::StreamGenerateContent => true,
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Responses
+            | Self::StoredResponse
+            | Self::ResponsesInputTokens
+            | Self::Embeddings
+            | Self::Messages
+            | Self::CountTokens
+            | Self::Invoke
+            | Self::Converse
+            | Self::GenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
+            | Self::Realtime
+            | Self::ListModels
+            | Self::GetModel
+            | Self::Hello
+            | Self::Unmetered
+            | Self::Other => false,
+        }
+    }
+
+    /// The body has Converse's `requestMetadata`.
+    pub fn has_request_metadata(self) -> bool {
+        matches!(self, Self::Converse | Self::ConverseStream)
     }
 
     /// The operation has no meaning without a model, so a request that names none is refused.
@@ -199,6 +245,10 @@ impl Operation {
             | Self::Embeddings
             | Self::Messages
             | Self::CountTokens
+            | Self::Invoke
+            | Self::InvokeStream
+            | Self::Converse
+            | Self::ConverseStream
             | Self::GenerateContent
             | Self::StreamGenerateContent
             | Self::CountContentTokens
@@ -248,25 +298,11 @@ pub struct Classified<'a> {
 impl Classified<'_> {
     /// The answer is a stream unless the body says otherwise.
     pub fn streams_by_default(&self) -> bool {
-        match self.operation {
-            Operation::StreamGenerateContent => true,
-            Operation::ChatCompletions | Operation::Completions => self.dialect == Dialect::Ollama,
-            Operation::Responses
-            | Operation::StoredResponse
-            | Operation::ResponsesInputTokens
-            | Operation::Realtime
-            | Operation::Embeddings
-            | Operation::Messages
-            | Operation::CountTokens
-            | Operation::GenerateContent
-            | Operation::CountContentTokens
-            | Operation::EmbedContent
-            | Operation::ListModels
-            | Operation::GetModel
-            | Operation::Hello
-            | Operation::Unmetered
-            | Operation::Other => false,
-        }
+        let is_chat = matches!(
+            self.operation,
+            Operation::ChatCompletions | Operation::Completions
+        );
+        self.operation.is_stream() || (is_chat && self.dialect == Dialect::Ollama)
     }
 }
 
@@ -287,6 +323,8 @@ pub enum IdentityFormat {
         groups_key: Option<Box<str>>,
         /// Values are cut to this many bytes.
         value_bytes_limit: usize,
+        /// Bedrock's rules: values in the characters that it takes, and Converse has them in its body.
+        bedrock: bool,
     },
     /// Top-level `user` of the JSON body.
     Body(BodyIdentity),
@@ -335,6 +373,11 @@ pub fn allowed_methods(path: &str, has_anthropic_version: bool) -> Option<String
     let known = path::lookup(path, has_anthropic_version)?;
     let names: Vec<_> = known.rules.iter().map(|rule| rule.verb.name()).collect();
     Some(names.join(", "))
+}
+
+/// The ids under which a model may be listed or priced, the given one first.
+pub fn known_ids(id: &str) -> impl Iterator<Item = &str> {
+    bedrock::known_ids(id).chain(undated_model(id))
 }
 
 /// The id without its date, where the vendor serves dated versions of a model (`claude-haiku-4-5-20251001`,

@@ -35,13 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Models that [`Node::connect`] lists, with prices in dollars per thousand tokens.
-const PRICED: [(&str, &str, &str); 6] = [
+const PRICED: [(&str, &str, &str); 7] = [
     ("gpt-4o-mini", "0.00015", "0.0006"),
     ("claude-sonnet-4-6", "0.003", "0.015"),
     ("mistral-small-latest", "0.00015", "0.0006"),
     ("Qwen/Qwen3-8B", "0.0001", "0.0001"),
     ("llama3.2:3b", "0", "0"),
     ("gemini-3.8-flash", "0.00075", "0.00375"),
+    ("amazon.nova-lite-v1:0", "0.00006", "0.00024"),
 ];
 
 /// Models of Google's providers.
@@ -252,6 +253,7 @@ impl Node {
             Vendor::Vllm => ("vllm", PRICED[3]),
             Vendor::Ollama => ("ollama", PRICED[4]),
             Vendor::Gateway(gateway) => bail!("{gateway:?} is connected by its test"),
+            Vendor::Bedrock => ("bedrock_api", PRICED[6]),
             Vendor::Vertex => ("vertex_ai_api", PRICED[5]),
             Vendor::Gemini => ("gemini_api", PRICED[5]),
         };
@@ -282,6 +284,7 @@ impl Node {
             Vendor::Gemini => body["models"] = listed(&OF_GEMINI),
             Vendor::OpenAi
             | Vendor::Anthropic
+            | Vendor::Bedrock
             | Vendor::Mistral
             | Vendor::Vllm
             | Vendor::Ollama

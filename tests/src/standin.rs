@@ -2,10 +2,11 @@
 //! the usage it reports. It listens on loopback, with TLS or without, and speaks HTTP/1.1 or HTTP/2.
 //!
 //! Strict: [`check`]. Scripted: [`script`], directives inside the prompt. Exact: [`stats`]. What the
-//! vendors' endpoints look like: [`openai`], [`anthropic`] and [`google`], and over [`websocket`]s; what they
-//! remember: [`kept`]. Bytes on the wire: [`wire`].
+//! vendors' endpoints look like: [`openai`], [`anthropic`], [`bedrock`] and [`google`], and over [`websocket`]s; what
+//! they remember: [`kept`]. Bytes on the wire: [`wire`].
 
 mod anthropic;
+mod bedrock;
 mod check;
 mod gateway;
 mod google;
@@ -14,6 +15,7 @@ mod ollama;
 mod openai;
 mod reply;
 mod script;
+mod sigv4;
 mod stats;
 mod websocket;
 mod wire;
@@ -21,6 +23,7 @@ mod wire;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::Method;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -41,6 +44,8 @@ const SEEN_LIMIT: usize = 256;
 pub enum Vendor {
     OpenAi,
     Anthropic,
+    /// A bearer key, or access keys that sign: `iam@<region>::<id>:<secret>[:<token>]`.
+    Bedrock,
     /// OpenAI's shape, and an error for every field it does not know.
     Mistral,
     /// A server of one's own, with or without a key.
@@ -138,6 +143,15 @@ impl Seen {
             .map_or(self.target.as_str(), |(path, _)| path)
     }
 
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "method": self.method.as_str(),
+            "target": self.target,
+            "headers": self.headers,
+            "body": STANDARD.encode(&self.body),
+        })
+    }
+
     fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
@@ -196,6 +210,7 @@ impl StandIn {
             )?),
             Vendor::OpenAi
             | Vendor::Anthropic
+            | Vendor::Bedrock
             | Vendor::Mistral
             | Vendor::Vllm
             | Vendor::Ollama
@@ -328,6 +343,11 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
             .whole(200, &[("content-type", "application/json")], &body)
             .await;
     }
+    if seen.path() == "/standin/seen" {
+        let seen: Vec<_> = shared.stats.seen().iter().map(Seen::to_json).collect();
+        let body = serde_json::Value::from(seen);
+        return reply::json(out, 200, &body).await;
+    }
     if let Some(tokens) = &shared.tokens
         && seen.path() == google::tokens::PATH
     {
@@ -355,6 +375,7 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
                 openai::answer(&seen, out, shared).await
             }
             Vendor::Anthropic => anthropic::answer(&seen, out, shared).await,
+            Vendor::Bedrock => bedrock::answer(&seen, out, shared).await,
             Vendor::Vertex | Vendor::Gemini => google::answer(&seen, out, shared).await,
         },
     };

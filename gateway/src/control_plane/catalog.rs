@@ -28,7 +28,7 @@ pub use live::LiveCatalog;
 pub use problem::{CatalogError, File, Problem};
 
 use crate::{
-    dialect::{Dialect, DialectSet, IdentityFormat},
+    dialect::{Dialect, DialectSet, IdentityFormat, known_ids},
     handoff::snapshot::{AuthHeader, Price, ReportedCost},
 };
 
@@ -170,10 +170,9 @@ impl CatalogEntry {
         Arc::clone(&self.prices)
     }
 
-    /// The catalog's price of a model: by its id, else without its date.
+    /// The catalog's price of a model, by the most exact of its ids that has one.
     pub fn price(&self, model: &str) -> Option<&Price> {
-        let undated = || self.prices.get(crate::dialect::undated_model(model)?);
-        self.prices.get(model).or_else(undated)
+        known_ids(model).find_map(|id| self.prices.get(id))
     }
 
     /// The declared name of an extra header, compared without case.

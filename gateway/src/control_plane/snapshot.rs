@@ -3,6 +3,7 @@
 //! makes no sense is left out and reported; the others go on. `snapshot/builder.rs` is the task that
 //! watches for changes and publishes.
 
+mod aws;
 mod builder;
 mod documents;
 mod kept;

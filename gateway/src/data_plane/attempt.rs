@@ -3,7 +3,13 @@
 
 mod send;
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{Instant, SystemTime},
+};
 
 use self::send::Unsent;
 use super::{
@@ -12,7 +18,7 @@ use super::{
     downstream::Downstream,
     edit::Edits,
     failure::Failure,
-    inject::{BodyFraming, UpstreamRequest},
+    inject::{self, BodyFraming, Signature, UpstreamRequest},
     io::{Raced, race},
     message::{RequestHead, ResponseHead},
     policy::Permit,
@@ -23,7 +29,10 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    dialect::{Dialect, json::spliced_len},
+    dialect::{
+        Dialect,
+        json::{pieces, spliced_len},
+    },
     handoff::{reason::Reason, record::Attempt, snapshot::Target},
 };
 
@@ -237,8 +246,34 @@ impl Try<'_> {
             permit: self.out.permit,
             target: self.target,
             body,
+            identity_in_body: self.out.edits.identity_in_body,
             takes_trailers: self.out.head.takes_trailers,
+            signature: None,
         }
+    }
+
+    /// Signs the request as it goes out, where the target's keys do that.
+    fn signature(&self) -> Result<Option<Signature>, Reason> {
+        let held;
+        let (body, splices): (&[&[u8]], &[_]) = match self.out.body {
+            RequestBody::Held { bytes, .. } => {
+                held = [bytes.data()];
+                (&held, &self.out.edits.splices)
+            }
+            // Where a provider's requests are signed, `RequestBody::is_to_be_held` has said so.
+            RequestBody::None | RequestBody::Streamed(_) => (&[], &[]),
+            RequestBody::Form(_) if self.out.permit.provider().is_signed() => {
+                return Err(Reason::DialectUnsupported);
+            }
+            RequestBody::Form(_) => (&[], &[]),
+        };
+        let headers = self.out.head.fields.iter();
+        inject::signature(
+            &self.request(),
+            headers,
+            pieces(body, splices),
+            SystemTime::now(),
+        )
     }
 
     fn elapsed(&self, alarm: &Alarm) -> Failure {

@@ -1,5 +1,6 @@
-//! The request body on its way to a provider: a JSON body that names its model is read, scanned and
-//! held whole; a form is held up to its model ([`form`]); every other body streams through unread.
+//! The request body on its way to a provider: a JSON body that names its model, or that is to be edited, is
+//! read, scanned and held whole; one that is signed is held; a form is held up to its model ([`form`]); every
+//! other body streams through unread.
 
 mod form;
 
@@ -11,6 +12,7 @@ use super::{
     downstream::Downstream,
     failure::Failure,
     message::{Fields, Framing, RequestHead},
+    policy::Permit,
     record::Recorder,
     worker::{ExchangeGuard, Worker},
 };
@@ -34,7 +36,8 @@ pub enum RequestBody {
     /// Held whole, so that it can be sent again as long as no answer came.
     Held {
         bytes: Buffer,
-        scanned: ScannedBody,
+        /// `None`: it is held as it is.
+        scanned: Option<ScannedBody>,
         trailers: Option<Fields>,
     },
     /// Still with the agent.
@@ -44,13 +47,22 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
+    /// Whether the provider that was found must get it whole, to sign it, and it is still with the agent.
+    pub fn is_to_be_held(&self, permit: &Permit<'_>) -> bool {
+        match self {
+            // A form is as it was found; no vendor signs such requests.
+            Self::None | Self::Held { .. } | Self::Form(_) => false,
+            Self::Streamed(_) => permit.provider().is_signed(),
+        }
+    }
+
     /// The model asked for, wherever the request says so.
     pub fn model<'a>(&'a self, classified: &Classified<'a>) -> Option<Cow<'a, str>> {
         match (self, classified.model) {
             (_, ModelSource::Path(model)) => path::decode_model(model),
             (Self::Form(form), _) => Some(form.model().into()),
             (Self::Held { scanned, .. }, ModelSource::Body | ModelSource::Form) => {
-                let model = scanned.model.as_deref()?;
+                let model = scanned.as_ref()?.model.as_deref()?;
                 Some(model_in_body(classified.dialect, model).into())
             }
             (Self::None | Self::Streamed(_), ModelSource::Body | ModelSource::Form)
@@ -58,9 +70,10 @@ impl RequestBody {
         }
     }
 
-    pub fn scanned(&self) -> Option<&ScannedBody> {
+    /// The bytes and what the scan found.
+    pub fn scanned(&self) -> Option<(&[u8], &ScannedBody)> {
         match self {
-            Self::Held { scanned, .. } => Some(scanned),
+            Self::Held { bytes, scanned, .. } => Some((bytes.data(), scanned.as_ref()?)),
             Self::None | Self::Streamed(_) | Self::Form(_) => None,
         }
     }
@@ -84,16 +97,34 @@ pub async fn receive(
             }
         });
     }
-    if head
-        .fields
-        .get("content-encoding")
-        .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
-    {
-        return Err(Reason::UnsupportedEncoding.into());
-    }
     if classified.model == ModelSource::Form && form::is_form(head) {
+        if is_encoded(head) {
+            return Err(Reason::UnsupportedEncoding.into());
+        }
         let form = form::receive(worker, head, down, alarm, guard, recorder).await?;
         return Ok(RequestBody::Form(form));
+    }
+    let held = hold(worker, head, true, down, alarm, guard, recorder).await?;
+    let Some((_, scanned)) = held.scanned() else {
+        return Ok(held);
+    };
+    note(classified.model, scanned, recorder)?;
+    recorder.stream |= scanned.stream;
+    Ok(held)
+}
+
+/// Reads a body to its end; one that is scanned has to be one JSON object.
+pub async fn hold(
+    worker: &Rc<Worker>,
+    head: &RequestHead,
+    scan: bool,
+    down: &mut Downstream<'_>,
+    alarm: &Alarm,
+    guard: &mut ExchangeGuard,
+    recorder: &mut Recorder<'_>,
+) -> Result<RequestBody, Failure> {
+    if scan && is_encoded(head) {
+        return Err(Reason::UnsupportedEncoding.into());
     }
     let limit = worker.config.workers.body_bytes_limit;
     let stated = match head.framing {
@@ -105,7 +136,7 @@ pub async fn receive(
     if stated > 0 {
         bytes.space(stated.min(RESERVE_BYTES_LIMIT));
     }
-    let mut scanner = BodyScanner::default();
+    let mut scanner = scan.then(BodyScanner::default);
     let idle = worker.config.timeouts.request_body_idle;
     while alarm
         .within(idle, poll_fn(|cx| down.poll_body(cx)))
@@ -116,7 +147,9 @@ pub async fn receive(
         if bytes.len() + data.len() > limit {
             return Err(Reason::BodyTooLarge.into());
         }
-        scanner.feed(data).map_err(scan_failure)?;
+        if let Some(scanner) = &mut scanner {
+            scanner.feed(data).map_err(scan_failure)?;
+        }
         bytes.extend(data);
         recorder.request_bytes += data.len() as u64;
         down.consume_body();
@@ -124,15 +157,19 @@ pub async fn receive(
             return Err(Reason::Overloaded.into());
         }
     }
-    let scanned = scanner.finish().map_err(scan_failure)?;
-    note(classified.model, &scanned, recorder)?;
-    recorder.stream |= scanned.stream;
+    let scanned = scanner.map(BodyScanner::finish).transpose();
+    let scanned = scanned.map_err(scan_failure)?;
     let trailers = down.take_trailers();
     Ok(RequestBody::Held {
         bytes,
         scanned,
         trailers,
     })
+}
+
+fn is_encoded(head: &RequestHead) -> bool {
+    let encoding = head.fields.get("content-encoding");
+    encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// A request for a model is held, so that it can be sent again; what need not be JSON is not.
@@ -154,7 +191,7 @@ fn is_held(head: &RequestHead, classified: &Classified<'_>) -> bool {
 pub fn whole(bytes: Buffer, recorder: &mut Recorder<'_>) -> Result<RequestBody, Failure> {
     recorder.request_bytes += bytes.len() as u64;
     let body = scan(bytes)?;
-    if let Some(scanned) = body.scanned() {
+    if let Some((_, scanned)) = body.scanned() {
         note(ModelSource::Body, scanned, recorder)?;
     }
     Ok(body)
@@ -167,7 +204,7 @@ pub fn scan(bytes: Buffer) -> Result<RequestBody, Failure> {
     let scanned = scanner.finish().map_err(scan_failure)?;
     Ok(RequestBody::Held {
         bytes,
-        scanned,
+        scanned: Some(scanned),
         trailers: None,
     })
 }

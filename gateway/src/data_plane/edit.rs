@@ -2,12 +2,12 @@
 
 use super::{
     body::RequestBody,
-    inject::{group_names, user},
+    inject::{group_names, request_metadata, user},
     policy::Permit,
 };
 use crate::dialect::{
     BodyIdentity, Dialect, IdentityFormat, Operation,
-    json::{Splice, include_usage_splice, tags_splice, user_splice},
+    json::{Splice, include_usage_splice, request_metadata_splice, tags_splice, user_splice},
 };
 
 /// Edits of one request body.
@@ -17,6 +17,8 @@ pub struct Edits {
     pub splices: Vec<Splice>,
     /// The usage chunk is asked for on the agent's behalf: it shall not see it.
     pub hide_usage_chunk: bool,
+    /// The caller is told in the body, and in no header beside it.
+    pub identity_in_body: bool,
 }
 
 /// What must change in `body` for this provider.
@@ -26,10 +28,17 @@ pub fn edits(
     dialect: Dialect,
     operation: Operation,
 ) -> Edits {
-    let Some(scanned) = body.scanned() else {
+    let Some((bytes, scanned)) = body.scanned() else {
         return Edits::default();
     };
     let mut edits = Edits::default();
+    if operation.has_request_metadata() {
+        edits.identity_in_body = true;
+        let own = request_metadata(permit.route());
+        edits
+            .splices
+            .extend(request_metadata_splice(scanned, bytes, &own));
+    }
     let dialect = dialect.of_bodies(operation);
     if dialect == Dialect::OpenAi
         && permit.provider().asks_for_usage

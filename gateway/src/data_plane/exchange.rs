@@ -108,7 +108,8 @@ async fn serve<'s>(
             .map_err(|_| Reason::ClientGone.into());
     }
 
-    let body = body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
+    let mut body =
+        body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
     let model = body.model(&classified);
     if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
         recorder.set_model(model);
@@ -120,6 +121,10 @@ async fn serve<'s>(
     let permit = policy::permit(snapshot, principal, &classified, model.as_deref(), keeper)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
+    let operation = classified.operation;
+    if body.is_to_be_held(&permit) {
+        body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
+    }
 
     alarm.bound_all(
         permit
@@ -129,7 +134,7 @@ async fn serve<'s>(
             .map(|total| coarse_now() + TICK + total),
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
-    let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+    let edits = edit::edits(&permit, &body, classified.dialect, operation);
     let outgoing = Outgoing {
         worker,
         head,
@@ -216,6 +221,10 @@ fn local_answer(
         | Operation::Embeddings
         | Operation::Messages
         | Operation::CountTokens
+        | Operation::Invoke
+        | Operation::InvokeStream
+        | Operation::Converse
+        | Operation::ConverseStream
         | Operation::GenerateContent
         | Operation::StreamGenerateContent
         | Operation::CountContentTokens

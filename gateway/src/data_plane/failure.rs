@@ -83,6 +83,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::UpstreamAuthFailed => {
             "the provider refused the credential this endpoint keeps for it; tell its operator"
         }
+        Reason::ProviderErrorEvent => "the provider ended its answer with an error",
         Reason::ProviderCut => "the provider closed the connection before its answer's end",
     }
 }

@@ -4,6 +4,7 @@
 
 mod identity;
 mod late_key;
+mod sigv4;
 mod strip;
 mod trailers;
 
@@ -13,8 +14,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
-pub use identity::{group_names, user};
+pub use identity::{group_names, request_metadata, user};
 pub use late_key::LateKey;
+pub use sigv4::{Signable, Signature, sign_with, signature};
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
@@ -45,8 +47,12 @@ pub struct UpstreamRequest<'a> {
     pub permit: &'a Permit<'a>,
     pub target: &'a Target,
     pub body: BodyFraming,
+    /// The body tells who calls, where the provider takes it there.
+    pub identity_in_body: bool,
     /// The agent takes trailers, so the provider need not keep them.
     pub takes_trailers: bool,
+    /// Stands in the place of a key, or beside a session token.
+    pub signature: Option<&'a Signature>,
 }
 
 /// How the upstream learns where the body ends.
@@ -211,16 +217,24 @@ fn for_each_own_header(
     mut write: impl FnMut(&HeaderName, &[u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     write(&header::ACCEPT_ENCODING, b"identity")?;
-    identity::for_each_header(request.permit.route(), &mut write)?;
+    identity::for_each_header(request.permit.route(), request.identity_in_body, &mut write)?;
     for (name, value) in &request.permit.provider().extra_headers {
         write(name, value.as_bytes())?;
+    }
+    for (name, value) in request
+        .signature
+        .iter()
+        .flat_map(|signature| signature.fields())
+    {
+        write(&HeaderName::from_static(name), value.as_bytes())?;
     }
     Ok(())
 }
 
 fn credential<'a>(request: &UpstreamRequest<'a>) -> Option<(&'a AuthHeader, &'a Credential)> {
     let auth = request.permit.provider().auth.as_ref()?;
-    Some((auth, request.target.credential.as_deref()?))
+    let credential = request.target.credential.as_deref()?;
+    Some((credential.header(auth)?, credential))
 }
 
 fn write_credential(

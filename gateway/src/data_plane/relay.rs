@@ -66,6 +66,9 @@ pub async fn relay(
         head.fields.get("content-encoding").unwrap_or(b""),
         hide_usage_chunk,
     );
+    if operation == Operation::Invoke {
+        meter.read_head(|name| head.fields.get(name));
+    }
     recorder.is_array = meter.is_array();
     if dialect == Dialect::Ollama {
         // Unasked it streams, so the answer tells.
@@ -125,6 +128,9 @@ pub async fn relay(
             {
                 break Err(Failure::provider(Reason::ProviderCut, "closed before the dialect's end"));
             }
+            Ok(Step::End) if meter.is_torn() => {
+                break Err(Failure::provider(Reason::ProviderCut, "a damaged event stream"));
+            }
             Ok(Step::End) => {
                 meter.finish(&mut |piece| down.push(piece));
                 settle::note_object(worker, permit, &meter, recorder);
@@ -147,6 +153,10 @@ pub async fn relay(
     let metered = meter.metered();
     settle::settle(worker, permit, Some(head), &metered, recorder);
     match result {
+        Ok(()) if metered.error_event => {
+            recorder.failed(Reason::ProviderErrorEvent, recorder.status);
+            Ok(())
+        }
         Ok(()) => {
             recorder.answered();
             Ok(())

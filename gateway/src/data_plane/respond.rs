@@ -39,6 +39,9 @@ pub async fn failure(
     if retry {
         fields.push((b"retry-after", RETRY_AFTER));
     }
+    if let Some((name, value)) = error_body::aws_error_type(recorder.dialect, reason) {
+        fields.push((name.as_bytes(), value.as_bytes()));
+    }
     // RFC 9110 section 15.5.22; HTTP/2 has no such field.
     if let (Reason::UpgradeRequired, Downstream::H1(_)) = (reason, &*down) {
         fields.push((b"upgrade", b"websocket"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use join::{path_join, query_join};
 
 use crate::{
-    dialect::{Classified, Dialect, undated_model},
+    dialect::{Classified, Dialect, bedrock, known_ids},
     handoff::{
         reason::Reason,
         snapshot::{
@@ -71,7 +71,8 @@ fn by_model<'a>(
     let mut best: Option<((bool, usize), Route<'a>)> = None;
     for provider in &snapshot.providers {
         let explicit = lists(&provider.models, model);
-        let serves = explicit || provider.models.is_catch_all();
+        let serves =
+            explicit || provider.models.is_catch_all() && may_have(provider, dialect, Some(model));
         if !serves || !speaks(provider, dialect) {
             continue;
         }
@@ -107,7 +108,10 @@ fn without_model<'a>(
     keeper: Option<ProviderSlot>,
 ) -> Result<Route<'a>, Reason> {
     reachable(snapshot, principal, dialect)
-        .find(|route| keeper.is_none_or(|keeper| route.provider.slot == keeper))
+        .find(|route| match keeper {
+            Some(keeper) => route.provider.slot == keeper,
+            None => may_have(route.provider, dialect, None),
+        })
         .ok_or(Reason::NoAuthorisedProvider)
 }
 
@@ -153,6 +157,13 @@ impl<'a> Route<'a> {
         price(&self.provider.models, model)
     }
 
+    /// The model's id binds it to a geography, and its price is that of an id which does not.
+    pub fn pays_for_region(&self, model: &str) -> bool {
+        let (_, is_regional) = bedrock::price_key(model);
+        is_regional
+            && priced(&self.provider.models, model).is_some_and(|(id, _)| !bedrock::price_key(id).1)
+    }
+
     pub fn principal(&self) -> &'a Principal {
         self.principal
     }
@@ -181,19 +192,26 @@ fn speaks(provider: &Provider, dialect: Dialect) -> bool {
     provider.dialects.is_any() || provider.dialects.contains(dialect)
 }
 
-fn lists(models: &Models, model: &str) -> bool {
-    models.listed.contains_key(model)
-        || undated_model(model).is_some_and(|undated| models.listed.contains_key(undated))
+/// Bedrock speaks other vendors' dialects, with models of its own.
+fn may_have(provider: &Provider, dialect: Dialect, model: Option<&str>) -> bool {
+    *provider.catalog_id != *bedrock::CATALOG_ID || bedrock::may_serve(dialect, model)
 }
 
-/// The operator's price, else the catalog's; each by the id, else by the id without its date.
+fn lists(models: &Models, model: &str) -> bool {
+    known_ids(model).any(|id| models.listed.contains_key(id))
+}
+
+/// The operator's price, else the catalog's; each by the most exact id that is known.
 fn price<'a>(models: &'a Models, model: &str) -> Option<&'a Price> {
-    let undated = undated_model(model);
+    priced(models, model).map(|(_, price)| price)
+}
+
+/// As [`price`], with the id that it stands at.
+fn priced<'a, 'm>(models: &'a Models, model: &'m str) -> Option<(&'m str, &'a Price)> {
     let Models { listed, defaults } = models;
-    let own = listed.get(model).or_else(|| listed.get(undated?));
-    own.and_then(Option::as_ref)
-        .or_else(|| defaults.get(model))
-        .or_else(|| defaults.get(undated?))
+    let own = known_ids(model).find_map(|id| Some((id, listed.get(id)?)));
+    own.and_then(|(id, price)| Some((id, price.as_ref()?)))
+        .or_else(|| known_ids(model).find_map(|id| Some((id, defaults.get(id)?))))
 }
 
 fn grant_for<'a>(principal: &Principal, provider: &'a Provider) -> Option<&'a Grant> {

@@ -66,7 +66,9 @@ pub fn settle(
         return;
     }
     let terms = Terms {
-        regional: metered.terms.regional || permit.provider().is_regional,
+        regional: metered.terms.regional
+            || permit.provider().is_regional
+            || permit.route().pays_for_region(&recorder.model),
         ..metered.terms
     };
     recorder.usage = usage;

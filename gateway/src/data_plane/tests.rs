@@ -138,6 +138,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             authority: "provider.test".into(),
             credential: Some(Arc::new(Credential {
                 secret: Secret::new(KEY.into()),
+                signer: None,
             })),
             tls: None,
         })],

@@ -106,7 +106,9 @@ async fn connect(
     let transport = open(target, config, &mut inbox).await?;
     if transport.alpn() == Some(b"h2") {
         let key = match (&provider.auth, &target.credential) {
-            (Some(auth), Some(credential)) => Some(LateKey::new(auth, credential)),
+            (Some(auth), Some(credential)) => credential
+                .header(auth)
+                .map(|auth| LateKey::new(auth, credential)),
             (_, None) | (None, _) => None,
         };
         worker

@@ -1,7 +1,7 @@
 //! Anthropic's dialect: its paths and its model ids.
 
 use super::{
-    Dialect, Object, Operation,
+    Dialect, Object, Operation, bedrock,
     path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
 };
 
@@ -91,6 +91,9 @@ fn batch(tail: &str) -> Option<(&str, &'static [Rule])> {
 /// Where a vendor has this dialect. An Anthropic base URL ends before the version
 /// (`…/anthropic`, then `/v1/messages`).
 pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> UpstreamBase<'a> {
+    if catalog_id == bedrock::CATALOG_ID {
+        return bedrock::anthropic_base(base_path);
+    }
     let base_path = match (catalog_id, base_path) {
         ("kimi_api", "" | "/v1") => "/anthropic",
         ("bifrost", "") => "/anthropic",

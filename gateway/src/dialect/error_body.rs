@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Dialect, google::error::GoogleError};
+use super::{Dialect, event_stream, google::error::GoogleError};
 use crate::handoff::reason::Reason;
 
 /// JSON body for a failure. `message` is for the agent: no provider host, no secret, no internals.
@@ -15,16 +15,29 @@ pub fn render(
     json(dialect, reason, message, Some(request_id))
 }
 
-/// The dialect's own error event for a stream that ends before its time (SSE frame, both newlines included;
-/// Ollama's streams are lines).
+/// The header by which AWS's SDKs choose the exception to raise.
+pub fn aws_error_type(
+    dialect: Option<Dialect>,
+    reason: Reason,
+) -> Option<(&'static str, &'static str)> {
+    (dialect == Some(Dialect::Bedrock)).then(|| ("x-amzn-errortype", aws_type(reason.status())))
+}
+
+/// The dialect's own error event for a stream that ends before its time: an SSE frame, both newlines
+/// included, a message of AWS's event stream, or a line (Ollama).
 pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> {
     // OpenAI's SDKs raise on `error` in the data of an event of any name, its chat streams have no names.
     let mut event = match dialect {
         Dialect::Anthropic => b"event: error\ndata: ".to_vec(),
-        Dialect::OpenAi | Dialect::Bedrock | Dialect::Vertex | Dialect::Azure | Dialect::Gemini => {
-            b"data: ".to_vec()
+        Dialect::Bedrock => {
+            let name = match reason.status() {
+                503 => "serviceUnavailableException",
+                _ => "internalServerException",
+            };
+            return event_stream::exception(name, &json(Some(dialect), reason, message, None));
         }
         Dialect::Ollama => Vec::new(),
+        Dialect::OpenAi | Dialect::Vertex | Dialect::Azure | Dialect::Gemini => b"data: ".to_vec(),
     };
     event.extend_from_slice(&json(Some(dialect), reason, message, None));
     event.extend_from_slice(match dialect {
@@ -37,6 +50,15 @@ pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> 
         | Dialect::Gemini => &b"\n\n"[..],
     });
     event
+}
+
+/// AWS's shape, with NetBird's `code` beside it.
+#[derive(Serialize)]
+struct AwsBody<'a> {
+    message: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// The last element of a stream that is one JSON array, which it leaves open.
@@ -115,6 +137,14 @@ fn json(
 ) -> Vec<u8> {
     let code = reason.public_code();
     let error = match dialect {
+        Some(Dialect::Bedrock) => {
+            let body = AwsBody {
+                message,
+                code: &code,
+                request_id,
+            };
+            return serde_json::to_vec(&body).expect("strings always serialise");
+        }
         Some(Dialect::Anthropic) => Inner::Anthropic {
             kind: anthropic_type(reason.status()),
             message,
@@ -123,9 +153,7 @@ fn json(
             Inner::Google(GoogleError::new(reason, &code, message))
         }
         Some(Dialect::Ollama) => Inner::Ollama(message),
-        None | Some(Dialect::OpenAi | Dialect::Bedrock | Dialect::Azure) => {
-            openai(reason, message, &code)
-        }
+        None | Some(Dialect::OpenAi | Dialect::Azure) => openai(reason, message, &code),
     };
     let body = Body {
         kind: "error",
@@ -174,6 +202,19 @@ fn openai_type(status: u16) -> &'static str {
     }
 }
 
+/// Exceptions of the service model `bedrock-runtime`.
+fn aws_type(status: u16) -> &'static str {
+    match status {
+        403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        429 => "ThrottlingException",
+        503 => "ServiceUnavailableException",
+        504 => "ModelTimeoutException",
+        400..=499 => "ValidationException",
+        _ => "InternalServerException",
+    }
+}
+
 fn model_at_fault(reason: Reason) -> bool {
     matches!(reason, Reason::ModelMissing | Reason::ModelNotRoutable)
 }
@@ -197,7 +238,7 @@ mod tests {
             "error": {"message": "say \"no\"\n", "type": "permission_error", "param": "model", "code": code},
             "code": code, "message": "say \"no\"\n", "request_id": "r1",
         });
-        for dialect in [None, Some(Dialect::OpenAi), Some(Dialect::Bedrock)] {
+        for dialect in [None, Some(Dialect::OpenAi), Some(Dialect::Vertex)] {
             let body = render(dialect, reason, "say \"no\"\n", "r1");
             assert_eq!(parsed(&body), openai);
         }
@@ -210,6 +251,38 @@ mod tests {
                 "code": code, "message": "no", "request_id": "r1",
             })
         );
+    }
+
+    #[test]
+    fn aws_sdks_find_message_and_exception() {
+        let bedrock = Some(Dialect::Bedrock);
+        let body = render(bedrock, Reason::NoAuthorisedProvider, "no", "r1");
+        let code = "llm_policy.no_authorised_provider";
+        assert_eq!(
+            parsed(&body),
+            json!({"message": "no", "code": code, "request_id": "r1"})
+        );
+        for (reason, name) in [
+            (Reason::NoAuthorisedProvider, "AccessDeniedException"),
+            (Reason::UnknownPath, "ResourceNotFoundException"),
+            (Reason::BodyTooLarge, "ValidationException"),
+            (Reason::Overloaded, "ServiceUnavailableException"),
+            (Reason::FirstByteTimeout, "ModelTimeoutException"),
+            (Reason::ConnectFailed, "InternalServerException"),
+        ] {
+            let header = ("x-amzn-errortype", name);
+            assert_eq!(aws_error_type(bedrock, reason), Some(header));
+            assert_eq!(aws_error_type(Some(Dialect::OpenAi), reason), None);
+        }
+        let event = render_event(Dialect::Bedrock, Reason::Draining, "later");
+        let mut found = Vec::new();
+        event_stream::Framer::default().feed(&event, &mut |message| {
+            assert_eq!(message.header(":message-type"), Some("exception"));
+            let name = message.header(":exception-type").unwrap().to_owned();
+            found.push((name, parsed(message.payload.unwrap())));
+        });
+        let payload = json!({"message": "later", "code": "keyway.draining"});
+        assert_eq!(found, [("serviceUnavailableException".to_owned(), payload)]);
     }
 
     #[test]

@@ -131,6 +131,10 @@ fn of_openai(operation: &str) -> Option<Known<'_>> {
         | Operation::StreamGenerateContent
         | Operation::CountContentTokens
         | Operation::EmbedContent
+        | Operation::Invoke
+        | Operation::InvokeStream
+        | Operation::Converse
+        | Operation::ConverseStream
         | Operation::Realtime
         | Operation::ListModels
         | Operation::GetModel

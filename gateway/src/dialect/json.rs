@@ -13,7 +13,9 @@ mod splice;
 mod string;
 
 pub use lexer::NESTING_LIMIT;
-pub use splice::{include_usage_splice, pieces, spliced_len, tags_splice, user_splice};
+pub use splice::{
+    include_usage_splice, pieces, request_metadata_splice, spliced_len, tags_splice, user_splice,
+};
 
 use std::ops::Range;
 
@@ -50,6 +52,8 @@ pub struct Spans {
     pub user: Option<Range<usize>>,
     pub metadata: Option<ObjectSpan>,
     pub metadata_tags: Option<Range<usize>>,
+    /// Converse's `requestMetadata`.
+    pub request_metadata: Option<ObjectSpan>,
 }
 
 /// Where a value lies that should be an object, and whether it is one.

@@ -1,11 +1,13 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
 //! One module per shape of response: [`openai_chat`], [`openai_responses`], [`anthropic`] and [`gemini`] read
-//! event streams, [`json_body`] reads single objects, [`array_body`] a stream that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's
-//! operations share.
+//! event streams, [`bedrock_events`] those of AWS, [`json_body`] reads single objects, [`array_body`] a stream
+//! that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's operations share.
 
 mod anthropic;
 mod array_body;
+mod bedrock;
+mod bedrock_events;
 mod count;
 mod event_body;
 mod gemini;
@@ -24,10 +26,11 @@ mod response_object;
 
 pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 
-use super::{Dialect, Operation};
+use super::{Dialect, Operation, event_stream};
 use crate::handoff::record::{Terms, Usage};
 
 use array_body::ArrayBody;
+use bedrock_events::BedrockEvents;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
@@ -73,6 +76,7 @@ pub struct Meter {
 #[derive(Debug)]
 enum Body {
     Events(Box<EventBody>),
+    Bedrock(Box<BedrockEvents>),
     Json(Box<JsonBody>),
     Array(Box<ArrayBody>),
     Lines(Box<LinesBody>),
@@ -108,6 +112,11 @@ impl Meter {
         }
     }
 
+    /// Takes counts from the answer's head: they hold where the body tells none.
+    pub fn read_head<'h>(&mut self, header: impl Fn(&str) -> Option<&'h [u8]>) {
+        self.metered = bedrock::in_headers(header);
+    }
+
     /// Looks at the next bytes of the body. `forward` is called with what the agent shall get, in order;
     /// without `hide_usage_chunk` that is `input` itself, in one call.
     pub fn feed(&mut self, input: &[u8], forward: &mut dyn FnMut(&[u8])) {
@@ -139,6 +148,8 @@ impl Meter {
         match &mut self.body {
             Body::Events(events) => events.finish(&mut self.metered, forward),
             Body::Json(json) => self.metered.complete |= json.failed(),
+            // Its last event is its end.
+            Body::Bedrock(_) => {}
             Body::Array(array) => self.metered.complete |= array.failed(),
             Body::Lines(lines) => lines.finish(&mut self.metered),
             Body::Opaque => self.metered.complete = true,
@@ -160,13 +171,23 @@ impl Meter {
         self.metered.content_started
     }
 
+    /// The body ended, but not where its own framing says so.
+    pub fn is_torn(&self) -> bool {
+        match &self.body {
+            Body::Bedrock(events) => events.is_torn(),
+            Body::Events(_) | Body::Json(_) | Body::Array(_) | Body::Lines(_) | Body::Opaque => {
+                false
+            }
+        }
+    }
+
     /// [`Metered::object`], as soon as it is known: before the agent has got enough to ask for it.
     pub fn object(&self) -> Option<&str> {
         match &self.body {
             _ if !self.is_success => None,
             Body::Json(json) => json.object(),
             Body::Events(_) => self.metered.object.as_deref(),
-            Body::Array(_) | Body::Lines(_) | Body::Opaque => None,
+            Body::Array(_) | Body::Bedrock(_) | Body::Lines(_) | Body::Opaque => None,
         }
     }
 
@@ -199,8 +220,10 @@ impl Body {
             | Dialect::Azure
             | Dialect::Gemini => {}
             Dialect::Ollama => return Self::of_ollama(operation, media_type),
-            // Not implemented yet.
-            Dialect::Bedrock => return Self::Opaque,
+            Dialect::Bedrock if names(media_type, event_stream::MEDIA_TYPE) => {
+                return Self::Bedrock(Box::default());
+            }
+            Dialect::Bedrock => {}
         }
         if names(media_type, "text/event-stream") {
             return Events::new(operation).map_or(Self::Opaque, |events| {
@@ -237,6 +260,7 @@ impl Body {
     fn read(&mut self, plain: &[u8], metered: &mut Metered) {
         match self {
             Self::Events(events) => events.feed(plain, metered, &mut |_| {}),
+            Self::Bedrock(events) => events.feed(plain, metered),
             Self::Json(json) => json.feed(plain, metered),
             Self::Array(array) => array.feed(plain, metered),
             Self::Lines(lines) => lines.feed(plain, metered),
@@ -253,6 +277,8 @@ fn shape(operation: Operation) -> Shape {
         }
         Operation::Responses | Operation::StoredResponse => Shape::Response,
         Operation::Messages => Shape::Anthropic,
+        Operation::Converse | Operation::ConverseStream => Shape::Converse,
+        Operation::Invoke | Operation::InvokeStream => Shape::Invoke,
         Operation::GenerateContent | Operation::StreamGenerateContent => Shape::Gemini,
         Operation::EmbedContent => Shape::GoogleEmbeddings,
         Operation::Unmetered => Shape::Media,

@@ -1,7 +1,7 @@
 //! OpenAI's dialect: its paths, those that compatible vendors (Mistral, vLLM) add, and its model ids.
 
 use super::{
-    Dialect, Object, Operation,
+    Dialect, Object, Operation, bedrock,
     path::{Known, ModelPlace, Rule, UpstreamBase, Verb, is_version, rule},
 };
 
@@ -137,6 +137,9 @@ fn stored_response(tail: &str) -> Option<&'static [Rule]> {
 /// may leave out; the version may also stand further in front (Cloudflare's
 /// `/v1/{account}/{gateway}/openai`).
 pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> UpstreamBase<'a> {
+    if catalog_id == bedrock::CATALOG_ID {
+        return bedrock::openai_base(base_path);
+    }
     let base_path = match (catalog_id, base_path) {
         ("azure_openai_api", "" | "/openai") => "/openai/v1",
         ("kimi_api", "/anthropic" | "/anthropic/v1") => "/v1",

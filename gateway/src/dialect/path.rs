@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use super::{Dialect, Object, Operation, anthropic, azure, google, ollama, openai};
+use super::{Dialect, Object, Operation, anthropic, azure, bedrock, google, ollama, openai};
 
 /// The methods that dialects use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +79,15 @@ const HELLO: &[Rule] = &[
     rule(Verb::Get, Operation::Hello, ModelPlace::Nowhere),
     rule(Verb::Head, Operation::Hello, ModelPlace::Nowhere),
 ];
-const POST_WITH_MODEL_IN_PATH: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Path)];
 
 /// Which dialect has this path. `None` when none has, and for every path that a server on the way
 /// could read as another one.
 pub(super) fn lookup(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
     let encoded_slash = plain(path)?;
     let known = find(path, has_anthropic_version)?;
-    // An encoded slash is part of a model's name (Bedrock ARNs, `vendor/model`) or a second meaning.
-    (!encoded_slash || known.model.is_some()).then_some(known)
+    // An encoded slash is part of a model's name (`vendor/model`), of an ARN, or a second meaning.
+    let takes_slash = known.model.is_some() || known.dialect == Dialect::Bedrock;
+    (!encoded_slash || takes_slash).then_some(known)
 }
 
 fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
@@ -99,7 +99,7 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Known<'_>> {
             object: Object::None,
         });
     }
-    if let Some(known) = bedrock(path)
+    if let Some(known) = bedrock::lookup(path)
         .or_else(|| azure::lookup(path))
         .or_else(|| ollama::lookup(path))
         .or_else(|| google::lookup(path))
@@ -226,22 +226,6 @@ fn plain(path: &str) -> Option<bool> {
 
 fn is_name(segment: &[u8]) -> bool {
     !matches!(segment, b"" | b"." | b"..")
-}
-
-/// `/model/{id}/invoke…`, with or without the `/bedrock` that agents are given as a base.
-fn bedrock(path: &str) -> Option<Known<'_>> {
-    let rest = path.strip_prefix("/bedrock").unwrap_or(path);
-    let (model, action) = rest.strip_prefix("/model/")?.split_once('/')?;
-    let known = matches!(
-        action,
-        "invoke" | "invoke-with-response-stream" | "converse" | "converse-stream" | "count-tokens"
-    );
-    known.then_some(Known {
-        dialect: Dialect::Bedrock,
-        rules: POST_WITH_MODEL_IN_PATH,
-        model: Some(model),
-        object: Object::None,
-    })
 }
 
 #[cfg(test)]

@@ -179,27 +179,10 @@ fn anthropic_paths() {
 }
 
 #[test]
-fn paths_of_dialects_to_come() {
-    let bedrock = |model| Some((Dialect::Bedrock, Op::Other, Path(model)));
+fn azure_paths() {
     let azure = |operation| Some((Dialect::Azure, operation, Path("d")));
     check(
         &[
-            (
-                "POST",
-                "/model/amazon.nova-pro-v1%3A0/converse",
-                bedrock("amazon.nova-pro-v1%3A0"),
-            ),
-            (
-                "POST",
-                "/bedrock/model/m/invoke-with-response-stream",
-                bedrock("m"),
-            ),
-            (
-                "POST",
-                "/model/arn%3Aaws%3Abedrock%2Fm/invoke",
-                bedrock("arn%3Aaws%3Abedrock%2Fm"),
-            ),
-            ("POST", "/model/m/delete", None),
             (
                 "POST",
                 "/openai/deployments/d/chat/completions",
@@ -223,6 +206,66 @@ fn paths_of_dialects_to_come() {
             ),
             ("POST", "/openai/deployments/d", None),
         ],
+        false,
+    );
+}
+
+#[test]
+fn bedrock_paths() {
+    let some = |operation, model| Some((Dialect::Bedrock, operation, model));
+    let arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.m";
+    let invoke_arn = format!("/model/{arn}/invoke");
+    check(
+        &[
+            (
+                "POST",
+                "/model/amazon.nova-pro-v1%3A0/converse",
+                some(Op::Converse, Path("amazon.nova-pro-v1%3A0")),
+            ),
+            (
+                "POST",
+                "/model/amazon.nova-pro-v1:0/converse-stream",
+                some(Op::ConverseStream, Path("amazon.nova-pro-v1:0")),
+            ),
+            (
+                "POST",
+                "/bedrock/model/m/invoke-with-response-stream",
+                some(Op::InvokeStream, Path("m")),
+            ),
+            (
+                "POST",
+                "/model/m/count-tokens",
+                some(Op::CountTokens, Path("m")),
+            ),
+            (
+                "POST",
+                "/guardrail/g1/version/DRAFT/apply",
+                some(Op::Unmetered, Nowhere),
+            ),
+            (
+                "POST",
+                "/bedrock/guardrail/arn%3Aaws%2Fg1/version/1/apply",
+                some(Op::Unmetered, Nowhere),
+            ),
+            ("POST", "/guardrail/g1/version/1", None),
+            ("POST", "/guardrail/g1/version/1/apply/x", None),
+            ("GET", "/model/m/invoke", None),
+            ("POST", "/model/m/delete", None),
+            ("POST", "/model/arn:aws/m/invoke", None),
+            ("POST", "/bedrock/v1/messages", None),
+            ("POST", "/bedrockmodel/m/invoke", None),
+        ],
+        false,
+    );
+    let found = classify(&Method::POST, &invoke_arn, false).unwrap();
+    assert_eq!((found.operation, found.model), (Op::Invoke, Path(arn)));
+}
+
+#[test]
+fn paths_of_dialects_to_come() {
+    let azure = |model| Some((Dialect::Azure, Op::Other, Path(model)));
+    check(
+        &[("POST", "/openai/deployments/d/chat/completions", azure("d"))],
         false,
     );
 }

@@ -94,6 +94,8 @@ reasons! {
     UpstreamAuthFailed = ("upstream_auth_failed", Provider, 502),
     /// The provider closed before its answer's end.
     ProviderCut = ("provider_cut", Provider, 502),
+    /// A stream that had begun ended with the provider's own error event.
+    ProviderErrorEvent = ("provider_error_event", Provider, 502),
 }
 
 impl Reason {

@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -101,6 +101,16 @@ pub struct Provider {
     /// Which groups reach this provider, and by which policy.
     pub grants: Vec<Grant>,
     pub timeouts: Timeouts,
+}
+
+impl Provider {
+    /// Requests are signed with their body in hand.
+    pub fn is_signed(&self) -> bool {
+        self.targets.iter().any(|target| {
+            let credential = target.credential.as_ref();
+            credential.is_some_and(|credential| credential.signer.is_some())
+        })
+    }
 }
 
 /// See [`Provider::reported_cost`].
@@ -225,7 +235,36 @@ pub struct TargetTls {
 /// A provider's key, unsealed in locked memory.
 #[derive(Debug)]
 pub struct Credential {
+    /// What the auth header carries; of a credential that signs, the session token, empty where it has none.
     pub secret: Secret,
+    /// Signs each request, in place of a key in a header.
+    pub signer: Option<Signer>,
+}
+
+impl Credential {
+    /// The header that carries [`Self::secret`], where `auth` is the provider's; `None` when nothing does.
+    pub fn header<'a>(&self, auth: &'a AuthHeader) -> Option<&'a AuthHeader> {
+        match &self.signer {
+            None => Some(auth),
+            Some(_) if self.secret.expose().is_empty() => None,
+            Some(_) => Some(&SESSION_TOKEN),
+        }
+    }
+}
+
+/// Of temporary access keys.
+static SESSION_TOKEN: LazyLock<AuthHeader> = LazyLock::new(|| AuthHeader {
+    name: HeaderName::from_static("x-amz-security-token"),
+    prefix: "".into(),
+});
+
+/// AWS access keys, and what a signature of version 4 is for.
+#[derive(Debug)]
+pub struct Signer {
+    pub access_key_id: Box<str>,
+    pub secret_access_key: Secret,
+    pub region: Box<str>,
+    pub service: &'static str,
 }
 
 /// An enabled policy.

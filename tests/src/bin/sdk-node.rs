@@ -35,6 +35,27 @@ const PROVIDERS: [(Vendor, Transport, &str); 7] = [
     ),
 ];
 
+/// AWS Bedrock behind a key, and behind temporary access keys with a model of their own.
+const BEDROCK: [(&str, Transport, &str, &[&str]); 2] = [
+    (
+        "bedrock",
+        Transport::TlsHttp1,
+        "standin-bedrock-key-3f51",
+        &[
+            "amazon.nova-lite-v1:0",
+            "anthropic.claude-haiku-4-5",
+            "meta.llama3-3-70b-instruct-v1:0",
+            "cohere.command-r-v1:0",
+        ],
+    ),
+    (
+        "bedrock-signed",
+        Transport::TlsHttp2,
+        "iam@eu-central-1::ASIASTANDIN:standin/Secret+Key0123456789abcdef:standin/Session+Token==",
+        &["amazon.nova-pro-v1:0"],
+    ),
+];
+
 /// A second vLLM server, which takes no key; its model has the name that it serves it under.
 const KEYLESS_MODEL: &str = "keyless-qwen";
 
@@ -83,9 +104,10 @@ async fn main() -> Result<()> {
     standins.push(("vllm-keyless".to_owned(), standin));
     for (gateway, model, base_model, key) in GATEWAYS {
         let standin = start(Vendor::Gateway(gateway), Transport::TlsHttp1, key).await?;
-        let base_path = match gateway {
-            Gateway::OpenRouter => "/api/v1",
-            _ => "",
+        let base_path = if gateway == Gateway::OpenRouter {
+            "/api/v1"
+        } else {
+            ""
         };
         let mut model = json!({"id": model});
         if !base_model.is_empty() {
@@ -107,6 +129,31 @@ async fn main() -> Result<()> {
         node.add_policy(&name, "agents", &provider).await?;
         standins.push((name, standin));
     }
+    let mut seen = serde_json::Map::new();
+    for (name, transport, key, models) in BEDROCK {
+        let standin = start(Vendor::Bedrock, transport, key).await?;
+        let models: Vec<_> = models.iter().map(|id| json!({"id": id})).collect();
+        let provider = node
+            .connect_with(json!({
+                "provider_id": "bedrock_api",
+                "name": name,
+                "upstream_url": standin.url(),
+                "models": models,
+                "enabled": true,
+                "allow_private_addresses": true,
+                "ca_pem": standin.ca_pem(),
+                "api_key": key,
+            }))
+            .await?;
+        node.add_policy(name, "agents", &provider).await?;
+        let ca_file = node.directory().join(format!("{name}-ca.pem"));
+        std::fs::write(&ca_file, standin.ca_pem().unwrap_or_default())?;
+        seen.insert(
+            name.to_owned(),
+            json!({"url": format!("{}/standin/seen", standin.url()), "ca_file": ca_file, "key": key}),
+        );
+        standins.push((name.to_owned(), standin));
+    }
     node.wait_ready().await?;
     let agent = node.agent(Ipv4Addr::LOCALHOST.into()).await?;
     let ca_file = node.directory().join("endpoint-ca.pem");
@@ -116,6 +163,7 @@ async fn main() -> Result<()> {
         "host": node.host(),
         "ca_file": ca_file,
         "socket": node.socket(),
+        "seen": seen,
     });
     println!("{ready}");
     tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await?;

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Options, Seen, Vendor};
+use super::{Options, Seen, Vendor, sigv4};
 
 /// Headers that may reach a provider, apart from its credential.
 const ALLOWED: &[&str] = &[
@@ -44,6 +44,13 @@ const ALLOWED: &[&str] = &[
 /// Prefixes of which every header may reach a provider.
 const ALLOWED_PREFIXES: &[&str] = &["x-codex-", "x-stainless-"];
 
+/// What AWS's SDKs and signatures add at Bedrock; a signature or its absence is judged before.
+const BEDROCK_PREFIXES: &[&str] = &[
+    "amz-sdk-",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amzn-bedrock-",
+];
 /// Headers that only Google's APIs may be sent.
 const OF_GOOGLE: &[&str] = &["x-goog-api-client", "x-goog-user-project"];
 
@@ -83,6 +90,7 @@ impl Refusal {
     /// The error body in the vendor's own shape.
     pub(super) fn body(&self, vendor: Vendor) -> Vec<u8> {
         let body: Value = match vendor {
+            Vendor::Bedrock => json!({"message": self.message}),
             Vendor::OpenAi | Vendor::Ollama | Vendor::Gateway(_) => json!({"error": {
                 "message": self.message,
                 "type": "invalid_request_error",
@@ -126,7 +134,7 @@ impl Refusal {
 /// What is wrong with a request, credential first.
 /// `tokens` are let in in place of the key.
 pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
-    foreign_credential(seen, options.vendor)
+    foreign_credential(seen, options)
         .or_else(|| own_credential(seen, options, tokens))
         .or_else(|| unexpected_header(seen, options.vendor))
         .or_else(|| framing(seen))
@@ -134,6 +142,7 @@ pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -
         .or_else(|| match options.vendor {
             Vendor::Gateway(gateway) => gateway.judge(seen),
             Vendor::OpenAi
+            | Vendor::Bedrock
             | Vendor::Anthropic
             | Vendor::Mistral
             | Vendor::Vllm
@@ -145,22 +154,29 @@ pub(super) fn judge(seen: &Seen, options: &Options, tokens: Option<&[String]>) -
 
 fn credential_header(vendor: Vendor) -> &'static str {
     match vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Vertex => {
-            "authorization"
-        }
+        Vendor::OpenAi
+        | Vendor::Bedrock
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex => "authorization",
         Vendor::Anthropic => "x-api-key",
         Vendor::Gemini => "x-goog-api-key",
         Vendor::Gateway(gateway) => gateway.credential_header(),
     }
 }
 
-fn foreign_credential(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
-    let own = credential_header(vendor);
-    if let Some((name, _)) = seen
-        .headers
-        .iter()
-        .find(|(name, _)| name != own && CREDENTIALS.contains(&name.as_str()))
-    {
+/// Access keys, where these are what lets a request in.
+fn access_keys(options: &Options) -> Option<sigv4::Keys<'_>> {
+    options.key.as_deref().and_then(sigv4::Keys::of)
+}
+
+fn foreign_credential(seen: &Seen, options: &Options) -> Option<Refusal> {
+    let own = credential_header(options.vendor);
+    let of_signature = |name: &str| access_keys(options).is_some() && name.starts_with("x-amz-");
+    if let Some((name, _)) = seen.headers.iter().find(|(name, _)| {
+        name != own && !of_signature(name) && CREDENTIALS.contains(&name.as_str())
+    }) {
         let message = format!("foreign credential header {name}");
         return Some(Refusal::new(401, "foreign_credential", message));
     }
@@ -171,6 +187,9 @@ fn foreign_credential(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
 }
 
 fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> Option<Refusal> {
+    if let Some(keys) = access_keys(options) {
+        return sigv4::judge(seen, keys);
+    }
     let name = credential_header(options.vendor);
     let sent: Vec<&str> = seen
         .headers
@@ -187,9 +206,12 @@ fn own_credential(seen: &Seen, options: &Options, tokens: Option<&[String]>) -> 
             .then(|| keys.into_iter().flatten().collect()),
     };
     let right = |sent: &str, key: &String| match options.vendor {
-        Vendor::OpenAi | Vendor::Mistral | Vendor::Vllm | Vendor::Ollama | Vendor::Vertex => {
-            sent.strip_prefix("Bearer ") == Some(key)
-        }
+        Vendor::OpenAi
+        | Vendor::Bedrock
+        | Vendor::Mistral
+        | Vendor::Vllm
+        | Vendor::Ollama
+        | Vendor::Vertex => sent.strip_prefix("Bearer ") == Some(key),
         Vendor::Anthropic | Vendor::Gemini => sent == key,
         Vendor::Gateway(gateway) => sent.strip_prefix(gateway.key_prefix()) == Some(key),
     };
@@ -226,7 +248,12 @@ fn unexpected_header(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
         "trailer" => false,
         "transfer-encoding" => !value.eq_ignore_ascii_case("chunked"),
         _ => {
-            name != credential_header(vendor)
+            let of_bedrock = vendor == Vendor::Bedrock
+                && BEDROCK_PREFIXES
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix));
+            !of_bedrock
+                && name != credential_header(vendor)
                 && !ALLOWED.contains(&name)
                 && !matches!(vendor, Vendor::Gateway(gateway) if gateway.takes_header(name))
                 && (!matches!(vendor, Vendor::Vertex | Vendor::Gemini)
@@ -267,6 +294,7 @@ fn framing(seen: &Seen) -> Option<Refusal> {
 fn version(seen: &Seen, vendor: Vendor) -> Option<Refusal> {
     let needed = match vendor {
         Vendor::OpenAi
+        | Vendor::Bedrock
         | Vendor::Mistral
         | Vendor::Vllm
         | Vendor::Ollama

@@ -19,7 +19,12 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
     match parts.as_slice() {
         ["v1", "models"] if !post => reply::json(out, 200, &models(vendor)).await,
         ["v1", "models", id] if !post => reply::json(out, 200, &model(vendor, id)).await,
-        ["v1", operation @ ..] if !matches!(vendor, Vendor::OpenAi | Vendor::Gateway(_)) => {
+        ["v1", operation @ ..]
+            if !matches!(
+                vendor,
+                Vendor::OpenAi | Vendor::Bedrock | Vendor::Gateway(_)
+            ) =>
+        {
             model_call(&operation.join("/"), seen, out, shared).await
         }
         ["v1", "files"] if post => {
@@ -225,6 +230,7 @@ fn usage(vendor: Vendor, plan: &Plan) -> Value {
     match vendor {
         Vendor::OpenAi
         | Vendor::Anthropic
+        | Vendor::Bedrock
         | Vendor::Vertex
         | Vendor::Gemini
         | Vendor::Gateway(_) => {
@@ -300,6 +306,7 @@ async fn chat_stream(
         Vendor::Mistral => usage(vendor, plan),
         Vendor::OpenAi
         | Vendor::Anthropic
+        | Vendor::Bedrock
         | Vendor::Vllm
         | Vendor::Ollama
         | Vendor::Vertex
@@ -480,6 +487,7 @@ fn models(vendor: Vendor) -> Value {
     let ids: &[&str] = match vendor {
         Vendor::OpenAi
         | Vendor::Anthropic
+        | Vendor::Bedrock
         | Vendor::Vertex
         | Vendor::Gemini
         | Vendor::Gateway(_) => &["gpt-4o-mini", "gpt-4o"],
@@ -495,6 +503,7 @@ fn model(vendor: Vendor, id: &str) -> Value {
     let owner = match vendor {
         Vendor::OpenAi
         | Vendor::Anthropic
+        | Vendor::Bedrock
         | Vendor::Vertex
         | Vendor::Gemini
         | Vendor::Gateway(_) => "standin",

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Longest an answer stays silent after `stall`.
-const STALL_LIMIT: Duration = Duration::from_secs(600);
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(600);
 
 /// What `trailers` sends; the second field is for no agent.
 const TRAILERS: [(&str, &str); 2] = [("x-standin-sum", "7"), ("set-cookie", "a=b")];

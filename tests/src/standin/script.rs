@@ -14,6 +14,10 @@ pub(super) struct Script {
     pub(super) pace: Duration,
     /// `cut=N`: break off after N words.
     pub(super) cut: Option<u64>,
+    /// `exception=N`: after N words, an event stream's own error.
+    pub(super) exception: Option<u64>,
+    /// `bad_crc=N`: the checksum of the message after N words is wrong.
+    pub(super) bad_crc: Option<u64>,
     /// `stall=N`: go silent after N words until the client leaves.
     pub(super) stall: Option<u64>,
     /// `status=N`: answer with this error.
@@ -54,6 +58,8 @@ impl Default for Script {
             events: 8,
             pace: Duration::ZERO,
             cut: None,
+            exception: None,
+            bad_crc: None,
             stall: None,
             status: None,
             retry_after: None,
@@ -102,6 +108,8 @@ impl Script {
         match name {
             "events" => self.events = number,
             "ms" => self.pace = Duration::from_millis(number),
+            "exception" => self.exception = Some(number),
+            "bad_crc" => self.bad_crc = Some(number),
             "cut" => self.cut = Some(number),
             "stall" => self.stall = Some(number),
             "status" => self.status = u16::try_from(number).ok(),

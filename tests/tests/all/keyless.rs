@@ -18,7 +18,8 @@ async fn what_an_agent_sends_as_a_credential_never_arrives() {
         let (standin, node) = match vendor {
             Vendor::OpenAi => openai(Transport::TlsHttp1).await,
             Vendor::Anthropic => anthropic(Transport::TlsHttp1).await,
-            Vendor::Mistral
+            Vendor::Bedrock
+            | Vendor::Mistral
             | Vendor::Vllm
             | Vendor::Ollama
             | Vendor::Vertex

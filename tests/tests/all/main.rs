@@ -7,6 +7,7 @@ mod admission;
 mod admission_pins;
 mod admission_watch;
 mod answered;
+mod bedrock;
 mod catalog;
 mod connect;
 mod disk;

@@ -18,12 +18,17 @@ const TRANSPORTS: [Transport; 3] = [Transport::Plain, Transport::TlsHttp1, Trans
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 /// What came before a body broke off.
-pub(super) async fn until_cut(mut body: Incoming) -> String {
+pub(super) async fn until_cut(body: Incoming) -> String {
+    String::from_utf8(until_cut_bytes(body).await).unwrap()
+}
+
+/// As [`until_cut`], of a body that is no text.
+pub(super) async fn until_cut_bytes(mut body: Incoming) -> Vec<u8> {
     let mut read = Vec::new();
     loop {
         match body.frame().await {
             Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
-            Some(Err(_)) => return String::from_utf8(read).unwrap(),
+            Some(Err(_)) => return read,
             None => panic!("a clean end"),
         }
     }

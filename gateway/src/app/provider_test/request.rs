@@ -1,7 +1,9 @@
 //! What providers are asked when they are tried: on the path, and with the headers, that workers would use.
 
+use std::{iter, time::SystemTime};
+
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
 use crate::{
@@ -9,7 +11,10 @@ use crate::{
         catalog::{Listing, ListingShape, Probe},
         outbound::CallError,
     },
-    data_plane::route::path_join,
+    data_plane::{
+        inject::{Signable, sign_with},
+        route::path_join,
+    },
     dialect::Dialect,
     handoff::snapshot::{Provider, Target},
 };
@@ -35,7 +40,7 @@ pub(super) fn listing(
             path_join(provider, Dialect::Anthropic, &listing.path, "", &mut path);
         }
         ListingShape::Google => {
-            path_join(provider, Dialect::Gemini, &listing.path, &mut path);
+            path_join(provider, Dialect::Gemini, &listing.path, "", &mut path);
         }
     }
     if !query.is_empty() {
@@ -84,8 +89,8 @@ fn request(
     path: &[u8],
     body: Bytes,
 ) -> Outgoing {
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method;
+    let mut request = Request::new(Full::new(body.clone()));
+    *request.method_mut() = method.clone();
     *request.uri_mut() = path
         .try_into()
         .expect("a checked URL's path and the catalog's are a path");
@@ -93,11 +98,25 @@ fn request(
     let host = HeaderValue::from_str(&target.authority).expect("a checked URL's host");
     headers.insert(header::HOST, host);
     if let (Some(auth), Some(credential)) = (&provider.auth, &target.credential) {
-        let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();
-        let mut value =
-            HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| CallError::KeyForm)?;
-        value.set_sensitive(true);
-        headers.insert(auth.name.clone(), value);
+        let signable = Signable {
+            method: method.as_str(),
+            authority: &target.authority,
+            path: std::str::from_utf8(path).expect("it is a path"),
+            content_type: None,
+        };
+        let signature = sign_with(signable, credential, iter::once(&*body), SystemTime::now())
+            .map_err(|_| CallError::KeyForm)?;
+        for (name, value) in signature.iter().flat_map(|signature| signature.fields()) {
+            let value = HeaderValue::from_str(value).map_err(|_| CallError::KeyForm)?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        if let Some(auth) = credential.header(auth) {
+            let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();
+            let mut value = HeaderValue::from_maybe_shared(Bytes::from(value))
+                .map_err(|_| CallError::KeyForm)?;
+            value.set_sensitive(true);
+            headers.insert(auth.name.clone(), value);
+        }
     }
     for (name, value) in &provider.extra_headers {
         headers.insert(name.clone(), value.clone());

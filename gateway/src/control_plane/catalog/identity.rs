@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use crate::dialect::{BodyIdentity, IdentityFormat};
 
+/// InvokeModel's header (service model `bedrock-runtime`).
+const BEDROCK_METADATA: &str = "x-amzn-bedrock-request-metadata";
+
 /// How an entry's upstream is told who calls. One of the first two is set; `body` is written besides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IdentityInjection {
@@ -77,6 +80,7 @@ impl IdentityInjection {
                 user_key,
                 groups_key,
                 value_bytes_limit: json.value_bytes_limit,
+                bedrock: json.header.eq_ignore_ascii_case(BEDROCK_METADATA),
             }));
         }
         let (user, groups) = match &self.header_pair {

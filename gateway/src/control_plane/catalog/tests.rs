@@ -198,6 +198,7 @@ fn identity_formats_follow_the_entry_and_the_operator() {
     assert_eq!(
         format("cloudflare_ai_gateway", Some("who"), Some("")),
         Ok(Some(IdentityFormat::JsonHeader {
+            bedrock: false,
             header: HeaderName::from_static("cf-aig-metadata"),
             user_key: Some("who".into()),
             groups_key: None,

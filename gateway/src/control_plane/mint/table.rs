@@ -249,7 +249,10 @@ impl Entry {
         let end = asked_at + lifetime;
         let left = SignedDuration::try_from(end.saturating_duration_since(now));
         let token = Token {
-            credential: Arc::new(Credential { secret: token }),
+            credential: Arc::new(Credential {
+                secret: token,
+                signer: None,
+            }),
             serial,
             expires_at: Timestamp::now()
                 .saturating_add(left.unwrap_or_default())

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, header};
 use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
-    Documents, Problem, Surroundings,
+    Documents, Problem, Surroundings, aws,
     kept::Kept,
     price,
     upstream::{Host, Upstream},
@@ -23,6 +23,7 @@ use crate::{
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
+    dialect::bedrock::host::Endpoint,
     handoff::{
         reason::Reason,
         snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
@@ -68,8 +69,8 @@ pub(super) struct ProviderCompiler {
     next_target: u64,
 }
 
-/// A credential is the same while its sealed text is.
-type CredentialKey = (String, String);
+/// A credential is the same while its sealed text is, and the host that tells what it signs for.
+type CredentialKey = (String, String, Option<String>);
 type Unsealed = (CredentialKey, Arc<Credential>);
 
 #[derive(PartialEq, Eq, Hash)]
@@ -168,7 +169,8 @@ impl Turn<'_> {
             Some(trust) => Some(self.client(trust)?),
             None => None,
         };
-        let credentials = self.credentials(doc, entry, documents, surroundings, status)?;
+        let host = aws::endpoint(entry, &upstream);
+        let credentials = self.credentials(doc, entry, host, documents, surroundings, status)?;
         let (credentials, no_token) = match entry.key {
             KeyKind::Text => (credentials, None),
             KeyKind::GoogleServiceAccount => {
@@ -214,8 +216,11 @@ impl Turn<'_> {
             slot,
             name: doc.name.as_str().into(),
             catalog_id: doc.provider_id.as_str().into(),
-            dialects: entry.dialects,
-            base_path: upstream.path.into(),
+            dialects: host.map_or(entry.dialects, |host| host.dialects()),
+            base_path: match host {
+                Some(host) if upstream.path.is_empty() => host.base_path().into(),
+                Some(_) | None => upstream.path.as_str().into(),
+            },
             auth: Some(entry.auth_header()),
             extra_headers,
             identity,
@@ -242,6 +247,7 @@ impl Turn<'_> {
         &mut self,
         doc: &ProviderDoc,
         entry: &CatalogEntry,
+        host: Option<Endpoint<'_>>,
         documents: &Documents,
         surroundings: &Surroundings<'_>,
         status: &mut ProviderStatus,
@@ -257,10 +263,12 @@ impl Turn<'_> {
         docs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
         let mut credentials = Vec::new();
         for credential in docs {
-            let key = (credential.id.clone(), credential.sealed.clone());
+            let host_key = host.map(|host| format!("{} {}", host.kind.signing_name(), host.region));
+            let key = (credential.id.clone(), credential.sealed.clone(), host_key);
             let unsealed = self.kept.credentials.get_or_make(key.clone(), || {
                 let secret = surroundings.unseal.unseal(credential)?;
-                Ok(Arc::new(Credential { secret }))
+                let credential = aws::credential(secret, entry, host)?;
+                Ok::<_, String>(Arc::new(credential))
             });
             match unsealed {
                 Ok(unsealed) => credentials.push(Some((key, unsealed))),
@@ -289,13 +297,13 @@ impl Turn<'_> {
         let google = self.client(&Trust::SystemRoots)?;
         let mut tokens = Vec::new();
         let mut missing = None;
-        for ((id, _), account) in accounts.into_iter().flatten() {
+        for ((id, _, _), account) in accounts.into_iter().flatten() {
             let state = surroundings.minted.tokens.get(&id);
             let TokenState { token, failure } = state.cloned().unwrap_or_default();
             match (token, failure) {
                 (Some(token), failure) => {
                     status.warnings.extend(failure.map(Problem::RefreshFailed));
-                    let key = (id.clone(), format!("token {}", token.serial));
+                    let key = (id.clone(), format!("token {}", token.serial), None);
                     tokens.push(Some((key, token.credential)));
                 }
                 (None, Some(failure)) => missing = Some(Problem::MintFailed(failure)),

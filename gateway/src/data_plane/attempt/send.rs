@@ -83,7 +83,13 @@ impl Try<'_> {
         alarm: &Alarm,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), Unsent<io::Error>> {
-        let request = self.request();
+        let signature = self
+            .signature()
+            .map_err(|reason| Unsent::Failed(reason.into()))?;
+        let request = UpstreamRequest {
+            signature: signature.as_ref(),
+            ..self.request()
+        };
         let mut trailers = Vec::new();
         if let RequestBody::Held {
             trailers: Some(fields),
@@ -160,7 +166,14 @@ impl Try<'_> {
         alarm: &Alarm,
         recorder: &mut Recorder<'_>,
     ) -> Result<H2Exchange, Unsent<h2::Error>> {
-        let request = inject::build_h2(&self.request(), self.out.head.fields.iter())
+        let signature = self
+            .signature()
+            .map_err(|reason| Unsent::Failed(reason.into()))?;
+        let request = UpstreamRequest {
+            signature: signature.as_ref(),
+            ..self.request()
+        };
+        let request = inject::build_h2(&request, self.out.head.fields.iter())
             .map_err(|reason| Unsent::Failed(reason.into()))?;
         let bodiless = matches!(self.out.body, RequestBody::None);
         let starting = H2Exchange::start(handle, stream, request, bodiless);

@@ -48,9 +48,38 @@ pub fn group_names<'a>(route: &Route<'a>) -> impl Iterator<Item = &'a str> + use
     })
 }
 
-/// Calls `write` for each identity header of the route's provider that has a value.
+/// What Converse is told of the caller in its body: the keys and values of `requestMetadata`.
+pub fn request_metadata<'a>(route: &Route<'a>) -> Vec<(&'a str, String)> {
+    let Some(IdentityFormat::JsonHeader {
+        user_key,
+        groups_key,
+        value_bytes_limit,
+        bedrock: true,
+        ..
+    }) = &route.provider.identity
+    else {
+        return Vec::new();
+    };
+    let restricted = |text: &str| {
+        let mut value = Vec::with_capacity(text.len());
+        push_restricted(text, &mut value);
+        String::from_utf8(value).expect("only ASCII is pushed")
+    };
+    let user = || restricted(cut(user(route.principal()), *value_bytes_limit));
+    let groups = || {
+        let tags: Vec<_> = tags(route, NO_TAG_LIMITS, *value_bytes_limit).collect();
+        restricted(&tags.join(","))
+    };
+    let user = user_key.as_deref().map(|key| (key, user()));
+    let groups = groups_key.as_deref().map(|key| (key, groups()));
+    user.into_iter().chain(groups).collect()
+}
+
+/// Calls `write` for each identity header of the route's provider that has a value. `in_body`: the body
+/// tells it, where a provider takes it there.
 pub(super) fn for_each_header(
     route: &Route<'_>,
+    in_body: bool,
     write: &mut impl FnMut(&HeaderName, &[u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     let mut value = Vec::new();
@@ -81,12 +110,21 @@ pub(super) fn for_each_header(
             user_key,
             groups_key,
             value_bytes_limit,
+            bedrock,
         }) => {
+            if *bedrock && in_body {
+                return Ok(());
+            }
             let limit = *value_bytes_limit;
+            let push = |text: &str, out: &mut Vec<u8>| match bedrock {
+                true => push_restricted(text, out),
+                false => push_escaped(text, out),
+            };
+            let comma = if *bedrock { b'_' } else { b',' };
             value.push(b'{');
             if let Some(key) = user_key {
                 push_key(key, &mut value);
-                push_escaped(cut(user(route.principal()), limit), &mut value);
+                push(cut(user(route.principal()), limit), &mut value);
                 value.push(b'"');
             }
             if let Some(key) = groups_key {
@@ -96,9 +134,11 @@ pub(super) fn for_each_header(
                 push_key(key, &mut value);
                 for (at, tag) in tags(route, NO_TAG_LIMITS, limit).enumerate() {
                     if at > 0 {
-                        value.push(b',');
+                        value.push(comma);
                     }
-                    push_escaped_tag(tag, &mut value);
+                    let start = value.len();
+                    push(tag, &mut value);
+                    replace_commas(&mut value[start..]);
                 }
                 value.push(b'"');
             }
@@ -164,12 +204,6 @@ fn push_tag(tag: &str, out: &mut Vec<u8>) {
     replace_commas(&mut out[start..]);
 }
 
-fn push_escaped_tag(tag: &str, out: &mut Vec<u8>) {
-    let start = out.len();
-    push_escaped(tag, out);
-    replace_commas(&mut out[start..]);
-}
-
 fn replace_commas(bytes: &mut [u8]) {
     for byte in bytes.iter_mut().filter(|byte| **byte == b',') {
         *byte = b'_';
@@ -180,6 +214,15 @@ fn push_key(key: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     push_escaped(key, out);
     out.extend_from_slice(b"\":\"");
+}
+
+/// In the characters that Bedrock takes as metadata; it refuses the whole request for another one.
+fn push_restricted(text: &str, out: &mut Vec<u8>) {
+    out.extend(text.chars().map(|character| match character {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => character as u8,
+        ' ' | '+' | '-' | '=' | '.' | '_' | ':' | '/' | '@' => character as u8,
+        _ => b'_',
+    }));
 }
 
 /// Inside a JSON string, in ASCII, since headers have no other encoding that all servers read alike.
@@ -233,7 +276,7 @@ mod tests {
         let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
         let route = route(&snapshot, &caller, &chat, Some("m"), None).unwrap();
         let mut told = Vec::new();
-        for_each_header(&route, &mut |name, value| {
+        for_each_header(&route, false, &mut |name, value| {
             let value = String::from_utf8(value.to_vec()).unwrap();
             told.push((name.to_string(), value));
             Ok(())
@@ -261,6 +304,7 @@ mod tests {
             user_key: user_key.map(Into::into),
             groups_key: groups_key.map(Into::into),
             value_bytes_limit: limit,
+            bedrock: false,
         })
     }
 
@@ -325,6 +369,28 @@ mod tests {
         let tags: Vec<_> = told[0].1.split(',').collect();
         assert_eq!(tags.len(), 10);
         assert!(tags.iter().all(|tag| tag.len() == 64));
+    }
+
+    #[test]
+    fn bedrock_takes_few_characters() {
+        let limit = "u".repeat(256);
+        for (user, groups, expected) in [
+            (
+                "ada@example.com",
+                &["ops", "dev team"][..],
+                ("ada@example.com", "dev team_ops"),
+            ),
+            ("a\"b,c\u{e9}\r\n", &["x,y"], ("a_b_c___", "x_y")),
+            (&"u".repeat(300), &["a"], (&*limit, "a")),
+        ] {
+            let mut format = json(Some("user"), Some("group"), 256);
+            if let Some(IdentityFormat::JsonHeader { bedrock, .. }) = &mut format {
+                *bedrock = true;
+            }
+            let told = told(format, user, groups);
+            let expected = format!(r#"{{"user":"{}","group":"{}"}}"#, expected.0, expected.1);
+            assert_eq!(told, [("x-json".to_owned(), expected)]);
+        }
     }
 
     #[test]

@@ -189,6 +189,7 @@ mod tests {
         };
         let credential = Credential {
             secret: Secret::copy_of(secret),
+            signer: None,
         };
         (auth, Arc::new(credential))
     }

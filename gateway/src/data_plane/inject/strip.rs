@@ -388,6 +388,7 @@ mod tests {
             assert_eq!(passes(&provider("p", ""), name), Ok(true), "{name}");
         }
         own.identity = Some(IdentityFormat::JsonHeader {
+            bedrock: false,
             header: HeaderName::from_static("x-json"),
             user_key: None,
             groups_key: None,

@@ -33,6 +33,7 @@ pub(super) fn target(secret: Option<&str>) -> Target {
         credential: secret.map(|secret| {
             Arc::new(Credential {
                 secret: Secret::new(secret.into()),
+                signer: None,
             })
         }),
         tls: None,
@@ -76,7 +77,9 @@ pub(super) fn with_request<T>(
         permit: &permit,
         target,
         body,
+        identity_in_body: false,
         takes_trailers: false,
+        signature: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        Dialect, anthropic, azure, google, ollama, openai,
+        Dialect, anthropic, azure, bedrock, google, ollama, openai,
         path::{AgentPath, UpstreamBase, hex_pair},
     },
     handoff::snapshot::Provider,
@@ -43,14 +43,13 @@ pub fn path_join(
         }
         Dialect::OpenAi => openai::upstream_base,
         Dialect::Anthropic => anthropic::upstream_base,
-        Dialect::Vertex | Dialect::Gemini => {
-            google::path_join(&provider.base_path, path, out);
+        Dialect::Bedrock => {
+            out.extend_from_slice(bedrock::native_base(&provider.base_path).as_bytes());
+            out.extend_from_slice(bedrock::without_prefix(path).as_bytes());
             return;
         }
-        // Its paths begin with their own name.
-        Dialect::Bedrock => {
-            out.extend_from_slice(provider.base_path.as_bytes());
-            out.extend_from_slice(path.as_bytes());
+        Dialect::Vertex | Dialect::Gemini => {
+            google::path_join(&provider.base_path, path, out);
             return;
         }
     };
@@ -255,6 +254,28 @@ mod tests {
                 Bedrock,
                 "/model/m/invoke",
                 "/model/m/invoke",
+            ),
+            (
+                "bedrock_api",
+                "/openai/v1",
+                Bedrock,
+                "/bedrock/model/arn%3aaws%2Fm:0/converse",
+                "/model/arn%3aaws%2Fm:0/converse",
+            ),
+            (
+                "bedrock_api",
+                "",
+                OpenAi,
+                chat,
+                "/openai/v1/chat/completions",
+            ),
+            ("bedrock_api", "/v1", OpenAi, chat, "/v1/chat/completions"),
+            (
+                "bedrock_api",
+                "/v1",
+                Anthropic,
+                messages,
+                "/anthropic/v1/messages",
             ),
         ];
         for (catalog_id, base_path, dialect, path, expected) in table {

@@ -273,21 +273,90 @@ fn an_object_is_asked_for_where_it_is_kept() {
 
 #[test]
 fn dialects_to_come_are_named_to_those_who_may_use_them() {
-    let snapshot = from_rows(&[("a", &[Dialect::Bedrock], "", &[], &[1])]);
+    let snapshot = from_rows(&[("a", &[Dialect::Azure], "", &[], &[1])]);
     let found = |dialect, groups: &[u32]| {
         let principal = principal(groups);
         let request = request(dialect, Operation::Other);
         route(&snapshot, &principal, &request, Some("m"), None).err()
     };
     assert_eq!(
-        found(Dialect::Bedrock, &[1]),
+        found(Dialect::Azure, &[1]),
         Some(Reason::DialectUnsupported)
     );
     assert_eq!(
-        found(Dialect::Bedrock, &[2]),
+        found(Dialect::Azure, &[2]),
         Some(Reason::NoAuthorisedProvider)
     );
     assert_eq!(found(Dialect::Vertex, &[1]), Some(Reason::ModelNotRoutable));
+}
+
+#[test]
+fn ids_of_bedrock_fit_the_less_exact_ones_that_are_listed() {
+    let listed = [(
+        "a",
+        &[Dialect::Bedrock][..],
+        "",
+        &["anthropic.claude-haiku-4-5"][..],
+        &[1][..],
+    )];
+    let snapshot = from_rows(&listed);
+    let principal = principal(&[1]);
+    let invoke = request(Dialect::Bedrock, Operation::Invoke);
+    for (model, expected) in [
+        ("anthropic.claude-haiku-4-5", true),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", true),
+        (
+            "arn:aws:bedrock:us-east-1:1:inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+            true,
+        ),
+        ("anthropic.claude-haiku-5", false),
+    ] {
+        let found = route(&snapshot, &principal, &invoke, Some(model), None);
+        assert_eq!(found.is_ok(), expected, "{model}");
+    }
+}
+
+#[test]
+fn a_catch_all_at_bedrock_takes_no_other_vendors_models() {
+    let mut bedrock = provider("b", "");
+    bedrock.catalog_id = "bedrock_api".into();
+    bedrock.grants = vec![grant("p", &[1])];
+    let mut other = provider("o", "");
+    other.grants = vec![grant("p", &[1])];
+    let snapshot = snapshot(vec![bedrock, other]);
+    let principal = principal(&[1]);
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let files = request(Dialect::OpenAi, Operation::Other);
+    let found = |request, model| {
+        let found = route(&snapshot, &principal, request, model, None).unwrap();
+        found.provider.id.to_string()
+    };
+    assert_eq!(found(&chat, Some("openai.gpt-oss-120b-1:0")), "b");
+    assert_eq!(found(&chat, Some("gpt-5.5")), "o");
+    assert_eq!(found(&files, None), "o");
+}
+
+#[test]
+fn a_geography_is_paid_for_unless_its_price_has_it() {
+    let mut own = provider("b", "");
+    own.grants = vec![grant("p", &[1])];
+    own.models.defaults = Arc::new(foldhash::HashMap::from_iter([
+        ("amazon.nova-lite-v1:0".into(), price_of(10)),
+        ("us.amazon.nova-lite-v1:0".into(), price_of(11)),
+    ]));
+    let snapshot = snapshot(vec![own]);
+    let principal = principal(&[1]);
+    let converse = request(Dialect::Bedrock, Operation::Converse);
+    for (model, price, pays) in [
+        ("amazon.nova-lite-v1:0", 10, false),
+        ("global.amazon.nova-lite-v1:0", 10, false),
+        ("us.amazon.nova-lite-v1:0", 11, false),
+        ("eu.amazon.nova-lite-v1:0", 10, true),
+    ] {
+        let route = route(&snapshot, &principal, &converse, Some(model), None).unwrap();
+        assert_eq!(route.price, Some(&price_of(price)), "{model}");
+        assert_eq!(route.pays_for_region(model), pays, "{model}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Opens a WebSocket to a provider: connection, handshake with the credential in it, switch.
 
 use std::{
+    iter,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::Method;
@@ -183,7 +184,15 @@ impl Dialling<'_> {
             permit: self.permit,
             target: self.target,
             body: BodyFraming::Empty,
+            identity_in_body: false,
             takes_trailers: false,
+            signature: None,
+        };
+        let fields = self.head.fields.iter();
+        let signature = inject::signature(&request, fields, iter::empty(), SystemTime::now())?;
+        let request = UpstreamRequest {
+            signature: signature.as_ref(),
+            ..request
         };
         // Freed memory is wiped, the credential with it.
         let mut head = Vec::new();

@@ -27,10 +27,11 @@ enum Field {
     MaxTokens,
     MaxCompletionTokens,
     MaxOutputTokens,
+    RequestMetadata,
 }
 
 /// Key, the key of the object it stands in, what it is.
-const FIELDS: [(&str, Option<Field>, Field); 13] = [
+const FIELDS: [(&str, Option<Field>, Field); 14] = [
     ("model", None, Field::Model),
     ("stream", None, Field::Stream),
     ("stream_options", None, Field::StreamOptions),
@@ -52,6 +53,7 @@ const FIELDS: [(&str, Option<Field>, Field); 13] = [
     ("max_tokens", None, Field::MaxTokens),
     ("max_completion_tokens", None, Field::MaxCompletionTokens),
     ("max_output_tokens", None, Field::MaxOutputTokens),
+    ("requestMetadata", None, Field::RequestMetadata),
 ];
 
 /// What a value is by its first byte.
@@ -110,7 +112,10 @@ impl Finder {
         match depth {
             1 => true,
             2 => self.outer.is_some_and(|outer| match outer.field {
-                Field::StreamOptions | Field::Metadata | Field::ClientMetadata => true,
+                Field::StreamOptions
+                | Field::Metadata
+                | Field::ClientMetadata
+                | Field::RequestMetadata => true,
                 Field::Model
                 | Field::Stream
                 | Field::IncludeUsage
@@ -188,7 +193,9 @@ impl Finder {
             (Field::Stream, _) => return refuse("stream is not a boolean"),
             (Field::IncludeUsage, _) => return refuse("include_usage is not a boolean"),
             (Field::MetadataUserId | Field::ClientSessionId, kind) => kind == Kind::Text,
-            (Field::StreamOptions | Field::Metadata, kind) => kind == Kind::Scalar,
+            (Field::StreamOptions | Field::Metadata | Field::RequestMetadata, kind) => {
+                kind == Kind::Scalar
+            }
             (Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens, kind) => {
                 kind == Kind::Scalar
             }
@@ -254,6 +261,9 @@ impl Finder {
                 self.body.spans.stream_options = Some(ObjectSpan { range, shape });
             }
             Field::Metadata => self.body.spans.metadata = Some(ObjectSpan { range, shape }),
+            Field::RequestMetadata => {
+                self.body.spans.request_metadata = Some(ObjectSpan { range, shape });
+            }
             Field::MetadataTags => self.body.spans.metadata_tags = Some(range),
             Field::User => self.body.spans.user = Some(range),
             Field::MetadataUserId if kind == Kind::Text => {

@@ -3,6 +3,12 @@
 //!
 //! An empty object gets no edit: it names no model and is refused long before.
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
 use super::{ObjectSpan, ScannedBody, Shape, Splice};
 
 /// Asks OpenAI for the usage chunk: sets `stream_options.include_usage` of a streaming request to true.
@@ -59,6 +65,67 @@ pub fn tags_splice(body: &ScannedBody, tags: &[&str]) -> Option<Splice> {
         body.spans.metadata.as_ref(),
         &format!("\"tags\":{value}"),
     )
+}
+
+/// Sets `own` keys of Converse's `requestMetadata`; the agent's other ones stay. `bytes` is the body that
+/// was scanned. `None` when it is there and neither object nor null.
+pub fn request_metadata_splice(
+    body: &ScannedBody,
+    bytes: &[u8],
+    own: &[(&str, String)],
+) -> Option<Splice> {
+    let mut members: Vec<String> = own
+        .iter()
+        .map(|(key, value)| format!("{}:{}", literal(key), literal(value)))
+        .collect();
+    if members.is_empty() {
+        return None;
+    }
+    let Some(ObjectSpan { range, shape }) = &body.spans.request_metadata else {
+        let member = format!("\"requestMetadata\":{{{}}}", members.join(","));
+        return insert(body, &member);
+    };
+    match shape {
+        Shape::Object => {
+            let theirs: Members<'_> = serde_json::from_slice(bytes.get(range.clone())?).ok()?;
+            let kept = theirs
+                .0
+                .into_iter()
+                .filter(|(key, _)| own.iter().all(|(own, _)| own != key));
+            members.extend(kept.map(|(key, value)| format!("{}:{}", literal(&key), value.get())));
+        }
+        Shape::EmptyObject | Shape::Null => {}
+        Shape::Other => return None,
+    }
+    Some(Splice {
+        range: range.clone(),
+        with: format!("{{{}}}", members.join(",")).into_bytes(),
+    })
+}
+
+/// The members of an object in their order, doubled ones too.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyMembers;
+        impl<'de> Visitor<'de> for AnyMembers {
+            type Value = Members<'de>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(AnyMembers)
+    }
 }
 
 /// Length of a body of `len` bytes after `splices`.
@@ -170,6 +237,38 @@ mod tests {
         assert!(results.all(|other| other == first));
         assert_eq!(first.len(), spliced_len(body.len(), splices));
         String::from_utf8(first).unwrap()
+    }
+
+    #[test]
+    fn own_request_metadata_wins_and_the_agents_other_keys_stay() {
+        let own = [("user", "ada".to_owned()), ("group", "dev".to_owned())];
+        for (body, expected) in [
+            (
+                r#"{"messages":[]}"#,
+                r#"{"requestMetadata":{"user":"ada","group":"dev"},"messages":[]}"#,
+            ),
+            (
+                r#"{"requestMetadata":null}"#,
+                r#"{"requestMetadata":{"user":"ada","group":"dev"}}"#,
+            ),
+            (
+                r#"{"requestMetadata":{ },"a":1}"#,
+                r#"{"requestMetadata":{"user":"ada","group":"dev"},"a":1}"#,
+            ),
+            (
+                r#"{"requestMetadata":{"team" : "x\u00e9","user":"eve","us\u0065r":"eve"}}"#,
+                r#"{"requestMetadata":{"user":"ada","group":"dev","team":"x\u00e9"}}"#,
+            ),
+            (r#"{"requestMetadata":[1]}"#, r#"{"requestMetadata":[1]}"#),
+        ] {
+            let splice = request_metadata_splice(&scan(body), body.as_bytes(), &own);
+            assert_eq!(edited(body, splice.as_slice()), expected, "{body}");
+        }
+        let body = r#"{"a":1}"#;
+        assert_eq!(
+            request_metadata_splice(&scan(body), body.as_bytes(), &[]),
+            None
+        );
     }
 
     #[test]

@@ -33,6 +33,10 @@ impl Events {
             | Operation::Realtime
             | Operation::Embeddings
             | Operation::CountTokens
+            | Operation::Invoke
+            | Operation::InvokeStream
+            | Operation::Converse
+            | Operation::ConverseStream
             | Operation::CountContentTokens
             | Operation::EmbedContent
             | Operation::ListModels

@@ -1,7 +1,7 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
 use super::{
-    Metered, anthropic, gemini, openai_usage,
+    Metered, anthropic, bedrock, gemini, openai_usage,
     report::{add_tier, service_tier},
     response_object,
 };
@@ -28,6 +28,10 @@ pub(super) enum Shape {
     Response,
     /// Anthropic's `usage`.
     Anthropic,
+    /// Bedrock's `usage`.
+    Converse,
+    /// The answer of any vendor's model at Bedrock.
+    Invoke,
     /// Gemini's `usageMetadata`.
     Gemini,
     /// The same, or token counts beside each vector.
@@ -48,6 +52,8 @@ impl Shape {
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
+            Self::Converse => &bedrock::CONVERSE,
+            Self::Invoke => &bedrock::INVOKE,
             Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_METADATA,
         }
     }
@@ -98,6 +104,8 @@ impl JsonBody {
             Shape::Any
             | Shape::OpenAi
             | Shape::Anthropic
+            | Shape::Converse
+            | Shape::Invoke
             | Shape::Gemini
             | Shape::GoogleEmbeddings => None,
         };
@@ -135,6 +143,8 @@ impl JsonBody {
                     reported.add_to(metered);
                 }
             }
+            Shape::Converse => bedrock::read_converse(&self.capture, metered),
+            Shape::Invoke => bedrock::read_invoke(&self.capture, metered),
         }
     }
 

@@ -1,23 +1,26 @@
 //! Replays the recorded bodies of `tests/corpus`: whole, cut in two at every byte, byte by byte, with
 //! each kind of line end and compressed. What is passed on and what is metered must always agree.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 
 use flate2::{Compression, write};
 use serde::Deserialize;
 
 use super::{Dialect, Meter, Metered, Operation};
 use crate::{
-    dialect::sse::EVENT_BYTES_LIMIT,
+    dialect::{event_stream, sse::EVENT_BYTES_LIMIT},
     handoff::record::{Terms, Usage},
 };
 
-/// `<name>.expected.json` beside `<name>.sse` or `<name>.json`.
+/// `<name>.expected.json` beside `<name>.sse`, `<name>.eventstream` or `<name>.json`.
 #[derive(Debug, Deserialize)]
 struct Expected {
     dialect: String,
     operation: String,
     status: u16,
+    /// Fields of the answer's head that the meter reads.
+    #[serde(default)]
+    head: BTreeMap<String, String>,
     usage: Option<Usage>,
     #[serde(default)]
     terms: Terms,
@@ -34,6 +37,8 @@ struct Expected {
 
 struct Recorded {
     name: String,
+    content_type: &'static str,
+    /// Lines may end in three ways.
     is_stream: bool,
     body: Vec<u8>,
     expected: Expected,
@@ -48,16 +53,23 @@ fn corpus() -> Vec<Recorded> {
         let Some(name) = file.strip_suffix(".expected.json") else {
             continue;
         };
-        let stream = path.with_file_name(format!("{name}.sse"));
-        let is_stream = stream.exists();
-        let body = if is_stream {
-            stream
-        } else {
-            path.with_file_name(format!("{name}.json"))
-        };
+        let kinds = [
+            ("sse", "text/event-stream; charset=utf-8"),
+            ("eventstream", event_stream::MEDIA_TYPE),
+            ("json", "application/json"),
+        ];
+        let (extension, content_type, body) = kinds
+            .into_iter()
+            .map(|(extension, content_type)| {
+                let body = path.with_file_name(format!("{name}.{extension}"));
+                (extension, content_type, body)
+            })
+            .find(|(_, _, body)| body.exists())
+            .unwrap();
         all.push(Recorded {
             name: name.to_owned(),
-            is_stream,
+            content_type,
+            is_stream: extension == "sse",
             body: fs::read(body).unwrap(),
             expected: serde_json::from_slice(&fs::read(&path).unwrap()).unwrap(),
         });
@@ -77,6 +89,11 @@ impl Recorded {
             Operation::Embeddings,
             Operation::Messages,
             Operation::CountTokens,
+            Operation::Invoke,
+            Operation::InvokeStream,
+            Operation::Converse,
+            Operation::ConverseStream,
+            Operation::Unmetered,
             Operation::GenerateContent,
             Operation::StreamGenerateContent,
             Operation::CountContentTokens,
@@ -87,20 +104,20 @@ impl Recorded {
         .into_iter()
         .find(|operation| operation.code() == self.expected.operation)
         .unwrap();
-        let content_type: &[u8] = if self.is_stream {
-            b"text/event-stream; charset=utf-8"
-        } else {
-            b"application/json"
-        };
         let status = self.expected.status;
-        Meter::new(
+        let mut meter = Meter::new(
             dialect,
             operation,
             status,
-            content_type,
+            self.content_type.as_bytes(),
             encoding.as_bytes(),
             hide,
-        )
+        );
+        if operation == Operation::Invoke {
+            let head = &self.expected.head;
+            meter.read_head(|name| head.get(name).map(String::as_bytes));
+        }
+        meter
     }
 
     fn metered(&self) -> Metered {
@@ -182,6 +199,10 @@ fn only_the_usage_chunk_is_hidden() {
             }
             None => recorded.body.clone(),
         };
+        if !recorded.is_stream {
+            recorded.replay(&recorded.body, &without, "", true);
+            continue;
+        }
         for end in ["\n", "\r\n", "\r"] {
             let body = with_line_ends(&recorded.body, end);
             recorded.replay(&body, &with_line_ends(&without, end), "", true);

@@ -218,10 +218,13 @@ async fn certificates_follow_names_and_epochs_and_an_old_one_outlives_a_failure(
     let report = node
         .until(|report| report.certificate_failure.is_none())
         .await;
-    assert_eq!(*report.snapshot.endpoint.names, ["fd00::9".into()]);
+    assert_eq!(
+        *report.snapshot.endpoint.names,
+        [Box::<str>::from("fd00::9")]
+    );
     assert_eq!(
         node.certificates.asked.lock().unwrap().last().unwrap()[..],
-        ["fd00::9".into()]
+        [Box::<str>::from("fd00::9")]
     );
 }
 
