@@ -105,9 +105,9 @@ def test_an_inference_profile_by_its_arn(client, newest_record):
     arn = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/{CLAUDE}"
     client.converse(modelId=arn, messages=ask("hi"))
     row = newest_record(lambda row: row["model"] == arn)
-    # The list price is that of the model outside of a geography.
-    assert float(row["cost_usd"]) > 0
-    assert row["left_out"] == ["region"]
+    # The price of the profile, $1.10 and $5.50, for one token in and eight out.
+    assert float(row["cost_usd"]) == pytest.approx((1.1 + 8 * 5.5) / 1e6)
+    assert row["left_out"] == []
 
 
 def test_count_tokens(client):
@@ -173,8 +173,7 @@ def test_anthropic_bedrock(claude, newest_record):
     row = newest_record(lambda row: row["model"] == CLAUDE and row["input_tokens"] == 63)
     assert (row["output_tokens"], row["cached_input_tokens"]) == (6, 30)
     assert row["cache_creation_tokens"] == 30
-    # The price is that of the model outside of a geography.
-    assert row["left_out"] == ["region"]
+    assert row["left_out"] == []
 
 
 def test_anthropic_bedrock_streamed(claude, newest_record):

@@ -210,8 +210,12 @@ fn price<'a>(models: &'a Models, model: &str) -> Option<&'a Price> {
 fn priced<'a, 'm>(models: &'a Models, model: &'m str) -> Option<(&'m str, &'a Price)> {
     let Models { listed, defaults } = models;
     let own = known_ids(model).find_map(|id| Some((id, listed.get(id)?)));
-    own.and_then(|(id, price)| Some((id, price.as_ref()?)))
-        .or_else(|| known_ids(model).find_map(|id| Some((id, defaults.get(id)?))))
+    let own = own.and_then(|(id, price)| Some((id, price.as_ref()?)));
+    let by_catalog = || known_ids(model).find_map(|id| Some((id, defaults.get(id)?)));
+    // A list price that was copied for a less exact id does not stand before the model's own.
+    own.filter(|(_, price)| price.is_own)
+        .or_else(by_catalog)
+        .or(own)
 }
 
 fn grant_for<'a>(principal: &Principal, provider: &'a Provider) -> Option<&'a Grant> {

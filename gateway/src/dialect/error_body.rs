@@ -238,7 +238,7 @@ mod tests {
             "error": {"message": "say \"no\"\n", "type": "permission_error", "param": "model", "code": code},
             "code": code, "message": "say \"no\"\n", "request_id": "r1",
         });
-        for dialect in [None, Some(Dialect::OpenAi), Some(Dialect::Vertex)] {
+        for dialect in [None, Some(Dialect::OpenAi), Some(Dialect::Azure)] {
             let body = render(dialect, reason, "say \"no\"\n", "r1");
             assert_eq!(parsed(&body), openai);
         }

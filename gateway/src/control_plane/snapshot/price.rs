@@ -8,7 +8,6 @@ use crate::{
         catalog::{CatalogEntry, rate},
         resource::ModelDoc,
     },
-    dialect::bedrock,
     handoff::{
         record::ServiceTier,
         snapshot::{Models, NanoUsdPerMillion, Price},
@@ -20,7 +19,7 @@ use crate::{
 pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, Problem> {
     let mut listed = HashMap::with_capacity(docs.len());
     for doc in docs {
-        let list_price = list_price(doc.base_model.as_ref().unwrap_or(&doc.id), entry);
+        let list_price = entry.price(doc.base_model.as_ref().unwrap_or(&doc.id));
         let price = price(doc, list_price).map_err(|error| Problem::Price {
             model: doc.id.clone(),
             reason: error.to_string(),
@@ -31,14 +30,6 @@ pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, 
         listed,
         defaults: entry.prices(),
     })
-}
-
-/// A price without the region that the id names is left to the request, whose record says so.
-fn list_price<'a>(id: &str, entry: &'a CatalogEntry) -> Option<&'a Price> {
-    let (key, is_regional) = bedrock::price_key(id);
-    entry
-        .price(id)
-        .filter(|price| !is_regional || entry.price(key) != Some(*price))
 }
 
 fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Option<Price>, rate::RateError> {

@@ -380,7 +380,13 @@ fn prices_come_from_the_operator_then_the_catalog() {
 
     let mut own = Arc::into_inner(catch_all.providers.into_iter().next().unwrap()).unwrap();
     own.models.listed = foldhash::HashMap::from_iter([
-        ("gpt-4o".into(), Some(price_of(0))),
+        (
+            "gpt-4o".into(),
+            Some(Price {
+                is_own: true,
+                ..price_of(0)
+            }),
+        ),
         ("o3".into(), None),
         ("mystery".into(), None),
     ]);
