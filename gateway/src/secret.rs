@@ -52,7 +52,7 @@ impl Secret {
         Ok(Self(Arc::new(slot)))
     }
 
-    /// The bytes themselves; for `data_plane::inject` and credential tests only.
+    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint` and credential tests only.
     pub fn expose(&self) -> &[u8] {
         self.0.bytes()
     }

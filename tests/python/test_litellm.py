@@ -148,3 +148,20 @@ def test_litellm_wants_its_key(client, litellm):
     with pytest.raises(openai.APIStatusError):
         openai.OpenAI(base_url=f"{url}/v1", api_key="sk-wrong", max_retries=0).models.list()
     assert client.models.list().data
+
+
+def test_its_models_are_imported_with_their_prices(keyway, litellm):
+    url, key = litellm
+    keyway(
+        "providers", "connect", "litellm_proxy", "--name", "imported", "--url", url,
+        "--discover", "--allow-private=true", "--key-stdin",
+        stdin=key,
+    )  # fmt: skip
+    try:
+        provider = json.loads(keyway("providers", "show", "imported", "--output", "json"))
+        (model,) = provider["models"]
+        assert model["id"] == MODEL
+        # What LiteLLM itself knows of gpt-4o-mini.
+        assert (model["input_per_1k"], model["output_per_1k"]) == (0.00015, 0.0006)
+    finally:
+        keyway("providers", "remove", "imported")

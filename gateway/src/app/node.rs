@@ -183,6 +183,7 @@ impl Node {
                 readiness: readiness.clone(),
                 listeners: listening.clone(),
                 reports: reports.clone(),
+                minted: minted.clone(),
                 ca_pem,
                 admission: Arc::clone(&admission),
             }),

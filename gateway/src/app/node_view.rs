@@ -10,6 +10,7 @@ use crate::control_plane::{
     admission::{Admission, AdmissionStatus, PeerTraffic},
     api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
     listeners::ListenerStatus,
+    mint::{MINT_TIMEOUT, Minted},
     snapshot::{ProviderState, ProviderStatus, SnapshotReport},
     telemetry::Readiness,
 };
@@ -24,6 +25,7 @@ pub(super) struct RunningNode {
     pub(super) readiness: Readiness,
     pub(super) listeners: watch::Receiver<ListenerStatus>,
     pub(super) reports: watch::Receiver<Arc<SnapshotReport>>,
+    pub(super) minted: watch::Receiver<Arc<Minted>>,
     pub(super) ca_pem: Option<String>,
     pub(super) admission: Arc<Admission>,
 }
@@ -60,6 +62,22 @@ impl NodeView for RunningNode {
 
     fn ca_pem(&self) -> Option<String> {
         self.ca_pem.clone()
+    }
+
+    fn mints(&self, credential_id: String) -> Task<'_, Result<(), String>> {
+        let mut minted = self.minted.clone();
+        Box::pin(async move {
+            let first = async {
+                let settled = |minted: &Arc<Minted>| minted.of(&credential_id).is_some();
+                let minted = minted.wait_for(settled).await.ok()?;
+                minted.of(&credential_id)
+            };
+            let first = timeout(MINT_TIMEOUT + SERVED_WAIT, first).await;
+            first
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| Err("nothing came of it in time".to_owned()))
+        })
     }
 
     fn serves(&self, revision: u64) -> Task<'_, ()> {

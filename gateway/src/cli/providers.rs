@@ -3,6 +3,7 @@
 pub(super) mod connect;
 mod discovery;
 mod model;
+mod models;
 
 use std::path::PathBuf;
 
@@ -41,6 +42,8 @@ pub(super) enum Command {
     Remove(Which),
     /// Try one with its stored key
     Test(Which),
+    /// The models that its vendor lists for its key, with the prices that are known
+    Models(Which),
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +59,9 @@ pub(super) struct Update {
     /// New display name
     #[arg(long)]
     name: Option<String>,
+    /// Serve also what the vendor lists by now
+    #[arg(long)]
+    discover: bool,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -172,6 +178,10 @@ pub(super) async fn run(
             lookup::remove(client, PATH, &which.provider, "removed", output).await
         }
         Command::Test(which) => test(&which.provider, client, output).await,
+        Command::Models(which) => {
+            let provider = find(client, PATH, &which.provider).await?;
+            models::list(&provider, client, output).await
+        }
     }
 }
 
@@ -205,6 +215,10 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
         body["name"] = json!(name);
     }
     arguments.options.apply(&mut body)?;
+    if arguments.discover {
+        let listed = models::listed(&body, client).await?;
+        discovery::add(&mut body, items(&listed["models"]).iter());
+    }
     let path = path_of(&body);
     let request = model::WithKey::new(&body, key.as_ref());
     let provider = client.put(&path, &request).await?;
@@ -233,6 +247,7 @@ async fn test(wanted: &str, client: &Client, output: &mut Output) -> Result<(), 
             ("status", report["status"].to_string()),
             ("took", format!("{} ms", report["duration_ms"])),
             ("message", text(&report, "message").to_owned()),
+            ("what to do", text(&report, "remedy").to_owned()),
         ]
     })?;
     if report["ok"] == true {

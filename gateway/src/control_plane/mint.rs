@@ -30,7 +30,7 @@ use request::{Granted, mint};
 use table::Table;
 
 /// One mint, from the lookup of the host to the token (NetBird's limit).
-const MINT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const MINT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Mints at one time.
 const MINTS_LIMIT: usize = 8;
@@ -61,10 +61,20 @@ pub struct Minted {
 }
 
 impl Minted {
+    /// Whether a token was minted from this key, else why not; `None` as long as neither is known.
+    pub fn of(&self, credential_id: &str) -> Option<Result<(), String>> {
+        let state = self.tokens.get(credential_id)?;
+        match (&state.token, &state.failure) {
+            (Some(_), _) => Some(Ok(())),
+            (None, Some(failure)) => Some(Err(failure.clone())),
+            (None, None) => None,
+        }
+    }
+
     /// How many orders have had their first answer.
     pub fn settled(&self) -> usize {
-        let is_settled = |state: &&TokenState| state.token.is_some() || state.failure.is_some();
-        self.tokens.values().filter(is_settled).count()
+        let ids = self.tokens.keys();
+        ids.filter(|id| self.of(id).is_some()).count()
     }
 }
 

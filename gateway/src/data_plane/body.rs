@@ -29,10 +29,6 @@ pub use form::Form;
 const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
 
 /// See the module.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one per exchange, and it does not move"
-)]
 pub enum RequestBody {
     None,
     /// Held whole, so that it can be sent again as long as no answer came.

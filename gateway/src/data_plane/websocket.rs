@@ -53,7 +53,9 @@ pub async fn serve(
 ) {
     let snapshot = worker.snapshot();
     let mut recorder = Recorder::start(&worker, peer.address, Some(&head), arrived);
-    let opened = open(&worker, &snapshot, &peer, &head, &alarm, &mut recorder).await;
+    // Boxed, so that what it took is free while the socket is open.
+    let opening = open(&worker, &snapshot, &peer, &head, &alarm, &mut recorder);
+    let opened = Box::pin(opening).await;
     let opened = match opened {
         Ok(opened) => down
             .switch(&opened.answer)
@@ -73,7 +75,10 @@ pub async fn serve(
         }
     };
     let (transport, inbox) = down.into_parts();
-    let limit = worker.config.workers.body_bytes_limit;
+    let mut limit = worker.config.workers.body_bytes_limit;
+    if let Next::Realtime(_) = &next {
+        limit = limit.min(realtime::MESSAGE_BYTES_LIMIT);
+    }
     let agent = socket::WebSocket::new(transport, inbox, socket::Role::Server, limit);
     match next {
         Next::Session => {
@@ -81,7 +86,9 @@ pub async fn serve(
             drop(snapshot);
             session::run(worker, peer, head, agent, alarm).await;
         }
-        Next::Realtime(session) => session.run(&worker, &peer, agent, alarm, recorder).await,
+        Next::Realtime(session) => {
+            Box::pin(session.run(&worker, &peer, agent, alarm, recorder)).await;
+        }
     }
 }
 

@@ -223,13 +223,13 @@ impl Body {
 
     fn of_ollama(operation: Operation, media_type: &[u8]) -> Self {
         let is_stream = names(media_type, "application/x-ndjson");
-        match operation {
+        let is_counted = matches!(
+            operation,
             Operation::ChatCompletions | Operation::Completions | Operation::Embeddings
-                if is_stream || names(media_type, "application/json") =>
-            {
-                Self::Lines(Box::new(LinesBody::new(is_stream)))
-            }
-            _ => Self::Opaque,
+        );
+        match is_counted && (is_stream || names(media_type, "application/json")) {
+            true => Self::Lines(Box::new(LinesBody::new(is_stream))),
+            false => Self::Opaque,
         }
     }
 

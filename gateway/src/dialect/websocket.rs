@@ -56,16 +56,31 @@ pub enum NoModel {
     Doubled,
 }
 
-/// The model of a Realtime session: `model` in the query of the handshake.
-pub fn realtime_model(query: &str) -> Result<Cow<'_, str>, NoModel> {
-    let mut models = query.split('&').filter_map(|pair| {
+/// What a Realtime session is, and its model: `model` in the query of the handshake. On Azure's classic path it is
+/// `deployment`, as AzureOpenAI's SDK has it, and the dialect is that vendor's.
+pub fn realtime<'a>(
+    path: &str,
+    query: &'a str,
+) -> Result<(Classified<'static>, Cow<'a, str>), NoModel> {
+    let mut classified = Api::Realtime.classified();
+    let mut key = "model";
+    if path == "/openai/realtime" && one(query, key) == Err(NoModel::Missing) {
+        classified.dialect = Dialect::Azure;
+        key = "deployment";
+    }
+    one(query, key).map(|model| (classified, model))
+}
+
+/// The one value of a parameter.
+fn one<'a>(query: &'a str, wanted: &str) -> Result<Cow<'a, str>, NoModel> {
+    let mut values = query.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        // A name that a server may read as another is one too many.
-        (decode_model(name)? == "model").then_some(value)
+        // A name that a server may read as this one is one too many.
+        (decode_model(name)? == wanted).then_some(value)
     });
-    match (models.next(), models.next()) {
-        (Some(model), None) => decode_model(model)
-            .filter(|model| !model.is_empty())
+    match (values.next(), values.next()) {
+        (Some(value), None) => decode_model(value)
+            .filter(|value| !value.is_empty())
             .ok_or(NoModel::Missing),
         (None, _) => Err(NoModel::Missing),
         (Some(_), Some(_)) => Err(NoModel::Doubled),
@@ -275,6 +290,10 @@ const RESPONSE_CREATE: Wanted = Wanted {
 /// Whether an agent's event in a Realtime session leaves the model as it was permitted. The session's is fixed
 /// at OpenAI; whoever would change it there or for one response is refused, so that no server does.
 pub fn keeps_model(json: &[u8], model: &str) -> bool {
+    // Most events are audio, and long.
+    if memchr::memmem::find(json, b"model").is_none() && memchr::memchr(b'\\', json).is_none() {
+        return true;
+    }
     [&SESSION_UPDATE, &RESPONSE_CREATE]
         .into_iter()
         .all(|wanted| {
@@ -307,20 +326,30 @@ mod tests {
 
     #[test]
     fn a_session_has_one_model() {
-        for (query, model) in [
-            ("model=gpt-realtime", Ok("gpt-realtime")),
+        use Dialect::{Azure, OpenAi};
+        let (plain, classic) = ("/v1/realtime", "/openai/realtime");
+        for (path, query, expected) in [
+            (plain, "model=gpt-realtime", Ok((OpenAi, "gpt-realtime"))),
             (
-                "a=b&model=openai%2Fgpt-realtime&c",
-                Ok("openai/gpt-realtime"),
+                plain,
+                "a=b&model=openai%2Fgpt&c",
+                Ok((OpenAi, "openai/gpt")),
             ),
-            ("", Err(NoModel::Missing)),
-            ("model=", Err(NoModel::Missing)),
-            ("models=x", Err(NoModel::Missing)),
-            ("model=a&model=a", Err(NoModel::Doubled)),
-            ("model=a&m%6fdel=b", Err(NoModel::Doubled)),
+            (plain, "", Err(NoModel::Missing)),
+            (plain, "model=", Err(NoModel::Missing)),
+            (plain, "models=x", Err(NoModel::Missing)),
+            (plain, "deployment=x", Err(NoModel::Missing)),
+            (plain, "model=a&model=a", Err(NoModel::Doubled)),
+            (plain, "model=a&m%6fdel=b", Err(NoModel::Doubled)),
+            (classic, "api-version=1&deployment=d", Ok((Azure, "d"))),
+            (classic, "deployment=d&deployment=e", Err(NoModel::Doubled)),
+            (classic, "model=gpt-realtime", Ok((OpenAi, "gpt-realtime"))),
         ] {
-            let found = realtime_model(query);
-            assert_eq!(found.as_deref().map_err(|no| *no), model, "{query}");
+            let found = realtime(path, query);
+            let found = found
+                .as_ref()
+                .map(|(classified, model)| (classified.dialect, &**model));
+            assert_eq!(found.map_err(|no| *no), expected, "{path}?{query}");
         }
     }
 

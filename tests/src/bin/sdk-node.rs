@@ -83,9 +83,10 @@ async fn main() -> Result<()> {
     standins.push(("vllm-keyless".to_owned(), standin));
     for (gateway, model, base_model, key) in GATEWAYS {
         let standin = start(Vendor::Gateway(gateway), Transport::TlsHttp1, key).await?;
-        let base_path = match gateway {
-            Gateway::OpenRouter => "/api/v1",
-            _ => "",
+        let base_path = if gateway == Gateway::OpenRouter {
+            "/api/v1"
+        } else {
+            ""
         };
         let mut model = json!({"id": model});
         if !base_model.is_empty() {

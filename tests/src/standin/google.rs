@@ -21,6 +21,11 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
     let Some(resource) = resource(seen.path(), shared.options.vendor) else {
         return unknown(seen, out, shared).await;
     };
+    if seen.method == Method::GET && resource == "models" {
+        let models = ["gemini-3.8-flash", "gemini-embedding-2"]
+            .map(|id| json!({"name": format!("models/{id}"), "displayName": "Stand-in"}));
+        return reply::json(out, 200, &json!({"models": models})).await;
+    }
     if seen.method != Method::POST {
         return unknown(seen, out, shared).await;
     }

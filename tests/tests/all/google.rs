@@ -5,6 +5,7 @@ mod tokens;
 
 use gateway_tests::agent::{Reply, Session, Version};
 use http::{Method, StatusCode};
+use tokio::time::{Duration, sleep, timeout};
 
 use super::{streams::until_cut, *};
 
@@ -25,16 +26,28 @@ async fn vertex(options: Options) -> (StandIn, Node) {
     (standin, node)
 }
 
+/// Looks again and again until there is something, within reason.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = timeout(Duration::from_secs(60), found).await;
+    found.unwrap_or_else(|_| panic!("{what} does not come"))
+}
+
 /// Waits until the only provider is as `wanted`.
 async fn wait_provider(node: &Node, wanted: impl Fn(&Value) -> bool) -> Value {
-    loop {
+    until("the provider's state", async || {
         let path = "/api/agent-network/status";
         let status = node.api_ok(Method::GET, path, None).await.unwrap();
-        if wanted(&status["providers"][0]) {
-            return status["providers"][0].clone();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        Some(status["providers"][0].clone()).filter(|provider| wanted(provider))
+    })
+    .await
 }
 
 async fn session(node: &Node) -> Session {
@@ -218,6 +231,10 @@ async fn the_gemini_api_gets_its_key_and_not_the_agents() {
                 "/v1beta/openai/chat/completions"
             );
         }
+        let name = format!("gemini_api-{}", standin.address().port());
+        let tried = node.cli(&["providers", "test", &name], "").await.unwrap();
+        let tried = String::from_utf8_lossy(&tried.stdout).into_owned();
+        assert!(tried.contains("it lists 2 models"), "{tried}");
         assert_eq!(standin.stats().refused, Vec::<String>::new());
         let rows = node.records(4).await.unwrap();
         assert!(

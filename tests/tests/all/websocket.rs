@@ -73,10 +73,9 @@ impl Socket {
 
     /// The next event; pings are answered on the way.
     async fn next(&mut self) -> Value {
-        match self.message().await {
-            Message::Text(text) => serde_json::from_str(&text).unwrap(),
-            other => panic!("no event: {other:?}"),
-        }
+        let message = self.message().await;
+        assert!(message.is_text(), "no event: {message:?}");
+        serde_json::from_str(message.to_text().unwrap()).unwrap()
     }
 
     async fn message(&mut self) -> Message {
@@ -84,9 +83,9 @@ impl Socket {
             let message = timeout(PATIENCE, self.0.next())
                 .await
                 .expect("nothing comes");
-            match message.expect("the socket is closed").unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
+            let message = message.expect("the socket is closed").unwrap();
+            if !message.is_ping() && !message.is_pong() {
+                return message;
             }
         }
     }
@@ -115,10 +114,8 @@ impl Socket {
     /// Waits for a close frame and answers it.
     async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
-            match self.message().await {
-                Message::Close(frame) => return frame,
-                Message::Text(_) => {}
-                other => panic!("no end: {other:?}"),
+            if let Message::Close(frame) = self.message().await {
+                return frame;
             }
         }
     }

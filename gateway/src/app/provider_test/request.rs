@@ -34,7 +34,9 @@ pub(super) fn listing(
         ListingShape::Anthropic => {
             path_join(provider, Dialect::Anthropic, &listing.path, "", &mut path);
         }
-        ListingShape::Google => plain_join(provider, &listing.path, &mut path),
+        ListingShape::Google => {
+            path_join(provider, Dialect::Gemini, &listing.path, "", &mut path);
+        }
     }
     if !query.is_empty() {
         path.push(b'?');

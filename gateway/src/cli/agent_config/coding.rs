@@ -64,7 +64,7 @@ impl Place {
                      base_url = \"{}/v1\"\n\
                      wire_api = \"responses\"\n\
                      requires_openai_auth = false\n\
-                     supports_websockets = false\n",
+                     supports_websockets = true\n",
                     self.url
                 ),
             )

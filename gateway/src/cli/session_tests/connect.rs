@@ -228,3 +228,28 @@ async fn discovered_models_come_beside_named_ones() {
     );
     assert!(!told.contains("no price known"), "{told}");
 }
+
+#[tokio::test]
+async fn a_connected_provider_learns_of_new_models() {
+    let node = Node::start().await;
+    node.connect().await;
+    let listed = node
+        .run(&["providers", "models", "OpenAI API"])
+        .await
+        .unwrap();
+    let expected = "\
+MODEL        INPUT $/1k  OUTPUT $/1k  SERVED
+gpt-4o-mini     0.00015       0.0006  yes
+brand-new       unknown      unknown  no
+resold            0.001        0.002  no
+";
+    assert_eq!(listed, expected);
+    let words = ["providers", "update", "OpenAI API", "--discover"];
+    let told = node.run(&words).await.unwrap();
+    assert!(told.contains("gpt-4o-mini, brand-new, resold"), "{told}");
+    let listed = node
+        .run(&["providers", "models", "OpenAI API"])
+        .await
+        .unwrap();
+    assert_eq!(listed.matches("yes").count(), 3, "{listed}");
+}

@@ -20,7 +20,7 @@ use crate::{
     control_plane::{
         catalog::KeyKind,
         mint::ServiceAccount,
-        resource::{CredentialDoc, key},
+        resource::{CredentialDoc, ProviderDoc, key},
         seal::{Keyring, UnlockError},
         snapshot::Unseal,
         store::{Operation, Transaction},
@@ -85,29 +85,21 @@ pub(super) async fn rotate(
         )));
     }
     let keyring = state.keyring.read().await;
+    let (new, put) = put_sealed(&keyring, &provider_id, &secret, Timestamp::now())?;
     let adding = Transaction {
         // The provider must still be there, or its key would outlive it.
         compares: vec![documents::unchanged(
             providers::store_key(&provider_id),
             provider.revision,
         )],
-        operations: vec![put_sealed(
-            &keyring,
-            &provider_id,
-            &secret,
-            Timestamp::now(),
-        )?],
+        operations: vec![put],
     };
     if !documents::commit(state.store.as_ref(), adding).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
-    if !request.keep_others && !old.is_empty() {
-        let dropping = Transaction {
-            compares: Vec::new(),
-            operations: old.iter().map(deletion).collect(),
-        };
-        documents::commit(state.store.as_ref(), dropping).await?;
+    if !request.keep_others {
+        drop_old(&state, entry.key, &provider.value, &old, &new).await?;
     }
     list(State(state), Path(provider_id)).await
 }
@@ -192,13 +184,47 @@ pub(super) fn checked(
     }
 }
 
-/// A write of a new credential; the keyring is held until it is committed.
+/// Drops the keys that `new` stands for. Where tokens are minted from keys, only once it has given one: else
+/// it goes itself.
+pub(super) async fn drop_old(
+    state: &AppState,
+    kind: KeyKind,
+    provider: &ProviderDoc,
+    old: &[CredentialDoc],
+    new: &CredentialDoc,
+) -> Result<(), ApiError> {
+    if old.is_empty() {
+        return Ok(());
+    }
+    let failure = match kind {
+        KeyKind::GoogleServiceAccount if provider.enabled => {
+            state.node.mints(new.id.clone()).await.err()
+        }
+        KeyKind::GoogleServiceAccount | KeyKind::Text => None,
+    };
+    let dropping = Transaction {
+        compares: Vec::new(),
+        operations: match failure {
+            None => old.iter().map(deletion).collect(),
+            Some(_) => vec![deletion(new)],
+        },
+    };
+    documents::commit(state.store.as_ref(), dropping).await?;
+    match failure {
+        None => Ok(()),
+        Some(reason) => Err(ApiError::precondition(format!(
+            "the new key gives no token, so the old one stays: {reason}"
+        ))),
+    }
+}
+
+/// A new credential and its write; the keyring is held until that is committed.
 pub(super) fn put_sealed(
     keyring: &Keyring,
     provider_id: &str,
     secret: &Secret,
     now: Timestamp,
-) -> Result<Operation, ApiError> {
+) -> Result<(CredentialDoc, Operation), ApiError> {
     let mut credential = CredentialDoc {
         id: id::new_id("cred_", now),
         provider_id: provider_id.to_owned(),
@@ -208,7 +234,8 @@ pub(super) fn put_sealed(
     };
     let key = store_key(&credential);
     credential.sealed = keyring.seal(&key, secret).map_err(ApiError::internal)?;
-    Ok(documents::put(key, &credential))
+    let put = documents::put(key, &credential);
+    Ok((credential, put))
 }
 
 pub(super) fn prefix(provider_id: &str) -> String {

@@ -26,7 +26,7 @@ use super::{
     state::AppState,
 };
 use crate::control_plane::{
-    catalog::CatalogEntry,
+    catalog::{CatalogEntry, KeyKind},
     resource::{CredentialDoc, PolicyDoc, ProviderDoc, key},
     snapshot::Draft,
     store::{Compare, Operation, Transaction},
@@ -79,8 +79,8 @@ pub(super) async fn create(
             operations: vec![documents::put(store_key(&id), &provider)],
         };
         if let Some(secret) = &secret {
-            let credential = keys::put_sealed(&keyring, &id, secret, now)?;
-            transaction.operations.push(credential);
+            let (_, put) = keys::put_sealed(&keyring, &id, secret, now)?;
+            transaction.operations.push(put);
         }
         documents::touch_guard(key::PROVIDERS_GUARD, &mut transaction);
         settings::ensure_named(&state, &mut transaction, now).await?;
@@ -148,19 +148,27 @@ pub(super) async fn update(
         compares: vec![documents::unchanged(store_key(&id), current.revision)],
         operations: vec![documents::put(store_key(&id), &provider)],
     };
+    let mut exchanged = None;
     if let Some(api_key) = request.given_key() {
         let secret = keys::checked(api_key, entry.key, provider.allow_private_addresses)?;
         let old: Vec<CredentialDoc> = documents::list(store, &keys::prefix(&id)).await?;
-        transaction
-            .operations
-            .extend(old.iter().map(keys::deletion));
-        let credential = keys::put_sealed(&keyring, &id, &secret, now)?;
-        transaction.operations.push(credential);
+        let (new, put) = keys::put_sealed(&keyring, &id, &secret, now)?;
+        transaction.operations.push(put);
+        match entry.key {
+            KeyKind::Text => {
+                let deletions = old.iter().map(keys::deletion);
+                transaction.operations.extend(deletions);
+            }
+            KeyKind::GoogleServiceAccount => exchanged = Some((old, new)),
+        }
     }
     if !documents::commit(store, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
+    if let Some((old, new)) = exchanged {
+        keys::drop_old(&state, entry.key, &provider, &old, &new).await?;
+    }
     show(State(state), Path(id)).await
 }
 

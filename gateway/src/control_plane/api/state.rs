@@ -58,6 +58,9 @@ pub trait NodeView: Send + Sync {
     /// The internal CA's certificate (PEM); `None` when the endpoint's certificate comes from files.
     fn ca_pem(&self) -> Option<String>;
 
+    /// Resolves once a token was minted from this key, or could not be: then with the reason.
+    fn mints(&self, credential_id: String) -> Task<'_, Result<(), String>>;
+
     /// Resolves once the workers serve what the store had at `revision`, or when that takes too long.
     fn serves(&self, revision: u64) -> Task<'_, ()>;
 }

@@ -214,6 +214,10 @@ impl NodeView for FixedNode {
         Box::pin(std::future::ready(()))
     }
 
+    fn mints(&self, _credential_id: String) -> Task<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn status(&self) -> NodeStatus {
         NodeStatus {
             ready: true,

@@ -89,3 +89,87 @@ impl Unseal for Unsealed {
         self.0.clone().ok_or_else(|| "there is no key".to_owned())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::control_plane::resolve::AddressRefused;
+
+    fn draft(url: &str, key: Option<&str>) -> Draft {
+        Draft {
+            doc: ProviderDoc {
+                id: String::new(),
+                provider_id: "openai_api".to_owned(),
+                name: "draft".to_owned(),
+                upstream_url: url.to_owned(),
+                models: Vec::new(),
+                extra_values: BTreeMap::new(),
+                identity_header_user_id: None,
+                identity_header_groups: None,
+                enabled: false,
+                skip_tls_verification: false,
+                metadata_disabled: false,
+                ca_pem: None,
+                allow_private_addresses: false,
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+            },
+            secret: key.map(|key| Secret::new(key.as_bytes().to_vec())),
+        }
+    }
+
+    async fn compiled(draft: Draft) -> Result<Provider, Problem> {
+        let lookup: Lookup = Arc::new(|host| {
+            Box::pin(async move {
+                match host.as_str() {
+                    "api.example" => Ok(vec![IpAddr::from([203, 0, 113, 1])]),
+                    "intranet.example" => Ok(vec![IpAddr::from([10, 0, 0, 1])]),
+                    _ => Err("no such host".to_owned()),
+                }
+            })
+        });
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_secs(1),
+            idle: Duration::from_secs(1),
+            total: None,
+        };
+        compile_draft(draft, &Catalog::built_in(), &lookup, timeouts).await
+    }
+
+    #[tokio::test]
+    async fn a_draft_becomes_what_workers_would_get() {
+        let provider = compiled(draft("https://api.example/v1", Some("sk-1"))).await;
+        let provider = provider.unwrap();
+        assert_eq!(&*provider.base_path, "/v1");
+        let [target] = provider.targets.as_slice() else {
+            panic!("one address and one key make one target");
+        };
+        assert_eq!(target.address, "203.0.113.1:443".parse().unwrap());
+        let credential = target.credential.as_ref().unwrap();
+        assert_eq!(credential.secret.expose(), b"sk-1");
+    }
+
+    #[tokio::test]
+    async fn what_workers_could_not_use_is_a_problem() {
+        let failed = Problem::ResolveFailed("no such host".to_owned());
+        let refused = Problem::AddressRefused {
+            address: [10, 0, 0, 1].into(),
+            reason: AddressRefused::Private,
+        };
+        for (url, key, problem) in [
+            ("https://nowhere.example", Some("k"), failed),
+            ("https://intranet.example", Some("k"), refused),
+            ("https://api.example", None, Problem::NoCredential),
+        ] {
+            assert_eq!(
+                compiled(draft(url, key)).await.unwrap_err(),
+                problem,
+                "{url}"
+            );
+        }
+    }
+}

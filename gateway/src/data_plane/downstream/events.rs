@@ -107,6 +107,10 @@ impl<'a> EventDownstream<'a> {
             Some(framer) => {
                 framer.finish(&mut |frame| *is_too_long |= !read(frame, *lane, held, messages));
             }
+            // An answer that is no stream is none to this API.
+            None if (200..300).contains(&self.status) => {
+                messages.push(message_of_error(502, b"", *lane));
+            }
             None => messages.push(message_of_error(self.status, held, *lane)),
         }
         self.flush().await
@@ -182,10 +186,11 @@ mod tests {
             messages("text/event-stream; charset=utf-8", 200, &pieces),
             expected
         );
-        let long = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(100_000));
-        let pieces: Vec<&[u8]> = long.as_bytes().chunks(30_000).collect();
-        let whole = messages("text/event-stream", 200, &pieces);
-        assert_eq!((whole.len(), whole[0].len()), (1, 100_000 + 25));
+        let long = format!("{{\"x\":\"{}\"}}", "y".repeat(100_000));
+        let event = format!("data: {long}\n\n");
+        let pieces: Vec<&[u8]> = event.as_bytes().chunks(30_000).collect();
+        let expected = long.replacen('{', "{\"stream_id\":\"a\",", 1);
+        assert!(messages("text/event-stream", 200, &pieces) == [expected]);
     }
 
     #[test]

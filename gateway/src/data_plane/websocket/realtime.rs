@@ -25,9 +25,9 @@ use crate::{
         worker::Worker,
     },
     dialect::{
-        error_body,
+        Classified, error_body,
         meter::{RealtimeEvent, realtime_event},
-        websocket::{Api, NoModel, keeps_model, realtime_model},
+        websocket::{NoModel, keeps_model, realtime},
     },
     handoff::{
         reason::Reason,
@@ -39,6 +39,8 @@ use crate::{
 /// What both vendors and SDKs call the protocol. Others that agents offer are credentials
 /// (`openai-insecure-api-key.…`) and stay with the node.
 const PROTOCOL: &str = "realtime";
+/// Most that an agent may send at once; vendors take 15 MiB of audio.
+pub(super) const MESSAGE_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes on their way to one side beyond which the other is not read.
 const QUEUED_BYTES_LIMIT: usize = 64 * 1024;
 /// Responses under way that are remembered; vendors run one at a time, or a few out of band.
@@ -52,6 +54,7 @@ const PINGS_LIMIT: u32 = 3;
 pub(super) struct Realtime<'s> {
     permit: Permit<'s>,
     head: &'s RequestHead,
+    classified: Classified<'static>,
     model: String,
     protocol: Option<&'static str>,
     provider: Dialled,
@@ -67,7 +70,7 @@ pub(super) async fn open<'s>(
     recorder: &mut Recorder<'s>,
 ) -> Result<Realtime<'s>, Failure> {
     let query = head.target.split_once('?').map_or("", |(_, query)| query);
-    let model = realtime_model(query).map_err(|no| match no {
+    let (classified, model) = realtime(head.path(), query).map_err(|no| match no {
         NoModel::Missing => {
             let what = "a realtime session names its `model` in the query of its URL";
             Failure::new(Reason::ModelMissing, what)
@@ -76,7 +79,7 @@ pub(super) async fn open<'s>(
     })?;
     model.as_ref().clone_into(&mut recorder.model);
     recorder.stream = true;
-    let classified = Api::Realtime.classified();
+    recorder.dialect = Some(classified.dialect);
     let permit = policy::permit(snapshot, principal, &classified, Some(&model), None)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
@@ -87,6 +90,7 @@ pub(super) async fn open<'s>(
     Ok(Realtime {
         permit,
         head,
+        classified,
         model: model.into_owned(),
         protocol,
         provider,
@@ -111,6 +115,7 @@ impl<'s> Realtime<'s> {
         let Self {
             permit,
             head,
+            classified,
             model,
             provider,
             ..
@@ -125,6 +130,7 @@ impl<'s> Realtime<'s> {
             peer,
             permit,
             head,
+            classified,
             model,
             target,
             running: Vec::new(),
@@ -162,6 +168,7 @@ struct Session<'r, 's> {
     peer: &'r Peer,
     permit: Permit<'s>,
     head: &'s RequestHead,
+    classified: Classified<'static>,
     model: String,
     target: TargetId,
     /// When each response under way began.
@@ -330,9 +337,8 @@ impl<'s> Session<'_, 's> {
             false => self.running.remove(0),
         };
         let mut recorder = Recorder::start(self.worker, self.peer.address, Some(self.head), begun);
-        let classified = Api::Realtime.classified();
-        recorder.dialect = Some(classified.dialect);
-        recorder.operation = Some(classified.operation);
+        recorder.dialect = Some(self.classified.dialect);
+        recorder.operation = Some(self.classified.operation);
         recorder.principal = Some(self.permit.principal());
         recorder.provider = Some(self.permit.provider());
         recorder.policy = Some(self.permit.policy());
@@ -348,13 +354,21 @@ impl<'s> Session<'_, 's> {
 
     /// Policies may have changed since the handshake.
     fn may_go_on(&self) -> Result<(), Reason> {
+        if !self.worker.may_begin() {
+            return Err(Reason::UsageLogBehind);
+        }
         let snapshot = self.worker.snapshot();
         let principal = snapshot
             .peers
             .get(&self.peer.address)
             .ok_or(Reason::PeerRevoked)?;
-        let classified = Api::Realtime.classified();
-        policy::permit(&snapshot, principal, &classified, Some(&self.model), None).map(drop)
+        let model = Some(&*self.model);
+        let permit = policy::permit(&snapshot, principal, &self.classified, model, None)?;
+        // Another provider may have the model too, but the session is at this one.
+        match permit.provider().slot == self.permit.provider().slot {
+            true => Ok(()),
+            false => Err(Reason::NoAuthorisedProvider),
+        }
     }
 
     /// The credential or address in use is the provider's no more.

@@ -225,6 +225,8 @@ async fn serve(session: &Rc<Session>, socket: &mut WebSocket, alarm: &Alarm) -> 
                 None if is_resting && resting_since.elapsed() >= timeouts.websocket_idle => {
                     return Ended::Close(CloseCode::GOING_AWAY);
                 }
+                // Its answer would not be read.
+                None if !takes => {}
                 None if pings == PINGS_LIMIT => return Ended::Gone,
                 None => {
                     pings += 1;

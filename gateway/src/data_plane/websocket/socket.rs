@@ -18,6 +18,8 @@ const WRITE_BYTES: usize = 32 * 1024;
 const PONG_QUEUE_BYTES_LIMIT: usize = 64 * 1024;
 /// How long the other side may take to answer a close frame.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// What is still read from who cannot be understood, so that the close frame arrives.
+const LINGER_BYTES_LIMIT: usize = 1024 * 1024;
 
 /// Which side this node is: clients mask, servers do not (section 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +212,26 @@ impl WebSocket {
         // Time up is as good an end as any.
         let _ = alarm.last_words(CLOSE_LIMIT, farewell).await;
         self.transport.close();
+        if !self.heard_close {
+            self.linger(alarm).await;
+        }
+    }
+
+    /// Reads for a moment what is still sent: unread input would reset the connection and take the close frame
+    /// with it.
+    async fn linger(mut self, alarm: &Alarm) {
+        let mut left = LINGER_BYTES_LIMIT;
+        let drain = poll_fn(|cx| {
+            while left > 0 {
+                self.inbox.consume(self.inbox.len());
+                match ready!(self.transport.poll_read(cx, &mut self.inbox)) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => left = left.saturating_sub(read),
+                }
+            }
+            Poll::Ready(())
+        });
+        let _ = alarm.last_words(CLOSE_LIMIT, drain).await;
     }
 
     /// Reads one frame, if all of it is here.

@@ -88,6 +88,9 @@ pub(super) fn boundary(content_type: &[u8]) -> Result<&[u8], FormError> {
         .ok_or(FormError::Malformed("no boundary"))
 }
 
+/// Key and value.
+type Parameter<'v> = (&'v [u8], &'v [u8]);
+
 /// `; key=value` behind a header's first word.
 struct Parameters<'v>(&'v [u8]);
 
@@ -101,7 +104,7 @@ impl<'v> Parameters<'v> {
         }
     }
 
-    fn next(&mut self) -> Result<Option<(&'v [u8], &'v [u8])>, FormError> {
+    fn next(&mut self) -> Result<Option<Parameter<'v>>, FormError> {
         let malformed = FormError::Malformed("a header's parameters");
         let rest = self.0.trim_ascii_start();
         let Some(rest) = rest.strip_prefix(b";") else {

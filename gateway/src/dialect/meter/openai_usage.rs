@@ -32,6 +32,8 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
     let lifetimes = input_details.cache_write_tokens_details.unwrap_or_default();
 
     let (input, output) = (input.or_zero(), output.or_zero());
+    // Some servers (Google's, xAI's) count reasoning beside the completion; it is in the total only.
+    let output = output.max(report.total_tokens.or_zero().saturating_sub(input));
     // Parts are never larger than the whole: a wrong report must not bill more than was reported in all.
     let read = input_details.cached_tokens.or(report.cached_tokens);
     let read = read.or_zero().min(input);
@@ -94,6 +96,7 @@ struct UsageObject {
     input_tokens: Count,
     completion_tokens: Count,
     output_tokens: Count,
+    total_tokens: Count,
     /// Moonshot's place for it.
     cached_tokens: Count,
     /// Mistral's.
@@ -187,6 +190,11 @@ mod tests {
             (
                 r#"{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":7}"#,
                 Some([10, 5, 7, 0, 0, 0]),
+            ),
+            // Reasoning beside the completion.
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":22,"completion_tokens_details":{"reasoning_tokens":7}}"#,
+                Some([10, 12, 0, 0, 0, 7]),
             ),
             // Parts larger than the whole are cut.
             (

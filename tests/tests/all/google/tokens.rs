@@ -1,6 +1,7 @@
 //! Tokens: minted from the service account, renewed ahead of their end, and missing.
 
-use std::time::Duration;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use gateway_tests::memory::{self, Wanted};
 
 use super::*;
 
@@ -15,9 +16,10 @@ fn short_lived() -> Options {
 }
 
 async fn wait_minted(standin: &StandIn, count: u64) {
-    while standin.tokens().0 < count {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("a token", async || {
+        (standin.tokens().0 >= count).then_some(())
+    })
+    .await;
 }
 
 /// One request, which has to be answered.
@@ -207,11 +209,98 @@ async fn only_keys_that_can_mint_are_taken_and_never_shown() {
         assert!(message.contains(wanted), "{message}");
         assert!(!error.to_string().contains(&private_key[60..90]), "{error}");
     }
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
     let keyfile = format!("keyfile::{}", STANDARD.encode(account.to_string()));
     let (status, made) = connect(&keyfile, true).await;
     assert!(status.is_success(), "{made}");
     wait_provider(&node, |provider| provider["ready"] == true).await;
     assert_eq!(standin.tokens(), (1, Vec::new()));
     assert!(!node.log().contains(&private_key[60..90]));
+}
+
+/// Requests go on all the while.
+#[tokio::test]
+async fn a_key_is_exchanged_once_the_new_one_has_given_a_token() {
+    let (standin, node) = vertex(Options::new(Vendor::Vertex, Transport::Plain, KEY)).await;
+    let other = StandIn::start(Options::new(Vendor::Vertex, Transport::Plain, KEY))
+        .await
+        .unwrap();
+    other.refuse_tokens(Some(403));
+    let mut session = session(&node).await;
+    let providers = "/api/agent-network/providers";
+    let listed = node.api_ok(Method::GET, providers, None).await.unwrap();
+    let keys = format!("{providers}/{}/keys", text(&listed[0], "id"));
+    let before = node.api_ok(Method::GET, &keys, None).await.unwrap();
+
+    let rotate = async |account: Option<String>| {
+        let body = json!({"api_key": account});
+        node.api(Method::POST, &keys, Some(&body)).await.unwrap()
+    };
+    let (status, error) = rotate(other.service_account()).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{error}");
+    assert!(
+        text(&error, "message").contains("the old one stays"),
+        "{error}"
+    );
+    assert_eq!(node.api_ok(Method::GET, &keys, None).await.unwrap(), before);
+    ask(&mut session).await;
+
+    let (status, after) = rotate(standin.service_account()).await;
+    assert_eq!(status, StatusCode::OK, "{after}");
+    assert_ne!(after[0]["id"], before[0]["id"]);
+    ask(&mut session).await;
+    assert_eq!(standin.tokens(), (2, Vec::new()));
+    let seen = standin.seen();
+    assert_ne!(token_of(&seen[0]), token_of(seen.last().unwrap()));
+}
+
+#[tokio::test]
+async fn neither_key_nor_token_is_left_in_memory() {
+    let (standin, node) = vertex(Options::new(Vendor::Vertex, Transport::TlsHttp2, KEY)).await;
+    let pid = node.pid().unwrap();
+    if let Err(error) = memory::may_scan(pid) {
+        let reason = format!("reading /proc/PID/mem: {error}");
+        gateway_tests::skip("neither_key_nor_token_is_left_in_memory", &reason);
+        return;
+    }
+    let account: Value = serde_json::from_str(&standin.service_account().unwrap()).unwrap();
+    // Its beginning is the same in every key.
+    let pem = account["private_key"].as_str().unwrap();
+    let line = pem.lines().nth(8).unwrap();
+    let der = STANDARD.decode(line).unwrap();
+    let token = token_text(&standin, &node).await;
+    let wanted = [
+        Wanted {
+            name: "the key in PEM",
+            secret: line.as_bytes(),
+        },
+        Wanted {
+            name: "the key",
+            secret: &der,
+        },
+        Wanted {
+            name: "the token",
+            secret: token.as_bytes(),
+        },
+    ];
+    let scan = memory::scan(pid, &wanted).unwrap();
+    assert!(scan.leaks().next().is_none(), "{:?}", scan.summary());
+    assert!(scan.hidden_bytes > 0 || !scan.found.is_empty(), "no arena");
+
+    let name = provider_name(&standin);
+    node.cli(&["policies", "remove", "agents-may"], "")
+        .await
+        .unwrap();
+    node.cli(&["providers", "remove", &name], "").await.unwrap();
+    until("an empty scan", async || {
+        let scan = memory::scan(pid, &wanted).unwrap();
+        scan.found.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// A token that was used, without the word in front.
+async fn token_text(standin: &StandIn, node: &Node) -> String {
+    ask(&mut session(node).await).await;
+    let sent = token_of(&standin.seen()[0]);
+    sent.strip_prefix("Bearer ").unwrap().to_owned()
 }

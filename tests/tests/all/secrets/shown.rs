@@ -59,6 +59,7 @@ async fn drive_and_search(log: &'static str) {
             .unwrap();
         shown.add("providers test", format!("{output:?}"));
     }
+    refused_trials(&node, &providers, &mut shown).await;
     operator_mistakes(&node, &providers.ids[0], &mut shown).await;
     let old_master_key = master_key(&node);
     node.cli(&["keys", "rotate-master"], "").await.unwrap();
@@ -70,6 +71,36 @@ async fn drive_and_search(log: &'static str) {
     let (text, bytes) = master_key(&node);
     let (old_text, old_bytes) = old_master_key;
     shown.search(&[text, bytes, old_text, old_bytes]);
+}
+
+/// Connecting with a key that the provider refuses, and asking it for its models.
+async fn refused_trials(node: &Node, providers: &Providers, shown: &mut Shown) {
+    for standin in &providers.standins {
+        let url = standin.url();
+        let words = [
+            "providers",
+            "connect",
+            "custom",
+            "--url",
+            &url,
+            "--allow-private",
+            "--skip-tls-verification",
+            "--discover",
+            "--key-stdin",
+        ];
+        let output = node.cli_any(&words, WRONG_KEY).await.unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        shown.add("a refused provider", format!("{output:?}"));
+        let request = json!({
+            "catalog_provider_id": "custom",
+            "upstream_url": url,
+            "api_key": WRONG_KEY,
+            "skip_tls_verification": true,
+        });
+        let path = "/api/agent-network/catalog/providers/models";
+        let answer = node.api(Method::POST, path, Some(&request)).await;
+        shown.add("a refused listing", format!("{answer:?}"));
+    }
 }
 
 /// What was shown where.

@@ -1,6 +1,7 @@
 //! `/v1/realtime`: one provider, one model, a record per response.
 
 use gateway_tests::standin::Transport;
+use http::Method;
 
 use super::*;
 
@@ -193,5 +194,37 @@ async fn a_removed_peers_session_ends() {
     assert_eq!(
         (text(&row, "outcome"), text(&row, "reason")),
         ("cut", "peer_revoked")
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_is_gone_ends_the_session_at_its_next_response() {
+    let (_standin, node) = openai(Transport::Plain).await;
+    let alice = node.alice().await.unwrap();
+    let mut socket = Socket::open(&alice, REALTIME).await;
+    say(&mut socket, "[[events=1]]").await;
+    socket.until(&["response.done"]).await;
+    let list = node
+        .api_ok(Method::GET, "/api/agent-network/policies", None)
+        .await
+        .unwrap();
+    let policy = format!(
+        "/api/agent-network/policies/{}",
+        list[0]["id"].as_str().unwrap()
+    );
+    node.api_ok(Method::DELETE, &policy, None).await.unwrap();
+    // Published within moments: until then responses are still allowed.
+    let ended = loop {
+        socket.send(json!({"type": "response.create"})).await;
+        let event = timeout(PATIENCE, socket.0.next()).await.unwrap();
+        if let Some(Ok(Message::Close(Some(frame)))) = event {
+            break u16::from(frame.code);
+        }
+    };
+    assert_eq!(ended, 1008);
+    let newest = node.records(2).await.unwrap().remove(0);
+    assert_eq!(
+        (text(&newest, "outcome"), text(&newest, "reason")),
+        ("cut", "no_authorised_provider")
     );
 }
