@@ -243,9 +243,7 @@ async fn each_is_told_who_calls_in_its_own_way() {
                 let told: Value = serde_json::from_slice(&seen.body).unwrap();
                 let silent_or = |told: Option<&'static str>| told.unwrap_or("root");
                 assert_eq!(told["user"], silent_or(case.user), "{}", case.model);
-                let tags = case
-                    .tags
-                    .map_or_else(|| json!(["root"]), |tags| json!(tags));
+                let tags = json!(case.tags.unwrap_or(&["root"]));
                 assert_eq!(told["metadata"]["tags"], tags, "{}", case.model);
                 assert_eq!(told["metadata"]["kept"], 1);
                 told_exactly(&case, &seen);
