@@ -141,10 +141,9 @@ pub(super) fn served_in(tier: &Value, performance: &Value) -> ServiceTier {
 
 /// `optimized` latency has prices of its own.
 fn tier_of(tier: Option<&str>, latency: Option<&str>) -> ServiceTier {
-    match service_tier(tier) {
-        ServiceTier::Standard => service_tier(latency),
-        tier => tier,
-    }
+    Some(service_tier(tier))
+        .filter(|tier| *tier != ServiceTier::Standard)
+        .unwrap_or_else(|| service_tier(latency))
 }
 
 #[derive(Default, Deserialize)]
