@@ -59,19 +59,57 @@ const BEDROCK: [(&str, Transport, &str, &[&str]); 2] = [
 /// A second vLLM server, which takes no key; its model has the name that it serves it under.
 const KEYLESS_MODEL: &str = "keyless-qwen";
 
-/// Hosts of other vendors' models, each with one model and what its price is taken from.
-const GATEWAYS: [(Gateway, &str, &str, &str); 2] = [
+/// Hosts of other vendors' models: path of the upstream URL, the one model, what its price is taken from, the key.
+const GATEWAYS: [(Gateway, &str, &str, &str, &str); 8] = [
     (
         Gateway::AzureOpenAi,
+        "",
         "my-deployment",
         "gpt-4o",
         "standin-azure-0b7f",
     ),
     (
         Gateway::OpenRouter,
+        "/api/v1",
         "vendor/some-model",
         "",
         "sk-or-standin-5512",
+    ),
+    (Gateway::Kimi, "", "kimi-k3", "", "sk-kimi-standin-71c2"),
+    (
+        Gateway::Vercel,
+        "",
+        "creator/some-model",
+        "",
+        "vck-standin-90ab",
+    ),
+    (
+        Gateway::Cloudflare,
+        "/v1/acct/gw/openai",
+        "cloudflare-model",
+        "",
+        "cf-standin-33d0",
+    ),
+    (
+        Gateway::Cloudflare,
+        "/v1/acct/gw/anthropic",
+        "cloudflare-claude",
+        "",
+        "cf-standin-33d0",
+    ),
+    (
+        Gateway::Bifrost,
+        "/openai",
+        "openai/some-model",
+        "",
+        "sk-bf-standin-4e1a",
+    ),
+    (
+        Gateway::Bifrost,
+        "/anthropic",
+        "anthropic/some-model",
+        "",
+        "sk-bf-standin-4e1a",
     ),
 ];
 
@@ -102,21 +140,17 @@ async fn main() -> Result<()> {
         .await?;
     node.add_policy("vllm-keyless", "agents", &provider).await?;
     standins.push(("vllm-keyless".to_owned(), standin));
-    for (gateway, model, base_model, key) in GATEWAYS {
+    for (gateway, base_path, id, base_model, key) in GATEWAYS {
         let standin = start(Vendor::Gateway(gateway), Transport::TlsHttp1, key).await?;
-        let base_path = if gateway == Gateway::OpenRouter {
-            "/api/v1"
-        } else {
-            ""
-        };
-        let mut model = json!({"id": model});
+        let mut model = json!({"id": id});
         if !base_model.is_empty() {
             model["base_model"] = json!(base_model);
         }
+        let name = format!("{}{base_path}", gateway.catalog_id());
         let provider = node
             .connect_with(json!({
                 "provider_id": gateway.catalog_id(),
-                "name": gateway.catalog_id(),
+                "name": name,
                 "upstream_url": format!("{}{base_path}", standin.url()),
                 "models": [model],
                 "api_key": key,
@@ -125,7 +159,6 @@ async fn main() -> Result<()> {
                 "ca_pem": standin.ca_pem(),
             }))
             .await?;
-        let name = gateway.catalog_id().to_owned();
         node.add_policy(&name, "agents", &provider).await?;
         standins.push((name, standin));
     }
