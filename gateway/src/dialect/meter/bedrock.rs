@@ -141,9 +141,11 @@ pub(super) fn served_in(tier: &Value, performance: &Value) -> ServiceTier {
 
 /// `optimized` latency has prices of its own.
 fn tier_of(tier: Option<&str>, latency: Option<&str>) -> ServiceTier {
-    match service_tier(tier) {
-        ServiceTier::Standard => service_tier(latency),
-        tier => tier,
+    let of_tier = service_tier(tier);
+    if of_tier == ServiceTier::Standard {
+        service_tier(latency)
+    } else {
+        of_tier
     }
 }
 
