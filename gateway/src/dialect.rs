@@ -68,20 +68,6 @@ impl Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.code() == code)
     }
 
-    /// Requests of this dialect can be served. The others are recognised, so that the answer can say
-    /// what is missing.
-    pub fn is_implemented(self) -> bool {
-        match self {
-            Self::OpenAi
-            | Self::Anthropic
-            | Self::Bedrock
-            | Self::Vertex
-            | Self::Azure
-            | Self::Gemini
-            | Self::Ollama => true,
-        }
-    }
-
     /// Whose bodies an operation has, errors included: Vertex AI takes other vendors' on paths of its own.
     #[must_use]
     pub fn of_bodies(self, operation: Operation) -> Self {

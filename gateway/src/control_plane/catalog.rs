@@ -96,7 +96,7 @@ pub fn prices_from_litellm(
 }
 
 /// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`,
-/// `status`, `unlisted` and the texts of [`Help`] beside.
+/// `unlisted` and the texts of [`Help`] beside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CatalogEntry {
     pub id: String,
@@ -124,7 +124,6 @@ pub struct CatalogEntry {
     pub identity_injection: Option<IdentityInjection>,
     #[serde(serialize_with = "dialect_codes")]
     pub dialects: DialectSet,
-    pub status: Status,
     #[serde(skip)]
     pub stream_usage: StreamUsage,
     /// `GET /v1/responses` can become a WebSocket there.
@@ -202,15 +201,6 @@ pub enum Kind {
     Provider,
     Gateway,
     Custom,
-}
-
-/// What of an entry's dialects can be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    Implemented,
-    Partly,
-    Planned,
 }
 
 /// When streams of chat tell their usage.

@@ -99,9 +99,7 @@ async fn serve<'s>(
     recorder.stream = classified.streams_by_default();
     let mut guard = admit(worker, alarm).await?;
 
-    if let Some(session) = dialect::session::session_id(head.fields.iter()) {
-        recorder.set_session(session);
-    }
+    recorder.note_session(head);
     if let Some(answer) = local_answer(snapshot, principal, &classified)? {
         return respond::local(down, recorder, 200, &answer)
             .await

@@ -68,7 +68,7 @@ fn message(reason: Reason) -> &'static str {
             "no policy lets you use a provider of this model; ask the operator of this endpoint"
         }
         Reason::PeerRevoked => "this peer may not use the endpoint any more",
-        Reason::DialectUnsupported => "this provider's own API is not supported yet",
+        Reason::DialectUnsupported => "this provider does not take such requests",
         Reason::Overloaded => "the endpoint is at its limit; try again",
         Reason::Draining => "the endpoint is restarting; try again",
         Reason::UsageLogBehind => "the usage log cannot keep up; try again",

@@ -11,7 +11,10 @@ use http::Method;
 
 use super::{message::RequestHead, worker::Worker};
 use crate::{
-    dialect::{Dialect, Object, Operation},
+    dialect::{
+        Dialect, Object, Operation,
+        session::{AgentIds, session_id},
+    },
     handoff::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
@@ -40,6 +43,7 @@ pub struct Recorder<'s> {
     pub operation: Option<Operation>,
     pub model: String,
     pub session_id: String,
+    agent_ids: AgentIds<'s>,
     /// What the request has to do with an object at the provider.
     pub object: Object<'s>,
     /// See [`ExchangeRecord::object_id`].
@@ -94,6 +98,7 @@ impl<'s> Recorder<'s> {
             operation: None,
             model: String::new(),
             session_id: String::new(),
+            agent_ids: AgentIds::default(),
             object: Object::None,
             object_id: String::new(),
             provider: None,
@@ -138,6 +143,14 @@ impl<'s> Recorder<'s> {
     pub fn error_dialect(&self) -> Option<Dialect> {
         let operation = self.operation.unwrap_or(Operation::Other);
         Some(self.dialect?.of_bodies(operation))
+    }
+
+    /// Keeps what the head tells of the session and its agents.
+    pub fn note_session(&mut self, head: &'s RequestHead) {
+        if let Some(session) = session_id(head.fields.iter()) {
+            self.set_session(session);
+        }
+        self.agent_ids = AgentIds::of(head.fields.iter());
     }
 
     /// Keeps a session id as far as it fits.
@@ -229,6 +242,8 @@ impl Drop for Recorder<'_> {
             operation: self.operation.map_or("", Operation::code),
             model: &self.model,
             session_id: &self.session_id,
+            agent_id: self.agent_ids.agent,
+            parent_agent_id: self.agent_ids.parent,
             provider_id: self.provider.map_or("", |p| &p.id),
             catalog_id: self.provider.map_or("", |p| &p.catalog_id),
             policy_id: self.policy.map_or("", |p| &p.id),

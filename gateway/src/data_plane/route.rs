@@ -40,8 +40,7 @@ pub struct Route<'a> {
 ///
 /// # Errors
 ///
-/// [`Reason::ModelMissing`], [`Reason::ModelNotRoutable`], [`Reason::NoAuthorisedProvider`], and
-/// [`Reason::DialectUnsupported`] when a provider was found but its dialect is not implemented.
+/// [`Reason::ModelMissing`], [`Reason::ModelNotRoutable`] and [`Reason::NoAuthorisedProvider`].
 pub fn route<'a>(
     snapshot: &'a Snapshot,
     principal: &'a Principal,
@@ -49,15 +48,10 @@ pub fn route<'a>(
     model: Option<&str>,
     keeper: Option<ProviderSlot>,
 ) -> Result<Route<'a>, Reason> {
-    let best = match model {
-        Some(model) => by_model(snapshot, principal, classified.dialect, model)?,
-        None if classified.operation.needs_model() => return Err(Reason::ModelMissing),
-        None => without_model(snapshot, principal, classified.dialect, keeper)?,
-    };
-    if classified.dialect.is_implemented() {
-        Ok(best)
-    } else {
-        Err(Reason::DialectUnsupported)
+    match model {
+        Some(model) => by_model(snapshot, principal, classified.dialect, model),
+        None if classified.operation.needs_model() => Err(Reason::ModelMissing),
+        None => without_model(snapshot, principal, classified.dialect, keeper),
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    dialect::{self, websocket::Api},
+    dialect::websocket::Api,
     handoff::{
         reason::Reason,
         snapshot::{Principal, Snapshot},
@@ -149,9 +149,7 @@ fn identify<'s>(
     recorder.dialect = Some(classified.dialect);
     recorder.operation = Some(classified.operation);
     recorder.object = classified.object;
-    if let Some(session) = dialect::session::session_id(head.fields.iter()) {
-        recorder.set_session(session);
-    }
+    recorder.note_session(head);
     Ok(principal)
 }
 

@@ -1,5 +1,5 @@
-//! The session an exchange belongs to, as agents tell it in headers: for grouping the log, never for
-//! authorisation.
+//! The session an exchange belongs to, and the agent in it, as agents tell it in headers: for grouping the
+//! log, never for authorisation.
 
 use crate::handoff::record::SESSION_BYTES_LIMIT;
 
@@ -29,6 +29,32 @@ pub fn session_id<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Op
         }
     }
     best.map(|(_, value)| value)
+}
+
+/// Which of a session's agents asks, as Claude Code tells it of agents that another one started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentIds<'a> {
+    pub agent: &'a str,
+    /// The one that started it.
+    pub parent: &'a str,
+}
+
+impl<'a> AgentIds<'a> {
+    /// Empty where nothing usable is told; see [`session_id`].
+    pub fn of(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut ids = Self::default();
+        for (name, value) in headers {
+            let id = match name.len() {
+                22 if name.eq_ignore_ascii_case(b"x-claude-code-agent-id") => &mut ids.agent,
+                29 if name.eq_ignore_ascii_case(b"x-claude-code-parent-agent-id") => {
+                    &mut ids.parent
+                }
+                _ => continue,
+            };
+            *id = usable(value).unwrap_or_default();
+        }
+        ids
+    }
 }
 
 fn usable(value: &[u8]) -> Option<&str> {
@@ -66,5 +92,18 @@ mod tests {
                 .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
             assert_eq!(session_id(pairs), expected, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn agents_and_who_started_them() {
+        let headers: [(&[u8], &[u8]); 3] = [
+            (b"X-Claude-Code-Agent-Id", b"a-2"),
+            (b"x-claude-code-parent-agent-id", b"a-1"),
+            (b"x-claude-code-session-id", b"s"),
+        ];
+        let ids = AgentIds::of(headers.into_iter());
+        assert_eq!((ids.agent, ids.parent), ("a-2", "a-1"));
+        let spaced: [(&[u8], &[u8]); 1] = [(b"x-claude-code-agent-id", b"a b")];
+        assert_eq!(AgentIds::of(spaced.into_iter()), AgentIds::default());
     }
 }

@@ -262,15 +262,6 @@ fn bedrock_paths() {
 }
 
 #[test]
-fn paths_of_dialects_to_come() {
-    let azure = |model| Some((Dialect::Azure, Op::Other, Path(model)));
-    check(
-        &[("POST", "/openai/deployments/d/chat/completions", azure("d"))],
-        false,
-    );
-}
-
-#[test]
 fn other_paths_and_methods_do_not_pass() {
     let table = [
         ("POST", "/v1/complete"),

@@ -72,7 +72,7 @@ reasons! {
     NoAuthorisedProvider = ("no_authorised_provider", Policy, 403),
     /// The peer was removed while its connection was open, or in the middle of an answer.
     PeerRevoked = ("peer_revoked", Policy, 403),
-    /// The provider is connected, but its dialect is not implemented.
+    /// The provider's own API has no such requests, such as forms where each request is signed.
     DialectUnsupported = ("dialect_unsupported", Gateway, 501),
     /// Too many exchanges in flight, or too many request bytes held.
     Overloaded = ("overloaded", Gateway, 503),

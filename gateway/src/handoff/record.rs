@@ -328,6 +328,11 @@ pub struct ExchangeRecord<'a> {
     pub model: &'a str,
     #[serde(borrow)]
     pub session_id: &'a str,
+    /// Which of the session's agents asked, and which one started it; empty when not told.
+    #[serde(borrow)]
+    pub agent_id: &'a str,
+    #[serde(borrow)]
+    pub parent_agent_id: &'a str,
     /// Empty when none was chosen.
     #[serde(borrow)]
     pub provider_id: &'a str,
@@ -428,6 +433,8 @@ pub(crate) mod tests {
             operation: "chat_completions",
             model: "gpt-4o",
             session_id: "session-1",
+            agent_id: "agent-2",
+            parent_agent_id: "agent-1",
             provider_id: "provider-1",
             catalog_id: "openai_api",
             policy_id: "policy-1",

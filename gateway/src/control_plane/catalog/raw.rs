@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     BodyFields, Catalog, CatalogEntry, CatalogModel, ExtraHeader, HeaderPair, Help,
     IdentityInjection, JsonMetadata, KEY_PLACEHOLDER, KeyKind, Kind, Listing, PriceTable, Probe,
-    Problem, Status, StreamUsage, Surface,
+    Problem, StreamUsage, Surface,
     prices::{self, PricedModel, Prices},
     problem::{File, Problems},
     rate,
@@ -30,7 +30,6 @@ struct RawEntry {
     brand_color: String,
     auth: RawAuth,
     dialects: Vec<String>,
-    status: Status,
     #[serde(default)]
     surfaces: Vec<Surface>,
     #[serde(default)]
@@ -261,7 +260,6 @@ fn resolve_entry(
             access: raw.access_help,
         },
         dialects: DialectSet::of(&dialects),
-        status: raw.status,
         reported_cost,
         prices: Arc::new(table),
     })

@@ -35,18 +35,6 @@ fn the_compiled_in_files_are_sound() {
     let ids: Vec<_> = catalog.entries().iter().map(|e| e.id.as_str()).collect();
     assert_eq!(ids, IDS);
     for entry in catalog.entries() {
-        let implemented = |d: &Dialect| entry.dialects.contains(*d) && d.is_implemented();
-        let planned = |d: &Dialect| entry.dialects.contains(*d) && !d.is_implemented();
-        let (some, missing) = (
-            entry.dialects.is_any() || Dialect::ALL.iter().any(implemented),
-            Dialect::ALL.iter().any(planned),
-        );
-        let expected = match (some, missing) {
-            (true, false) => Status::Implemented,
-            (true, true) => Status::Partly,
-            (false, _) => Status::Planned,
-        };
-        assert_eq!(entry.status, expected, "{}", entry.id);
         let first_party = entry.kind == Kind::Provider && entry.id != "bedrock_api";
         assert!(
             !first_party || entry.identity_injection.is_none(),
@@ -77,7 +65,7 @@ fn entries_serialise_to_the_api_shape() {
             "auth_header_template": "Bearer ${API_KEY}",
             "default_content_type": "application/json", "brand_color": "#10A37F",
             "models": null, "pricing_surfaces": ["openai"],
-            "dialects": ["openai"], "status": "implemented",
+            "dialects": ["openai"],
             "key_help": "Make one at platform.openai.com/api-keys; it begins with sk-",
             "access_help": "Look at the key's permissions and at its project's limits on \
                 platform.openai.com/settings",
@@ -261,7 +249,7 @@ fn all_mistakes_are_reported_with_their_place() {
     let entry = |id: &str, more: &str| {
         format!(
             "[[entry]]\nid = {id:?}\nname = \"n\"\ndescription = \"d\"\nkind = \"custom\"\n\
-             default_url = \"\"\nbrand_color = \"#000000\"\nstatus = \"implemented\"\n\
+             default_url = \"\"\nbrand_color = \"#000000\"\n\
              auth = {{ header = \"x\", value = \"${{API_KEY}}\" }}\ndialects = []\n{more}\n"
         )
     };

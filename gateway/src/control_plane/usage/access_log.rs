@@ -108,6 +108,9 @@ pub struct AccessLogEntry {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<AttemptEntry>,
+    /// Which of the session's agents asked, and which one started it; empty when not told.
+    pub agent_id: String,
+    pub parent_agent_id: String,
 }
 
 /// Media, and the provider's own tools.
@@ -210,7 +213,7 @@ const COLUMNS: &str =
      (SELECT group_ids FROM group_set WHERE group_set.id = access_log.group_set), sequence,
      display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
      overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out,
-     cost_source, service_tier, regional, beyond_text";
+     cost_source, service_tier, regional, beyond_text, agent_id, parent_agent_id";
 
 /// Rows of `table` that meet `condition`; `table` and `tail` are our own text, `values` the parameters
 /// of the latter.
@@ -289,6 +292,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
         beyond_text: row
             .get::<_, Option<String>>(44)?
             .and_then(|json| serde_json::from_str(&json).ok()),
+        agent_id: row.get(45)?,
+        parent_agent_id: row.get(46)?,
         request_bytes: row.get(37)?,
         response_bytes: row.get(38)?,
         attempts: from_json::<(u64, u64, u16)>(row.get(39)?)

@@ -187,11 +187,13 @@ fn insert_row(
                  cache_creation_long_tokens, reasoning_tokens,
                  input_cost, cache_read_cost, cache_creation_cost, output_cost,
                  unpriced, left_out, request_bytes, response_bytes, attempts,
-                 other_cost, cost_source, service_tier, regional, beyond_text
+                 other_cost, cost_source, service_tier, regional, beyond_text,
+                 agent_id, parent_agent_id
              ) VALUES (
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                  ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34,
-                 ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45
+                 ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46,
+                 ?47
              )",
         )?
         .execute(params![
@@ -240,6 +242,8 @@ fn insert_row(
             record.terms.tier as u8,
             record.terms.regional,
             beyond_text(usage),
+            record.agent_id,
+            record.parent_agent_id,
         ])?;
     Ok(())
 }

@@ -147,6 +147,8 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE access_log ADD COLUMN service_tier INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN regional INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN beyond_text TEXT;
+    ALTER TABLE access_log ADD COLUMN agent_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE access_log ADD COLUMN parent_agent_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE usage_hour ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE usage_day ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
 ",

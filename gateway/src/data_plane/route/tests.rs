@@ -272,25 +272,6 @@ fn an_object_is_asked_for_where_it_is_kept() {
 }
 
 #[test]
-fn dialects_to_come_are_named_to_those_who_may_use_them() {
-    let snapshot = from_rows(&[("a", &[Dialect::Azure], "", &[], &[1])]);
-    let found = |dialect, groups: &[u32]| {
-        let principal = principal(groups);
-        let request = request(dialect, Operation::Other);
-        route(&snapshot, &principal, &request, Some("m"), None).err()
-    };
-    assert_eq!(
-        found(Dialect::Azure, &[1]),
-        Some(Reason::DialectUnsupported)
-    );
-    assert_eq!(
-        found(Dialect::Azure, &[2]),
-        Some(Reason::NoAuthorisedProvider)
-    );
-    assert_eq!(found(Dialect::Vertex, &[1]), Some(Reason::ModelNotRoutable));
-}
-
-#[test]
 fn ids_of_bedrock_fit_the_less_exact_ones_that_are_listed() {
     let listed = [(
         "a",

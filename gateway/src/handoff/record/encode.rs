@@ -51,6 +51,8 @@ impl ExchangeRecord<'_> {
             operation,
             model,
             session_id,
+            agent_id,
+            parent_agent_id,
             provider_id,
             catalog_id,
             policy_id,
@@ -96,6 +98,9 @@ impl ExchangeRecord<'_> {
         out.number(*status);
         out.byte(*outcome as u8);
         for text in [reason, dialect, operation, model, session_id] {
+            out.text(text);
+        }
+        for text in [agent_id, parent_agent_id] {
             out.text(text);
         }
         for text in [provider_id, catalog_id, policy_id] {

@@ -412,6 +412,7 @@ fn an_entry_has_the_original_names_and_exact_money() {
         r#""group_ids":["engineers","everyone"]"#,
         r#""outcome":"answered""#,
         r#""time_to_first_token_ms":210.0"#,
+        r#""agent_id":"agent-2","parent_agent_id":"agent-1""#,
         r#""attempts":[{"target_id":7,"connect_us":1500,"status_code":200}]"#,
     ] {
         assert!(json.contains(part), "{part} is not in {json}");
