@@ -151,7 +151,7 @@ def test_litellm_wants_its_key(client, litellm):
 
 
 def test_its_models_are_imported_with_their_prices(keyway, litellm):
-    url, key = litellm
+    url, key, _ = litellm
     keyway(
         "providers", "connect", "litellm_proxy", "--name", "imported", "--url", url,
         "--discover", "--allow-private=true", "--key-stdin",

@@ -172,9 +172,11 @@ struct Answer<S> {
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Answer<S> {
     async fn run(&self, event: &Value, lanes: &Lanes) -> Result<(), End> {
         let plan = Plan::of(event, self.shared.options.persona);
-        if let Some(field) = ["stream", "background"]
+        // Codex says `"stream": true`, which changes nothing.
+        let refused = [("stream", json!(true)), ("background", Value::Null)];
+        if let Some((field, _)) = refused
             .iter()
-            .find(|field| event.get(**field).is_some())
+            .find(|(field, harmless)| event.get(field).is_some_and(|value| value != harmless))
         {
             return self.error(400, "unknown_parameter", field).await;
         }

@@ -69,7 +69,7 @@ async fn check_names_the_line_of_a_mistake() {
         .unwrap()
         + 1;
     let place = format!(
-        "{}:{line}: openai.\"mistral-large-4\".input: ",
+        "{}:{line}: mistral.\"mistral-large-4\".input: ",
         prices.display()
     );
     assert_eq!(wrong.status.code(), Some(1));
