@@ -413,7 +413,7 @@ pub(super) fn response(id: &str, plan: &Plan, status: &str) -> Value {
     })
 }
 
-fn message(plan: &Plan) -> Value {
+pub(super) fn message(plan: &Plan) -> Value {
     json!({
         "id": "msg_standin",
         "type": "message",

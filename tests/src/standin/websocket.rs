@@ -215,6 +215,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Answer<S> {
         tokio::time::sleep(plan.script.slow_head).await;
         self.send(json!({"type": "response.created", "response": in_progress}))
             .await?;
+        let item = json!({"id": "msg_standin", "type": "message", "role": "assistant",
+            "status": "in_progress", "content": []});
+        self.send(json!({"type": "response.output_item.added", "output_index": 0, "item": item}))
+            .await?;
         for (number, text) in (0..).zip(&plan.words) {
             if plan.script.cut == Some(number) {
                 return Err(End::Scripted);
@@ -228,6 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Answer<S> {
             let bytes = self.send(delta).await?;
             self.shared.stats.sent(1, bytes);
         }
+        let item = openai::message(plan);
+        self.send(json!({"type": "response.output_item.done", "output_index": 0, "item": item}))
+            .await?;
         locked(&lanes.made).insert(id.clone());
         let mut done = openai::response(&id, plan, "completed");
         let kind = match plan.script.steered {
