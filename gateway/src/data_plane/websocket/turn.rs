@@ -193,6 +193,10 @@ impl<'s> Turn<'_, 's> {
                     Raced::First(dialled) => dialled?,
                     Raced::Second(()) => return Err(Reason::ClientGone.into()),
                 };
+                // Both may have come at once, and nobody would close the line then.
+                if session.is_over() {
+                    return Err(Reason::ClientGone.into());
+                }
                 let line = Line::start(session, dialled);
                 session.add_line(&line);
                 line
