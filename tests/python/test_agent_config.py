@@ -6,12 +6,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-# Of PyPI: openai, anthropic, langchain-openai, langchain-anthropic.
+# Of PyPI: openai, anthropic, langchain-openai, langchain-anthropic, boto3, google-genai.
 PROGRAMS = [
     ("openai", "openai"),
     ("anthropic", "anthropic"),
+    ("anthropic", "bedrock"),
+    ("anthropic", "vertex"),
     ("langchain", "openai"),
     ("langchain", "anthropic"),
+    ("boto3", "bedrock"),
+    ("google-genai", "vertex"),
+    ("google-genai", "gemini"),
 ]
 
 
@@ -21,6 +26,7 @@ def setup(node, keyway, monkeypatch):
 
     def printed(tool, via, language):
         words = ["agent-config", tool, "--via", via, "--ca-file", node["ca_file"]]
+        words += ["--project", "standin-project"] if via == "vertex" else []
         setup = json.loads(keyway(*words, "--output", "json"))
         for block in setup["blocks"]:
             for name, value in block.get("variables", {}).items():

@@ -145,7 +145,7 @@ pub(super) async fn run(
         !arguments.no_ca && (arguments.endpoint.is_some() || client.get_text("/ca").await.is_ok());
     let known = match (&arguments.model, &arguments.endpoint) {
         (Some(model), _) => Some(model.clone()),
-        (None, None) => model::reachable(client, via).await?,
+        (None, None) => model::reachable(client, arguments.tool, via).await?,
         // Another node's endpoint.
         (None, Some(_)) => None,
     };
@@ -153,7 +153,7 @@ pub(super) async fn run(
         url,
         ca_file: has_ca.then_some(arguments.ca_file),
         model_is_wanted: arguments.model.is_some(),
-        model: known.unwrap_or_else(|| model::usual(via).to_owned()),
+        model: known.unwrap_or_else(|| model::usual(arguments.tool, via).to_owned()),
         project: arguments.project,
         region: arguments.region.unwrap_or_else(|| {
             let usual = match via {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Via;
+use super::{Tool, Via};
 use crate::cli::{
     Failure,
     client::Client,
@@ -10,16 +10,21 @@ use crate::cli::{
 };
 
 /// The first model of the first provider that speaks this API and that an enabled policy opens.
-pub(super) async fn reachable(client: &Client, via: Via) -> Result<Option<String>, Failure> {
+pub(super) async fn reachable(
+    client: &Client,
+    tool: Tool,
+    via: Via,
+) -> Result<Option<String>, Failure> {
     let providers = client.get("/providers").await?;
     let policies = client.get("/policies").await?;
     let catalog = client.get("/catalog/providers").await?;
-    Ok(pick(&providers, &policies, &catalog, via))
+    Ok(pick(&providers, &policies, &catalog, tool, via))
 }
 
 /// What the vendor's newcomers begin with.
-pub(super) fn usual(via: Via) -> &'static str {
+pub(super) fn usual(tool: Tool, via: Via) -> &'static str {
     match via {
+        Via::Vertex if maker(tool, via) == Some(CLAUDE) => "claude-sonnet-5-5",
         Via::OpenAi => "gpt-5.4-mini",
         Via::Anthropic => "claude-sonnet-5-5",
         Via::Bedrock => "us.anthropic.claude-sonnet-5",
@@ -27,7 +32,13 @@ pub(super) fn usual(via: Via) -> &'static str {
     }
 }
 
-fn pick(providers: &Value, policies: &Value, catalog: &Value, via: Via) -> Option<String> {
+fn pick(
+    providers: &Value,
+    policies: &Value,
+    catalog: &Value,
+    tool: Tool,
+    via: Via,
+) -> Option<String> {
     let is_open = |provider: &Value| {
         items(policies).iter().any(|policy| {
             policy["enabled"] == true
@@ -49,8 +60,10 @@ fn pick(providers: &Value, policies: &Value, catalog: &Value, via: Via) -> Optio
             [] => items(&entry["models"]),
             listed => listed,
         };
-        let fits =
-            |model: &&Value| !is_embedding(text(model, "id")) && fits(via, text(model, "id"));
+        let fits = |model: &&Value| {
+            let id = text(model, "id");
+            !is_embedding(id) && maker(tool, via).is_none_or(|maker| id.contains(maker))
+        };
         models
             .iter()
             .find(fits)
@@ -63,11 +76,15 @@ fn is_embedding(id: &str) -> bool {
     id.contains("embed")
 }
 
-/// One provider may serve several vendors' models.
-fn fits(via: Via, id: &str) -> bool {
-    match via {
-        Via::Gemini => id.contains("gemini"),
-        Via::Anthropic | Via::OpenAi | Via::Bedrock | Via::Vertex => true,
+const CLAUDE: &str = "claude";
+const GEMINI: &str = "gemini";
+
+/// What is in the ids of the models that a tool can speak to, where a provider serves several vendors'.
+fn maker(tool: Tool, via: Via) -> Option<&'static str> {
+    match (tool, via) {
+        (Tool::ClaudeCode | Tool::Anthropic, Via::Bedrock | Via::Vertex) => Some(CLAUDE),
+        (Tool::GoogleGenai | Tool::GeminiCli, Via::Vertex) | (_, Via::Gemini) => Some(GEMINI),
+        (_, Via::OpenAi | Via::Anthropic | Via::Bedrock | Via::Vertex) => None,
     }
 }
 
@@ -83,6 +100,8 @@ mod tests {
             {"id": "openai_api", "dialects": ["openai"],
              "models": [{"id": "text-embedding-3-small"}, {"id": "gpt-x"}]},
             {"id": "anthropic_api", "dialects": ["anthropic"], "models": [{"id": "claude-x"}]},
+            {"id": "vertex_ai_api", "dialects": ["vertex"],
+             "models": [{"id": "gemini-embedding-2"}, {"id": "gemini-x"}, {"id": "claude-y"}]},
             {"id": "custom", "dialects": [], "models": []},
         ]);
         let provider = |id: &str, kind: &str, models: Value| json!({"id": id, "provider_id": kind, "enabled": true, "models": models});
@@ -90,18 +109,21 @@ mod tests {
             provider("closed", "openai_api", json!([{"id": "gpt-closed"}])),
             provider("o", "openai_api", json!([])),
             provider("a", "anthropic_api", json!([{"id": "claude-listed"}])),
+            provider("v", "vertex_ai_api", json!([])),
         ]);
         let policies = json!([
             {"enabled": false, "destination_provider_ids": ["closed"]},
-            {"enabled": true, "destination_provider_ids": ["o", "a"]},
+            {"enabled": true, "destination_provider_ids": ["o", "a", "v"]},
         ]);
-        for (via, expected) in [
-            (Via::OpenAi, Some("gpt-x")),
-            (Via::Anthropic, Some("claude-listed")),
-            (Via::Gemini, None),
+        for (tool, via, expected) in [
+            (Tool::OpenAi, Via::OpenAi, Some("gpt-x")),
+            (Tool::Anthropic, Via::Anthropic, Some("claude-listed")),
+            (Tool::GoogleGenai, Via::Gemini, None),
+            (Tool::GoogleGenai, Via::Vertex, Some("gemini-x")),
+            (Tool::ClaudeCode, Via::Vertex, Some("claude-y")),
         ] {
-            let found = pick(&providers, &policies, &catalog, via);
-            assert_eq!(found.as_deref(), expected, "{via:?}");
+            let found = pick(&providers, &policies, &catalog, tool, via);
+            assert_eq!(found.as_deref(), expected, "{tool:?} {via:?}");
         }
     }
 }
