@@ -9,7 +9,10 @@ use crate::{
     control_plane::{
         catalog::rate,
         resolve::{AddressRefused, Answer},
-        resource::{CredentialDoc, GroupDoc, ModelDoc, PeerDoc, PolicyDoc, ProviderDoc},
+        resource::{
+            CredentialDoc, GroupDoc, LimitsDoc, ModelDoc, PeerDoc, PolicyDoc, ProviderDoc,
+            ProviderRateLimitDoc,
+        },
         store::Entry,
     },
     dialect::{BodyIdentity, IdentityFormat},
@@ -57,6 +60,7 @@ fn provider(id: &str, url: &str) -> ProviderDoc {
         metadata_disabled: false,
         ca_pem: None,
         allow_private_addresses: false,
+        rate_limit: ProviderRateLimitDoc::default(),
         created_at: at(1),
         updated_at: at(1),
     }
@@ -81,6 +85,9 @@ fn policy(id: &str, groups: &[&str], providers: &[&str]) -> PolicyDoc {
         enabled: true,
         source_groups: owned(groups),
         destination_provider_ids: owned(providers),
+        guardrail_ids: Vec::new(),
+        limits: LimitsDoc::default(),
+        allowed_paths: Vec::new(),
         created_at: at(1),
         updated_at: at(1),
     }
@@ -537,19 +544,34 @@ fn entries_that_are_no_documents_are_reported_by_key() {
         mod_revision: 1,
     };
     let good = serde_json::to_string(&peer("peer-a", "100.64.0.1", &[])).unwrap();
+    let rule = |field: &str, value: &str| {
+        format!(
+            r#"{{"id": "a", "name": "A", "enabled": true, "{field}": {value},
+                "created_at": "2026-11-01T00:00:00Z", "updated_at": "2026-11-01T00:00:00Z"}}"#
+        )
+    };
     let documents = Documents::from_entries(&[
         entry("peers/a", &good),
         entry("peers/b", "{"),
         entry("providers/x", "{\"id\": 3}"),
+        entry("guardrails/a", &rule("checks", "{}")),
+        entry("guardrails/b", &rule("checks", r#"{"other": {}}"#)),
+        entry("budgets/a", &rule("limits", "{}")),
+        entry("budgets/b", &rule("limits", r#"{"other": {}}"#)),
         entry("tokens/t", "not looked at"),
     ]);
     assert_eq!(documents.peers.len(), 1);
+    assert_eq!(documents.guardrails.len(), 1);
+    assert_eq!(documents.budgets.len(), 1);
     let keys: Vec<_> = documents
         .damaged
         .iter()
         .map(|skipped| skipped.key.as_str())
         .collect();
-    assert_eq!(keys, ["peers/b", "providers/x"]);
+    assert_eq!(
+        keys,
+        ["peers/b", "providers/x", "guardrails/b", "budgets/b"]
+    );
 }
 
 #[test]

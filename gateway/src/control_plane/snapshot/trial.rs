@@ -96,7 +96,7 @@ mod tests {
     use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
     use super::*;
-    use crate::control_plane::resolve::AddressRefused;
+    use crate::control_plane::{resolve::AddressRefused, resource::ProviderRateLimitDoc};
 
     fn draft(url: &str, key: Option<&str>) -> Draft {
         Draft {
@@ -114,6 +114,7 @@ mod tests {
                 metadata_disabled: false,
                 ca_pem: None,
                 allow_private_addresses: false,
+                rate_limit: ProviderRateLimitDoc::default(),
                 created_at: Timestamp::UNIX_EPOCH,
                 updated_at: Timestamp::UNIX_EPOCH,
             },
