@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Failure, lookup::text, output::grouped};
-use amount::{Dollars, Tokens, Window};
+use amount::{Cap, Dollars, Tokens, Window};
 
 pub(super) use amount::count;
 
@@ -54,23 +54,21 @@ enum Mode {
 impl LimitArguments {
     /// Writes what was said over the `limits` of `body`.
     pub(super) fn apply(&self, body: &mut Value) -> Result<(), Failure> {
-        let tokens = |cap: &Tokens| (json!(cap.amount), cap.window);
         windowed(
             body,
             "token_limit",
             [
-                ("group_cap", self.group_tokens.as_ref().map(tokens)),
-                ("user_cap", self.user_tokens.as_ref().map(tokens)),
+                ("group_cap", self.group_tokens.as_ref().map(Cap::as_json)),
+                ("user_cap", self.user_tokens.as_ref().map(Cap::as_json)),
             ],
             "--group-tokens and --user-tokens",
         )?;
-        let dollars = |cap: &Dollars| (json!(cap.amount), cap.window);
         windowed(
             body,
             "budget_limit",
             [
-                ("group_cap_usd", self.group_usd.as_ref().map(dollars)),
-                ("user_cap_usd", self.user_usd.as_ref().map(dollars)),
+                ("group_cap_usd", self.group_usd.as_ref().map(Cap::as_json)),
+                ("user_cap_usd", self.user_usd.as_ref().map(Cap::as_json)),
             ],
             "--group-usd and --user-usd",
         )?;
@@ -188,7 +186,7 @@ pub(super) fn provider_summary(provider: &Value) -> String {
 fn windowed(
     body: &mut Value,
     limit: &str,
-    caps: [(&str, Option<(Value, Option<Window>)>); 2],
+    caps: [(&str, Option<Cap<Value>>); 2],
     flags: &str,
 ) -> Result<(), Failure> {
     if caps.iter().all(|(_, cap)| cap.is_none()) {
@@ -196,9 +194,7 @@ fn windowed(
     }
     let limit = &mut body["limits"][limit];
     let before = Window(limit["window_seconds"].as_u64().unwrap_or(0));
-    let mut windows = caps
-        .iter()
-        .filter_map(|(_, cap)| cap.as_ref().and_then(|(_, window)| *window));
+    let mut windows = caps.iter().filter_map(|(_, cap)| cap.as_ref()?.window);
     let window = windows.next().unwrap_or(before);
     if windows.next().is_some_and(|other| other != window) {
         return Err(Failure::Usage(format!(
@@ -207,7 +203,7 @@ fn windowed(
     }
     for (name, cap) in caps {
         match cap {
-            Some((amount, _)) => limit[name] = amount,
+            Some(cap) => limit[name] = cap.amount,
             None if is_capped(&limit[name]) && window != before => {
                 return Err(Failure::Usage(format!(
                     "{flags} share one window, and the other one has {before}: give both"

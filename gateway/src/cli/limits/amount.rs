@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 /// A number of tokens in a window, or none.
 pub(super) type Tokens = Cap<u64>;
@@ -14,6 +14,15 @@ pub(super) type Dollars = Cap<Number>;
 pub(super) struct Cap<T> {
     pub(super) amount: T,
     pub(super) window: Option<Window>,
+}
+
+impl<T: Clone + Into<Value>> Cap<T> {
+    pub(super) fn as_json(&self) -> Cap<Value> {
+        Cap {
+            amount: self.amount.clone().into(),
+            window: self.window,
+        }
+    }
 }
 
 /// A length of time in seconds.
