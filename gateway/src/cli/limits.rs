@@ -26,13 +26,17 @@ pub(super) struct LimitArguments {
     /// Dollars for each group in a window, such as 50/30d
     #[arg(long, value_name = "DOLLARS/WINDOW")]
     group_usd: Option<Dollars>,
-    #[arg(long, value_name = "NUMBER", value_parser = count, help = "Requests per minute for each user")]
+    /// Requests per minute for each user
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
     user_requests_per_minute: Option<u64>,
-    #[arg(long, value_name = "NUMBER", value_parser = count, help = "Requests per minute for each group")]
+    /// Requests per minute for each group
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
     group_requests_per_minute: Option<u64>,
-    #[arg(long, value_name = "NUMBER", value_parser = count, help = "Tokens per minute for each user")]
+    /// Tokens per minute for each user
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
     user_tokens_per_minute: Option<u64>,
-    #[arg(long, value_name = "NUMBER", value_parser = count, help = "Tokens per minute for each group")]
+    /// Tokens per minute for each group
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
     group_tokens_per_minute: Option<u64>,
     /// Requests of each user at the same time
     #[arg(long, value_name = "NUMBER", value_parser = count)]
@@ -95,9 +99,11 @@ impl LimitArguments {
 /// What a provider takes from everybody together.
 #[derive(Debug, Args)]
 pub(super) struct ProviderLimitArguments {
-    #[arg(long, value_name = "NUMBER", value_parser = count, help = "Requests per minute to it; 0 for no limit")]
+    /// Requests per minute to it; 0 for no limit
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
     requests_per_minute: Option<u64>,
-    #[arg(long, value_name = "NUMBER", value_parser = count, help = "Tokens per minute; 0 for no limit")]
+    /// Tokens per minute; 0 for no limit
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
     tokens_per_minute: Option<u64>,
     /// Requests at the same time; 0 for no limit
     #[arg(long, value_name = "NUMBER", value_parser = count)]

@@ -55,8 +55,11 @@ impl FromStr for Dollars {
     }
 }
 
-/// `250`, `1_000_000`, `500k` or `2M`.
+/// `250`, `1_000_000`, `500k`, `2M` or `none`.
 pub(in crate::cli) fn count(text: &str) -> Result<u64, String> {
+    if text == "none" {
+        return Ok(0);
+    }
     let (digits, factor) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1_000),
         None => match text.strip_suffix('M') {
