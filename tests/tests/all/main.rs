@@ -17,6 +17,7 @@ mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod limits;
 mod objects;
 mod overlay;
 mod refused;
