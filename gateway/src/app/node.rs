@@ -211,12 +211,14 @@ impl Node {
                 name: config.endpoint.name.clone(),
                 port: config.endpoint.port,
             },
+            limits: config.limits,
             admin_hosts: Arc::new([]),
         };
         let admin = serve_admin(&config, state).await?;
         let metrics = Metrics::new(workers.counters(), usage.status())
             .with_admission(admission)
-            .with_mints(minted);
+            .with_mints(minted)
+            .with_limits(Arc::clone(&ledger), reports.clone());
         let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 

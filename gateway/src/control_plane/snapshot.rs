@@ -146,6 +146,7 @@ impl Compiler {
                 .map(|(policy, _)| policy)
                 .collect(),
             budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
+            groups: groups.into_all(),
         };
         Compiled {
             snapshot,

@@ -169,6 +169,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         providers: vec![Arc::new(provider)],
         policies: vec![policy],
         budget_rules: Vec::new(),
+        groups: Box::default(),
     }
 }
 

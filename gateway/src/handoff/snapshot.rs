@@ -32,6 +32,8 @@ pub struct Snapshot {
     /// Enabled policies. Of those that hold for a request, the first with room pays.
     pub policies: Vec<Policy>,
     pub budget_rules: Vec<BudgetRule>,
+    /// All groups, each at the place of its index.
+    pub groups: Box<[Group]>,
 }
 
 /// The names under which agents may address this node.

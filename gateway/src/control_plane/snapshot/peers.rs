@@ -68,6 +68,11 @@ impl Groups {
         groups.dedup();
         groups
     }
+
+    /// In the order of their indexes.
+    pub(super) fn into_all(self) -> Box<[Group]> {
+        self.0.into_values().collect()
+    }
 }
 
 /// Remembers the slots of peers.
