@@ -3,6 +3,7 @@
 
 mod admission;
 mod family;
+mod identity;
 mod mints;
 mod process;
 mod provider_totals;
@@ -16,6 +17,7 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
 use prometheus::{TextEncoder, proto::MetricFamily};
 use tokio::sync::watch;
 
@@ -23,7 +25,7 @@ use self::{
     family::{counter, gauge, histogram, plain_counter, plain_gauge},
     provider_totals::ProviderTotals,
 };
-use super::{admission::Admission, mint::Minted, usage::UsageStatus};
+use super::{admission::Admission, identity::IdentitySources, mint::Minted, usage::UsageStatus};
 use crate::handoff::{
     counters::{
         Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, WorkerCounters,
@@ -46,6 +48,7 @@ pub struct Metrics {
     usage: Arc<UsageStatus>,
     admission: Option<Arc<Admission>>,
     mints: Option<watch::Receiver<Arc<Minted>>>,
+    identity: Option<Arc<IdentitySources>>,
     started_at_seconds: f64,
     /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
     /// counts are still there.
@@ -73,7 +76,8 @@ impl Metrics {
             usage,
             admission: None,
             mints: None,
-            started_at_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
+            identity: None,
+            started_at_seconds: Timestamp::now().as_millisecond() as f64 / 1000.0,
             providers: Mutex::new(BTreeMap::new()),
             config_revision: AtomicU64::new(0),
             store_revision: AtomicU64::new(0),
@@ -92,6 +96,13 @@ impl Metrics {
     #[must_use]
     pub fn with_mints(mut self, mints: watch::Receiver<Arc<Minted>>) -> Self {
         self.mints = Some(mints);
+        self
+    }
+
+    /// Shows how the sources of peers do, too.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<IdentitySources>) -> Self {
+        self.identity = Some(identity);
         self
     }
 
@@ -132,6 +143,10 @@ impl Metrics {
         }
         if let Some(mints) = &self.mints {
             families.extend(mints::gather(&mints.borrow()));
+        }
+        if let Some(identity) = &self.identity {
+            let statuses: Vec<_> = identity.statuses().collect();
+            families.extend(identity::gather(&statuses, Timestamp::now()));
         }
         families.extend(process::gather(self.started_at_seconds));
         families

@@ -26,6 +26,7 @@ use std::{
 
 use super::{
     catalog::Catalog,
+    identity::Identity,
     mint::{Minted, Order},
     resolve::Answers,
     resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
@@ -44,6 +45,9 @@ pub use documents::{Documents, SkippedDocument};
 pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
 pub use trial::{Draft, compile_draft};
+
+pub(super) use upstream::{Host, Upstream};
+pub(super) use upstream_tls::{Trust, client_config};
 
 use peers::Groups;
 use provider::ProviderCompiler;
@@ -69,6 +73,7 @@ pub struct Surroundings<'a> {
     pub unseal: &'a dyn Unseal,
     pub answers: &'a Answers,
     pub minted: &'a Minted,
+    pub identity: &'a Identity,
     pub endpoint: Endpoint,
     pub timeouts: Timeouts,
 }
@@ -100,8 +105,10 @@ impl Compiler {
     pub fn compile(&mut self, documents: &Documents, surroundings: Surroundings<'_>) -> Compiled {
         self.revision += 1;
         let mut skipped = documents.damaged.clone();
-        let groups = Groups::intern(documents);
-        let peers = self.peers.compile(documents, &groups, &mut skipped);
+        let members = surroundings.identity.members(&documents.peers);
+        let groups = Groups::intern(documents, surroundings.identity, &members);
+        let peers = self.peers.compile(&members, &groups, &mut skipped);
+        peers::report_dangling(documents, &mut skipped);
         let policies: Vec<_> = documents
             .policies
             .iter()

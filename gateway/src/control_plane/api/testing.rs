@@ -17,6 +17,7 @@ use crate::{
         catalog::LiveCatalog,
         diagnosis::{Diagnosis, Trouble},
         discovery::ListedModel,
+        identity::{Identity, IdentitySources},
         seal::{Keyring, LiveKeyring},
         snapshot::Draft,
         store::{
@@ -47,6 +48,10 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
         catalog: Arc::new(LiveCatalog::built_in()),
         usage: usage(directory),
+        identity: Arc::new(IdentitySources::fixed(Identity {
+            uses_static: true,
+            ..Identity::default()
+        })),
         node: Arc::new(FixedNode),
         tester: Arc::new(FixedNode),
         naming: EndpointNaming {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     control_plane::{
         catalog::rate,
+        identity::{NetbirdMap, Peer},
         resolve::{AddressRefused, Answer},
         resource::{CredentialDoc, GroupDoc, ModelDoc, PeerDoc, PolicyDoc, ProviderDoc},
         store::Entry,
@@ -25,6 +26,13 @@ const TIMEOUTS: Timeouts = Timeouts {
     first_byte: Duration::from_secs(300),
     idle: Duration::from_secs(120),
     total: None,
+};
+
+/// Peers of the store, and no others.
+const IDENTITY: Identity = Identity {
+    uses_static: true,
+    netbird: None,
+    wireguard: None,
 };
 
 struct TestUnseal;
@@ -91,6 +99,7 @@ fn peer(id: &str, address: &str, groups: &[&str]) -> PeerDoc {
         id: id.to_owned(),
         name: format!("{id}-name"),
         addresses: vec![address.parse().unwrap()],
+        public_key: None,
         user_id: None,
         user_email: None,
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
@@ -127,17 +136,21 @@ fn answers(addresses: &[&str]) -> Answers {
 }
 
 fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) -> Compiled {
-    compiler.compile(
-        documents,
-        Surroundings {
-            catalog: &Catalog::built_in(),
-            unseal: &TestUnseal,
-            answers,
-            minted: &Minted::default(),
-            endpoint: Endpoint::default(),
-            timeouts: TIMEOUTS,
-        },
-    )
+    compiler.compile(documents, surroundings(answers, &IDENTITY))
+}
+
+fn surroundings<'a>(answers: &'a Answers, identity: &'a Identity) -> Surroundings<'a> {
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::built_in);
+    static MINTED: LazyLock<Minted> = LazyLock::new(Minted::default);
+    Surroundings {
+        catalog: &CATALOG,
+        unseal: &TestUnseal,
+        answers,
+        minted: &MINTED,
+        identity,
+        endpoint: Endpoint::default(),
+        timeouts: TIMEOUTS,
+    }
 }
 
 fn compile_once(documents: &Documents) -> Compiled {
@@ -240,7 +253,52 @@ fn an_address_of_two_peers_lets_neither_in() {
             .peers
             .contains_key(&[100, 64, 0, 2].into())
     );
-    assert_eq!(compiled.skipped.len(), 2);
+    assert_eq!(compiled.skipped.len(), 3, "each of them is named");
+}
+
+#[test]
+fn peers_of_netbird_count_with_its_groups_and_their_names() {
+    let mut documents = documents();
+    // Named by a policy before anybody knew its name.
+    documents.groups.push(GroupDoc {
+        id: "g-ops".to_owned(),
+        name: "g-ops".to_owned(),
+    });
+    let of_netbird = |id: &str, address: &str, user_id: Option<&str>| Peer {
+        id: id.to_owned(),
+        name: format!("{id}-name"),
+        addresses: vec![address.parse().unwrap()],
+        user_id: user_id.map(str::to_owned),
+        user_email: user_id.map(|id| format!("{id}@example.com")),
+        groups: vec!["g-ops".to_owned()],
+        denial: None,
+    };
+    let identity = |usable| Identity {
+        netbird: Some(Arc::new(NetbirdMap {
+            peers: vec![
+                of_netbird("nb-1", "fd00:4e42::1", Some("u1")),
+                of_netbird("nb-2", "100.64.0.1", None),
+            ],
+            groups: vec![GroupDoc {
+                id: "g-ops".to_owned(),
+                name: "Operations".to_owned(),
+            }],
+            usable,
+        })),
+        ..IDENTITY
+    };
+    let peers = |identity: &Identity| {
+        let (mut compiler, answers) = (Compiler::default(), Answers::default());
+        let surroundings = surroundings(&answers, identity);
+        compiler.compile(&documents, surroundings).snapshot.peers
+    };
+    let read = peers(&identity(true));
+    let one = &read[&"fd00:4e42::1".parse::<IpAddr>().unwrap()];
+    let told = (&*one.id, &*one.display_name, &*one.groups[0].name);
+    assert_eq!(told, ("u1", "u1@example.com", "Operations"));
+    assert!(!read.contains_key(&[100, 64, 0, 1].into()), "peer-a's too");
+    assert_eq!(read.len(), 2);
+    assert_eq!(peers(&identity(false)).len(), 1);
 }
 
 #[test]
