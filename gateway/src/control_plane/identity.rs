@@ -23,6 +23,7 @@ pub use self::{
 use super::{resolve::Lookup, snapshot::Problem};
 use crate::config::{Config, IdentitySource, NetbirdConfig};
 use netbird::Netbird;
+use wireguard::Wireguard;
 
 /// What the sources beside the store know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +70,11 @@ impl IdentitySources {
             )?;
             statuses.push((IdentitySource::Netbird, netbird.status()));
             tasks.spawn(netbird.run());
+        }
+        if config.identity.has(IdentitySource::Wireguard) {
+            let wireguard = Wireguard::new(&config.overlay.interface, Arc::clone(&identity));
+            statuses.push((IdentitySource::Wireguard, wireguard.status()));
+            tasks.spawn(wireguard.run());
         }
         Ok(Self {
             identity: receiver,

@@ -17,6 +17,7 @@ mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod netbird;
 mod objects;
 mod overlay;
 mod refused;
@@ -28,6 +29,7 @@ mod trailers;
 mod tunnel;
 mod unlocked;
 mod websocket;
+mod wireguard;
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::{Identity, Peer, SourceStatus};
+use super::{Denial, Identity, Peer, SourceStatus};
 use crate::{
     config::NetbirdConfig,
     control_plane::{
@@ -61,6 +61,7 @@ pub(super) struct Netbird {
     kept: Arc<Kept>,
     /// The file is the last reading.
     is_kept: bool,
+    keeping_failed: bool,
     schedule: Schedule,
     identity: Arc<watch::Sender<Arc<Identity>>>,
     status: watch::Sender<SourceStatus>,
@@ -97,6 +98,7 @@ impl Netbird {
             client,
             kept: Arc::new(kept),
             is_kept: known.is_some(),
+            keeping_failed: false,
             schedule: Schedule::new(config, Instant::now().into_std(), age),
             identity,
             status: watch::Sender::new(SourceStatus {
@@ -116,7 +118,7 @@ impl Netbird {
             );
             netbird.note_reading(&map, read_at);
         }
-        netbird.publish(map);
+        netbird.publish(&Arc::new(map));
         Ok(netbird)
     }
 
@@ -169,17 +171,18 @@ impl Netbird {
     async fn take(&mut self, map: NetbirdMap, asked: Asked) {
         let now = Instant::now().into_std();
         self.schedule.succeeded(asked.at.into_std(), now, chance());
-        if self.status.borrow().failure.is_some() {
-            info!("NetBird is read again");
-        }
+        let map = Arc::new(map);
+        let changed = self.publish(&map);
+        self.note_reading(&map, asked.wall);
+        let failure = self.status.borrow().failure.is_some();
         self.status.send_modify(|status| {
             status.reads += 1;
+            status.changes += u64::from(changed);
             status.failure = None;
         });
-        let known = self.identity.borrow().netbird.clone();
-        let changed = known.is_none_or(|known| *known != map);
-        self.note_reading(&map, asked.wall);
-        self.keep(changed.then(|| map.clone()), asked.wall).await;
+        if failure {
+            info!("NetBird is read again");
+        }
         if changed {
             let denied = map.peers.iter().filter(|peer| peer.denial.is_some());
             info!(
@@ -188,9 +191,8 @@ impl Netbird {
                 groups = map.groups.len(),
                 "NetBird's peers changed",
             );
-            self.status.send_modify(|status| status.changes += 1);
-            self.publish(map);
         }
+        self.keep(map, changed, asked.wall).await;
     }
 
     fn miss(&mut self, error: &ReadError) {
@@ -224,29 +226,33 @@ impl Netbird {
         });
     }
 
-    fn publish(&mut self, map: NetbirdMap) {
-        self.identity.send_modify(|identity| {
-            Arc::make_mut(identity).netbird = Some(Arc::new(map));
-        });
+    /// Whether it is another one than before.
+    fn publish(&mut self, map: &Arc<NetbirdMap>) -> bool {
+        self.identity.send_if_modified(|identity| {
+            let changed = identity.netbird.as_ref() != Some(map);
+            if changed {
+                Arc::make_mut(identity).netbird = Some(Arc::clone(map));
+            }
+            changed
+        })
     }
 
     /// Writes the file when the reading is another than the one in it, else only its time.
-    async fn keep(&mut self, changed: Option<NetbirdMap>, read_at: SystemTime) {
+    async fn keep(&mut self, map: Arc<NetbirdMap>, changed: bool, read_at: SystemTime) {
         let kept = Arc::clone(&self.kept);
-        let known = self.identity.borrow().netbird.clone();
-        let is_kept = self.is_kept;
-        let written = spawn_blocking(move || match (changed, known) {
-            (Some(map), _) => kept.save(&map, read_at),
-            (None, Some(map)) if !is_kept => kept.save(&map, read_at),
-            (None, _) => kept.renew(read_at),
+        let renew = self.is_kept && !changed;
+        let written = spawn_blocking(move || match renew {
+            true => kept.renew(read_at),
+            false => kept.save(&map, read_at),
         });
         let written = written.await.expect("writing a file does not panic");
         if let Err(error) = &written
-            && self.is_kept
+            && !self.keeping_failed
         {
             warn!(%error, "NetBird's reading cannot be kept for a restart");
         }
         self.is_kept = written.is_ok();
+        self.keeping_failed = written.is_err();
     }
 }
 
@@ -257,5 +263,9 @@ fn expire(identity: &watch::Sender<Arc<Identity>>, status: &watch::Sender<Source
             Arc::make_mut(map).usable = false;
         }
     });
-    status.send_modify(|status| status.stale = true);
+    status.send_modify(|status| {
+        let peers = status.peers.values().sum();
+        status.peers = BTreeMap::from([(Some(Denial::SourceStale), peers)]);
+        status.stale = true;
+    });
 }
