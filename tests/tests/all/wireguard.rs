@@ -85,7 +85,14 @@ async fn the_device_says_which_addresses_a_key_has() {
     let node = Node::start(NodeOptions {
         machine: Some(Arc::clone(&host)),
         overlay: Some((OVERLAY, address(HOST[0]))),
-        extra: vec![("identity", "source = \"wireguard\"".to_owned())],
+        extra: vec![
+            ("identity", "source = \"wireguard\"".to_owned()),
+            // Connections that the tunnel lost are waited for this long at the end.
+            (
+                "timeouts",
+                "tls_handshake = \"500ms\"\nrequest_head = \"1s\"\nkeep_alive = \"2s\"".to_owned(),
+            ),
+        ],
         ..NodeOptions::default()
     });
     let node = node.await.unwrap();

@@ -109,6 +109,6 @@ fn token(reader: &mut Reader<'_>) -> Option<TokenSource> {
         "keep one source of the token",
     );
     file.map(TokenSource::File)
-        .or(credential.map(TokenSource::SystemdCredential))
-        .or(variable.map(TokenSource::Environment))
+        .or_else(|| credential.map(TokenSource::SystemdCredential))
+        .or_else(|| variable.map(TokenSource::Environment))
 }

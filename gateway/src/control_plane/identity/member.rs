@@ -39,7 +39,7 @@ impl Identity {
             let peers = map.peers.iter();
             peers.map(|peer| of_peer(IdentitySource::Netbird, peer, map.usable))
         });
-        let mut members = of_store.chain(of_netbird).collect();
+        let mut members: Vec<_> = of_store.chain(of_netbird).collect();
         find_shared(&mut members);
         members
     }
@@ -78,7 +78,7 @@ impl Identity {
             user_id: given(&doc.user_id),
             user_email: given(&doc.user_email),
             groups: &doc.groups,
-            denial: denial.or(doc.blocked.then_some(Denial::Blocked)),
+            denial: denial.or_else(|| doc.blocked.then_some(Denial::Blocked)),
             doc: Some(doc),
         }
     }
@@ -112,7 +112,7 @@ fn canonical(addresses: &[IpAddr]) -> Cow<'_, [IpAddr]> {
 
 /// An address must name one peer; guessing could hand one peer's rights to another. One that is denied
 /// has its address all the same.
-fn find_shared(members: &mut Vec<Member<'_>>) {
+fn find_shared(members: &mut [Member<'_>]) {
     let mut owners: HashMap<IpAddr, usize> = HashMap::with_capacity(members.len());
     let mut shared = Vec::new();
     for (place, member) in members.iter().enumerate() {
