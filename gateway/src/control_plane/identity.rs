@@ -41,7 +41,8 @@ pub fn netbird_obstacle(config: &NetbirdConfig) -> Option<Problem> {
 
 /// The sources at work.
 pub struct IdentitySources {
-    identity: watch::Receiver<Arc<Identity>>,
+    /// Kept, as whoever follows it takes its end for a failure; without other sources nobody else has it.
+    identity: Arc<watch::Sender<Arc<Identity>>>,
     statuses: Vec<(IdentitySource, watch::Receiver<SourceStatus>)>,
 }
 
@@ -59,7 +60,6 @@ impl IdentitySources {
             uses_static: config.identity.has(IdentitySource::Static),
             ..Identity::default()
         })));
-        let receiver = identity.subscribe();
         let mut statuses = Vec::new();
         if let Some(netbird) = &config.identity.netbird {
             let netbird = Netbird::new(
@@ -76,25 +76,21 @@ impl IdentitySources {
             statuses.push((IdentitySource::Wireguard, wireguard.status()));
             tasks.spawn(wireguard.run());
         }
-        Ok(Self {
-            identity: receiver,
-            statuses,
-        })
+        Ok(Self { identity, statuses })
     }
 
     /// What never changes, with its state now.
     #[cfg(test)]
     pub(crate) fn fixed(identity: Identity) -> Self {
-        let (_, identity) = watch::channel(Arc::new(identity));
         Self {
-            identity,
+            identity: Arc::new(watch::Sender::new(Arc::new(identity))),
             statuses: Vec::new(),
         }
     }
 
     /// Changes whenever somebody may have to be let in, kept out, or judged otherwise.
     pub fn identity(&self) -> watch::Receiver<Arc<Identity>> {
-        self.identity.clone()
+        self.identity.subscribe()
     }
 
     /// What is known now.
