@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod diagnosis;
 pub mod discovery;
 pub mod identity;
+pub mod ledger;
 pub mod mint;
 pub mod outbound;
 pub mod resolve;

@@ -3,6 +3,7 @@
 //! makes no sense is left out and reported; the others go on. `snapshot/builder.rs` is the task that
 //! watches for changes and publishes.
 
+mod access;
 mod aws;
 mod builder;
 mod documents;
@@ -27,6 +28,7 @@ use std::{
 use super::{
     catalog::Catalog,
     identity::Identity,
+    ledger::Ledger,
     mint::{Minted, Order},
     resolve::Answers,
     resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
@@ -35,7 +37,7 @@ use super::{
 use crate::{
     handoff::{
         counters::PROVIDER_SLOTS,
-        snapshot::{Endpoint, Policy, ProviderSlot, Snapshot, Timeouts},
+        snapshot::{Endpoint, Provider, ProviderSlot, Snapshot, Timeouts},
     },
     secret::Secret,
 };
@@ -49,6 +51,7 @@ pub use trial::{Draft, compile_draft};
 pub(super) use upstream::{Host, Upstream};
 pub(super) use upstream_tls::{Trust, client_config};
 
+use access::Access;
 use peers::Groups;
 use provider::ProviderCompiler;
 
@@ -102,25 +105,21 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    pub fn compile(&mut self, documents: &Documents, surroundings: Surroundings<'_>) -> Compiled {
+    pub fn compile(
+        &mut self,
+        documents: &Documents,
+        ledger: &Ledger,
+        surroundings: Surroundings<'_>,
+    ) -> Compiled {
         self.revision += 1;
         let mut skipped = documents.damaged.clone();
         let members = surroundings.identity.members(&documents.peers);
         let groups = Groups::intern(documents, surroundings.identity, &members);
-        let peers = self.peers.compile(&members, &groups, &mut skipped);
+        let access = Access::compile(documents, &groups, ledger, &mut skipped);
+        let peers = self
+            .peers
+            .compile(&members, &groups, &access, ledger, &mut skipped);
         peers::report_dangling(documents, &mut skipped);
-        let policies: Vec<_> = documents
-            .policies
-            .iter()
-            .filter(|policy| policy.enabled)
-            .map(|doc| {
-                let policy = Policy {
-                    id: doc.id.as_str().into(),
-                    name: doc.name.as_str().into(),
-                };
-                (Arc::new(policy), doc)
-            })
-            .collect();
 
         let mut docs: Vec<_> = documents.providers.iter().collect();
         docs.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -130,10 +129,15 @@ impl Compiler {
         let mut turn = self.providers.begin();
         for doc in docs {
             let slot = slot(&mut self.provider_slots, &doc.id);
-            let grants = peers::grants(&doc.id, &policies, &groups);
-            let (provider, status) = turn.compile(doc, slot, grants, documents, &surroundings);
+            let (provider, status) = turn.compile(doc, slot, documents, &surroundings);
             hosts.extend(status.host.clone());
-            providers.extend(provider.map(Arc::new));
+            providers.extend(provider.map(|provider| {
+                Arc::new(Provider {
+                    grants: access.grants(&doc.id),
+                    caps: access::provider_caps(&doc.id, &doc.rate_limit, ledger),
+                    ..provider
+                })
+            }));
             statuses.push(status);
         }
         let orders = turn.end();
@@ -143,7 +147,12 @@ impl Compiler {
             endpoint: surroundings.endpoint,
             peers,
             providers,
-            policies: policies.into_iter().map(|(policy, _)| policy).collect(),
+            policies: access
+                .policies
+                .into_iter()
+                .map(|(policy, _)| policy)
+                .collect(),
+            budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
         };
         Compiled {
             snapshot,

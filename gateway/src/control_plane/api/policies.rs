@@ -19,7 +19,7 @@ use super::{
     validate,
 };
 use crate::control_plane::{
-    resource::{PolicyDoc, ProviderDoc, key},
+    resource::{LimitsDoc, PolicyDoc, ProviderDoc, key},
     store::{Compare, Transaction},
 };
 
@@ -121,6 +121,9 @@ pub(super) async fn create(
             enabled: true,
             source_groups: Vec::new(),
             destination_provider_ids: Vec::new(),
+            guardrail_ids: Vec::new(),
+            limits: LimitsDoc::default(),
+            allowed_paths: Vec::new(),
             created_at: now,
             updated_at: now,
         },

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::control_plane::{
     catalog::{CatalogEntry, KeyKind},
-    resource::{CredentialDoc, PolicyDoc, ProviderDoc, key},
+    resource::{CredentialDoc, PolicyDoc, ProviderDoc, ProviderRateLimitDoc, key},
     snapshot::Draft,
     store::{Compare, Operation, Transaction},
 };
@@ -121,6 +121,7 @@ fn draft(
         metadata_disabled: false,
         ca_pem: None,
         allow_private_addresses,
+        rate_limit: ProviderRateLimitDoc::default(),
         created_at: now,
         updated_at: now,
     };

@@ -1,4 +1,4 @@
-//! Peers to principals, group names to indices, policies to grants.
+//! Peers to principals, group names to indices.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -9,16 +9,17 @@ use std::{
 
 use foldhash::HashMapExt as _;
 
-use super::{Documents, SkippedDocument, kept::Kept};
+use super::{Documents, SkippedDocument, access::Access, kept::Kept};
 use crate::{
     control_plane::{
         identity::{Identity, Member},
-        resource::{
-            PolicyDoc,
-            key::{PEERS, POLICIES},
-        },
+        ledger::{Ledger, Scope},
+        resource::key::{PEERS, POLICIES},
     },
-    handoff::snapshot::{Grant, Group, GroupIndex, Policy, Principal},
+    handoff::{
+        ledger::Bucket,
+        snapshot::{Group, GroupIndex, Principal},
+    },
 };
 
 /// Every group that a peer or a policy names, numbered in the order of their ids.
@@ -39,8 +40,13 @@ impl Groups {
             .policies
             .iter()
             .flat_map(|policy| &policy.source_groups);
+        let of_rules = documents
+            .budgets
+            .iter()
+            .flat_map(|rule| &rule.target_groups);
         let ids: BTreeSet<&str> = of_peers
             .chain(of_policies)
+            .chain(of_rules)
             .map(String::as_str)
             .chain(names.keys().copied())
             .collect();
@@ -56,7 +62,7 @@ impl Groups {
     }
 
     /// Sorted, without duplicates.
-    fn of(&self, ids: &[String]) -> Vec<Group> {
+    pub(super) fn of(&self, ids: &[String]) -> Vec<Group> {
         let mut groups: Vec<_> = ids
             .iter()
             .filter_map(|id| self.0.get(id).cloned())
@@ -65,31 +71,6 @@ impl Groups {
         groups.dedup();
         groups
     }
-}
-
-/// The enabled policies that let a group reach `provider_id`.
-pub(super) fn grants(
-    provider_id: &str,
-    policies: &[(Arc<Policy>, &PolicyDoc)],
-    groups: &Groups,
-) -> Vec<Grant> {
-    policies
-        .iter()
-        .filter(|(_, doc)| {
-            doc.destination_provider_ids
-                .iter()
-                .any(|id| id == provider_id)
-        })
-        .map(|(policy, doc)| Grant {
-            policy: Arc::clone(policy),
-            groups: groups
-                .of(&doc.source_groups)
-                .iter()
-                .map(|group| group.index)
-                .collect(),
-        })
-        .filter(|grant| !grant.groups.is_empty())
-        .collect()
 }
 
 /// Remembers the slots of peers.
@@ -105,11 +86,14 @@ impl PeerCompiler {
         &mut self,
         members: &[Member<'_>],
         groups: &Groups,
+        access: &Access<'_>,
+        ledger: &Ledger,
         skipped: &mut Vec<SkippedDocument>,
     ) -> foldhash::HashMap<IpAddr, Arc<Principal>> {
         self.slots.begin();
         let mut peers: foldhash::HashMap<IpAddr, Arc<Principal>> =
             foldhash::HashMap::with_capacity(members.len());
+        let mut buckets = UserBuckets::default();
         for member in members {
             let slot = self.slot(member.id);
             skipped.extend(member.shared.iter().map(|address| SkippedDocument {
@@ -119,7 +103,11 @@ impl PeerCompiler {
             if member.denial.is_some() {
                 continue;
             }
-            let principal = Arc::new(principal(member, groups, slot));
+            let principal = principal(member, groups, slot, |id| buckets.of(id, access, ledger));
+            let principal = Arc::new(Principal {
+                budget_rules: access.rules_of(&principal.id, &principal.groups),
+                ..principal
+            });
             for address in member.addresses.iter() {
                 if !member.shared.contains(address) {
                     peers.insert(*address, Arc::clone(&principal));
@@ -142,10 +130,37 @@ impl PeerCompiler {
     }
 }
 
-fn principal(member: &Member<'_>, groups: &Groups, slot: u32) -> Principal {
+/// Shared by all peers of a user.
+#[derive(Default)]
+struct UserBuckets(HashMap<String, Arc<[Arc<Bucket>]>>);
+
+impl UserBuckets {
+    fn of(&mut self, id: &str, access: &Access<'_>, ledger: &Ledger) -> Arc<[Arc<Bucket>]> {
+        if access.meters.is_empty() {
+            return Arc::default();
+        }
+        let made = self.0.entry(id.to_owned()).or_insert_with(|| {
+            let meters = access.meters.iter();
+            meters
+                .map(|meter| meter.bucket(Scope::User(id.to_owned()), ledger))
+                .collect()
+        });
+        Arc::clone(made)
+    }
+}
+
+fn principal(
+    member: &Member<'_>,
+    groups: &Groups,
+    slot: u32,
+    buckets: impl FnOnce(&str) -> Arc<[Arc<Bucket>]>,
+) -> Principal {
+    let id = member.user_id.unwrap_or(member.id);
     let email = member.user_email.filter(|_| member.user_id.is_some());
     Principal {
-        id: member.user_id.unwrap_or(member.id).into(),
+        buckets: buckets(id),
+        budget_rules: Box::default(),
+        id: id.into(),
         display_name: email.unwrap_or(member.name).into(),
         peer_id: member.id.into(),
         groups: groups.of(member.groups).into(),

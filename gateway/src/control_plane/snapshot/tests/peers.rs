@@ -83,7 +83,8 @@ fn peers_of_netbird_count_with_its_groups_and_their_names() {
     let peers = |identity: &Identity| {
         let (mut compiler, answers) = (Compiler::default(), Answers::default());
         let surroundings = surroundings(&answers, identity);
-        compiler.compile(&documents, surroundings).snapshot.peers
+        let compiled = compiler.compile(&documents, &Ledger::default(), surroundings);
+        compiled.snapshot.peers
     };
     let read = peers(&identity(true));
     let one = &read[&"fd00:4e42::1".parse::<IpAddr>().unwrap()];
