@@ -115,11 +115,6 @@ impl NetBird {
         self.shared.state().problems.clone()
     }
 
-    /// Readings that were answered whole.
-    pub fn readings(&self) -> u64 {
-        *self.shared.answered.borrow()
-    }
-
     /// Waits until this many more readings were answered whole.
     ///
     /// # Errors

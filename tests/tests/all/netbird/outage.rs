@@ -2,8 +2,6 @@
 
 use std::time::SystemTime;
 
-use gateway_tests::netbird::Trouble;
-
 use super::*;
 
 #[tokio::test]
@@ -48,7 +46,7 @@ async fn trouble_changes_nothing_and_is_told() {
 
 #[tokio::test]
 async fn what_is_too_old_lets_nobody_in() {
-    let site = Site::start(account(0), "netbird_max_age = \"5s\"").await;
+    let site = Site::start(account(0), "netbird_max_age = \"8s\"").await;
     let alice = site.node.alice().await.unwrap();
     until(&alice, Met::Served).await;
     let idle = revoked::idle(&alice, Version::Http1).await;
