@@ -6,6 +6,7 @@ mod node;
 mod peers;
 mod policies;
 mod providers;
+mod rules;
 mod settings;
 mod trial;
 
