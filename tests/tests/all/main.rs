@@ -18,6 +18,7 @@ mod http1;
 mod keyless;
 mod lifecycle;
 mod limits;
+mod netbird;
 mod objects;
 mod overlay;
 mod refused;
@@ -29,6 +30,7 @@ mod trailers;
 mod tunnel;
 mod unlocked;
 mod websocket;
+mod wireguard;
 
 use std::sync::Arc;
 
