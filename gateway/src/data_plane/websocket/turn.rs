@@ -1,6 +1,8 @@
 //! One response that an agent asks for on its socket: an exchange of its own, from the event that asks to the
 //! record. Only the transport differs from [`crate::data_plane::exchange`].
 
+mod follow;
+
 use std::{rc::Rc, time::Instant};
 
 use super::{
@@ -9,12 +11,11 @@ use super::{
     gate::Key,
     identify,
     line::{Lane, Line},
-    mailbox::Closed,
     session::Session,
 };
 use crate::{
     data_plane::{
-        alarm::{Alarm, Elapsed, TICK, coarse_now},
+        alarm::{Alarm, TICK, coarse_now},
         body::{self, RequestBody},
         buffer::Buffer,
         edit, exchange,
@@ -22,14 +23,8 @@ use crate::{
         io::{self as rt, Raced},
         policy::{self, Permit},
         record::Recorder,
-        settle,
     },
-    dialect::{
-        Dialect, error_body,
-        json::pieces,
-        meter::ResponsesMessages,
-        websocket::{Api, ServerEventKind, server_event},
-    },
+    dialect::{Dialect, error_body, json::pieces, websocket::Api},
     handoff::{
         reason::Reason,
         record::{Attempt, Outcome},
@@ -39,8 +34,6 @@ use crate::{
 
 /// Status of a provider's socket that was open already.
 const SWITCHED: u16 = 101;
-/// Status of an error event that names none.
-const UNSTATED_ERROR: u16 = 500;
 
 /// Starts a response that an agent asks for in a conversation.
 pub(super) fn start(session: &Rc<Session>, lane: Option<Box<str>>, message: &[u8]) {
@@ -205,116 +198,11 @@ impl<'s> Turn<'_, 's> {
         Ok(line.join(self.lane.clone(), &self.recorder.model))
     }
 
-    /// Passes the response on to its end and notes what it used.
-    async fn follow(
-        &mut self,
-        permit: &Permit<'s>,
-        lane: Lane,
-        message: Option<Vec<u8>>,
-    ) -> Result<(), Failure> {
-        let mut meter = ResponsesMessages::default();
-        let mut result = self.relay(permit, &lane, message, &mut meter).await;
-        settle::settle(
-            &self.session.worker,
-            permit,
-            None,
-            meter.metered(),
-            self.recorder,
-        );
-        if meter.is_over() {
-            lane.over();
-            // Who leaves right after the last event has its whole answer.
-            if matches!(&result, Err(failure) if failure.reason == Reason::ClientGone) {
-                result = Ok(());
-            }
-        }
-        result.inspect(|()| self.recorder.answered())
-    }
-
-    async fn relay(
-        &mut self,
-        permit: &Permit<'s>,
-        lane: &Lane,
-        message: Option<Vec<u8>>,
-        meter: &mut ResponsesMessages,
-    ) -> Result<(), Failure> {
-        let session = self.session;
-        let timeouts = &permit.provider().timeouts;
-        let mut limit = timeouts.first_byte;
-        if let Some(message) = message {
-            match self.alarm.within(limit, lane.send(message)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(Closed)) => return Err(self.lost()),
-                Err(Elapsed) => return Err(self.elapsed(Reason::FirstByteTimeout)),
-            }
-        }
-        let sent = Instant::now();
-        let mut late = Reason::FirstByteTimeout;
-        while !meter.is_over() {
-            let event = match self.alarm.within(limit, lane.next()).await {
-                Ok(Some(event)) => event,
-                Ok(None) => return Err(self.lost()),
-                Err(Elapsed) => return Err(self.elapsed(late)),
-            };
-            (limit, late) = (timeouts.idle, Reason::IdleTimeout);
-            let recorder = &mut *self.recorder;
-            if recorder.status == 0 {
-                recorder.status = match server_event(&event).kind {
-                    // Vendors show parts of a refused key in it.
-                    ServerEventKind::Error(Some(401)) => {
-                        return Err(Failure::provider(Reason::UpstreamAuthFailed, "error 401"));
-                    }
-                    ServerEventKind::Error(status) => status.unwrap_or(UNSTATED_ERROR),
-                    ServerEventKind::Created | ServerEventKind::Other => 200,
-                };
-            }
-            meter.read(&event);
-            if recorder.object_id.is_empty()
-                && let Some(id) = &meter.metered().object
-            {
-                settle::note_id(&session.worker, permit, Some(id), recorder);
-                lane.note(id);
-            }
-            if recorder.time_to_first_token_us == 0 && meter.metered().content_started {
-                recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
-            }
-            recorder.response_bytes += event.len() as u64;
-            let write_idle = session.worker.config.timeouts.response_write_idle;
-            match self
-                .alarm
-                .within(write_idle, session.outbox.push(event))
-                .await
-            {
-                Ok(Ok(())) => {}
-                Ok(Err(Closed)) | Err(Elapsed) => return Err(Reason::ClientGone.into()),
-            }
-        }
-        Ok(())
-    }
-
     /// Waits, at most until the agent's socket is over.
     async fn unless_gone<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Failure> {
         match rt::race(waiting, self.session.outbox.closed()).await {
             Raced::First(done) => Ok(done),
             Raced::Second(()) => Err(Reason::ClientGone.into()),
-        }
-    }
-
-    /// Why the provider's socket is closed.
-    fn lost(&self) -> Failure {
-        match self.session.is_over() {
-            true => Reason::ClientGone.into(),
-            false => Failure::provider(
-                Reason::ProviderCut,
-                "the WebSocket closed inside the response",
-            ),
-        }
-    }
-
-    fn elapsed(&self, late: Reason) -> Failure {
-        match self.alarm.total_elapsed() {
-            true => Reason::TotalTimeout.into(),
-            false => late.into(),
         }
     }
 
