@@ -14,7 +14,7 @@ use super::{
 
 pub use agent_event::{ClientEvent, client_event, keeps_model};
 pub use over_http::{http_body, message_of_error, message_of_event};
-pub use provider_event::{ServerEvent, ServerEventKind, server_event};
+pub use provider_event::{ServerEvent, ServerEventKind, refuses_credential, server_event};
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

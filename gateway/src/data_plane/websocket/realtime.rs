@@ -17,13 +17,14 @@ use crate::{
         accept::Peer,
         alarm::Alarm,
         failure::Failure,
+        io as rt,
         message::RequestHead,
         policy::{self, Permit},
         record::Recorder,
         worker::Worker,
     },
     dialect::{
-        Classified,
+        Classified, error_body,
         websocket::{NoModel, realtime},
     },
     handoff::{
@@ -67,7 +68,7 @@ pub(super) async fn open<'s>(
         }
         NoModel::Doubled => Failure::new(Reason::DuplicateKey, "`model` is given twice"),
     })?;
-    model.as_ref().clone_into(&mut recorder.model);
+    recorder.set_model(&model);
     recorder.stream = true;
     recorder.dialect = Some(classified.dialect);
     let permit = policy::permit(snapshot, principal, &classified, Some(&model), None)?;
@@ -113,7 +114,7 @@ impl<'s> Realtime<'s> {
         let Dialled {
             socket: mut provider,
             target,
-            _open,
+            _open: open,
         } = provider;
         let mut session = Session::new(worker, peer, permit, head, classified, model, target);
         let ended = session.serve(&mut agent, &mut provider, &alarm).await;
@@ -130,11 +131,21 @@ impl<'s> Realtime<'s> {
             drop(opened);
         }
         let (to_agent, to_provider) = ended.codes(&alarm);
-        if let Some(code) = to_agent {
-            agent.close(&alarm, code).await;
-        }
         if let Some(code) = to_provider {
-            provider.close(&alarm, code).await;
+            let alarm = worker.alarms.alarm(peer.address, peer.slot);
+            // Beside the agent's: neither waits for the other to answer.
+            rt::spawn(async move {
+                provider.close(&alarm, code).await;
+                drop(open);
+            });
+        }
+        if let Some(code) = to_agent {
+            if let Some(reason) = ended.told(&alarm) {
+                let message = Failure::from(reason).message;
+                let event = error_body::render_message(reason, &message, "", None);
+                agent.messages.push(true, &event);
+            }
+            agent.close(&alarm, code).await;
         }
     }
 }

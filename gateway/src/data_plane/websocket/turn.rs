@@ -8,9 +8,10 @@ use std::{rc::Rc, time::Instant};
 use super::{
     bridge::{self, Bridge},
     dial::dial,
-    gate::Key,
+    gate::{Key, Place},
     identify,
     line::{Lane, Line},
+    payload::Payload,
     session::Session,
 };
 use crate::{
@@ -36,10 +37,10 @@ use crate::{
 const SWITCHED: u16 = 101;
 
 /// Starts a response that an agent asks for in a conversation.
-pub(super) fn start(session: &Rc<Session>, lane: Option<Box<str>>, message: &[u8]) {
-    let mut bytes = Buffer::default();
-    bytes.extend(message);
-    spawn(session, lane, Ask::Create(bytes));
+pub(super) fn start(session: &Rc<Session>, lane: Option<Box<str>>, bytes: Buffer) {
+    // Taken before the response's task runs: what was asked for first comes first.
+    let place = session.gate.queue(Key::Lane(lane.clone()));
+    spawn(session, lane, Ask::Create(bytes, place));
 }
 
 /// Answers an event that is none of this API's.
@@ -49,13 +50,18 @@ pub(super) fn start_refused(session: &Rc<Session>, lane: Option<Box<str>>, failu
 
 /// Follows a response that a provider began by itself, as when the one before was steered.
 pub(super) fn start_successor(session: &Rc<Session>, lane: Lane, model: Box<str>) {
-    spawn(session, lane.name.clone(), Ask::Successor(lane, model));
+    let place = session.gate.queue_next(Key::Lane(lane.name.clone()));
+    spawn(
+        session,
+        lane.name.clone(),
+        Ask::Successor(lane, model, place),
+    );
 }
 
 enum Ask {
-    Create(Buffer),
+    Create(Buffer, Place),
     Refused(Failure),
-    Successor(Lane, Box<str>),
+    Successor(Lane, Box<str>, Place),
 }
 
 fn spawn(session: &Rc<Session>, lane: Option<Box<str>>, ask: Ask) {
@@ -111,17 +117,17 @@ impl<'s> Turn<'_, 's> {
         )?;
         self.recorder.stream = true;
         let mut guard = exchange::admit(worker, self.alarm).await?;
-        let (body, successor) = match ask {
+        let (body, successor, place) = match ask {
             Ask::Refused(failure) => return Err(failure),
-            Ask::Create(bytes) => {
+            Ask::Create(bytes, place) => {
                 if !guard.hold(bytes.len()) {
                     return Err(Reason::Overloaded.into());
                 }
-                (body::whole(bytes, self.recorder)?, None)
+                (body::whole(bytes, self.recorder)?, None, place)
             }
-            Ask::Successor(lane, model) => {
+            Ask::Successor(lane, model, place) => {
                 self.recorder.model = model.into();
-                (RequestBody::None, Some(lane))
+                (RequestBody::None, Some(lane), place)
             }
         };
         let classified = Api::Responses.classified();
@@ -134,30 +140,31 @@ impl<'s> Turn<'_, 's> {
             return self.follow(&permit, lane, None).await;
         }
         // In one conversation there is one response at a time.
-        let passing = session.gate.pass(Key::Lane(self.lane.clone()));
-        let _passed = self.unless_gone(passing).await?;
+        self.unless_gone(place.turn()).await?;
         let total = provider.timeouts.total;
         self.alarm
             .bound_all(total.map(|total| coarse_now() + TICK + total));
         self.recorder.overhead_us = u32::try_from(self.recorder.elapsed_us()).unwrap_or(u32::MAX);
-        let RequestBody::Held { bytes, .. } = &body else {
+        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+        let RequestBody::Held { bytes, .. } = body else {
             return Err(Reason::MalformedJson.into());
         };
         if !provider.responses_websocket {
             let bytes = bridge::http_body(bytes)?;
-            drop(body);
             let Self {
                 alarm, recorder, ..
             } = self;
             let bridge = Bridge::new(session, &permit, self.lane.as_deref())?;
             return bridge.run(bytes, guard, alarm, recorder).await;
         }
-        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
         let lane = self.join(&permit).await?;
-        let message = pieces(&[bytes.data()], &edits.splices)
-            .collect::<Vec<_>>()
-            .concat();
-        drop(body);
+        let message = match edits.splices.is_empty() {
+            true => Payload::of_buffer(bytes),
+            false => pieces(&[bytes.data()], &edits.splices)
+                .collect::<Vec<_>>()
+                .concat()
+                .into(),
+        };
         self.follow(&permit, lane, Some(message)).await
     }
 
@@ -165,8 +172,8 @@ impl<'s> Turn<'_, 's> {
     async fn join(&mut self, permit: &Permit<'s>) -> Result<Lane, Failure> {
         let session = self.session;
         // What two conversations share is not dialled twice.
-        let passing = session.gate.pass(Key::Dial);
-        let _passed = self.unless_gone(passing).await?;
+        let place = session.gate.queue(Key::Dial);
+        self.unless_gone(place.turn()).await?;
         let targets = &permit.provider().targets;
         let open = session.line(|line| targets.iter().any(|target| target.id == line.target));
         let line = match open {
@@ -243,7 +250,7 @@ impl<'s> Turn<'_, 's> {
         // Whoever does not read it is gone, as its socket's own task finds.
         let _ = self
             .alarm
-            .last_words(write_idle, session.outbox.push(event))
+            .last_words(write_idle, session.outbox.push(event.into()))
             .await;
     }
 }

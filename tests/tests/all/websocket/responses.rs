@@ -266,16 +266,21 @@ async fn an_agent_that_vanishes_frees_the_provider() {
     for transport in TRANSPORTS {
         let (standin, node) = openai(transport).await;
         let alice = node.alice().await.unwrap();
-        let mut socket = Socket::open(&alice, RESPONSES).await;
-        socket.create("[[events=60000 ms=10]]").await;
-        socket.until(&["response.output_text.delta"]).await;
-        drop(socket);
-        standin
-            .wait_stats(PATIENCE, |stats| stats.cancelled == 1)
-            .await
-            .unwrap();
-        let row = node.only_record().await.unwrap();
-        assert_eq!(text(&row, "outcome"), "cancelled", "{transport:?}");
+        // Also one whose events fill every queue on their way.
+        let prompts = ["[[events=60000 ms=10]]", "[[events=800 bytes=65535]]"];
+        for (before, prompt) in (0..).zip(prompts) {
+            let mut socket = Socket::open(&alice, RESPONSES).await;
+            socket.create(prompt).await;
+            socket.until(&["response.output_text.delta"]).await;
+            drop(socket);
+            standin
+                .wait_stats(PATIENCE, |stats| stats.cancelled == before + 1)
+                .await
+                .unwrap();
+        }
+        for row in node.records(2).await.unwrap() {
+            assert_eq!(text(&row, "outcome"), "cancelled", "{transport:?}");
+        }
         node.stop().await.unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     data_plane::{
         alarm::Alarm,
-        websocket::socket::{Broken, CloseCode},
+        websocket::{messages::CloseCode, socket::Broken},
     },
     handoff::reason::Reason,
 };
@@ -31,7 +31,15 @@ impl Ended {
         }
     }
 
-    /// What the agent and the provider are told; `None`: nothing, as it is gone.
+    /// What the agent hears before the end, unless it knows.
+    pub(super) fn told(&self, alarm: &Alarm) -> Option<Reason> {
+        match self {
+            Self::Agent(_) => alarm.ended(),
+            Self::Provider(_) | Self::Node(..) => self.reason(alarm),
+        }
+    }
+
+    /// The codes that the agent and the provider get; `None`: nothing, as it is gone.
     pub(super) fn codes(
         &self,
         alarm: &Alarm,

@@ -16,15 +16,24 @@ use crate::{
         policy::{self, Permit},
         record::Recorder,
         settle,
-        websocket::socket::{Broken, CloseCode, Event, WebSocket},
+        websocket::{
+            arriving::Arriving,
+            messages::{CloseCode, Event},
+            pulse::Pulse,
+            socket::{Broken, WebSocket},
+        },
         worker::Worker,
     },
     dialect::{
         Classified, error_body,
         meter::{RealtimeEvent, realtime_event},
-        websocket::keeps_model,
+        websocket::{keeps_model, refuses_credential},
     },
-    handoff::{reason::Reason, record::Outcome, snapshot::TargetId},
+    handoff::{
+        reason::{Reason, Source},
+        record::Outcome,
+        snapshot::TargetId,
+    },
 };
 
 /// Bytes on their way to one side beyond which the other is not read.
@@ -33,8 +42,6 @@ const QUEUED_BYTES_LIMIT: usize = 64 * 1024;
 const RESPONSES_LIMIT: usize = 64;
 /// How often a session looks whether it may go on.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Pings without any answer after which an agent is gone.
-const PINGS_LIMIT: u32 = 3;
 
 /// See the module.
 pub(super) struct Session<'r, 's> {
@@ -89,72 +96,98 @@ impl<'r, 's> Session<'r, 's> {
         alarm: &Alarm,
     ) -> Ended {
         let timeouts = &self.worker.config.timeouts;
+        let answer_idle = self.permit.provider().timeouts.idle;
+        let (ping, write_idle) = (timeouts.websocket_ping, timeouts.response_write_idle);
+        let look_interval = LOOK_INTERVAL.min(ping).min(answer_idle);
         let opened = Instant::now();
-        let (mut last_heard, mut last_message, mut pings) = (opened, opened, 0);
+        let mut agent_pulse = Pulse::new(ping, write_idle, opened);
+        let mut provider_pulse = Pulse::new(ping, write_idle, opened);
+        let (mut last_message, mut last_answer, mut last_look) = (opened, opened, opened);
+        let mut arriving = Arriving::default();
         loop {
+            let now = Instant::now();
             let is_resting = self.running.is_empty();
-            let is_old = opened.elapsed() >= timeouts.websocket_age_max;
-            let is_idle = last_message.elapsed() >= timeouts.websocket_idle;
+            let is_old = now.duration_since(opened) >= timeouts.websocket_age_max;
+            let is_idle = now.duration_since(last_message) >= timeouts.websocket_idle;
             if is_resting && (self.worker.is_draining() || is_old || is_idle) {
                 return Ended::Node(CloseCode::GOING_AWAY, None);
             }
-            let step = poll_fn(|cx| poll_step(cx, agent, provider));
-            let look = LOOK_INTERVAL.min(timeouts.websocket_ping);
-            let waited = match is_resting {
-                true => alarm.within_idle(look, step).await,
-                false => alarm.within(look, step).await,
-            };
-            if agent.take_heard() {
-                (last_heard, pings) = (Instant::now(), 0);
+            if !is_resting && now.duration_since(last_answer) >= answer_idle {
+                return Ended::Node(CloseCode::FAILED, Some(Reason::IdleTimeout));
             }
+            if !agent_pulse.look(agent, now) {
+                return Ended::Agent(Err(Broken::Gone));
+            }
+            if !provider_pulse.look(provider, now) {
+                return Ended::Provider(Err(Broken::Gone));
+            }
+            if now.duration_since(last_look) >= look_interval {
+                last_look = now;
+                if is_resting && self.is_replaced() {
+                    return Ended::Node(CloseCode::RESTART, None);
+                }
+            }
+            let received = agent.messages.received();
+            let step = poll_fn(|cx| poll_step(cx, agent, provider, received));
+            let waited = match is_resting {
+                true => alarm.within_idle(look_interval, step).await,
+                false => alarm.within(look_interval, step).await,
+            };
             match waited {
                 Ok(Step::Agent(Ok(Event::Message { is_text }))) => {
                     last_message = Instant::now();
+                    arriving = Arriving::default();
                     self.to_provider(agent, provider, is_text);
                 }
                 Ok(Step::Provider(Ok(Event::Message { is_text }))) => {
                     last_message = Instant::now();
-                    agent.push(is_text, std::iter::once(provider.data()));
-                    let event = realtime_event(provider.data());
-                    provider.consume();
-                    if let Err(reason) = self.note(event) {
-                        return Ended::Node(CloseCode::POLICY, Some(reason));
+                    last_answer = last_message;
+                    if let Err(reason) = self.to_agent(agent, provider, is_text) {
+                        return Ended::Node(close_code(reason), Some(reason));
                     }
                 }
                 Ok(Step::Agent(Ok(Event::Closed(code)))) => return Ended::Agent(Ok(code)),
                 Ok(Step::Agent(Err(broken))) => return Ended::Agent(Err(broken)),
                 Ok(Step::Provider(Ok(Event::Closed(code)))) => return Ended::Provider(Ok(code)),
                 Ok(Step::Provider(Err(broken))) => return Ended::Provider(Err(broken)),
+                Ok(Step::Look) => {
+                    if !arriving.hold(self.worker, agent.messages.received()) {
+                        return Ended::Node(CloseCode::TRY_AGAIN, Some(Reason::Overloaded));
+                    }
+                }
                 Err(Elapsed) if alarm.ended().is_some() => {
                     return Ended::Node(CloseCode::GOING_AWAY, alarm.ended());
                 }
-                Err(Elapsed) => {
-                    if is_resting && self.is_replaced() {
-                        return Ended::Node(CloseCode::RESTART, None);
-                    }
-                    if last_heard.elapsed() >= timeouts.websocket_ping * (pings + 1) {
-                        if pings == PINGS_LIMIT {
-                            return Ended::Agent(Err(Broken::Gone));
-                        }
-                        pings += 1;
-                        agent.ping();
-                    }
-                }
+                // All that changes with time is looked at above.
+                Err(Elapsed) => {}
             }
         }
     }
 
     /// Passes an agent's message on, unless it would change the model.
     fn to_provider(&self, agent: &mut WebSocket, provider: &mut WebSocket, is_text: bool) {
-        if keeps_model(agent.data(), &self.model) {
-            provider.push(is_text, std::iter::once(agent.data()));
-            agent.consume();
-            return;
+        if keeps_model(agent.messages.data(), &self.model) {
+            return agent.messages.pass_to(&mut provider.messages, is_text);
         }
-        agent.consume();
+        agent.messages.consume();
         let what = "the model of a session is the one of its URL";
         let event = error_body::render_message(Reason::ModelNotRoutable, what, "", None);
-        agent.push(true, std::iter::once(&event[..]));
+        agent.messages.push(true, &event);
+    }
+
+    /// Passes a provider's message on, and notes what it means.
+    fn to_agent(
+        &mut self,
+        agent: &mut WebSocket,
+        provider: &mut WebSocket,
+        is_text: bool,
+    ) -> Result<(), Reason> {
+        if refuses_credential(provider.messages.data()) {
+            return Err(Reason::UpstreamAuthFailed);
+        }
+        let event = realtime_event(provider.messages.data());
+        (provider.messages).pass_to(&mut agent.messages, is_text);
+        self.note(event)
     }
 
     /// What a provider's event means for the records, and whether the session may go on.
@@ -257,30 +290,57 @@ impl<'r, 's> Session<'r, 's> {
     }
 }
 
+/// How the agent's socket ends for a reason that a provider's event brought up.
+fn close_code(reason: Reason) -> CloseCode {
+    match reason.source() {
+        Source::Policy => CloseCode::POLICY,
+        Source::Gateway => CloseCode::TRY_AGAIN,
+        Source::Client | Source::Provider => CloseCode::FAILED,
+    }
+}
+
 enum Step {
     Agent(Result<Event, Broken>),
     Provider(Result<Event, Broken>),
+    /// A long message of the agent's arrives.
+    Look,
 }
 
-/// Sends what is queued, and reads each side as far as the other takes it.
-fn poll_step(cx: &mut Context<'_>, agent: &mut WebSocket, provider: &mut WebSocket) -> Poll<Step> {
-    if let Poll::Ready(Err(_)) = agent.poll_flush(cx) {
-        return Poll::Ready(Step::Agent(Err(Broken::Gone)));
+/// Sends what is queued, and reads each side as far as the other takes it. `received` is how much of the agent's
+/// message was there when this wait began.
+fn poll_step(
+    cx: &mut Context<'_>,
+    agent: &mut WebSocket,
+    provider: &mut WebSocket,
+    received: usize,
+) -> Poll<Step> {
+    if let Poll::Ready(gone) = poll_flush(cx, agent, provider) {
+        return Poll::Ready(gone);
     }
-    if let Poll::Ready(Err(_)) = provider.poll_flush(cx) {
-        return Poll::Ready(Step::Provider(Err(Broken::Gone)));
-    }
-    if agent.queued() < QUEUED_BYTES_LIMIT
-        && let Poll::Ready(event) = provider.poll_event(cx)
-    {
+    let has_room = |socket: &WebSocket| socket.messages.queued() < QUEUED_BYTES_LIMIT;
+    let (agent_takes, provider_takes) = (has_room(agent), has_room(provider));
+    if agent_takes && let Poll::Ready(event) = provider.poll_event(cx) {
         return Poll::Ready(Step::Provider(event));
     }
-    if provider.queued() < QUEUED_BYTES_LIMIT
-        && let Poll::Ready(event) = agent.poll_event(cx)
-    {
+    if provider_takes && let Poll::Ready(event) = agent.poll_event(cx) {
         return Poll::Ready(Step::Agent(event));
     }
     // Answers to pings.
+    if let Poll::Ready(gone) = poll_flush(cx, agent, provider) {
+        return Poll::Ready(gone);
+    }
+    if !agent_takes && has_room(agent) || !provider_takes && has_room(provider) {
+        // It took something meanwhile, and the other was not read.
+        cx.waker().wake_by_ref();
+    }
+    match Arriving::has_grown(agent.messages.received(), received) {
+        true => Poll::Ready(Step::Look),
+        false => Poll::Pending,
+    }
+}
+
+/// Ready when a side is gone.
+fn poll_flush(cx: &mut Context<'_>, agent: &mut WebSocket, provider: &mut WebSocket) -> Poll<Step> {
     if let Poll::Ready(Err(_)) = agent.poll_flush(cx) {
         return Poll::Ready(Step::Agent(Err(Broken::Gone)));
     }

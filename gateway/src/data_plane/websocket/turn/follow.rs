@@ -9,7 +9,7 @@ use crate::{
         failure::Failure,
         policy::Permit,
         settle,
-        websocket::{line::Lane, mailbox::Closed},
+        websocket::{line::Lane, mailbox::Closed, payload::Payload},
     },
     dialect::{
         meter::ResponsesMessages,
@@ -27,7 +27,7 @@ impl<'s> Turn<'_, 's> {
         &mut self,
         permit: &Permit<'s>,
         lane: Lane,
-        message: Option<Vec<u8>>,
+        message: Option<Payload>,
     ) -> Result<(), Failure> {
         let mut meter = ResponsesMessages::default();
         let mut result = self.relay(permit, &lane, message, &mut meter).await;
@@ -38,12 +38,11 @@ impl<'s> Turn<'_, 's> {
             meter.metered(),
             self.recorder,
         );
-        if meter.is_over() {
-            lane.over();
-            // Who leaves right after the last event has its whole answer.
-            if matches!(&result, Err(failure) if failure.reason == Reason::ClientGone) {
-                result = Ok(());
-            }
+        // Who leaves right after the last event has its whole answer.
+        if meter.is_over()
+            && matches!(&result, Err(failure) if failure.reason == Reason::ClientGone)
+        {
+            result = Ok(());
         }
         result.inspect(|()| self.recorder.answered())
     }
@@ -52,7 +51,7 @@ impl<'s> Turn<'_, 's> {
         &mut self,
         permit: &Permit<'s>,
         lane: &Lane,
-        message: Option<Vec<u8>>,
+        message: Option<Payload>,
         meter: &mut ResponsesMessages,
     ) -> Result<(), Failure> {
         let session = self.session;
@@ -75,17 +74,22 @@ impl<'s> Turn<'_, 's> {
             };
             (limit, late) = (timeouts.idle, Reason::IdleTimeout);
             let recorder = &mut *self.recorder;
-            if recorder.status == 0 {
-                recorder.status = match server_event(&event).kind {
+            meter.read(&event);
+            if recorder.status == 0 || meter.metered().error_event {
+                let status = match server_event(&event).kind {
                     // Vendors show parts of a refused key in it.
                     ServerEventKind::Error(Some(401)) => {
                         return Err(Failure::provider(Reason::UpstreamAuthFailed, "error 401"));
                     }
                     ServerEventKind::Error(status) => status.unwrap_or(UNSTATED_ERROR),
-                    ServerEventKind::Created | ServerEventKind::Other => 200,
+                    ServerEventKind::Created | ServerEventKind::Over | ServerEventKind::Other => {
+                        200
+                    }
                 };
+                if recorder.status == 0 {
+                    recorder.status = status;
+                }
             }
-            meter.read(&event);
             if recorder.object_id.is_empty()
                 && let Some(id) = &meter.metered().object
             {
