@@ -137,12 +137,12 @@ impl<'r, 's> Session<'r, 's> {
                 Ok(Step::Agent(Ok(Event::Message { is_text }))) => {
                     last_message = Instant::now();
                     arriving = Arriving::default();
-                    self.to_provider(agent, provider, is_text);
+                    self.pass_to_provider(agent, provider, is_text);
                 }
                 Ok(Step::Provider(Ok(Event::Message { is_text }))) => {
                     last_message = Instant::now();
                     last_answer = last_message;
-                    if let Err(reason) = self.to_agent(agent, provider, is_text) {
+                    if let Err(reason) = self.pass_to_agent(agent, provider, is_text) {
                         return Ended::Node(close_code(reason), Some(reason));
                     }
                 }
@@ -165,7 +165,7 @@ impl<'r, 's> Session<'r, 's> {
     }
 
     /// Passes an agent's message on, unless it would change the model.
-    fn to_provider(&self, agent: &mut WebSocket, provider: &mut WebSocket, is_text: bool) {
+    fn pass_to_provider(&self, agent: &mut WebSocket, provider: &mut WebSocket, is_text: bool) {
         if keeps_model(agent.messages.data(), &self.model) {
             return agent.messages.pass_to(&mut provider.messages, is_text);
         }
@@ -176,7 +176,7 @@ impl<'r, 's> Session<'r, 's> {
     }
 
     /// Passes a provider's message on, and notes what it means.
-    fn to_agent(
+    fn pass_to_agent(
         &mut self,
         agent: &mut WebSocket,
         provider: &mut WebSocket,
