@@ -53,9 +53,9 @@ pub struct Messages {
     role: Role,
     message_bytes_limit: usize,
     /// What arrived.
-    pub(super) inbox: Buffer,
+    pub inbox: Buffer,
     /// What is to be sent.
-    pub(super) out: Buffer,
+    pub out: Buffer,
     /// Frames of a message whose last one has not come; its kind.
     fragments: Buffer,
     fragmented: Option<Opcode>,
