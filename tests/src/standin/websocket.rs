@@ -42,9 +42,10 @@ pub(super) async fn serve(
 ) -> Result<()> {
     let refusal = check::judge(&seen, &shared.options, None);
     shared.stats.request(seen.clone(), refusal.as_ref());
-    let path = match shared.options.vendor {
-        Vendor::Gateway(gateway) => gateway.routed_path(&seen),
-        _ => seen.path().to_owned(),
+    let path = if let Vendor::Gateway(gateway) = shared.options.vendor {
+        gateway.routed_path(&seen)
+    } else {
+        seen.path().to_owned()
     };
     let known = matches!(path.as_str(), "/v1/responses" | "/v1/realtime");
     let refused = match &refusal {

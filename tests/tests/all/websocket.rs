@@ -168,14 +168,15 @@ async fn heard(
 ) -> String {
     let (mut socket, answer) = match Socket::try_open(agent, path, headers).await {
         Ok(opened) => opened,
-        Err(error) => match *error {
-            // Its body as text, so that it can be searched.
-            Error::Http(answer) => {
+        // Its body as text, so that it can be searched.
+        Err(error) => {
+            return if let Error::Http(answer) = &*error {
                 let body = answer.body().clone().unwrap_or_default();
-                return format!("{:?} {}", answer.headers(), String::from_utf8_lossy(&body));
-            }
-            error => return format!("{error:?}"),
-        },
+                format!("{:?} {}", answer.headers(), String::from_utf8_lossy(&body))
+            } else {
+                format!("{error:?}")
+            };
+        }
     };
     let mut heard = format!("{answer:?}");
     for event in events {
