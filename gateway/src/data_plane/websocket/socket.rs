@@ -17,7 +17,7 @@ use crate::data_plane::{
 /// Bytes handed to the transport at once.
 const WRITE_BYTES: usize = 32 * 1024;
 /// Events and reads after which other tasks of the worker have their turn, however much more is there.
-const STEPS_LIMIT: u32 = 64;
+const STEPS_LIMIT: u32 = 16;
 /// How long the other side may take to answer a close frame.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// What is still read from who cannot be understood, so that the close frame arrives.
@@ -158,5 +158,52 @@ impl WebSocket {
 impl From<Violation> for Broken {
     fn from(Violation(code): Violation) -> Self {
         Self::Violation(code)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{io::Write as _, net::TcpListener};
+
+    use super::*;
+    use crate::{
+        config::Driver,
+        data_plane::io::{self as rt, Socket},
+    };
+
+    #[test]
+    fn a_flood_leaves_others_their_turn() {
+        const MESSAGES: u32 = 100 * STEPS_LIMIT;
+        let (mut events, mut most) = (0, 0);
+        let reading = async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let socket = Socket::connect(listener.local_addr().unwrap()).await;
+            let (mut server, _) = listener.accept().unwrap();
+            server
+                .write_all(&[0x81, 0x00].repeat(MESSAGES as usize))
+                .unwrap();
+            let transport = Transport::plain(socket.unwrap());
+            let mut socket = WebSocket::new(transport, Buffer::default(), Role::Client, 1);
+            poll_fn(|cx| {
+                let before = events;
+                while events < MESSAGES
+                    && let Poll::Ready(event) = socket.poll_event(cx)
+                {
+                    assert_eq!(event, Ok(Event::Message { is_text: true }));
+                    socket.messages.consume();
+                    events += 1;
+                }
+                most = most.max(events - before);
+                match events < MESSAGES {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
+                }
+            })
+            .await;
+        };
+        rt::block_on(Driver::Epoll, |_| {}, reading).unwrap();
+        assert_eq!(events, MESSAGES);
+        assert!(most <= STEPS_LIMIT, "{most} events at once");
     }
 }
