@@ -16,11 +16,10 @@ use crate::{
         buffer::Buffer,
         failure::Failure,
         inject::{self, BodyFraming, UpstreamRequest},
+        join,
         message::{RequestHead, ResponseHead},
         parse::h1,
-        policy::Permit,
         record::Recorder,
-        route,
         transport::Transport,
         upstream::{self, pool::OpenGuard},
         worker::Worker,
@@ -31,6 +30,7 @@ use crate::{
         record::Attempt,
         snapshot::{Target, TargetId},
     },
+    policy::Permit,
 };
 
 /// What a provider may send at once over its socket: whole responses with images in them.
@@ -165,7 +165,7 @@ impl Dialling<'_> {
             .target
             .split_once('?')
             .unwrap_or((&self.head.target, ""));
-        route::path_join(
+        join::path_join(
             self.permit.provider(),
             self.dialect,
             plain,
@@ -173,7 +173,7 @@ impl Dialling<'_> {
             &mut path,
         );
         if !query.is_empty() {
-            route::query_join(query, &mut path);
+            join::query_join(query, &mut path);
         }
         let request = UpstreamRequest {
             method: &Method::GET,

@@ -14,14 +14,8 @@ use super::{
 };
 use crate::{
     data_plane::{
-        accept::Peer,
-        alarm::Alarm,
-        failure::Failure,
-        io as rt,
-        message::RequestHead,
-        policy::{self, Permit},
-        record::Recorder,
-        worker::Worker,
+        accept::Peer, alarm::Alarm, failure::Failure, io as rt, message::RequestHead,
+        record::Recorder, worker::Worker,
     },
     dialect::{
         Classified, error_body,
@@ -31,6 +25,7 @@ use crate::{
         reason::Reason,
         snapshot::{Principal, Snapshot},
     },
+    policy::{self, Ask, Permit},
 };
 
 /// What both vendors and SDKs call the protocol. Others that agents offer are credentials
@@ -71,7 +66,12 @@ pub(super) async fn open<'s>(
     recorder.set_model(&model);
     recorder.stream = true;
     recorder.dialect = Some(classified.dialect);
-    let permit = policy::permit(snapshot, principal, &classified, Some(&model), None)?;
+    let ask = Ask {
+        path: head.path(),
+        model: Some(&model),
+        keeper: None,
+    };
+    let permit = policy::permit(snapshot, principal, &classified, ask)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
     let is_offered = handshake::protocols(head).any(|offered| offered == PROTOCOL);

@@ -22,7 +22,7 @@ use crate::{
         edit, exchange,
         failure::Failure,
         io::{self as rt, Raced},
-        policy::{self, Permit},
+        limits::{self, Wish},
         record::Recorder,
     },
     dialect::{Dialect, error_body, json::pieces, websocket::Api},
@@ -31,6 +31,7 @@ use crate::{
         record::{Attempt, Outcome},
         snapshot::Snapshot,
     },
+    policy::{self, Permit},
 };
 
 /// Status of a provider's socket that was open already.
@@ -132,10 +133,20 @@ impl<'s> Turn<'_, 's> {
         };
         let classified = Api::Responses.classified();
         let model = self.recorder.model.clone();
-        let permit = policy::permit(snapshot, principal, &classified, Some(&model), None)?;
+        let ask = policy::Ask {
+            path: session.head.path(),
+            model: Some(&model),
+            keeper: None,
+        };
+        let permit = policy::permit(snapshot, principal, &classified, ask)?;
         let provider = permit.provider();
         self.recorder.provider = Some(provider);
-        self.recorder.policy = Some(permit.policy());
+        let wish = Wish {
+            ask,
+            operation: classified.operation,
+            body: &body,
+        };
+        let permit = limits::reserve(worker, permit, wish, self.alarm, self.recorder).await?;
         if let Some(lane) = successor {
             return self.follow(&permit, lane, None).await;
         }
@@ -145,7 +156,9 @@ impl<'s> Turn<'_, 's> {
         self.alarm
             .bound_all(total.map(|total| coarse_now() + TICK + total));
         self.recorder.overhead_us = u32::try_from(self.recorder.elapsed_us()).unwrap_or(u32::MAX);
-        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+        let bound = self.recorder.output_bound();
+        let (dialect, operation) = (classified.dialect, classified.operation);
+        let edits = edit::edits(&permit, &body, dialect, operation, bound);
         let RequestBody::Held { bytes, .. } = body else {
             return Err(Reason::MalformedJson.into());
         };

@@ -13,7 +13,6 @@ use crate::{
         accept::Peer,
         alarm::{Alarm, Elapsed},
         message::RequestHead,
-        policy::{self, Permit},
         record::Recorder,
         settle,
         websocket::{
@@ -34,6 +33,7 @@ use crate::{
         record::Outcome,
         snapshot::TargetId,
     },
+    policy::{self, Ask, Permit},
 };
 
 /// Bytes on their way to one side beyond which the other is not read.
@@ -255,8 +255,12 @@ impl<'r, 's> Session<'r, 's> {
             .peers
             .get(&self.peer.address)
             .ok_or(Reason::PeerRevoked)?;
-        let model = Some(&*self.model);
-        let permit = policy::permit(&snapshot, principal, &self.classified, model, None)?;
+        let ask = Ask {
+            path: self.head.path(),
+            model: Some(&*self.model),
+            keeper: None,
+        };
+        let permit = policy::permit(&snapshot, principal, &self.classified, ask)?;
         // Another provider may have the model too, but the session is at this one.
         match permit.provider().slot == self.permit.provider().slot {
             true => Ok(()),

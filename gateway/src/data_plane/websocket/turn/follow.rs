@@ -7,7 +7,7 @@ use crate::{
     data_plane::{
         alarm::Elapsed,
         failure::Failure,
-        policy::Permit,
+        limits::Spending,
         settle,
         websocket::{line::Lane, mailbox::Closed, payload::Payload},
     },
@@ -16,6 +16,7 @@ use crate::{
         websocket::{ServerEventKind, server_event},
     },
     handoff::reason::Reason,
+    policy::Permit,
 };
 
 /// Status of an error event that names none.
@@ -57,6 +58,7 @@ impl<'s> Turn<'_, 's> {
         let session = self.session;
         let timeouts = &permit.provider().timeouts;
         let mut limit = timeouts.first_byte;
+        self.recorder.spending = Spending::Unknown;
         if let Some(message) = message {
             match self.alarm.within(limit, lane.send(message)).await {
                 Ok(Ok(())) => {}
@@ -75,8 +77,13 @@ impl<'s> Turn<'_, 's> {
             (limit, late) = (timeouts.idle, Reason::IdleTimeout);
             let recorder = &mut *self.recorder;
             meter.read(&event);
-            if recorder.status == 0 || meter.metered().error_event {
-                let status = match server_event(&event).kind {
+            let is_first = recorder.status == 0;
+            if is_first || meter.metered().error_event {
+                let kind = server_event(&event).kind;
+                if is_first && matches!(kind, ServerEventKind::Error(_)) {
+                    recorder.spending = Spending::None;
+                }
+                let status = match kind {
                     // Vendors show parts of a refused key in it.
                     ServerEventKind::Error(Some(401)) => {
                         return Err(Failure::provider(Reason::UpstreamAuthFailed, "error 401"));
@@ -86,7 +93,7 @@ impl<'s> Turn<'_, 's> {
                         200
                     }
                 };
-                if recorder.status == 0 {
+                if is_first {
                     recorder.status = status;
                 }
             }
