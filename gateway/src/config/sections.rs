@@ -486,7 +486,7 @@ fn timeouts(reader: &mut Reader<'_>) -> TimeoutsConfig {
     let websocket_ping = get(
         "websocket_ping",
         45,
-        "A silent WebSocket of an agent is asked whether the agent is there.",
+        "A silent WebSocket is asked whether its other side is there.",
     );
     let websocket_idle = get(
         "websocket_idle",
