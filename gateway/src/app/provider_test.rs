@@ -13,7 +13,7 @@ use crate::{
         catalog::{CatalogEntry, LiveCatalog},
         diagnosis::{self, Diagnosis, Trouble},
         discovery::{self, ListedModel, PAGES_LIMIT, Page},
-        outbound::{self, Answer, CallError},
+        outbound::{self, Answer, CallError, Destination},
         resolve::Lookup,
         snapshot::{Draft, Problem, ProviderState, SnapshotReport, compile_draft},
     },
@@ -169,7 +169,7 @@ async fn try_provider(entry: &CatalogEntry, provider: &Provider) -> Tried {
         });
     }
     let target = &provider.targets[0];
-    outbound::reach(target, provider.timeouts.connect)
+    outbound::reach((&**target).into(), provider.timeouts.connect)
         .await
         .map_err(unanswered)?;
     Ok(Works {
@@ -223,12 +223,10 @@ async fn first_answer(
 ) -> Result<Answer, CallError> {
     let mut last = None;
     for target in &provider.targets {
-        let called = outbound::call(target, provider.timeouts.connect, ask(target)?).await;
-        match called {
-            Err(error @ (CallError::Connect { .. } | CallError::ConnectTimeout { .. })) => {
-                last = Some(error);
-            }
-            Ok(_) | Err(_) => return called,
+        let destination = Destination::from(&**target);
+        match outbound::call(destination, provider.timeouts.connect, ask(target)?).await {
+            Err(error) if error.is_of_address() => last = Some(error),
+            called => return called,
         }
     }
     Err(last.expect("a provider that is tried has a target"))

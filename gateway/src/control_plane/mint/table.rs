@@ -169,8 +169,8 @@ impl Table {
                     | MintError::Signature
                     | MintError::Unresolved { .. }
                     | MintError::AddressRefused { .. }
-                    | MintError::Connection(_)
-                    | MintError::Http(_)
+                    | MintError::NoAddress
+                    | MintError::Call(_)
                     | MintError::Timeout(_)
                     | MintError::NoToken => |mints| &mut mints.failed,
                 }

@@ -1,5 +1,3 @@
-use std::io;
-
 use super::*;
 use crate::secret::Secret;
 
@@ -31,7 +29,7 @@ fn granted(asked_at: Instant, seconds: u64) -> Result<Granted, MintError> {
 }
 
 fn no_connection() -> MintError {
-    io::Error::from(io::ErrorKind::ConnectionRefused).into()
+    MintError::NoAddress
 }
 
 /// The number of the one mint that is due.
