@@ -357,6 +357,9 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
     let refusal = check::judge(&seen, &shared.options, tokens.as_deref());
     shared.stats.request(seen.clone(), refusal.as_ref());
     let outcome = match refusal {
+        Some(refusal) if shared.options.vendor == Vendor::Bedrock => {
+            bedrock::refuse(out, &refusal).await
+        }
         Some(refusal) => {
             let body = refusal.body(shared.options.vendor);
             out.whole(

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use changes::PriceChange;
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
-pub use listing::{Help, Listing, ListingShape, Probe};
+pub use listing::{Help, Listing, ListingShape, Probe, ProbeForm};
 pub use litellm::NotLiteLlm;
 pub use live::LiveCatalog;
 pub use problem::{CatalogError, File, Problem};
@@ -133,7 +133,7 @@ pub struct CatalogEntry {
     pub reported_cost: Option<ReportedCost>,
     #[serde(skip)]
     pub listing: Option<Listing>,
-    /// For entries without a listing.
+    /// How it is tried, rather than by its listing.
     #[serde(skip)]
     pub probe: Option<Probe>,
     /// Why the models cannot be imported; `None` where they can.

@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use super::resolve::Lookup;
 use crate::{handoff::snapshot::Credential, secret::Secret};
 pub use account::{AccountError, ServiceAccount};
-pub use request::MintError;
+pub use request::{Fault, MintError, MintFailure};
 use request::{Granted, mint};
 use table::Table;
 
@@ -66,7 +66,7 @@ impl Minted {
         let state = self.tokens.get(credential_id)?;
         match (&state.token, &state.failure) {
             (Some(_), _) => Some(Ok(())),
-            (None, Some(failure)) => Some(Err(failure.clone())),
+            (None, Some(failure)) => Some(Err(failure.message.clone())),
             (None, None) => None,
         }
     }
@@ -83,7 +83,7 @@ impl Minted {
 pub struct TokenState {
     pub token: Option<Token>,
     /// Why the last mint failed; for the operator.
-    pub failure: Option<String>,
+    pub failure: Option<MintFailure>,
 }
 
 /// A token that is valid.

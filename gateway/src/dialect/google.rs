@@ -5,6 +5,7 @@
 //! live API are out of an agent's reach.
 
 pub mod error;
+pub mod host;
 pub mod listing;
 
 use super::{

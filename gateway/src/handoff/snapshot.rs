@@ -239,6 +239,8 @@ pub struct Credential {
     pub secret: Secret,
     /// Signs each request, in place of a key in a header.
     pub signer: Option<Signer>,
+    /// The Google Cloud project whose service account it was minted for.
+    pub project: Option<Box<str>>,
 }
 
 impl Credential {

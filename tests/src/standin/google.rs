@@ -18,6 +18,11 @@ use super::{
 const PROJECT: &str = "/v1/projects/standin-project/locations/global/";
 
 pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
+    if shared.options.vendor == Vendor::Vertex
+        && let Some(listed) = publisher_models(seen)
+    {
+        return reply::json(out, 200, &listed).await;
+    }
     let Some(resource) = resource(seen.path(), shared.options.vendor) else {
         return unknown(seen, out, shared).await;
     };
@@ -51,6 +56,32 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             }
         }
     }
+}
+
+/// Model Garden's list of one publisher, which names no project; the second page of Google's is the last.
+fn publisher_models(seen: &Seen) -> Option<Value> {
+    let path = seen.path().strip_prefix("/v1beta1/publishers/")?;
+    let publisher = path.strip_suffix("/models")?;
+    if seen.method != Method::GET {
+        return None;
+    }
+    let (ids, next): (&[&str], _) = match (publisher, seen.query()) {
+        ("google", "pageSize=100") => (
+            &["gemini-3.8-flash", "imagegeneration"],
+            Some("second page"),
+        ),
+        ("google", "pageSize=100&pageToken=second%20page") => (&["gemini-embedding-2"], None),
+        ("anthropic", "pageSize=100") => (&["claude-sonnet-5"], None),
+        (_, _) => return None,
+    };
+    let models = ids.iter().map(
+        |id| json!({"name": format!("publishers/{publisher}/models/{id}"), "versionId": "default"}),
+    );
+    let mut page = json!({"publisherModels": models.collect::<Value>()});
+    if let Some(next) = next {
+        page["nextPageToken"] = json!(next);
+    }
+    Some(page)
 }
 
 /// The path without its version and project; `None` for one of another API.
@@ -106,6 +137,10 @@ async fn model_call(
     let plan = Plan::of(&body, shared.options.persona);
     if let Some(refusal) = reply::scripted_error(&plan, seen) {
         return reply::refuse(out, shared, &refusal, plan.script.retry_after).await;
+    }
+    if model.contains("missing") {
+        let refusal = Refusal::new(404, "NOT_FOUND", "Publisher Model was not found");
+        return reply::refuse(out, shared, &refusal, None).await;
     }
     match action {
         "generateContent" => {

@@ -16,6 +16,9 @@ pub(super) fn add<'a>(body: &mut Value, listed: impl Iterator<Item = &'a Value>)
             continue;
         }
         let mut model = json!({"id": found["id"]});
+        if let Some(base_model) = found.get("base_model") {
+            model["base_model"] = base_model.clone();
+        }
         if found["pricing_source"] == "vendor" {
             for rate in [
                 "input_per_1k",
@@ -62,6 +65,7 @@ mod tests {
             json!({"id": "a", "pricing_known": true, "pricing_source": "catalog", "input_per_1k": 1, "output_per_1k": 2}),
             json!({"id": "b", "pricing_known": true, "pricing_source": "vendor", "input_per_1k": 1, "output_per_1k": 2}),
             json!({"id": "c", "pricing_known": false, "input_per_1k": 0, "output_per_1k": 0}),
+            json!({"id": "d", "base_model": "e", "pricing_known": true, "pricing_source": "catalog", "input_per_1k": 1, "output_per_1k": 2}),
         ];
         let mut body = json!({"models": [{"id": "c", "input_per_1k": 5, "output_per_1k": 5}]});
         add(&mut body, listed.iter());
@@ -71,8 +75,12 @@ mod tests {
                 {"id": "c", "input_per_1k": 5, "output_per_1k": 5},
                 {"id": "a"},
                 {"id": "b", "input_per_1k": 1, "output_per_1k": 2},
+                {"id": "d", "base_model": "e"},
             ])
         );
-        assert_eq!(rows(&listed), ["a  1 / 2", "b  1 / 2", "c  no price known"]);
+        assert_eq!(
+            rows(&listed),
+            ["a  1 / 2", "b  1 / 2", "c  no price known", "d  1 / 2"]
+        );
     }
 }

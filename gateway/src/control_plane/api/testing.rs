@@ -285,6 +285,7 @@ impl ProviderTester for FixedNode {
             let model = |id: &str, price| ListedModel {
                 id: id.to_owned(),
                 label: None,
+                base_model: None,
                 price,
             };
             Ok(vec![

@@ -60,9 +60,48 @@ pub enum MintError {
     NoToken,
 }
 
+/// A [`MintError`] to be told again and again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct MintFailure {
+    pub message: String,
+    pub fault: Fault,
+}
+
+/// Who is to mend a [`MintFailure`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The key cannot sign.
+    Key,
+    /// Google says no, for this reason.
+    Refused(String),
+    /// There was no usable answer.
+    Unreached,
+}
+
+impl From<&MintError> for MintFailure {
+    fn from(error: &MintError) -> Self {
+        Self {
+            message: error.to_string(),
+            fault: match error {
+                MintError::Account(_) | MintError::Signature => Fault::Key,
+                MintError::Refused { reason, .. } => Fault::Refused(reason.clone()),
+                MintError::Unresolved { .. }
+                | MintError::AddressRefused { .. }
+                | MintError::NoAddress
+                | MintError::Call(_)
+                | MintError::Timeout(_)
+                | MintError::NoToken => Fault::Unreached,
+            },
+        }
+    }
+}
+
 /// A token, and how long it may be used from `asked_at` on.
 pub(super) struct Granted {
     pub(super) token: Secret,
+    /// The service account's own.
+    pub(super) project: String,
     pub(super) asked_at: Instant,
     pub(super) lifetime: Duration,
 }
@@ -76,6 +115,7 @@ pub(super) async fn mint(order: &Order, lookup: &Lookup) -> Result<Granted, Mint
         "{GRANT}{}",
         *assertion(&account, Timestamp::now())?
     ));
+    let project = account.project_id.clone();
     // The key is not needed while the network is waited for.
     drop(account);
     let asked_at = Instant::now();
@@ -99,7 +139,7 @@ pub(super) async fn mint(order: &Order, lookup: &Lookup) -> Result<Granted, Mint
         };
         let request = request(&uri, body.clone());
         match outbound::call(destination, CONNECT_TIMEOUT, request).await {
-            Ok(answer) => return read(answer.status, &answer.body, asked_at),
+            Ok(answer) => return read(&answer, project, asked_at),
             Err(error) if error.is_of_address() => failure = error.into(),
             Err(error) => return Err(error.into()),
         }
@@ -160,7 +200,11 @@ fn request(uri: &Uri, body: Bytes) -> Request<Full<Bytes>> {
         .expect("a URI's path and authority are a request's")
 }
 
-fn read(status: StatusCode, answer: &[u8], asked_at: Instant) -> Result<Granted, MintError> {
+fn read(
+    answer: &outbound::Answer,
+    project: String,
+    asked_at: Instant,
+) -> Result<Granted, MintError> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Answer<'a> {
@@ -170,7 +214,8 @@ fn read(status: StatusCode, answer: &[u8], asked_at: Instant) -> Result<Granted,
         error: Option<String>,
         error_description: Option<String>,
     }
-    let answer: Answer<'_> = serde_json::from_slice(answer).unwrap_or_default();
+    let status = answer.status;
+    let answer: Answer<'_> = serde_json::from_slice(&answer.body).unwrap_or_default();
     if status != StatusCode::OK {
         let reason = [answer.error, answer.error_description];
         let reason: Vec<String> = reason.into_iter().flatten().collect();
@@ -188,6 +233,7 @@ fn read(status: StatusCode, answer: &[u8], asked_at: Instant) -> Result<Granted,
     }
     Ok(Granted {
         token: Secret::copy_of(token.as_bytes()),
+        project,
         asked_at,
         lifetime: Duration::from_secs(lifetime.min(LIFETIME_SECONDS_MAX)),
     })

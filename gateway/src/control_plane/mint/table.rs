@@ -10,7 +10,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::AbortHandle;
 
-use super::{Granted, MintError, Minted, Order, ProviderMints, Token, TokenState};
+use super::{
+    Fault, Granted, MintError, MintFailure, Minted, Order, ProviderMints, Token, TokenState,
+};
 use crate::handoff::snapshot::Credential;
 
 /// Of a token's life, when the next one is minted: between these, by chance, so that tokens that began
@@ -39,7 +41,7 @@ struct Entry {
     in_flight: Option<InFlight>,
     failures_in_a_row: u32,
     token: Option<(Token, Instant)>,
-    failure: Option<String>,
+    failure: Option<MintFailure>,
 }
 
 struct InFlight {
@@ -162,17 +164,15 @@ impl Table {
                 |mints| &mut mints.minted
             }
             Err(error) => {
-                entry.failed(&error, now, chance);
-                match error {
-                    MintError::Refused { .. } => |mints| &mut mints.refused,
-                    MintError::Account(_)
-                    | MintError::Signature
-                    | MintError::Unresolved { .. }
-                    | MintError::AddressRefused { .. }
-                    | MintError::NoAddress
-                    | MintError::Call(_)
-                    | MintError::Timeout(_)
-                    | MintError::NoToken => |mints| &mut mints.failed,
+                let failure = MintFailure::from(&error);
+                let is_refusal = match failure.fault {
+                    Fault::Refused(_) => true,
+                    Fault::Key | Fault::Unreached => false,
+                };
+                entry.failed(failure, now, chance);
+                match is_refusal {
+                    true => |mints| &mut mints.refused,
+                    false => |mints| &mut mints.failed,
                 }
             }
         };
@@ -236,6 +236,7 @@ impl Entry {
     fn granted(&mut self, serial: u64, granted: Granted, now: Instant, chance: f64) {
         let Granted {
             token,
+            project,
             asked_at,
             lifetime,
         } = granted;
@@ -252,6 +253,7 @@ impl Entry {
             credential: Arc::new(Credential {
                 secret: token,
                 signer: None,
+                project: Some(project.into()),
             }),
             serial,
             expires_at: Timestamp::now()
@@ -261,16 +263,16 @@ impl Entry {
         self.token = Some((token, end));
     }
 
-    fn failed(&mut self, error: &MintError, now: Instant, chance: f64) {
+    fn failed(&mut self, failure: MintFailure, now: Instant, chance: f64) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        self.failure = Some(error.to_string());
         let doubled = 1 << (self.failures_in_a_row - 1).min(u32::BITS - 2);
         let wait = RETRY_INTERVAL_MIN
             .saturating_mul(doubled)
             .min(RETRY_INTERVAL_MAX);
         let wait = wait + (wait / 4).mul_f64(chance);
         // What is wrong with the key stays wrong.
-        self.due = (!matches!(error, MintError::Account(_))).then(|| now + wait);
+        self.due = (failure.fault != Fault::Key).then(|| now + wait);
+        self.failure = Some(failure);
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn credential(
         return Ok(Credential {
             secret,
             signer: None,
+            project: None,
         });
     };
     let (own_region, keys) = match keys.strip_prefix(b"@") {
@@ -69,6 +70,7 @@ pub(super) fn credential(
                 .map_or(bedrock::host::Kind::Runtime, |endpoint| endpoint.kind)
                 .signing_name(),
         }),
+        project: None,
     })
 }
 

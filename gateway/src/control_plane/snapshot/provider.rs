@@ -23,7 +23,7 @@ use crate::{
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
-    dialect::bedrock::host::Endpoint,
+    dialect::{bedrock::host::Endpoint, google},
     handoff::{
         reason::Reason,
         snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
@@ -371,9 +371,8 @@ impl Turn<'_> {
 fn is_regional(catalog_id: &str, authority: &str) -> bool {
     match catalog_id {
         "openai_api" => ["us.api.openai.com", "eu.api.openai.com"].contains(&authority),
-        "vertex_ai_api" => {
-            authority.ends_with(".googleapis.com") && authority != "aiplatform.googleapis.com"
-        }
+        "vertex_ai_api" => google::host::location(authority)
+            .is_some_and(|location| location != google::host::GLOBAL),
         _ => false,
     }
 }

@@ -23,6 +23,7 @@ fn order(credential: &str, account: &str) -> Order {
 fn granted(asked_at: Instant, seconds: u64) -> Result<Granted, MintError> {
     Ok(Granted {
         token: Secret::copy_of(b"ya29.token"),
+        project: "project".to_owned(),
         asked_at,
         lifetime: Duration::from_secs(seconds),
     })
