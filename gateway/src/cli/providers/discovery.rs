@@ -1,11 +1,40 @@
 //! Models as a vendor lists them, and as they are written into a provider.
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use crate::cli::lookup::{items, text};
+use super::model::WithKey;
+use crate::cli::{
+    Failure,
+    client::Client,
+    lookup::{items, text},
+};
 
 /// Where the node asks a vendor.
-pub(super) const PATH: &str = "/catalog/providers/models";
+const PATH: &str = "/catalog/providers/models";
+
+/// What a vendor lists for a provider as it is stored, or as it is about to be. Without a `key` it is asked with
+/// the stored one.
+pub(super) async fn listed(
+    provider: &Value,
+    key: Option<&Zeroizing<String>>,
+    client: &Client,
+) -> Result<Value, Failure> {
+    let mut body = json!({"catalog_provider_id": provider["provider_id"]});
+    for (field, name) in [
+        ("id", "provider_id"),
+        ("upstream_url", "upstream_url"),
+        ("extra_values", "extra_values"),
+        ("ca_pem", "ca_pem"),
+        ("skip_tls_verification", "skip_tls_verification"),
+        ("allow_private_addresses", "allow_private_addresses"),
+    ] {
+        if let Some(value) = provider.get(field) {
+            body[name] = value.clone();
+        }
+    }
+    client.post(PATH, &WithKey::new(&body, key)).await
+}
 
 /// Adds models to a provider's body, but those that it names already. Prices that the catalog knows stay
 /// with it; the vendor's own are written down.

@@ -51,8 +51,6 @@ struct RawEntry {
     probe: Option<Probe>,
     unlisted: Option<String>,
     #[serde(default)]
-    key_is_file: bool,
-    #[serde(default)]
     key_help: String,
     #[serde(default)]
     url_help: String,
@@ -253,7 +251,6 @@ fn resolve_entry(
         }),
         listing: raw.listing,
         probe: raw.probe,
-        key_is_file: raw.key_is_file,
         help: Help {
             key: raw.key_help,
             url: raw.url_help,

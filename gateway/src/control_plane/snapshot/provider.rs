@@ -172,7 +172,7 @@ impl Turn<'_> {
         let host = aws::endpoint(entry, &upstream);
         let credentials = self.credentials(doc, entry, host, documents, surroundings, status)?;
         let (credentials, no_token) = match entry.key {
-            KeyKind::Text => (credentials, None),
+            KeyKind::Text | KeyKind::Aws => (credentials, None),
             KeyKind::GoogleServiceAccount => {
                 self.tokens(doc, credentials, client.as_ref(), surroundings, status)?
             }

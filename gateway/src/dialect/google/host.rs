@@ -19,6 +19,15 @@ pub fn location(host: &str) -> Option<&str> {
         .filter(|location| !location.is_empty() && !location.contains('.'))
 }
 
+/// The host that serves a location.
+pub fn of_location(location: &str) -> String {
+    match location {
+        GLOBAL => format!("aiplatform{DOMAIN}"),
+        "us" | "eu" => format!("aiplatform.{location}.rep{DOMAIN}"),
+        _ => format!("{location}-aiplatform{DOMAIN}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +48,9 @@ mod tests {
             ("127.0.0.1", None),
         ] {
             assert_eq!(location(host), expected, "{host}");
+            if let Some(location) = expected {
+                assert_eq!(of_location(location), host);
+            }
         }
     }
 }

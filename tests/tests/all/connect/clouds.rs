@@ -7,6 +7,8 @@ const SIGNED: &str = "iam@eu-central-1::AKIASTANDIN:standin/Secret+Key0123456789
 const TEMPORARY: &str =
     "iam@eu-central-1::ASIASTANDIN:standin/Secret+Key0123456789abcdef:standin/Session+Token==";
 
+const MODEL: &str = "amazon.nova-lite-v1:0";
+
 async fn play(vendor: Vendor, transport: Transport, key: &str) -> (StandIn, Node, String) {
     let options = Options::new(vendor, transport, key);
     let standin = StandIn::start(options).await.unwrap();
@@ -158,4 +160,49 @@ async fn vertex_models_are_imported_and_one_is_tried() {
     for part in ["invalid_grant", "make a new one"] {
         assert!(told.contains(part), "no {part:?} in: {told}");
     }
+}
+
+#[tokio::test]
+async fn access_keys_and_key_files_are_asked_for_in_parts() {
+    let (_bedrock, node, bedrock) = play(Vendor::Bedrock, Transport::Plain, TEMPORARY).await;
+    let vertex = StandIn::start(Options::new(Vendor::Vertex, Transport::Plain, KEY));
+    let vertex = vertex.await.unwrap();
+    let file = node.directory().join("account.json");
+    std::fs::write(&file, vertex.service_account().unwrap()).unwrap();
+    let (socket, vertex, file) = (node.socket(), vertex.url(), file.display().to_string());
+    let walked = tokio::task::spawn_blocking(move || {
+        let run = |url: &str, words: &[&str]| {
+            let connect = ["providers", "connect", "--url", url, "--allow-private"];
+            Terminal::run(&socket, &[&connect[..], words].concat())
+        };
+        let mut terminal = run(&bedrock, &["bedrock_api", "--model", MODEL])?;
+        terminal.answer("Which kind of key?", "\x1b[B\r")?;
+        terminal.answer("Access key id", "ASIASTANDIN\r")?;
+        terminal.answer("Secret access key", "standin/Secret+Key0123456789abcdef\r")?;
+        terminal.answer("Session token", "standin/Session+Token==\r")?;
+        terminal.answer("Region", "eu-central-1\r")?;
+        terminal.answer("Display name", "\r")?;
+        terminal.wait("takes the key; amazon.nova-lite-v1:0 answers")?;
+        // Nothing, about who calls.
+        terminal.answer("Tell AWS Bedrock API who calls", "n\r")?;
+        terminal.answer("Save it?", "\r")?;
+        let bedrock = terminal.end()?;
+
+        let mut terminal = run(&vertex, &["vertex_ai_api", "--model", "gemini-3.8-flash"])?;
+        terminal.answer("Path of the key file", "/nowhere\r")?;
+        terminal.answer("Path of the key file", &format!("{file}\r"))?;
+        terminal.answer("Header x-goog-user-project", "\r")?;
+        terminal.answer("Display name", "\r")?;
+        terminal.wait("takes the key; gemini-3.8-flash answers")?;
+        terminal.answer("Save it?", "\r")?;
+        anyhow::Ok((bedrock, terminal.end()?))
+    });
+    let (bedrock, vertex) = walked.await.unwrap().unwrap();
+    for (status, shown) in [bedrock, vertex] {
+        assert!(status.success(), "{shown}");
+        for secret in ["Secret+Key", "Session+Token", "PRIVATE"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+    assert_eq!(providers(&node).await.len(), 2);
 }

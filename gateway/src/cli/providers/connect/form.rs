@@ -1,16 +1,20 @@
 //! What is to be connected, field by field: from the arguments, the catalog's defaults, and whoever sits at
 //! the terminal. Without a terminal everything that is missing is said at once.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Arguments, url};
-use crate::cli::{
-    Failure, catalog,
-    client::Client,
-    lookup::{items, text},
-    prompt::Ask,
-    secret_input::{self, Need},
+use super::{Arguments, key, url};
+use crate::{
+    cli::{
+        Failure, catalog,
+        client::Client,
+        lookup::{items, text},
+        prompt::Ask,
+        secret_input::Need,
+    },
+    control_plane::catalog::KeyKind,
 };
 
 /// A provider before it is saved.
@@ -182,31 +186,16 @@ impl Form {
         Ok(())
     }
 
-    /// The parts one by one; a URL without parts as a whole.
+    /// A location of Google's, the parts one by one, or a URL without parts as a whole.
     pub(super) fn ask_url(&mut self, ask: &mut dyn Ask) -> Result<(), Failure> {
         let help = text(&self.entry, "url_help");
-        let mut url = self.url().to_owned();
-        let parts: Vec<String> = url::open_parts(&url).into_iter().map(Into::into).collect();
-        if parts.is_empty() {
-            url = loop {
-                let answer = ask.text("Upstream URL", help, &url)?;
-                if answer.contains("://") && url::open_parts(&answer).is_empty() {
-                    break answer;
-                }
-                ask.say("  A URL begins with https:// or http://, and has no <parts> left.");
-            };
-        }
-        for part in parts {
-            ask.say(&format!("  {url}"));
-            let value = loop {
-                let answer = ask.text(&format!("<{part}>"), help, "")?;
-                if url::is_value(&answer) {
-                    break answer;
-                }
-                ask.say("  Letters, digits, '-', '_' and '.' only.");
-            };
-            url = url::fill(&url, &part, &value);
-        }
+        let url = match self.key_kind() {
+            KeyKind::GoogleServiceAccount => url::ask_location(self.url(), ask)?,
+            KeyKind::Text | KeyKind::Aws if url::open_parts(self.url()).is_empty() => {
+                url::ask_whole(self.url(), help, ask)?
+            }
+            KeyKind::Text | KeyKind::Aws => url::ask_parts(self.url(), help, ask)?,
+        };
         self.body["upstream_url"] = json!(url);
         Ok(())
     }
@@ -214,19 +203,7 @@ impl Form {
     pub(super) fn ask_key(&self, ask: &mut dyn Ask) -> Result<Option<Zeroizing<String>>, Failure> {
         let help = text(&self.entry, "key_help");
         loop {
-            let key = if self.entry["key_is_file"] == true {
-                let path = ask.text("Path of the key file", help, "")?;
-                match secret_input::read_file(path.as_ref()) {
-                    Ok(key) => key,
-                    Err(failure) => {
-                        ask.say(&format!("  {}", failure.message()));
-                        continue;
-                    }
-                }
-            } else {
-                ask.secret("Key", help)?
-            };
-            let key = Zeroizing::new(key.trim().to_owned());
+            let key = key::ask(self.key_kind(), help, self.url(), ask)?;
             if !key.is_empty() {
                 return Ok(Some(key));
             }
@@ -235,6 +212,10 @@ impl Form {
             }
             ask.say("  It takes no request without a key.");
         }
+    }
+
+    fn key_kind(&self) -> KeyKind {
+        KeyKind::deserialize(&self.entry["key_kind"]).unwrap_or_default()
     }
 
     /// How the upstream is told who calls, where it can be told.
