@@ -263,6 +263,13 @@ impl StandIn {
         }
     }
 
+    /// Has every token so far be refused.
+    pub fn revoke_tokens(&self) {
+        if let Some(tokens) = &self.shared.tokens {
+            tokens.revoke();
+        }
+    }
+
     /// How many tokens were given out, and what was wrong with assertions that were not as they should be.
     pub fn tokens(&self) -> (u64, Vec<String>) {
         let tokens = self.shared.tokens.as_ref();

@@ -139,7 +139,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             credential: Some(Arc::new(Credential {
                 secret: Secret::new(KEY.into()),
                 signer: None,
-                project: None,
+                minted: None,
             })),
             tls: None,
         })],

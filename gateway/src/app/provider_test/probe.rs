@@ -89,8 +89,8 @@ impl Call {
         let authority = target.authority.split(':').next().unwrap_or_default();
         let location = host::location(authority).unwrap_or(host::GLOBAL);
         let credential = target.credential.as_ref();
-        let project = credential.and_then(|credential| credential.project.as_deref());
-        let project = utf8_percent_encode(project.unwrap_or_default(), SEGMENT);
+        let project = credential.and_then(|credential| credential.minted.as_ref());
+        let project = utf8_percent_encode(project.map_or("", |minted| &minted.project), SEGMENT);
         let (resource, body) = if self.model.starts_with("claude-") {
             let body = json!({
                 "anthropic_version": ANTHROPIC_VERSION,

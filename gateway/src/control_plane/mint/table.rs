@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use super::{
     Fault, Granted, MintError, MintFailure, Minted, Order, ProviderMints, Token, TokenState,
 };
-use crate::handoff::snapshot::Credential;
+use crate::handoff::snapshot::{Credential, MintedFor};
 
 /// Of a token's life, when the next one is minted: between these, by chance, so that tokens that began
 /// together do not end together.
@@ -21,6 +21,10 @@ const REFRESH_PERCENT: (u32, u32) = (70, 80);
 
 /// Between a mint and the next of the same credential.
 const MINT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Between mints of the same credential because the provider refuses its token: a provider that refuses every
+/// one does not make the node hammer Google.
+const FORCED_MINT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// After the first failure in a row; each further one doubles it.
 const RETRY_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -39,6 +43,8 @@ struct Entry {
     /// `None`: never, as long as the order is the same.
     due: Option<Instant>,
     in_flight: Option<InFlight>,
+    /// When a mint was last due because the token was refused.
+    forced_at: Option<Instant>,
     failures_in_a_row: u32,
     token: Option<(Token, Instant)>,
     failure: Option<MintFailure>,
@@ -132,6 +138,18 @@ impl Table {
         mints.chain(ends).min()
     }
 
+    pub(super) fn has_tokens(&self) -> bool {
+        self.entries.values().any(|entry| entry.token.is_some())
+    }
+
+    /// Makes a mint due for every token that its provider refuses; returns the orders.
+    pub(super) fn force_refused(&mut self, now: Instant) -> Vec<&Order> {
+        let entries = self.entries.values_mut();
+        entries
+            .filter_map(|entry| entry.force_refused(now).then_some(&entry.order))
+            .collect()
+    }
+
     /// Drops tokens whose life is over; returns whether there was one.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let mut dropped = false;
@@ -221,6 +239,7 @@ impl Entry {
             order,
             due: Some(now),
             in_flight: None,
+            forced_at: None,
             failures_in_a_row: 0,
             token: None,
             failure: None,
@@ -231,6 +250,22 @@ impl Entry {
         if let Some(task) = self.in_flight.take().and_then(|mint| mint.task) {
             task.abort();
         }
+    }
+
+    /// Returns whether a mint became due.
+    fn force_refused(&mut self, now: Instant) -> bool {
+        let minted = self.token.as_ref();
+        let minted = minted.and_then(|(token, _)| token.credential.minted.as_ref());
+        let is_held_back = |at| now < at + FORCED_MINT_INTERVAL;
+        let is_refused = minted.is_some_and(MintedFor::is_refused);
+        // After a failure the next mint has its time already.
+        let is_awaited = self.in_flight.is_some() || self.failures_in_a_row > 0;
+        if !is_refused || is_awaited || self.forced_at.is_some_and(is_held_back) {
+            return false;
+        }
+        self.forced_at = Some(now);
+        self.due = Some(now);
+        true
     }
 
     fn granted(&mut self, serial: u64, granted: Granted, now: Instant, chance: f64) {
@@ -253,7 +288,7 @@ impl Entry {
             credential: Arc::new(Credential {
                 secret: token,
                 signer: None,
-                project: Some(project.into()),
+                minted: Some(MintedFor::new(&project)),
             }),
             serial,
             expires_at: Timestamp::now()

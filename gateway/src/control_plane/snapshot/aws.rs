@@ -34,7 +34,7 @@ pub(super) fn credential(
         return Ok(Credential {
             secret,
             signer: None,
-            project: None,
+            minted: None,
         });
     };
     let (own_region, keys) = match keys.strip_prefix(b"@") {
@@ -70,7 +70,7 @@ pub(super) fn credential(
                 .map_or(bedrock::host::Kind::Runtime, |endpoint| endpoint.kind)
                 .signing_name(),
         }),
-        project: None,
+        minted: None,
     })
 }
 

@@ -190,7 +190,7 @@ mod tests {
         let credential = Credential {
             secret: Secret::copy_of(secret),
             signer: None,
-            project: None,
+            minted: None,
         };
         (auth, Arc::new(credential))
     }

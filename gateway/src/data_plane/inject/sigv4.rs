@@ -185,7 +185,7 @@ mod tests {
                 region: "us-east-1".into(),
                 service: "bedrock",
             }),
-            project: None,
+            minted: None,
         }));
         target
     }
