@@ -6,7 +6,7 @@ use super::{
     policy::Permit,
 };
 use crate::dialect::{
-    BodyIdentity, Dialect, IdentityFormat, Operation,
+    BodyIdentity, Classified, Dialect, IdentityFormat, Operation,
     json::{Splice, include_usage_splice, request_metadata_splice, tags_splice, user_splice},
 };
 
@@ -22,12 +22,8 @@ pub struct Edits {
 }
 
 /// What must change in `body` for this provider.
-pub fn edits(
-    permit: &Permit<'_>,
-    body: &RequestBody,
-    dialect: Dialect,
-    operation: Operation,
-) -> Edits {
+pub fn edits(permit: &Permit<'_>, body: &RequestBody, classified: &Classified<'_>) -> Edits {
+    let operation = classified.operation;
     let Some((bytes, scanned)) = body.scanned() else {
         return Edits::default();
     };
@@ -39,9 +35,10 @@ pub fn edits(
             .splices
             .extend(request_metadata_splice(scanned, bytes, &own));
     }
-    let dialect = dialect.of_bodies(operation);
+    let dialect = classified.dialect.of_bodies(operation);
     if dialect == Dialect::OpenAi
         && permit.provider().asks_for_usage
+        && !classified.is_mistral_at_vertex()
         && matches!(
             operation,
             Operation::ChatCompletions | Operation::Completions

@@ -119,7 +119,6 @@ async fn serve<'s>(
     let permit = policy::permit(snapshot, principal, &classified, model.as_deref(), keeper)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
-    let operation = classified.operation;
     if body.is_to_be_held(&permit) {
         body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }
@@ -132,7 +131,7 @@ async fn serve<'s>(
             .map(|total| coarse_now() + TICK + total),
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
-    let edits = edit::edits(&permit, &body, classified.dialect, operation);
+    let edits = edit::edits(&permit, &body, &classified);
     let outgoing = Outgoing {
         worker,
         head,

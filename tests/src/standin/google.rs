@@ -14,8 +14,8 @@ use super::{
     wire::{Gone, Out},
 };
 
-/// In front of Vertex AI's resources.
-const PROJECT: &str = "/v1/projects/standin-project/locations/global/";
+/// In front of Vertex AI's resources, behind the version; then comes the location.
+const PROJECT: &str = "projects/standin-project/locations/";
 
 pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
     if shared.options.vendor == Vendor::Vertex
@@ -48,6 +48,14 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             };
             let anthropic = resource.starts_with("publishers/anthropic/");
             match action {
+                "rawPredict" | "streamRawPredict"
+                    if resource.starts_with("publishers/mistralai/") =>
+                {
+                    mistral_predict(model, action == "streamRawPredict", seen, out, shared).await
+                }
+                "rawPredict" if resource.starts_with("publishers/ai21/") => {
+                    reply::json(out, 200, &json!({"choices": []})).await
+                }
                 "rawPredict" | "streamRawPredict" if anthropic => {
                     raw_predict(model, action == "streamRawPredict", seen, out, shared).await
                 }
@@ -72,6 +80,7 @@ fn publisher_models(seen: &Seen) -> Option<Value> {
         ),
         ("google", "pageSize=100&pageToken=second%20page") => (&["gemini-embedding-2"], None),
         ("anthropic", "pageSize=100") => (&["claude-sonnet-5"], None),
+        ("mistralai", "pageSize=100") => (&["mistral-medium-3"], None),
         (_, _) => return None,
     };
     let models = ids.iter().map(
@@ -98,8 +107,8 @@ fn resource(path: &str, vendor: Vendor) -> Option<String> {
     if gemini {
         return Some(rest.to_owned());
     }
-    let place = PROJECT.strip_prefix("/v1/")?;
-    Some(rest.strip_prefix(place)?.to_owned())
+    let (_, resource) = rest.strip_prefix(PROJECT)?.split_once('/')?;
+    Some(resource.to_owned())
 }
 
 /// Anthropic's body without a model, which is in the path, and with its version.
@@ -120,6 +129,34 @@ async fn raw_predict(
     }
     body["model"] = json!(model);
     anthropic::messages(body, seen, out, shared).await
+}
+
+/// Mistral's own body, with the model of the path in it and no field that Mistral does not know.
+async fn mistral_predict(
+    model: &str,
+    streams: bool,
+    seen: &Seen,
+    out: &mut Out<'_>,
+    shared: &Shared,
+) -> Result<(), Gone> {
+    let mut body: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
+    let (undated, _) = model.split_once('@').unwrap_or((model, ""));
+    let fits = body["model"] == undated
+        && body.get("stream_options").is_none()
+        && (body["stream"] == json!(true)) == streams;
+    if !fits {
+        let refusal = Refusal::new(400, "INVALID_ARGUMENT", "not a body for Mistral");
+        return reply::refuse(out, shared, &refusal, None).await;
+    }
+    if streams {
+        // It tells its usage unasked.
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    let seen = Seen {
+        body: body.to_string().into(),
+        ..seen.clone()
+    };
+    openai::model_call("chat/completions", &seen, out, shared).await
 }
 
 async fn model_call(

@@ -48,7 +48,7 @@ pub(super) fn fits(provider: &Provider) -> bool {
 /// Of the models that the provider names, the one with the cheapest input.
 pub(super) fn call(probe: &Probe, provider: &Provider) -> Call {
     let named = provider.models.listed.iter();
-    let chats = named.filter(|(id, _)| !NO_CHAT.iter().any(|part| id.contains(part)));
+    let chats = named.filter(|(id, _)| probe.form.takes(id));
     let cheapest = chats.min_by_key(|(id, price)| {
         let input = price.as_ref().map(|price| price.standard.rates.input);
         // Without a price it may be any.
@@ -58,6 +58,19 @@ pub(super) fn call(probe: &Probe, provider: &Provider) -> Call {
         model: cheapest.map_or_else(|| probe.model.clone(), |(id, _)| id.to_string()),
         form: probe.form,
         is_empty: cheapest.is_none() && probe.form == ProbeForm::Converse,
+    }
+}
+
+impl ProbeForm {
+    fn takes(self, model: &str) -> bool {
+        let is_chat = !NO_CHAT.iter().any(|part| model.contains(part));
+        match self {
+            Self::Converse => is_chat,
+            // Other publishers' models count nothing.
+            Self::CountTokens => {
+                is_chat && (model.starts_with("gemini-") || model.starts_with("claude-"))
+            }
+        }
     }
 }
 

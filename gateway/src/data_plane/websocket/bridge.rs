@@ -88,7 +88,7 @@ impl<'b> Bridge<'b> {
         } = self;
         let classified = Api::Responses.classified();
         let body = body::scan(bytes)?;
-        let edits = edit::edits(permit, &body, classified.dialect, classified.operation);
+        let edits = edit::edits(permit, &body, &classified);
         let outgoing = Outgoing {
             worker: &session.worker,
             head,

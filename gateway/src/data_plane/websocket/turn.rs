@@ -159,7 +159,7 @@ impl<'s> Turn<'_, 's> {
             let bridge = Bridge::new(session, &permit, self.lane.as_deref())?;
             return bridge.run(bytes, guard, alarm, recorder).await;
         }
-        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+        let edits = edit::edits(&permit, &body, &classified);
         let lane = self.join(&permit).await?;
         let message = pieces(&[bytes.data()], &edits.splices)
             .collect::<Vec<_>>()

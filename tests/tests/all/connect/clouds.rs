@@ -127,7 +127,12 @@ async fn vertex_models_are_imported_and_one_is_tried() {
     let ids: Vec<_> = models.iter().map(|model| text(model, "id")).collect();
     assert_eq!(
         ids,
-        ["gemini-3.8-flash", "gemini-embedding-2", "claude-sonnet-5"]
+        [
+            "gemini-3.8-flash",
+            "gemini-embedding-2",
+            "claude-sonnet-5",
+            "mistral-medium-3",
+        ]
     );
     assert!(models.iter().all(|model| model["unpriced"] != true));
     let counting = "/v1/projects/standin-project/locations/global/publishers/google/models/gemini-3.8-flash:countTokens";
