@@ -3,7 +3,7 @@
 use std::{iter, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -18,7 +18,7 @@ use crate::{
         join::path_join,
     },
     dialect::Dialect,
-    handoff::snapshot::{Provider, Target},
+    handoff::snapshot::{AuthHeader, Credential, Provider, Target},
 };
 
 /// Fails when the key is one that no header can carry.
@@ -122,22 +122,34 @@ fn request(
             path: std::str::from_utf8(path).expect("it is a path"),
             content_type,
         };
-        let signature = sign_with(signable, credential, iter::once(&*body), SystemTime::now())
-            .map_err(|_| CallError::KeyForm)?;
-        for (name, value) in signature.iter().flat_map(|signature| signature.fields()) {
-            let value = HeaderValue::from_str(value).map_err(|_| CallError::KeyForm)?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
-        if let Some(auth) = credential.header(auth) {
-            let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();
-            let mut value = HeaderValue::from_maybe_shared(Bytes::from(value))
-                .map_err(|_| CallError::KeyForm)?;
-            value.set_sensitive(true);
-            headers.insert(auth.name.clone(), value);
-        }
+        authorise(headers, auth, credential, signable, &body)?;
     }
     for (name, value) in &provider.extra_headers {
         headers.insert(name.clone(), value.clone());
     }
     Ok(request)
+}
+
+/// Signs the request, or puts the key in, or both.
+fn authorise(
+    headers: &mut HeaderMap,
+    auth: &AuthHeader,
+    credential: &Credential,
+    signable: Signable<'_>,
+    body: &[u8],
+) -> Result<(), CallError> {
+    let signature = sign_with(signable, credential, iter::once(body), SystemTime::now())
+        .map_err(|_| CallError::KeyForm)?;
+    for (name, value) in signature.iter().flat_map(|signature| signature.fields()) {
+        let value = HeaderValue::from_str(value).map_err(|_| CallError::KeyForm)?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    if let Some(auth) = credential.header(auth) {
+        let value = [auth.prefix.as_bytes(), credential.secret.expose()].concat();
+        let value = HeaderValue::from_maybe_shared(Bytes::from(value));
+        let mut value = value.map_err(|_| CallError::KeyForm)?;
+        value.set_sensitive(true);
+        headers.insert(auth.name.clone(), value);
+    }
+    Ok(())
 }

@@ -20,42 +20,82 @@ pub fn of_answer(
     body: &[u8],
 ) -> Diagnosis {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let mut told = Told::default();
-    told.words.extend(aws_error_type(headers));
-    told.collect(&json, 0);
-    let meaning = words::meaning(&told.words, &told.messages);
+    let mut texts = Texts::default();
+    texts.words.extend(aws_error_type(headers));
+    texts.collect(&json, 0);
+    let meaning = words::meaning(&texts.words, &texts.messages);
     let trouble = meaning.map_or_else(|| of_status(status), |meaning| meaning.trouble);
     let code = match meaning {
         Some(meaning) => format!("{} {}", status.as_u16(), meaning.word),
         None => status.as_u16().to_string(),
     };
+    let (message, usual_remedy) = told(trouble, entry, &code);
     Diagnosis {
         trouble,
-        message: message(trouble, &entry.name, &code),
+        message,
         remedy: match meaning {
             Some(meaning) if !meaning.remedy.is_empty() => meaning.remedy.to_owned(),
-            Some(_) | None => remedy(entry, trouble),
+            Some(_) | None => usual_remedy,
         },
     }
 }
 
-fn message(trouble: Trouble, name: &str, code: &str) -> String {
+/// A trouble that an answer tells of, in words, and what to do about it.
+fn told(trouble: Trouble, entry: &CatalogEntry, code: &str) -> (String, String) {
+    let name = &entry.name;
     match trouble {
-        Trouble::BadKey => format!("{name} refuses the key ({code})"),
-        Trouble::NoAccess => format!("{name} knows the key, but gives it no access ({code})"),
-        Trouble::NoModel => format!("{name} takes the key, but has no such model there ({code})"),
-        Trouble::NoCredit => {
-            format!("{name} takes the key, but the account has no credit left ({code})")
-        }
-        Trouble::RateLimited => format!("{name} takes the key, but limits its rate ({code})"),
-        Trouble::WrongRegion => format!("{name} does not serve this country or region ({code})"),
-        Trouble::Clock => format!("{name} refuses what this machine signs at this time ({code})"),
-        Trouble::ApiDisabled => format!("{name} is not switched on in the key's project ({code})"),
-        Trouble::WrongPath => format!("the server answers, but not as {name} does ({code})"),
-        Trouble::Redirect => {
-            format!("the URL leads somewhere else ({code}), and redirects are not followed")
-        }
-        Trouble::VendorError => format!("{name} answers with an error of its own ({code})"),
+        Trouble::BadKey => (
+            format!("{name} refuses the key ({code})"),
+            match entry.help.key.as_str() {
+                "" => "Give another key".to_owned(),
+                help => format!("Give another key. {help}"),
+            },
+        ),
+        Trouble::NoAccess => (
+            format!("{name} knows the key, but gives it no access ({code})"),
+            match entry.help.access.as_str() {
+                "" => "Ask whoever runs it to open the models to this key".to_owned(),
+                help => help.to_owned(),
+            },
+        ),
+        Trouble::NoModel => (
+            format!("{name} takes the key, but has no such model there ({code})"),
+            "Name the model as the vendor does; `keyway providers models` lists them".to_owned(),
+        ),
+        Trouble::NoCredit => (
+            format!("{name} takes the key, but the account has no credit left ({code})"),
+            format!("Add credit to the account, or raise its limit, at {name}"),
+        ),
+        Trouble::RateLimited => (
+            format!("{name} takes the key, but limits its rate ({code})"),
+            "Try again later; nothing is wrong with the settings".to_owned(),
+        ),
+        Trouble::WrongRegion => (
+            format!("{name} does not serve this country or region ({code})"),
+            "Ask the vendor which countries it serves, or connect it through a gateway".to_owned(),
+        ),
+        Trouble::Clock => (
+            format!("{name} refuses what this machine signs at this time ({code})"),
+            "Set this machine's clock".to_owned(),
+        ),
+        Trouble::ApiDisabled => (
+            format!("{name} is not switched on in the key's project ({code})"),
+            "Switch the API on in the Google Cloud console (APIs & Services, Library), and wait a few \
+             minutes"
+                .to_owned(),
+        ),
+        Trouble::VendorError => (
+            format!("{name} answers with an error of its own ({code})"),
+            "Try again later; the vendor's status page may know more".to_owned(),
+        ),
+        Trouble::Redirect => (
+            format!("the URL leads somewhere else ({code}), and redirects are not followed"),
+            "Give the URL that it leads to".to_owned(),
+        ),
+        Trouble::WrongPath => (
+            format!("the server answers, but not as {name} does ({code})"),
+            url_remedy(entry),
+        ),
         Trouble::UnexpectedAnswer
         | Trouble::TlsUntrusted
         | Trouble::TlsExpired
@@ -67,7 +107,10 @@ fn message(trouble: Trouble, name: &str, code: &str) -> String {
         | Trouble::ConnectionRefused
         | Trouble::Unreachable
         | Trouble::Timeout
-        | Trouble::Settings => format!("{name} answers something unexpected ({code})"),
+        | Trouble::Settings => (
+            format!("{name} answers something unexpected ({code})"),
+            url_remedy(entry),
+        ),
     }
 }
 
@@ -77,43 +120,6 @@ pub fn no_listing(entry: &CatalogEntry) -> Diagnosis {
         trouble: Trouble::UnexpectedAnswer,
         message: format!("the server answers, but not as {} lists models", entry.name),
         remedy: url_remedy(entry),
-    }
-}
-
-fn remedy(entry: &CatalogEntry, trouble: Trouble) -> String {
-    match trouble {
-        Trouble::BadKey => match entry.help.key.as_str() {
-            "" => "Give another key".to_owned(),
-            help => format!("Give another key. {help}"),
-        },
-        Trouble::NoAccess => match entry.help.access.as_str() {
-            "" => "Ask whoever runs it to open the models to this key".to_owned(),
-            help => help.to_owned(),
-        },
-        Trouble::NoModel => "Name the model as the vendor does; `keyway providers models` lists them".to_owned(),
-        Trouble::Clock => "Set this machine's clock".to_owned(),
-        Trouble::NoCredit => format!("Add credit to the account, or raise its limit, at {}", entry.name),
-        Trouble::RateLimited => "Try again later; nothing is wrong with the settings".to_owned(),
-        Trouble::WrongRegion => "Ask the vendor which countries it serves, or connect it through a gateway".to_owned(),
-        Trouble::ApiDisabled => {
-            "Switch the API on in the Google Cloud console (APIs & Services, Library), and wait a few minutes"
-                .to_owned()
-        }
-        Trouble::VendorError => "Try again later; the vendor's status page may know more".to_owned(),
-        Trouble::Redirect => "Give the URL that it leads to".to_owned(),
-        Trouble::WrongPath
-        | Trouble::UnexpectedAnswer
-        | Trouble::TlsUntrusted
-        | Trouble::TlsExpired
-        | Trouble::TlsName
-        | Trouble::TlsFailed
-        | Trouble::NotHttp
-        | Trouble::Dns
-        | Trouble::AddressRefused
-        | Trouble::ConnectionRefused
-        | Trouble::Unreachable
-        | Trouble::Timeout
-        | Trouble::Settings => url_remedy(entry),
     }
 }
 
@@ -141,13 +147,13 @@ const DEPTH_LIMIT: usize = 6;
 
 /// The texts of an error.
 #[derive(Default)]
-struct Told<'a> {
+struct Texts<'a> {
     /// Short enough for a code, wherever vendors put theirs.
     words: Vec<&'a str>,
     messages: Vec<&'a str>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> Texts<'a> {
     fn collect(&mut self, value: &'a Value, depth: usize) {
         if depth > DEPTH_LIMIT {
             return;

@@ -81,15 +81,8 @@ impl Form {
             "enabled": !arguments.disabled,
         });
         arguments.options.apply(&mut body)?;
-        for (name, value) in &arguments.parts {
-            let url = text(&body, "upstream_url");
-            if !url::open_parts(url).contains(&name.as_str()) {
-                return Err(Failure::Usage(format!(
-                    "the URL has no part <{name}>: {url}"
-                )));
-            }
-            body["upstream_url"] = json!(url::fill(url, name, value));
-        }
+        let url = url::fill_all(text(&body, "upstream_url"), &arguments.parts)?;
+        body["upstream_url"] = json!(url);
         let mut form = Self {
             entry,
             body,
@@ -236,6 +229,15 @@ impl Form {
             let tells = ask.confirm(&question, true)?;
             self.body["metadata_disabled"] = json!(!tells);
         }
+        if self.body["metadata_disabled"] == true {
+            return Ok(());
+        }
+        self.ask_identity_names(*ask)
+    }
+
+    /// Under which names it is told, where they can be chosen.
+    fn ask_identity_names(&mut self, ask: &mut dyn Ask) -> Result<(), Failure> {
+        let identity = &self.entry["identity_injection"];
         let names = [
             (
                 "identity_header_user_id",
@@ -253,7 +255,7 @@ impl Form {
             return Ok(());
         };
         for (field, keys, what) in names {
-            if self.body["metadata_disabled"] == true || self.body[field].is_string() {
+            if self.body[field].is_string() {
                 continue;
             }
             let default = keys

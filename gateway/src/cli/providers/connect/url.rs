@@ -81,7 +81,19 @@ pub(super) fn open_parts(url: &str) -> Vec<&str> {
     parts
 }
 
-pub(super) fn fill(url: &str, name: &str, value: &str) -> String {
+/// Fills in parts that were given by name.
+pub(super) fn fill_all(url: &str, parts: &[(String, String)]) -> Result<String, Failure> {
+    parts.iter().try_fold(url.to_owned(), |url, (name, value)| {
+        if open_parts(&url).contains(&name.as_str()) {
+            Ok(fill(&url, name, value))
+        } else {
+            let problem = format!("the URL has no part <{name}>: {url}");
+            Err(Failure::Usage(problem))
+        }
+    })
+}
+
+fn fill(url: &str, name: &str, value: &str) -> String {
     url.replace(&format!("<{name}>"), value)
 }
 
