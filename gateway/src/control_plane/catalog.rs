@@ -141,7 +141,7 @@ pub struct CatalogEntry {
     pub unlisted: Option<String>,
     #[serde(flatten, serialize_with = "help_fields")]
     pub help: Help,
-    #[serde(rename = "key_kind")]
+    #[serde(rename = "key_kind", skip_serializing_if = "KeyKind::is_text")]
     pub key: KeyKind,
     #[serde(skip)]
     prices: Arc<PriceTable>,
@@ -222,6 +222,12 @@ pub enum KeyKind {
     Aws,
     /// A Google service account's JSON; see [`crate::control_plane::mint`].
     GoogleServiceAccount,
+}
+
+impl KeyKind {
+    fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
 }
 
 /// The rule that a provider's usage is billed under.
