@@ -308,10 +308,11 @@ impl Source<'_> {
             return Ok(None);
         };
         if !suffix.is_empty()
-            && let Some(standard) = self.rates("", "")?
+            && let Some(standard) = self.standard()?
         {
             self.fill(&mut table, &standard)?;
         }
+        add_output(&mut table);
         if let Some(above) = self.long_context_above() {
             let infix = format!("_above_{}k_tokens", above / 1000);
             if let Some(mut long) = self.rates(&infix, suffix)? {
@@ -320,6 +321,12 @@ impl Source<'_> {
             }
         }
         Ok(Some(table))
+    }
+
+    fn standard(&self) -> Result<Option<Table>, NotLiteLlm> {
+        let mut standard = self.rates("", "")?;
+        standard.iter_mut().for_each(add_output);
+        Ok(standard)
     }
 
     /// Where `rates` lack one that `standard` has, it is in the proportion of their inputs: vendors sell the
@@ -348,12 +355,7 @@ impl Source<'_> {
                 table.insert(ours.to_owned(), rate.into());
             }
         }
-        if !table.contains_key("input") {
-            return Ok(None);
-        }
-        // Embeddings have no output, and no price for it.
-        table.entry("output").or_insert_with(|| "0".into());
-        Ok(Some(table))
+        Ok(table.contains_key("input").then_some(table))
     }
 
     /// The smallest bound from which on other rates hold.
@@ -369,7 +371,7 @@ impl Source<'_> {
     /// Anthropic's fast mode is a multiple of the standard rates.
     fn fast(&self) -> Result<Option<Table>, NotLiteLlm> {
         let factor = self.specific("fast");
-        let (Some(factor), Some(standard)) = (factor, self.rates("", "")?) else {
+        let (Some(factor), Some(standard)) = (factor, self.standard()?) else {
             return Ok(None);
         };
         let input = standard["input"].as_str().unwrap_or_default();
@@ -433,6 +435,16 @@ impl Source<'_> {
     }
 }
 
+/// A model that makes nothing but pictures or speech has the rate of those only, and its usage does not
+/// always say what they are. Embeddings have no output, and no price for it.
+fn add_output(rates: &mut Table) {
+    if !rates.contains_key("output") {
+        let made = ["image_output", "audio_output"];
+        let rate = made.iter().find_map(|key| rates.get(*key).cloned());
+        rates.insert("output".to_owned(), rate.unwrap_or_else(|| "0".into()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -462,6 +474,15 @@ mod tests {
         "bedrock/us-east-1/claude-x": {"litellm_provider": "bedrock", "input_cost_per_token": 1.0},
         "gemini-x": {"litellm_provider": "vertex_ai-language-models", "input_cost_per_token": 1.0},
         "vertex_ai/gemini-x": {"litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07},
+        "picture-x": {
+            "litellm_provider": "openai", "input_cost_per_token": 5e-06, "output_cost_per_image_token": 4e-05,
+            "input_cost_per_token_batches": 2.5e-06, "output_cost_per_image_token_batches": 2e-05
+        },
+        "chat-picture-x": {
+            "litellm_provider": "openai", "input_cost_per_token": 3e-07, "output_cost_per_token": 2.5e-06,
+            "output_cost_per_image_token": 3e-05,
+            "input_cost_per_token_batches": 1.5e-07, "output_cost_per_image_token_batches": 1.5e-05
+        },
         "whisper-x": {"litellm_provider": "openai", "input_cost_per_second": 0.0001},
         "someone-else": {"litellm_provider": "groq", "input_cost_per_token": 1.0}
     }"#;
@@ -477,7 +498,9 @@ mod tests {
             ids,
             [
                 "anthropic/claude-x",
+                "openai/chat-picture-x",
                 "openai/gpt-x",
+                "openai/picture-x",
                 "openai/whisper-x",
                 "vertex/gemini-x"
             ]
@@ -487,6 +510,16 @@ mod tests {
                 "openai",
                 "gpt-x",
                 r#"{ cache_read = "0.4", cache_write = "5", code_interpreter = "0.03", context = 922000, flex = { cache_read = "0.2", cache_write = "2.5", input = "2", long_context = { cache_read = "0.4", cache_write = "5", input = "4", output = "15" }, output = "10" }, input = "4", long_context = { cache_read = "0.8", cache_write = "10", input = "8", output = "30" }, long_context_above = 272000, output = "20", regional = "1.1", retires = "2027-01-01", source = "https://vendor.test/pricing", web_search = "0.01" }"#,
+            ),
+            (
+                "openai",
+                "picture-x",
+                r#"{ batch = { image_output = "20", input = "2.5", output = "20" }, image_output = "40", input = "5", output = "40" }"#,
+            ),
+            (
+                "openai",
+                "chat-picture-x",
+                r#"{ batch = { image_output = "15", input = "0.15", output = "1.25" }, image_output = "30", input = "0.3", output = "2.5" }"#,
             ),
             (
                 "openai",
