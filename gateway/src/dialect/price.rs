@@ -2,7 +2,7 @@
 
 use crate::handoff::{
     record::{CostNanoUsd, LeftOut, ServiceTier, Terms, Usage},
-    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice},
+    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice, ToolPrice},
 };
 
 /// Prices are per this many tokens.
@@ -132,6 +132,7 @@ fn pieces(usage: &Usage, price: &Price, left_out: &mut LeftOut) -> u64 {
     let calls = &usage.tool_calls;
     let tools = [
         (calls.web_search, price.tools.web_search),
+        (calls.maps, price.tools.maps),
         (calls.file_search, price.tools.file_search),
         (calls.code_interpreter, price.tools.code_interpreter),
         (calls.other, None),
@@ -139,7 +140,11 @@ fn pieces(usage: &Usage, price: &Price, left_out: &mut LeftOut) -> u64 {
     let mut sum: u128 = 0;
     for (calls, price) in tools {
         match price {
-            Some(NanoUsd(price)) => sum += u128::from(calls) * u128::from(price),
+            Some(ToolPrice::PerCall(NanoUsd(price))) => {
+                sum += u128::from(calls) * u128::from(price);
+            }
+            Some(ToolPrice::PerRequest(NanoUsd(price))) if calls > 0 => sum += u128::from(price),
+            Some(ToolPrice::PerRequest(_)) => {}
             None if calls > 0 => left_out.add(LeftOut::TOOLS),
             None => {}
         }
@@ -371,7 +376,7 @@ mod tests {
             ..Terms::default()
         };
         let mut price = price(plain(0.001, 2.0));
-        price.tools.web_search = Some(NanoUsd(10_000_000));
+        price.tools.web_search = Some(ToolPrice::PerCall(NanoUsd(10_000_000)));
         let plain = bill(&usage, terms, &price);
         assert_eq!(plain.cost.input, 1_005);
         assert_eq!(plain.left_out, LeftOut::REGION);
@@ -434,25 +439,80 @@ mod tests {
         let usage = Usage {
             tool_calls: ToolCalls {
                 web_search: 3,
+                maps: 2,
                 file_search: 2,
                 code_interpreter: 1,
                 other: 0,
             },
             ..Usage::default()
         };
+        let per_call = |nano| Some(ToolPrice::PerCall(NanoUsd(nano)));
         let mut price = price(plain(1.0, 1.0));
         price.tools = ToolPrices {
-            web_search: Some(NanoUsd(10_000_000)),
-            file_search: Some(NanoUsd(2_500_000)),
-            code_interpreter: Some(NanoUsd(30_000_000)),
+            web_search: per_call(10_000_000),
+            maps: per_call(1_000_000),
+            file_search: per_call(2_500_000),
+            code_interpreter: per_call(30_000_000),
         };
-        assert_eq!(cost(&usage, &price).other, 65_000_000);
-        price.tools.file_search = None;
-        let bill = bill(&usage, Terms::default(), &price);
-        assert_eq!(
-            (bill.cost.other, bill.left_out),
-            (60_000_000, LeftOut::TOOLS)
-        );
+        assert_eq!(cost(&usage, &price).other, 67_000_000);
+        price.tools.web_search = Some(ToolPrice::PerRequest(NanoUsd(35_000_000)));
+        assert_eq!(cost(&usage, &price).other, 72_000_000);
+        assert_eq!(cost(&Usage::default(), &price).other, 0);
+    }
+
+    #[test]
+    fn every_tool_without_a_price_is_named() {
+        let mut other = price(plain(1.0, 1.0));
+        other.tools.web_search = Some(ToolPrice::PerCall(NanoUsd(10_000_000)));
+        let none = ToolCalls::default();
+        for (tool_calls, cost, left_out) in [
+            (ToolCalls { maps: 1, ..none }, 0, LeftOut::TOOLS),
+            (
+                ToolCalls {
+                    file_search: 1,
+                    ..none
+                },
+                0,
+                LeftOut::TOOLS,
+            ),
+            (
+                ToolCalls {
+                    code_interpreter: 1,
+                    ..none
+                },
+                0,
+                LeftOut::TOOLS,
+            ),
+            (ToolCalls { other: 1, ..none }, 0, LeftOut::TOOLS),
+            (
+                ToolCalls {
+                    web_search: 1,
+                    other: 1,
+                    ..none
+                },
+                10_000_000,
+                LeftOut::TOOLS,
+            ),
+            (
+                ToolCalls {
+                    web_search: 1,
+                    ..none
+                },
+                10_000_000,
+                LeftOut::default(),
+            ),
+        ] {
+            let usage = Usage {
+                tool_calls,
+                ..Usage::default()
+            };
+            let bill = bill(&usage, Terms::default(), &other);
+            assert_eq!(
+                (bill.cost.other, bill.left_out),
+                (cost, left_out),
+                "{tool_calls:?}"
+            );
+        }
     }
 
     #[test]

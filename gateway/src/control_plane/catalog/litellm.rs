@@ -209,8 +209,10 @@ const HEADER: &str = "\
 # batch, flex, priority, fast, ultrafast
 #                      rates in another class of service.
 # regional             what all of this is multiplied with when processing is bound to a region.
-# web_search, file_search, code_interpreter
+# web_search, maps, file_search, code_interpreter
 #                      dollars per call of the provider's own tool, or per session.
+# web_search_request, maps_request
+#                      dollars per request that calls the tool, however often.
 # audio_second         dollars per second of audio that has no tokens.
 # context              in tokens. source and retires are for people.
 ";
@@ -269,7 +271,10 @@ impl Source<'_> {
         text("source", self.text("source"));
         text("retires", self.text("deprecation_date"));
         text("regional", self.regional());
-        text("web_search", self.web_search()?);
+        for (tool, price) in self.searches()? {
+            text(tool, Some(price));
+        }
+        text("file_search", self.file_search()?);
         if let Some(container) = list.container.and_then(|id| all.get(id))
             && let Value::Object(model) = container
             && matches!(self.text("mode").as_deref(), Some("chat" | "responses"))
@@ -398,15 +403,35 @@ impl Source<'_> {
             .as_number()
     }
 
-    /// The price of a search with the context size that is the default.
-    fn web_search(&self) -> Result<Option<String>, NotLiteLlm> {
+    /// Prices of searches on the web, with the context size that is the default, and in maps.
+    fn searches(&self) -> Result<Vec<(&'static str, String)>, NotLiteLlm> {
+        // Google bills by the grounded request but where the file says otherwise, all others by the search.
+        let is_by_search = !self.id.contains("gemini-")
+            || self.text("web_search_billing_unit").as_deref() == Some("per_query");
+        let (web_search, maps) = match is_by_search {
+            true => ("web_search", "maps"),
+            false => ("web_search_request", "maps_request"),
+        };
         let sizes = self.model.get("search_context_cost_per_query");
         let number = sizes
             .and_then(|sizes| sizes.get("search_context_size_medium"))
             .and_then(Value::as_number);
-        let text = number.map(|number| rate::usd(&number.to_string()));
-        text.transpose()
-            .map_err(|reason| self.error("search_context_cost_per_query", reason))
+        let web = number.map(|number| rate::usd(&number.to_string()));
+        let web = web
+            .transpose()
+            .map_err(|reason| self.error("search_context_cost_per_query", reason))?;
+        let in_maps = self.decimal("google_maps_grounding_cost_per_query", rate::usd)?;
+        let prices = [(web_search, web), (maps, in_maps)];
+        let known = prices
+            .into_iter()
+            .filter_map(|(key, price)| Some((key, price?)));
+        Ok(known.collect())
+    }
+
+    /// LiteLLM writes zero where it has none.
+    fn file_search(&self) -> Result<Option<String>, NotLiteLlm> {
+        let thousand = self.decimal("file_search_cost_per_1k_calls", rate::usd_per_thousand)?;
+        Ok(thousand.filter(|price| price != "0"))
     }
 
     fn decimal(
@@ -462,6 +487,7 @@ mod tests {
             "output_cost_per_token_above_272k_tokens_flex": 1.5e-05,
             "regional_processing_uplift_multiplier_us": 1.1,
             "search_context_cost_per_query": {"search_context_size_medium": 0.01},
+            "file_search_cost_per_1k_calls": 2.5,
             "deprecation_date": "2027-01-01", "source": "https://vendor.test/pricing"
         },
         "1024-x-1024/gpt-image-x": {"litellm_provider": "openai", "input_cost_per_token": 1.0},
@@ -473,7 +499,17 @@ mod tests {
         },
         "bedrock/us-east-1/claude-x": {"litellm_provider": "bedrock", "input_cost_per_token": 1.0},
         "gemini-x": {"litellm_provider": "vertex_ai-language-models", "input_cost_per_token": 1.0},
-        "vertex_ai/gemini-x": {"litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07},
+        "vertex_ai/gemini-x": {
+            "litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07,
+            "search_context_cost_per_query": {"search_context_size_medium": 0.014},
+            "web_search_billing_unit": "per_query", "google_maps_grounding_cost_per_query": 0.015,
+            "file_search_cost_per_1k_calls": 0.0
+        },
+        "vertex_ai/gemini-older": {
+            "litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07,
+            "search_context_cost_per_query": {"search_context_size_medium": 0.035},
+            "google_maps_grounding_cost_per_query": 0.025
+        },
         "picture-x": {
             "litellm_provider": "openai", "input_cost_per_token": 5e-06, "output_cost_per_image_token": 4e-05,
             "input_cost_per_token_batches": 2.5e-06, "output_cost_per_image_token_batches": 2e-05
@@ -502,6 +538,7 @@ mod tests {
                 "openai/gpt-x",
                 "openai/picture-x",
                 "openai/whisper-x",
+                "vertex/gemini-older",
                 "vertex/gemini-x"
             ]
         );
@@ -509,7 +546,7 @@ mod tests {
             (
                 "openai",
                 "gpt-x",
-                r#"{ cache_read = "0.4", cache_write = "5", code_interpreter = "0.03", context = 922000, flex = { cache_read = "0.2", cache_write = "2.5", input = "2", long_context = { cache_read = "0.4", cache_write = "5", input = "4", output = "15" }, output = "10" }, input = "4", long_context = { cache_read = "0.8", cache_write = "10", input = "8", output = "30" }, long_context_above = 272000, output = "20", regional = "1.1", retires = "2027-01-01", source = "https://vendor.test/pricing", web_search = "0.01" }"#,
+                r#"{ cache_read = "0.4", cache_write = "5", code_interpreter = "0.03", context = 922000, file_search = "0.0025", flex = { cache_read = "0.2", cache_write = "2.5", input = "2", long_context = { cache_read = "0.4", cache_write = "5", input = "4", output = "15" }, output = "10" }, input = "4", long_context = { cache_read = "0.8", cache_write = "10", input = "8", output = "30" }, long_context_above = 272000, output = "20", regional = "1.1", retires = "2027-01-01", source = "https://vendor.test/pricing", web_search = "0.01" }"#,
             ),
             (
                 "openai",
@@ -531,7 +568,16 @@ mod tests {
                 "claude-x",
                 r#"{ cache_write_long = "10", fast = { cache_write_long = "20", input = "10", output = "50" }, input = "5", output = "25", regional = "1.1" }"#,
             ),
-            ("vertex", "gemini-x", r#"{ input = "0.75", output = "0" }"#),
+            (
+                "vertex",
+                "gemini-x",
+                r#"{ input = "0.75", maps = "0.015", output = "0", web_search = "0.014" }"#,
+            ),
+            (
+                "vertex",
+                "gemini-older",
+                r#"{ input = "0.75", maps_request = "0.025", output = "0", web_search_request = "0.035" }"#,
+            ),
         ];
         for (list, id, expected) in expected {
             let table = toml::Value::Table(converted[list][id].clone());

@@ -80,11 +80,11 @@ fn term(term: &str) -> u128 {
     let (count, unit) = next().unwrap().split_once(' ').expect(term);
     let price = next().and_then(|price| price.strip_prefix('$'));
     let (price, per) = price.expect(term).split_once('/').expect(term);
-    // A million tokens, a call, a thousand milliseconds; in thousandths, as the factor is.
+    // A million tokens, a call or request, a thousand milliseconds; in thousandths, as the factor is.
     let scale = match (unit, per) {
         ("tokens", "M") => 1,
         ("ms", "s") => 1_000,
-        ("calls", "call") => 1_000_000,
+        ("calls", "call") | ("requests", "request") => 1_000_000,
         _ => panic!("{term}"),
     };
     let factor = next().map_or(1_000, |factor| rate::per_mille(factor).unwrap());

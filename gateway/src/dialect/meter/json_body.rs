@@ -7,6 +7,7 @@ use super::{
 };
 use crate::dialect::json::{
     capture::{Capture, Wanted},
+    grounding::Grounding,
     key_sum::KeySum,
 };
 
@@ -73,6 +74,8 @@ pub(super) struct JsonBody {
     shape: Shape,
     /// Of [`Shape::GoogleEmbeddings`].
     tokens: Option<KeySum>,
+    /// Of [`Shape::Gemini`].
+    grounding: Option<Box<Grounding>>,
 }
 
 impl JsonBody {
@@ -81,6 +84,7 @@ impl JsonBody {
             capture: Capture::new(shape.wanted()),
             shape,
             tokens: (shape == Shape::GoogleEmbeddings).then(|| KeySum::new(EMBEDDED_TOKENS)),
+            grounding: (shape == Shape::Gemini).then(Box::default),
         }
     }
 
@@ -92,6 +96,9 @@ impl JsonBody {
         self.capture.feed(input);
         if let Some(tokens) = &mut self.tokens {
             tokens.feed(input);
+        }
+        if let Some(grounding) = &mut self.grounding {
+            grounding.feed(input);
         }
         metered.complete = self.capture.ended();
     }
@@ -134,7 +141,10 @@ impl JsonBody {
             Shape::Gemini | Shape::GoogleEmbeddings => {
                 let told = self.capture.value(0).and_then(gemini::read);
                 let counted = || self.tokens.as_ref()?.sum().map(gemini::embeddings);
-                if let Some(reported) = told.or_else(counted) {
+                if let Some(mut reported) = told.or_else(counted) {
+                    if let Some(grounding) = &self.grounding {
+                        reported.usage.tool_calls = grounding.calls();
+                    }
                     reported.add_to(metered);
                 }
             }
