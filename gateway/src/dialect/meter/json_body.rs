@@ -1,7 +1,9 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
 use super::{
-    Metered, anthropic, bedrock, gemini, openai_usage,
+    Metered, anthropic, bedrock, gemini,
+    media::Made,
+    openai_usage,
     report::{add_tier, service_tier},
     response_object,
 };
@@ -43,7 +45,7 @@ impl Shape {
     fn wanted(self) -> &'static Wanted {
         const NOTHING: Wanted = keys(&[]);
         const ID: Wanted = keys(&["id"]);
-        const ID_AND_USAGE: Wanted = keys(&["id", "usage"]);
+        const ID_AND_USAGE: Wanted = keys(&["id", "usage", "created"]);
         const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
         const USAGE: Wanted = keys(&["usage"]);
         match self {
@@ -126,7 +128,12 @@ impl JsonBody {
             Shape::Object => metered.object = self.object().map(Into::into),
             Shape::Media => {
                 metered.object = self.object().map(Into::into);
-                if let Some(reported) = self.capture.value(1).and_then(openai_usage::read) {
+                // Of these, only pictures say when they were made.
+                let made = match self.capture.value(2) {
+                    Some(_) => Made::Pictures,
+                    None => Made::Text,
+                };
+                if let Some(reported) = self.capture.value(1).and_then(|usage| made.read(usage)) {
                     reported.add_to(metered);
                 }
             }
