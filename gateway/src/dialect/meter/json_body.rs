@@ -45,7 +45,7 @@ impl Shape {
     fn wanted(self) -> &'static Wanted {
         const NOTHING: Wanted = keys(&[]);
         const ID: Wanted = keys(&["id"]);
-        const ID_AND_USAGE: Wanted = keys(&["id", "usage", "created"]);
+        const ID_AND_USAGE: Wanted = keys(&["id", "usage", "created", "object"]);
         const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
         const USAGE: Wanted = keys(&["usage"]);
         match self {
@@ -128,7 +128,11 @@ impl JsonBody {
             Shape::Object => metered.object = self.object().map(Into::into),
             Shape::Media => {
                 metered.object = self.object().map(Into::into);
-                // Of these, only pictures say when they were made.
+                // Of a batch that was just made, which has used nothing.
+                if self.capture.plain_text(3) == Some("batch") {
+                    return;
+                }
+                // Of the others, only pictures say when they were made.
                 let made = match self.capture.value(2) {
                     Some(_) => Made::Pictures,
                     None => Made::Text,
