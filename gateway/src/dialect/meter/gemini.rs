@@ -173,17 +173,6 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
     })
 }
 
-/// Usage of embeddings that tell their tokens one by one.
-pub(super) fn embeddings(input_tokens: u64) -> Reported {
-    Reported {
-        usage: Usage {
-            input_tokens,
-            ..Usage::default()
-        },
-        ..Reported::default()
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Chunk<'a> {
