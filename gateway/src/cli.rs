@@ -3,10 +3,13 @@
 
 mod admission;
 mod agent_config;
+mod budgets;
 mod catalog;
 mod client;
 mod completions;
+mod guardrails;
 mod keys;
+mod limits;
 mod logs;
 mod lookup;
 mod node;
@@ -104,6 +107,12 @@ enum Operator {
     /// Which groups reach which providers
     #[command(subcommand)]
     Policies(policies::Command),
+    /// What policies let through, keep of prompts, and bound
+    #[command(subcommand)]
+    Guardrails(guardrails::Command),
+    /// Limits of the account, beside those of the policies
+    #[command(subcommand, visible_alias = "budget-rules")]
+    Budgets(budgets::Command),
     /// Machines on the overlay and who owns them
     #[command(subcommand)]
     Peers(peers::Command),
@@ -247,6 +256,8 @@ async fn operate(
         Operator::Providers(command) => providers::run(command, client, output).await,
         Operator::Catalog(command) => catalog::run(command, client, output).await,
         Operator::Policies(command) => policies::run(command, client, output).await,
+        Operator::Guardrails(command) => guardrails::run(command, client, output).await,
+        Operator::Budgets(command) => budgets::run(command, client, output).await,
         Operator::Peers(command) => peers::run(command, client, output).await,
         Operator::Settings(command) => settings::run(command, client, output).await,
         Operator::Usage(arguments) => usage::run(arguments, client, output).await,
@@ -301,6 +312,27 @@ mod tests {
             ),
             ("policies add Everyone --group agents --provider p", true),
             ("policies add Everyone --provider p", false),
+            (
+                "policies update p --user-tokens 1M/1d --group-usd 50/30d --mode hard",
+                true,
+            ),
+            ("policies update p --user-tokens lots", false),
+            ("policies update p --group-usd -5/1d", false),
+            ("policies update p --mode harder", false),
+            (
+                "policies update p --guardrail g --allow-path /v1/messages*",
+                true,
+            ),
+            ("policies update p --guardrail g --no-guardrails", false),
+            ("policies update p --allow-path /v1 --any-path", false),
+            ("guardrails add g --model gpt-4o* --capture --redact", true),
+            ("guardrails create g --max-output-tokens 4k", true),
+            ("guardrails update g --any-model --model x", false),
+            ("budgets add b --user ada@example.com --user-usd 5/1d", true),
+            ("budget-rules delete b", true),
+            ("budgets update b --everyone --group g", false),
+            ("providers update p --requests-per-minute 60", true),
+            ("providers update p --user-requests-per-minute 60", false),
             (
                 "peers add build-1 --address 100.64.0.7 --group agents",
                 true,

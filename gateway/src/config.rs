@@ -36,6 +36,7 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub store: StoreConfig,
     pub usage: UsageConfig,
+    pub limits: LimitsConfig,
     pub catalog: CatalogConfig,
     pub secrets: SecretsConfig,
     pub workers: WorkersConfig,
@@ -259,6 +260,22 @@ pub struct UsageConfig {
     pub flush_interval: Duration,
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,
+}
+
+/// What requests are taken to need where they do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsConfig {
+    pub soft: Estimate,
+    /// Written into requests without a bound that count into a hard limit.
+    pub hard_output_tokens: u64,
+}
+
+/// What a soft limit takes a request to need where it does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    pub output_tokens: u64,
+    /// Of its body.
+    pub bytes_per_token: u64,
 }
 
 /// Files that stand in for the compiled-in ones.

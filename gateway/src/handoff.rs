@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod command;
 pub mod counters;
+pub mod ledger;
 pub mod objects;
 pub mod publish;
 pub mod queue;

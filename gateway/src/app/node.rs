@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     endpoint_tls::EndpointCertificate,
@@ -32,6 +32,7 @@ use crate::{
         admission::Admission,
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
+        ledger::{self, Ledger},
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
         mint::Minter,
@@ -43,6 +44,7 @@ use crate::{
         usage::{KnownObject, UsageLog},
     },
     handoff::{
+        ledger::GrantQueue,
         objects::ObjectTable,
         publish::SnapshotPublisher,
         queue::record_queue,
@@ -75,6 +77,8 @@ pub struct Node {
     certificate_epoch: Arc<watch::Sender<u64>>,
     workers: Workers,
     usage: UsageLog,
+    store: Arc<dyn Store>,
+    ledger: Arc<Ledger>,
     admin: Vec<AdminListener>,
     telemetry: Option<AdminListener>,
     /// End with the node.
@@ -115,7 +119,21 @@ impl Node {
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
         let objects = Arc::new(ObjectTable::default());
-        let workers = Workers::start(&config, random_node(), &publisher, senders, &objects)?;
+        let ledger = Arc::new(Ledger::load(store.as_ref()).await?);
+        let grants = Arc::new(GrantQueue::default());
+        let workers = Workers::start(
+            &config,
+            random_node(),
+            &publisher,
+            senders,
+            &objects,
+            &grants,
+        )?;
+        tasks.spawn(ledger::keep(
+            Arc::clone(&ledger),
+            Arc::clone(&store),
+            grants,
+        ));
 
         let mut listeners = Listeners::new(&config.endpoint, &config.overlay, workers.commands());
         let timeouts = watch::Sender::new(provider_timeouts(&config.timeouts));
@@ -130,6 +148,7 @@ impl Node {
                 keyring: Arc::clone(&keyring),
                 resolver: Resolver::start(Arc::clone(&lookup)),
                 minter,
+                ledger: Arc::clone(&ledger),
                 certificates: Box::new(certificates),
                 certificate_epoch: certificate_epoch.subscribe(),
                 addresses: listeners.addresses(),
@@ -166,7 +185,7 @@ impl Node {
         let serving = readiness.part("node");
 
         let state = AppState {
-            store,
+            store: Arc::clone(&store),
             keyring,
             usage: usage.reader(),
             tester: Arc::new(UpstreamTester {
@@ -212,6 +231,8 @@ impl Node {
             certificate_epoch,
             workers,
             usage,
+            store,
+            ledger,
             admin,
             telemetry,
             tasks,
@@ -315,6 +336,10 @@ impl Node {
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
         let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
+        let closed = ledger::close(&self.ledger, self.store.as_ref()).await;
+        if let Err(error) = closed {
+            warn!(%error, "limits: what was granted counts as spent after the restart");
+        }
         drop((self.admin, self.telemetry));
         self.tasks.shutdown().await;
         if !drained {

@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     data_plane::worker::{self, WorkerStart},
     handoff::{
-        command::WorkerCommand, counters::WorkerCounters, objects::ObjectTable,
+        command::WorkerCommand, counters::WorkerCounters, ledger::GrantQueue, objects::ObjectTable,
         publish::SnapshotPublisher, queue::RecordSender,
     },
 };
@@ -44,6 +44,7 @@ impl Workers {
         publisher: &SnapshotPublisher,
         records: Vec<RecordSender>,
         objects: &Arc<ObjectTable>,
+        grants: &Arc<GrantQueue>,
     ) -> anyhow::Result<Self> {
         let mut workers = Self {
             commands: Vec::with_capacity(records.len()),
@@ -53,7 +54,7 @@ impl Workers {
         };
         for (index, records) in records.into_iter().enumerate() {
             workers
-                .start_one(config, node, index, publisher, records, objects)
+                .start_one(config, node, index, publisher, records, objects, grants)
                 .with_context(|| format!("worker {index}"))?;
         }
         Ok(workers)
@@ -67,6 +68,7 @@ impl Workers {
         publisher: &SnapshotPublisher,
         records: RecordSender,
         objects: &Arc<ObjectTable>,
+        grants: &Arc<GrantQueue>,
     ) -> io::Result<()> {
         let (sender, commands) = mpsc::channel();
         let counters = Arc::new(WorkerCounters::default());
@@ -78,6 +80,7 @@ impl Workers {
             counters: Arc::clone(&counters),
             records,
             objects: Arc::clone(objects),
+            grants: Arc::clone(grants),
             commands,
         })?;
         self.threads.push(running.thread);

@@ -39,17 +39,69 @@ pub(super) async fn group_ids(client: &Client, wanted: &[String]) -> Result<Vec<
         .collect())
 }
 
-/// Ids of providers given by id or name.
-pub(super) async fn provider_ids(
+/// Ids of documents of a listing given by id or name.
+pub(super) async fn ids(
     client: &Client,
+    path: &str,
     wanted: &[String],
 ) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::with_capacity(wanted.len());
     for name in wanted {
-        let provider = find(client, "/providers", name).await?;
-        ids.push(text(&provider, "id").to_owned());
+        let document = find(client, path, name).await?;
+        ids.push(text(&document, "id").to_owned());
     }
     Ok(ids)
+}
+
+/// Ids of users given by id, by e-mail address, or by the id or name of a peer; what no peer tells is
+/// passed on: users need not have one yet.
+pub(super) async fn user_ids(client: &Client, wanted: &[String]) -> Result<Vec<String>, Failure> {
+    let peers = client.get("/peers").await?;
+    Ok(wanted
+        .iter()
+        .map(|user| user_id(items(&peers), user).to_owned())
+        .collect())
+}
+
+fn user_id<'a>(peers: &'a [Value], wanted: &'a str) -> &'a str {
+    if peers.iter().any(|peer| text(peer, "user_id") == wanted) {
+        return wanted;
+    }
+    let emailed = peers
+        .iter()
+        .find(|peer| text(peer, "user_email").eq_ignore_ascii_case(wanted));
+    match emailed.or_else(|| pick(peers, wanted).ok()) {
+        Some(peer) => principal(peer),
+        None => wanted,
+    }
+}
+
+/// The name that goes with a user's id, or the id.
+pub(super) fn user_name_of<'a>(peers: &'a Value, id: &'a str) -> &'a str {
+    let peer = items(peers).iter().find(|peer| principal(peer) == id);
+    match peer {
+        Some(peer) if text(peer, "user_id").is_empty() => text(peer, "name"),
+        Some(peer) if !text(peer, "user_email").is_empty() => text(peer, "user_email"),
+        Some(_) | None => id,
+    }
+}
+
+/// Whom a peer's requests count for: its owner, or a machine without one itself.
+fn principal(peer: &Value) -> &str {
+    match text(peer, "user_id") {
+        "" => text(peer, "id"),
+        user_id => user_id,
+    }
+}
+
+/// The names that go with a document's list of ids, joined.
+pub(super) fn names(document: &Value, field: &str, listing: &Value) -> String {
+    let names: Vec<&str> = items(&document[field])
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|id| name_of(listing, id))
+        .collect();
+    names.join(", ")
 }
 
 /// The name that goes with an id, or the id.
@@ -146,6 +198,26 @@ mod tests {
         assert_eq!(id("3"), Ok("3"));
         assert!(id("twin").is_err());
         assert!(id("none").is_err());
+    }
+
+    #[test]
+    fn users_are_known_by_their_peers() {
+        let peers = json!([
+            {"id": "peer_1", "name": "laptop", "user_id": "u-ada", "user_email": "ada@example.com"},
+            {"id": "peer_2", "name": "build-1", "user_id": null, "user_email": null},
+        ]);
+        for (wanted, id, shown) in [
+            ("u-ada", "u-ada", "ada@example.com"),
+            ("Ada@example.com", "u-ada", "ada@example.com"),
+            ("laptop", "u-ada", "ada@example.com"),
+            ("build-1", "peer_2", "build-1"),
+            ("peer_2", "peer_2", "build-1"),
+            ("u-bob", "u-bob", "u-bob"),
+            ("", "", ""),
+        ] {
+            assert_eq!(user_id(items(&peers), wanted), id, "{wanted}");
+            assert_eq!(user_name_of(&peers, id), shown, "{wanted}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `keyway policies`: which groups reach which providers.
+//! `keyway policies`: which groups reach which providers, under which guardrails and limits.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
-    lookup::{self, find, items, minute, text, yes_no},
+    limits::{self, LimitArguments},
+    lookup::{self, find, joined, minute, names, text, yes_no},
     output::{Column, Output},
 };
 
@@ -20,12 +21,14 @@ pub(super) enum Command {
     /// All policies
     List,
     /// Let groups use providers
+    #[command(visible_alias = "create")]
     Add(Add),
     /// One policy
     Show(Which),
     /// Change one; what is not named stays
     Update(Update),
     /// Remove one
+    #[command(visible_alias = "delete")]
     Remove(Which),
 }
 
@@ -50,6 +53,8 @@ pub(super) struct Add {
     /// Make it without letting anybody through yet
     #[arg(long)]
     disabled: bool,
+    #[command(flatten)]
+    rules: Rules,
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +73,42 @@ pub(super) struct Update {
     description: Option<String>,
     #[arg(long, value_name = "true|false", hide_possible_values = true)]
     enabled: Option<bool>,
+    /// Without its guardrails
+    #[arg(long, conflicts_with = "guardrails")]
+    no_guardrails: bool,
+    /// Let every path through
+    #[arg(long, conflicts_with = "paths")]
+    any_path: bool,
+    #[command(flatten)]
+    rules: Rules,
+}
+
+/// What the groups may do there, on making one and later.
+#[derive(Debug, Args)]
+struct Rules {
+    /// Id or name of a guardrail it is under; repeat for more, these in place of others
+    #[arg(long = "guardrail")]
+    guardrails: Vec<String>,
+    /// A path that is let through, as agents send it, * for any rest: /v1/chat/completions; repeat for
+    /// more, these in place of others, none for all paths
+    #[arg(long = "allow-path", value_name = "PATH")]
+    paths: Vec<String>,
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+impl Rules {
+    /// Writes what was said over `body`.
+    async fn apply(&self, body: &mut Value, client: &Client) -> Result<(), Failure> {
+        if !self.guardrails.is_empty() {
+            let ids = lookup::ids(client, "/guardrails", &self.guardrails).await?;
+            body["guardrail_ids"] = json!(ids);
+        }
+        if !self.paths.is_empty() {
+            body["allowed_paths"] = json!(self.paths);
+        }
+        self.limits.apply(body)
+    }
 }
 
 pub(super) async fn run(
@@ -98,6 +139,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Whole("ID"),
         Column::Left("GROUPS"),
         Column::Left("PROVIDERS"),
+        Column::Left("LIMITS"),
         Column::Left("ENABLED"),
     ];
     output.list(&policies, &columns, NONE_YET, |policy| {
@@ -106,19 +148,21 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
             text(policy, "id").to_owned(),
             names(policy, "source_groups", &groups),
             names(policy, "destination_provider_ids", &providers),
+            limits::summary(policy),
             yes_no(policy, "enabled"),
         ]
     })
 }
 
 async fn add(arguments: Add, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let body = json!({
+    let mut body = json!({
         "name": arguments.name,
         "description": arguments.description,
         "enabled": !arguments.disabled,
         "source_groups": lookup::group_ids(client, &arguments.groups).await?,
-        "destination_provider_ids": lookup::provider_ids(client, &arguments.providers).await?,
+        "destination_provider_ids": lookup::ids(client, "/providers", &arguments.providers).await?,
     });
+    arguments.rules.apply(&mut body, client).await?;
     let policy = client.post(PATH, &body).await?;
     show(&policy, client, output).await
 }
@@ -138,9 +182,16 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
         body["source_groups"] = json!(lookup::group_ids(client, &arguments.groups).await?);
     }
     if !arguments.providers.is_empty() {
-        let ids = lookup::provider_ids(client, &arguments.providers).await?;
+        let ids = lookup::ids(client, "/providers", &arguments.providers).await?;
         body["destination_provider_ids"] = json!(ids);
     }
+    if arguments.no_guardrails {
+        body["guardrail_ids"] = json!([]);
+    }
+    if arguments.any_path {
+        body["allowed_paths"] = json!([]);
+    }
+    arguments.rules.apply(&mut body, client).await?;
     let path = format!("{PATH}/{}", text(&body, "id"));
     let policy = client.put(&path, &body).await?;
     show(&policy, client, output).await
@@ -149,8 +200,9 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
 async fn show(policy: &Value, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let providers = client.get("/providers").await?;
     let groups = client.get("/groups").await?;
+    let guardrails = client.get("/guardrails").await?;
     output.show_fields(policy, || {
-        vec![
+        let mut fields = vec![
             ("id", text(policy, "id").to_owned()),
             ("name", text(policy, "name").to_owned()),
             ("description", text(policy, "description").to_owned()),
@@ -159,18 +211,15 @@ async fn show(policy: &Value, client: &Client, output: &mut Output) -> Result<()
                 "providers",
                 names(policy, "destination_provider_ids", &providers),
             ),
+            ("paths", joined(policy, "allowed_paths")),
+            ("guardrails", names(policy, "guardrail_ids", &guardrails)),
+        ];
+        fields.extend(limits::fields(policy));
+        fields.extend([
             ("enabled", yes_no(policy, "enabled")),
             ("created", minute(policy, "created_at")),
             ("updated", minute(policy, "updated_at")),
-        ]
+        ]);
+        fields
     })
-}
-
-fn names(policy: &Value, field: &str, listing: &Value) -> String {
-    let names: Vec<&str> = items(&policy[field])
-        .iter()
-        .filter_map(Value::as_str)
-        .map(|id| lookup::name_of(listing, id))
-        .collect();
-    names.join(", ")
 }

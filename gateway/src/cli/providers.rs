@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
+    limits::{self, ProviderLimitArguments},
     lookup::{self, find, items, joined, minute, text, yes_no},
     output::{Column, Output},
     secret_input::{KeySource, Need},
@@ -121,6 +122,8 @@ struct Options {
         default_missing_value = "true"
     )]
     no_metadata: Option<bool>,
+    #[command(flatten)]
+    limits: ProviderLimitArguments,
 }
 
 impl Options {
@@ -155,6 +158,7 @@ impl Options {
         if let Some(disabled) = self.no_metadata {
             body["metadata_disabled"] = json!(disabled);
         }
+        self.limits.apply(body);
         Ok(())
     }
 }
@@ -273,6 +277,7 @@ async fn show(provider: &Value, client: &Client, output: &mut Output) -> Result<
             ("state", state(provider, &status)),
             ("models", models_in_full(provider)),
             ("no price known", unpriced(provider)),
+            ("limits", limits::provider_summary(provider)),
             ("enabled", yes_no(provider, "enabled")),
             ("any certificate", yes_no(provider, "skip_tls_verification")),
             (

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod connect;
+mod rules;
 
 use std::path::PathBuf;
 

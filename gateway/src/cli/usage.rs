@@ -70,7 +70,7 @@ impl Filter {
         if !self.providers.is_empty() {
             add(
                 "provider_id",
-                lookup::provider_ids(client, &self.providers).await?,
+                lookup::ids(client, "/providers", &self.providers).await?,
             );
         }
         if !self.groups.is_empty() {

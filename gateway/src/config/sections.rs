@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
-    EndpointConfig, EndpointTls, Keeper, MasterKeySource, OverlayConfig, SecretsConfig,
-    StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
+    EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource, OverlayConfig,
+    SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Pins, Port, Size, StaticSource},
 };
@@ -16,6 +16,9 @@ const GIB: u64 = 1 << 30;
 
 /// More workers than this is a typing mistake.
 const WORKERS_MAX: usize = 1024;
+
+/// Vendors' models write less than this.
+const OUTPUT_TOKENS_MAX: usize = 1 << 24;
 
 /// More lines of dropped packets per second and processor than this would only hurt.
 const LOG_DROPS_MAX: usize = 1000;
@@ -38,6 +41,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         telemetry: telemetry(reader),
         store: store(reader),
         usage: usage(reader),
+        limits: limits(reader),
         catalog: catalog(reader),
         secrets: secrets(reader),
         workers: workers(reader),
@@ -275,6 +279,36 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             1..=65_536,
             "Batches of records that may wait for the disk, per worker.",
         ),
+    }
+}
+
+fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
+    const SECTION: &str = "limits";
+    let soft = Estimate {
+        output_tokens: reader.get_in(
+            SECTION,
+            "soft_output_tokens",
+            4096,
+            1..=OUTPUT_TOKENS_MAX,
+            "Soft limits set this much aside for a request that names no bound on its output.",
+        ) as u64,
+        bytes_per_token: reader.get_in(
+            SECTION,
+            "soft_bytes_per_token",
+            3,
+            1..=16,
+            "Soft limits take a request's body to be a token per so many bytes.",
+        ) as u64,
+    };
+    LimitsConfig {
+        soft,
+        hard_output_tokens: reader.get_in(
+            SECTION,
+            "hard_output_tokens",
+            8192,
+            1..=OUTPUT_TOKENS_MAX,
+            "The bound that the node writes into a request without one where a hard limit holds.",
+        ) as u64,
     }
 }
 

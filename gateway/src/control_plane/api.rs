@@ -7,12 +7,15 @@
 mod admission;
 mod auth;
 mod body;
+mod budgets;
 mod catalog;
 mod documents;
 mod error;
 mod export;
+mod guardrails;
 mod id;
 mod keys;
+mod limits;
 mod logs;
 mod names;
 mod node;
@@ -20,6 +23,7 @@ mod peers;
 mod policies;
 mod prices;
 mod providers;
+mod resources;
 mod serve;
 mod settings;
 pub mod state;
@@ -44,7 +48,7 @@ use axum::{
 pub use serve::{AdminListener, serve_tcp, serve_unix};
 pub use state::AppState;
 
-use super::resource;
+use super::resource::{self, BudgetRuleDoc, GuardrailDoc, PolicyDoc};
 use error::ApiError;
 
 /// Largest request body.
@@ -70,13 +74,12 @@ pub fn router(state: AppState) -> Router {
         .route("/providers/{id}/keys", get(keys::list).post(keys::rotate))
         .route("/providers/{id}/keys/{key_id}", delete(keys::remove))
         .route("/providers/{id}/test", post(node::test_provider))
-        .route("/policies", get(policies::list).post(policies::create))
-        .route(
-            "/policies/{id}",
-            get(policies::show)
-                .put(policies::update)
-                .delete(policies::remove),
-        )
+        .route("/policies", resources::all::<PolicyDoc>())
+        .route("/policies/{id}", resources::one::<PolicyDoc>())
+        .route("/guardrails", resources::all::<GuardrailDoc>())
+        .route("/guardrails/{id}", resources::one::<GuardrailDoc>())
+        .route("/budget-rules", resources::all::<BudgetRuleDoc>())
+        .route("/budget-rules/{id}", resources::one::<BudgetRuleDoc>())
         .route(
             "/settings",
             get(settings::show)

@@ -1,9 +1,21 @@
 //! The documents kept in the store, one JSON value per key. What the API shows is made from these.
 //! Secrets are never in here: a provider's key is a sealed record of its own.
 
+mod guardrail;
+mod limits;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
+
+pub use guardrail::{
+    CAPTURE_BYTES_DEFAULT, ChecksDoc, GuardrailDoc, ModelAllowlistDoc, OutputLimitDoc,
+    PromptCaptureDoc,
+};
+pub use limits::{
+    BudgetLimitDoc, BudgetRuleDoc, LimitMode, LimitsDoc, ProviderRateLimitDoc, RateLimitDoc,
+    TokenLimitDoc,
+};
 
 /// Key prefixes in the store.
 pub mod key {
@@ -11,11 +23,15 @@ pub mod key {
     /// Sealed credentials: `credentials/<provider id>/<credential id>`.
     pub const CREDENTIALS: &str = "credentials/";
     pub const POLICIES: &str = "policies/";
+    pub const GUARDRAILS: &str = "guardrails/";
+    pub const BUDGETS: &str = "budgets/";
     pub const PEERS: &str = "peers/";
     pub const GROUPS: &str = "groups/";
     pub const TOKENS: &str = "tokens/";
     /// Prices that came after the node's own file.
     pub const PRICES: &str = "prices";
+    /// How far limits may be spent: `ledger/<unit>/<window>/<scope>/<id>`.
+    pub const LEDGER: &str = "ledger/";
     /// The one settings document.
     pub const SETTINGS: &str = "settings";
     /// Sealed key and certificate of the internal CA.
@@ -54,6 +70,8 @@ pub struct ProviderDoc {
     /// Loopback and private addresses are allowed (self-hosted servers).
     #[serde(default)]
     pub allow_private_addresses: bool,
+    #[serde(default)]
+    pub rate_limit: ProviderRateLimitDoc,
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
 }
@@ -102,6 +120,13 @@ pub struct PolicyDoc {
     /// Group ids.
     pub source_groups: Vec<String>,
     pub destination_provider_ids: Vec<String>,
+    #[serde(default)]
+    pub guardrail_ids: Vec<String>,
+    #[serde(default)]
+    pub limits: LimitsDoc,
+    /// Paths as agents send them, every one when empty. A `*` at the end of one stands for any rest.
+    #[serde(default)]
+    pub allowed_paths: Vec<String>,
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
 }
@@ -171,4 +196,86 @@ pub struct SettingsDoc {
     pub access_log_retention_days: i64,
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn documents_of_earlier_versions_are_read() {
+        let times =
+            json!({"created_at": "2026-11-01T00:00:00Z", "updated_at": "2026-11-01T00:00:00Z"});
+        let read = |mut document: serde_json::Value| {
+            for (name, time) in times.as_object().unwrap() {
+                document[name] = time.clone();
+            }
+            document
+        };
+        let policy: PolicyDoc = serde_json::from_value(read(json!({
+            "id": "ainpol_1", "name": "Everyone", "enabled": true, "source_groups": ["agents"],
+            "destination_provider_ids": ["ainp_1"],
+        })))
+        .unwrap();
+        assert_eq!(policy.limits, LimitsDoc::default());
+        assert!(policy.guardrail_ids.is_empty() && policy.allowed_paths.is_empty());
+        let provider: ProviderDoc = serde_json::from_value(read(json!({
+            "id": "ainp_1", "provider_id": "openai_api", "name": "OpenAI", "models": [],
+            "upstream_url": "https://api.openai.com", "enabled": true,
+        })))
+        .unwrap();
+        assert_eq!(provider.rate_limit, ProviderRateLimitDoc::default());
+        // As NetBird writes it: nothing of ours.
+        let guardrail: GuardrailDoc = serde_json::from_value(read(json!({
+            "id": "ainguard_1", "name": "Strict",
+            "checks": {
+                "model_allowlist": {"enabled": true, "models": ["gpt-4o"]},
+                "prompt_capture": {"enabled": true, "redact_pii": true},
+            },
+        })))
+        .unwrap();
+        assert_eq!(
+            guardrail.checks.prompt_capture.max_bytes,
+            CAPTURE_BYTES_DEFAULT
+        );
+        assert!(!guardrail.checks.output_limit.enabled);
+    }
+
+    #[test]
+    fn a_limit_that_is_not_understood_is_not_dropped() {
+        for limits in [
+            json!({"token_limit": {"enabled": true, "user_capp": 5, "window_seconds": 60}}),
+            json!({"day_limit": {}}),
+            json!({"mode": "harder"}),
+        ] {
+            assert!(
+                serde_json::from_value::<LimitsDoc>(limits.clone()).is_err(),
+                "{limits}"
+            );
+        }
+        let checks = json!({"tool_allowlist": {"enabled": true}});
+        assert!(serde_json::from_value::<ChecksDoc>(checks).is_err());
+    }
+
+    #[test]
+    fn limits_have_the_names_of_the_api() {
+        assert_eq!(
+            serde_json::to_value(LimitsDoc::default()).unwrap(),
+            json!({
+                "token_limit": {"enabled": false, "group_cap": 0, "user_cap": 0, "window_seconds": 0},
+                "budget_limit": {
+                    "enabled": false, "group_cap_usd": 0, "user_cap_usd": 0, "window_seconds": 0,
+                },
+                "rate_limit": {
+                    "enabled": false, "group_requests_per_minute": 0, "user_requests_per_minute": 0,
+                    "group_tokens_per_minute": 0, "user_tokens_per_minute": 0,
+                    "group_concurrency": 0, "user_concurrency": 0,
+                },
+                "mode": "soft",
+            })
+        );
+    }
 }

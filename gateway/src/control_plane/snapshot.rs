@@ -3,6 +3,7 @@
 //! makes no sense is left out and reported; the others go on. `snapshot/builder.rs` is the task that
 //! watches for changes and publishes.
 
+mod access;
 mod aws;
 mod builder;
 mod documents;
@@ -26,6 +27,7 @@ use std::{
 
 use super::{
     catalog::Catalog,
+    ledger::Ledger,
     mint::{Minted, Order},
     resolve::Answers,
     resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
@@ -34,7 +36,7 @@ use super::{
 use crate::{
     handoff::{
         counters::PROVIDER_SLOTS,
-        snapshot::{Endpoint, Policy, ProviderSlot, Snapshot, Timeouts},
+        snapshot::{Endpoint, Provider, ProviderSlot, Snapshot, Timeouts},
     },
     secret::Secret,
 };
@@ -45,6 +47,7 @@ pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
 pub use trial::{Draft, compile_draft};
 
+use access::Access;
 use peers::Groups;
 use provider::ProviderCompiler;
 
@@ -97,23 +100,19 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    pub fn compile(&mut self, documents: &Documents, surroundings: Surroundings<'_>) -> Compiled {
+    pub fn compile(
+        &mut self,
+        documents: &Documents,
+        ledger: &Ledger,
+        surroundings: Surroundings<'_>,
+    ) -> Compiled {
         self.revision += 1;
         let mut skipped = documents.damaged.clone();
         let groups = Groups::intern(documents);
-        let peers = self.peers.compile(documents, &groups, &mut skipped);
-        let policies: Vec<_> = documents
-            .policies
-            .iter()
-            .filter(|policy| policy.enabled)
-            .map(|doc| {
-                let policy = Policy {
-                    id: doc.id.as_str().into(),
-                    name: doc.name.as_str().into(),
-                };
-                (Arc::new(policy), doc)
-            })
-            .collect();
+        let access = Access::compile(documents, &groups, ledger, &mut skipped);
+        let peers = self
+            .peers
+            .compile(documents, &groups, &access, ledger, &mut skipped);
 
         let mut docs: Vec<_> = documents.providers.iter().collect();
         docs.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -123,10 +122,15 @@ impl Compiler {
         let mut turn = self.providers.begin();
         for doc in docs {
             let slot = slot(&mut self.provider_slots, &doc.id);
-            let grants = peers::grants(&doc.id, &policies, &groups);
-            let (provider, status) = turn.compile(doc, slot, grants, documents, &surroundings);
+            let (provider, status) = turn.compile(doc, slot, documents, &surroundings);
             hosts.extend(status.host.clone());
-            providers.extend(provider.map(Arc::new));
+            providers.extend(provider.map(|provider| {
+                Arc::new(Provider {
+                    grants: access.grants(&doc.id),
+                    caps: access::provider_caps(&doc.id, &doc.rate_limit, ledger),
+                    ..provider
+                })
+            }));
             statuses.push(status);
         }
         let orders = turn.end();
@@ -136,7 +140,12 @@ impl Compiler {
             endpoint: surroundings.endpoint,
             peers,
             providers,
-            policies: policies.into_iter().map(|(policy, _)| policy).collect(),
+            policies: access
+                .policies
+                .into_iter()
+                .map(|(policy, _)| policy)
+                .collect(),
+            budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
         };
         Compiled {
             snapshot,

@@ -20,11 +20,11 @@ use super::{
     failure::Failure,
     inject::{self, BodyFraming, Signature, UpstreamRequest},
     io::{Raced, race},
+    join,
+    limits::Spending,
     message::{RequestHead, ResponseHead},
-    policy::Permit,
     record::Recorder,
     relay::Answer,
-    route,
     upstream::{self, Upstream, h1::H1Exchange, h2, pool::Acquired},
     worker::Worker,
 };
@@ -34,6 +34,7 @@ use crate::{
         json::{pieces, spliced_len},
     },
     handoff::{reason::Reason, record::Attempt, snapshot::Target},
+    policy::Permit,
 };
 
 /// Room for a joined path; most fit.
@@ -120,7 +121,7 @@ impl Outgoing<'_> {
         let mut path = Vec::with_capacity(PATH_BYTES);
         let target = &self.head.target;
         let (plain, query) = target.split_once('?').unwrap_or((target, ""));
-        route::path_join(
+        join::path_join(
             self.permit.provider(),
             self.dialect,
             plain,
@@ -128,7 +129,7 @@ impl Outgoing<'_> {
             &mut path,
         );
         if !query.is_empty() {
-            route::query_join(query, &mut path);
+            join::query_join(query, &mut path);
         }
         path
     }
@@ -185,6 +186,7 @@ impl Try<'_> {
             | RequestBody::Streamed(_)
             | RequestBody::Form(_) => Retry::No,
         };
+        recorder.spending = Spending::Unknown;
         let mut upstream = match ready.connection {
             Acquired::H1(connection) => {
                 let limit = self.out.worker.config.workers.head_bytes_limit;

@@ -12,7 +12,6 @@ use super::{
     downstream::Downstream,
     failure::Failure,
     message::{Fields, Framing, RequestHead},
-    policy::Permit,
     record::Recorder,
     worker::{ExchangeGuard, Worker},
 };
@@ -20,10 +19,11 @@ use crate::{
     dialect::{
         Classified, ModelSource, Operation,
         google::model_in_body,
-        json::{BodyScanner, ScanError, ScannedBody},
-        path,
+        json::{BodyScanner, OutputWish, ScanError, ScannedBody},
+        path, refers_elsewhere,
     },
     handoff::reason::Reason,
+    policy::{Permit, bound::Size},
 };
 pub use form::Form;
 
@@ -68,6 +68,39 @@ impl RequestBody {
             (Self::None | Self::Streamed(_), ModelSource::Body | ModelSource::Form)
             | (_, ModelSource::None) => None,
         }
+    }
+
+    /// What it says about what the request will use.
+    pub fn size(&self) -> Size {
+        let output = self.scanned().map(|(_, body)| &body.output);
+        Size {
+            body_bytes: match self {
+                Self::Held { bytes, .. } => bytes.len() as u64,
+                Self::Streamed(Framing::Length(length)) => *length,
+                Self::None
+                | Self::Streamed(Framing::None | Framing::Chunked | Framing::UntilClose)
+                | Self::Form(_) => 0,
+            },
+            output_tokens_max: output.and_then(OutputWish::most),
+            answers: output.map_or(1, OutputWish::answers),
+        }
+    }
+
+    /// The size is all of its input: it is here, and refers to nothing that is not.
+    pub fn is_all_input(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Held { bytes, scanned, .. } => {
+                scanned.is_some() && !refers_elsewhere(bytes.data())
+            }
+            Self::Streamed(_) | Self::Form(_) => false,
+        }
+    }
+
+    /// A bound on the output can be written into it.
+    pub fn may_be_bounded(&self) -> bool {
+        let scanned = self.scanned();
+        scanned.is_some_and(|(_, body)| body.output.may_be_bounded())
     }
 
     /// The bytes and what the scan found.

@@ -3,11 +3,17 @@
 use super::{
     body::RequestBody,
     inject::{group_names, request_metadata, user},
-    policy::Permit,
 };
-use crate::dialect::{
-    BodyIdentity, Dialect, IdentityFormat, Operation,
-    json::{Splice, include_usage_splice, request_metadata_splice, tags_splice, user_splice},
+use crate::{
+    dialect::{
+        BodyIdentity, Dialect, IdentityFormat, Operation,
+        json::{
+            Splice, include_usage_splice, output_bound_splice, request_metadata_splice,
+            tags_splice, user_splice,
+        },
+        output_bound_key,
+    },
+    policy::Permit,
 };
 
 /// Edits of one request body.
@@ -21,17 +27,26 @@ pub struct Edits {
     pub identity_in_body: bool,
 }
 
-/// What must change in `body` for this provider.
+/// What must change in `body` for this provider. `output_bound` is what a limit or a guardrail allows, where the agent
+/// set no bound.
 pub fn edits(
     permit: &Permit<'_>,
     body: &RequestBody,
     dialect: Dialect,
     operation: Operation,
+    output_bound: Option<u64>,
 ) -> Edits {
     let Some((bytes, scanned)) = body.scanned() else {
         return Edits::default();
     };
     let mut edits = Edits::default();
+    if let Some(tokens) = output_bound
+        && let Some(key) = output_bound_key(&permit.provider().catalog_id, operation)
+    {
+        edits
+            .splices
+            .extend(output_bound_splice(scanned, key, tokens));
+    }
     if operation.has_request_metadata() {
         edits.identity_in_body = true;
         let own = request_metadata(permit.route());

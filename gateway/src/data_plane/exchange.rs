@@ -11,10 +11,10 @@ use super::{
     edit,
     failure::Failure,
     io as rt,
+    limits::{self, Wish},
     message::{RequestHead, Version},
-    policy,
     record::Recorder,
-    relay, respond, route,
+    relay, respond,
     worker::{ExchangeGuard, Worker},
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
         reason::Reason,
         snapshot::{Principal, Snapshot},
     },
+    policy::{self, Ask, route},
 };
 
 /// Listings want a date per model and nobody reads it: 2025-01-01.
@@ -116,10 +117,20 @@ async fn serve<'s>(
         Object::Named(id) => worker.objects.provider(&principal.id, id),
         Object::None | Object::Made => None,
     };
-    let permit = policy::permit(snapshot, principal, &classified, model.as_deref(), keeper)?;
+    let ask = Ask {
+        path: head.path(),
+        model: model.as_deref(),
+        keeper,
+    };
+    let permit = policy::permit(snapshot, principal, &classified, ask)?;
     recorder.provider = Some(permit.provider());
-    recorder.policy = Some(permit.policy());
     let operation = classified.operation;
+    let wish = Wish {
+        ask,
+        operation,
+        body: &body,
+    };
+    let permit = limits::reserve(worker, permit, wish, alarm, recorder).await?;
     if body.is_to_be_held(&permit) {
         body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }
@@ -132,7 +143,8 @@ async fn serve<'s>(
             .map(|total| coarse_now() + TICK + total),
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
-    let edits = edit::edits(&permit, &body, classified.dialect, operation);
+    let bound = recorder.output_bound();
+    let edits = edit::edits(&permit, &body, classified.dialect, operation, bound);
     let outgoing = Outgoing {
         worker,
         head,

@@ -1,8 +1,11 @@
 //! `Failure`: why an exchange cannot go on, attached where it happens, rendered only in `respond`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::handoff::reason::Reason;
+
+/// When a request that was shed may be tried again.
+const SHED_RETRY: Duration = Duration::from_secs(1);
 
 /// What went wrong, for the agent and for the operator.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub struct Failure {
     pub message: Cow<'static, str>,
     /// For the operator's log only.
     pub detail: Option<String>,
+    /// When the same request may succeed.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -20,7 +25,20 @@ impl Failure {
             reason,
             message: message.into(),
             detail: None,
+            retry_after: matches!(
+                reason,
+                Reason::Overloaded
+                    | Reason::Draining
+                    | Reason::UsageLogBehind
+                    | Reason::LedgerBehind
+            )
+            .then_some(SHED_RETRY),
         }
+    }
+
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
     }
 
     pub fn with_detail(mut self, detail: impl ToString) -> Self {
@@ -67,11 +85,21 @@ fn message(reason: Reason) -> &'static str {
         Reason::NoAuthorisedProvider => {
             "no policy lets you use a provider of this model; ask the operator of this endpoint"
         }
+        Reason::ModelBlocked => "no policy lets you use this model",
+        Reason::PathBlocked => "no policy lets you use this path",
+        Reason::OutputLimitExceeded => "the request wants more output than a guardrail allows",
+        Reason::Unboundable => "a hard limit holds, and this request could use any amount",
+        Reason::TokenCapExceeded | Reason::AccountTokenCapExceeded => "a token limit is used up",
+        Reason::BudgetCapExceeded | Reason::AccountBudgetCapExceeded => "a budget is used up",
+        Reason::RequestRateExceeded => "too many requests in this minute",
+        Reason::TokenRateExceeded => "too many tokens in this minute",
+        Reason::ConcurrencyExceeded => "too many requests at once",
         Reason::PeerRevoked => "this peer may not use the endpoint any more",
         Reason::DialectUnsupported => "this provider does not take such requests",
         Reason::Overloaded => "the endpoint is at its limit; try again",
         Reason::Draining => "the endpoint is restarting; try again",
         Reason::UsageLogBehind => "the usage log cannot keep up; try again",
+        Reason::LedgerBehind => "spending could not be written down in time; try again",
         Reason::ProviderUnresolved => "the provider has no usable address",
         Reason::ConnectFailed => "the provider refused the connection",
         Reason::ConnectTimeout => "connecting to the provider took too long",

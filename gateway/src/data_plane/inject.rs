@@ -20,10 +20,13 @@ pub use sigv4::{Signable, Signature, sign_with, signature};
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
-use super::{message::Framing, policy::Permit};
-use crate::handoff::{
-    reason::Reason,
-    snapshot::{AuthHeader, Credential, Target},
+use super::message::Framing;
+use crate::{
+    handoff::{
+        reason::Reason,
+        snapshot::{AuthHeader, Credential, Target},
+    },
+    policy::Permit,
 };
 use strip::RequestFilter;
 
@@ -42,7 +45,7 @@ const FIELD_OVERHEAD_BYTES: usize = 8;
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamRequest<'a> {
     pub method: &'a Method,
-    /// Joined path and query (see [`super::route::path_join`]).
+    /// Joined path and query (see [`super::join::path_join`]).
     pub path: &'a [u8],
     pub permit: &'a Permit<'a>,
     pub target: &'a Target,

@@ -9,7 +9,11 @@ use std::{
 
 use http::Method;
 
-use super::{message::RequestHead, worker::Worker};
+use super::{
+    limits::{Reservation, Spending},
+    message::RequestHead,
+    worker::Worker,
+};
 use crate::{
     dialect::{
         Dialect, Object, Operation,
@@ -24,6 +28,7 @@ use crate::{
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
+    policy::bound::Amounts,
 };
 
 /// What is known of an exchange so far. Borrows from the request's head, and from the snapshot that the
@@ -67,6 +72,9 @@ pub struct Recorder<'s> {
     pub attempts: Vec<Attempt>,
     pub time_to_first_token_us: u64,
     pub overhead_us: u32,
+    /// What the exchange has spent in advance, and what is known of what it used.
+    pub reservation: Option<Reservation<'s>>,
+    pub spending: Spending,
     is_retracted: bool,
 }
 
@@ -120,6 +128,8 @@ impl<'s> Recorder<'s> {
             attempts: Vec::new(),
             time_to_first_token_us: 0,
             overhead_us: 0,
+            reservation: None,
+            spending: Spending::None,
             is_retracted: false,
         }
     }
@@ -178,6 +188,11 @@ impl<'s> Recorder<'s> {
         self.reason = None;
     }
 
+    /// A bound on its output that must be written into the request.
+    pub fn output_bound(&self) -> Option<u64> {
+        self.reservation.as_ref()?.output_tokens_max
+    }
+
     /// Time since the request's first byte.
     pub fn elapsed_us(&self) -> u64 {
         u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
@@ -191,6 +206,9 @@ impl<'s> Recorder<'s> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(self.spending, Amounts::used(&self.usage, &self.cost));
+        }
         if self.is_retracted {
             return;
         }

@@ -10,8 +10,8 @@ use super::{
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     inject,
+    limits::Spending,
     message::{Framing, RequestHead, ResponseHead},
-    policy::Permit,
     record::Recorder,
     settle,
     upstream::Upstream,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     dialect::{Dialect, Operation, error_body, meter::Meter},
     handoff::{reason::Reason, record::Outcome},
+    policy::Permit,
 };
 
 /// Response bytes gathered before they are sent, when that many are there at once.
@@ -52,6 +53,9 @@ pub async fn relay(
         hide_usage_chunk,
     } = answer;
     let (sent, hide_usage_chunk) = (*sent, *hide_usage_chunk);
+    if head.status >= 400 {
+        recorder.spending = Spending::None;
+    }
     if head.status == 401 {
         // Vendors show parts of a refused key in their answer.
         return Err(Failure::provider(Reason::UpstreamAuthFailed, "status 401"));

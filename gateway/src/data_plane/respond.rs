@@ -1,6 +1,6 @@
 //! The node's own answers: failures in the shape of the caller's SDK, and what the node answers itself.
 
-use std::io;
+use std::{io, time::Duration};
 
 use super::{
     date::http_date,
@@ -11,8 +11,26 @@ use super::{
 };
 use crate::{dialect::error_body, handoff::reason::Reason};
 
-/// Seconds after which a shed request may be tried again.
-const RETRY_AFTER: &[u8] = b"1";
+/// What SDKs wait for at most before they try again.
+const SOON: Duration = Duration::from_secs(60);
+
+/// When a request may be tried again, as header fields tell it.
+struct Retry {
+    seconds: String,
+    millis: String,
+    is_soon: bool,
+}
+
+impl Retry {
+    fn after(after: Duration) -> Self {
+        let millis = after.as_millis();
+        Self {
+            seconds: millis.div_ceil(1000).to_string(),
+            millis: millis.to_string(),
+            is_soon: after <= SOON,
+        }
+    }
+}
 
 /// Tells the agent why its exchange cannot go on, in place of a response.
 pub async fn failure(
@@ -28,16 +46,18 @@ pub async fn failure(
         &failure.message,
         id.as_str(),
     );
-    let retry = matches!(
-        reason,
-        Reason::Overloaded | Reason::Draining | Reason::UsageLogBehind
-    );
+    let retry = failure.retry_after.map(Retry::after);
     let mut fields = vec![
         (&b"content-type"[..], &b"application/json"[..]),
         (b"x-keyway-request-id", id.as_bytes()),
     ];
-    if retry {
-        fields.push((b"retry-after", RETRY_AFTER));
+    if let Some(retry) = &retry {
+        fields.push((b"retry-after", retry.seconds.as_bytes()));
+        fields.push((b"retry-after-ms", retry.millis.as_bytes()));
+        if !retry.is_soon {
+            // Both first-party SDKs read it, and would try again within seconds otherwise.
+            fields.push((b"x-should-retry", b"false"));
+        }
     }
     if let Some((name, value)) = error_body::aws_error_type(recorder.dialect, reason) {
         fields.push((name.as_bytes(), value.as_bytes()));

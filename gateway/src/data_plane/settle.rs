@@ -1,7 +1,7 @@
 //! What an answer used and made, on the record: usage billed once, its cost, and the object that a later
 //! request may name.
 
-use super::{message::ResponseHead, policy::Permit, record::Recorder, worker::Worker};
+use super::{limits::Spending, message::ResponseHead, record::Recorder, worker::Worker};
 use crate::{
     dialect::{
         Object, Operation,
@@ -12,6 +12,7 @@ use crate::{
         record::{CostNanoUsd, CostSource, LeftOut, Terms, Usage},
         snapshot::Price,
     },
+    policy::Permit,
 };
 
 /// Notes where the object is kept that this answer makes. To be called before bytes go to the agent, so that
@@ -22,9 +23,7 @@ pub fn note_object(
     meter: &Meter,
     recorder: &mut Recorder<'_>,
 ) {
-    if recorder.object == Object::Made && recorder.object_id.is_empty() {
-        note_id(worker, permit, meter.object(), recorder);
-    }
+    note_id(worker, permit, meter.object(), recorder);
 }
 
 /// As [`note_object`], when the answer has told this id.
@@ -62,6 +61,10 @@ pub fn settle(
         recorder.model = model.clone().into();
     }
     let Some(usage) = metered.usage else { return };
+    recorder.spending = match metered.complete {
+        true => Spending::Whole,
+        false => Spending::Part,
+    };
     if !is_to_be_billed(worker, permit, recorder) {
         return;
     }

@@ -62,6 +62,7 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         counters: Arc::new(WorkerCounters::default()),
         records: senders.pop().unwrap(),
         objects: Arc::default(),
+        grants: Arc::default(),
         commands: received,
     })
     .unwrap()
@@ -93,6 +94,8 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         display_name: "agent-1".into(),
         peer_id: "peer-1".into(),
         groups: [group].into(),
+        buckets: Arc::default(),
+        budget_rules: Box::default(),
         slot: 1,
     };
     let price = Price {
@@ -106,10 +109,12 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         },
         ..Price::default()
     };
-    let policy = Arc::new(Policy {
+    let policy = Policy {
         id: "policy-1".into(),
         name: "all".into(),
-    });
+        groups: [GroupIndex(0)].into(),
+        ..Policy::default()
+    };
     let timeouts = &config.timeouts;
     let provider = Provider {
         id: "provider-1".into(),
@@ -143,10 +148,8 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             tls: None,
         })],
         no_target: Reason::ProviderUnresolved,
-        grants: vec![Grant {
-            policy: Arc::clone(&policy),
-            groups: [GroupIndex(0)].into(),
-        }],
+        grants: Grants::new([(0, &policy)]),
+        caps: Box::default(),
         timeouts: Timeouts {
             connect: timeouts.connect,
             first_byte: timeouts.first_byte,
@@ -165,6 +168,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             .collect(),
         providers: vec![Arc::new(provider)],
         policies: vec![policy],
+        budget_rules: Vec::new(),
     }
 }
 

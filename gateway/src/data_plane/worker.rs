@@ -29,6 +29,7 @@ use crate::{
     handoff::{
         command::WorkerCommand,
         counters::WorkerCounters,
+        ledger::GrantQueue,
         objects::ObjectTable,
         publish::SnapshotReader,
         queue::RecordSender,
@@ -49,6 +50,8 @@ pub struct WorkerStart {
     pub records: RecordSender,
     /// Shared by all workers.
     pub objects: Arc<ObjectTable>,
+    /// Shared by all workers.
+    pub grants: Arc<GrantQueue>,
     pub commands: Receiver<WorkerCommand>,
 }
 
@@ -114,6 +117,7 @@ pub struct Worker {
     pub alarms: Alarms,
     pub pool: Pool,
     pub objects: Arc<ObjectTable>,
+    pub grants: Arc<GrantQueue>,
     index: u8,
     node: u16,
     snapshots: RefCell<SnapshotReader>,
@@ -137,6 +141,7 @@ async fn run(start: WorkerStart) {
         counters,
         records,
         objects,
+        grants,
         commands,
     } = start;
     let mut snapshots = snapshots;
@@ -148,6 +153,7 @@ async fn run(start: WorkerStart) {
         alarms: Alarms::default(),
         pool: Pool::default(),
         objects,
+        grants,
         index: index as u8,
         node,
         snapshots: RefCell::new(snapshots),

@@ -152,6 +152,11 @@ pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> Upstrea
     }
 }
 
+/// OpenAI's models by OpenAI's rules.
+pub(super) fn is_first_party(catalog_id: &str) -> bool {
+    matches!(catalog_id, "openai_api" | "azure_openai_api")
+}
+
 /// `gpt-4o-2024-08-06` is `gpt-4o`.
 pub(super) fn undated_model(id: &str) -> Option<&str> {
     const DATE_BYTES: usize = "-YYYY-MM-DD".len();

@@ -70,6 +70,7 @@ fn empty(revision: u64) -> Snapshot {
         peers: foldhash::HashMap::default(),
         providers: Vec::new(),
         policies: Vec::new(),
+        budget_rules: Vec::new(),
     }
 }
 

@@ -70,6 +70,23 @@ reasons! {
     ModelNotRoutable = ("model_not_routable", Policy, 403),
     /// Providers serve it, but no policy lets the caller reach one.
     NoAuthorisedProvider = ("no_authorised_provider", Policy, 403),
+    /// No policy lets the caller use this model.
+    ModelBlocked = ("model_blocked", Policy, 403),
+    /// No policy lets the caller use this path.
+    PathBlocked = ("path_blocked", Policy, 403),
+    /// The request wants more output than a guardrail lets it have.
+    OutputLimitExceeded = ("output_limit_exceeded", Policy, 403),
+    /// A limit is hard, and there is no telling what the request would use.
+    Unboundable = ("unboundable", Policy, 403),
+    TokenCapExceeded = ("token_cap_exceeded", Policy, 429),
+    BudgetCapExceeded = ("budget_cap_exceeded", Policy, 429),
+    /// By a budget rule.
+    AccountTokenCapExceeded = ("account_token_cap_exceeded", Policy, 429),
+    /// By a budget rule.
+    AccountBudgetCapExceeded = ("account_budget_cap_exceeded", Policy, 429),
+    RequestRateExceeded = ("request_rate_exceeded", Policy, 429),
+    TokenRateExceeded = ("token_rate_exceeded", Policy, 429),
+    ConcurrencyExceeded = ("concurrency_exceeded", Policy, 429),
     /// The peer was removed while its connection was open, or in the middle of an answer.
     PeerRevoked = ("peer_revoked", Policy, 403),
     /// The provider's own API has no such requests, such as forms where each request is signed.
@@ -79,6 +96,8 @@ reasons! {
     Draining = ("draining", Gateway, 503),
     /// The usage log could not keep up.
     UsageLogBehind = ("usage_log_behind", Gateway, 503),
+    /// What may be spent of a limit could not be written down in time.
+    LedgerBehind = ("ledger_behind", Gateway, 503),
     /// The provider's host has no usable address.
     ProviderUnresolved = ("provider_unresolved", Provider, 502),
     ConnectFailed = ("connect_failed", Provider, 502),
@@ -101,6 +120,9 @@ reasons! {
 impl Reason {
     /// The code in error bodies: NetBird's for what NetBird denies, ours for the rest.
     pub fn public_code(self) -> std::borrow::Cow<'static, str> {
+        if let Some(of_account) = self.code().strip_prefix("account_") {
+            return format!("llm_account.{of_account}").into();
+        }
         // NetBird counts a refused credential among its policy codes.
         if self.source() == Source::Policy || self == Self::UpstreamAuthFailed {
             format!("llm_policy.{}", self.code()).into()

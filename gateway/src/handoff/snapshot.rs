@@ -9,12 +9,15 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 
-use super::reason::Reason;
+pub mod access;
+
+use super::{ledger::Bucket, reason::Reason};
 use crate::{
     dialect::{DialectSet, IdentityFormat},
     handoff::record::ServiceTier,
     secret::Secret,
 };
+pub use access::{BudgetRule, Grants, Policy};
 
 /// Everything a worker needs to serve a request, except the limits ledger and its own counters.
 #[derive(Debug)]
@@ -26,8 +29,9 @@ pub struct Snapshot {
     pub peers: foldhash::HashMap<IpAddr, Arc<Principal>>,
     /// Enabled providers, oldest first.
     pub providers: Vec<Arc<Provider>>,
-    /// Enabled policies.
-    pub policies: Vec<Arc<Policy>>,
+    /// Enabled policies. Of those that hold for a request, the first with room pays.
+    pub policies: Vec<Policy>,
+    pub budget_rules: Vec<BudgetRule>,
 }
 
 /// The names under which agents may address this node.
@@ -39,8 +43,7 @@ pub struct Endpoint {
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
-/// A group, as an index into the interned group names of one snapshot. Ids of different snapshots
-/// must not be compared.
+/// A group, numbered in the order of ids. Numbers of different snapshots must not be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupIndex(pub u32);
 
@@ -52,8 +55,12 @@ pub struct Principal {
     /// E-mail or peer name; what gateways are told and what the log shows.
     pub display_name: Box<str>,
     pub peer_id: Box<str>,
-    /// Sorted.
+    /// Sorted, which is by their ids.
     pub groups: Box<[Group]>,
+    /// Its own buckets, in the order that [`access::Buckets::User`] counts them.
+    pub buckets: Arc<[Arc<Bucket>]>,
+    /// The budget rules that hold for it: places in [`Snapshot::budget_rules`].
+    pub budget_rules: Box<[u32]>,
     /// A number unique in this process, stable across snapshots while the peer exists: counters and
     /// caps of one peer hang on it.
     pub slot: u32,
@@ -98,8 +105,9 @@ pub struct Provider {
     pub targets: Vec<Arc<Target>>,
     /// Why there is no target, for as long as there is none.
     pub no_target: Reason,
-    /// Which groups reach this provider, and by which policy.
-    pub grants: Vec<Grant>,
+    pub grants: Grants,
+    /// What may go to it, from everyone.
+    pub caps: Box<[access::Cap]>,
     pub timeouts: Timeouts,
 }
 
@@ -274,21 +282,6 @@ pub struct Signer {
     pub secret_access_key: Secret,
     pub region: Box<str>,
     pub service: &'static str,
-}
-
-/// An enabled policy.
-#[derive(Debug)]
-pub struct Policy {
-    pub id: Box<str>,
-    pub name: Box<str>,
-}
-
-/// Members of `groups` reach the provider by `policy`.
-#[derive(Debug)]
-pub struct Grant {
-    pub policy: Arc<Policy>,
-    /// Sorted.
-    pub groups: Box<[GroupIndex]>,
 }
 
 /// Time limits of one exchange with a provider. Each is smaller than the one around it.

@@ -30,6 +30,11 @@ const ARROWS: &[Arrow] = &[
         except: &[],
     },
     Arrow {
+        under: "gateway/src/policy",
+        not: &["monoio", "tokio", "data_plane", "control_plane"],
+        except: &[],
+    },
+    Arrow {
         under: "gateway/src/dialect",
         not: &["monoio", "tokio", "data_plane", "control_plane"],
         except: &[],

@@ -13,7 +13,7 @@ use crate::{
     },
     data_plane::{
         inject::{Signable, sign_with},
-        route::path_join,
+        join::path_join,
     },
     dialect::Dialect,
     handoff::snapshot::{Provider, Target},

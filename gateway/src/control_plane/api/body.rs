@@ -117,6 +117,9 @@ fn describe(error: &serde_json::Error) -> String {
         Some((_, wanted)) if text.starts_with("invalid ") => {
             format!("wrong type: expected {wanted}")
         }
+        Some((_, known)) if text.starts_with("unknown ") => {
+            format!("an unknown name at {place}: expected {known}")
+        }
         _ => format!("a value does not fit its field at {place}"),
     }
 }
@@ -128,6 +131,7 @@ mod tests {
     #[test]
     fn errors_never_repeat_the_value() {
         #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
         #[allow(dead_code, reason = "only its decoding is looked at")]
         struct Shape {
             enabled: bool,
@@ -139,6 +143,8 @@ mod tests {
             r#"{"enabled":"sk-marker, expected sk-marker"}"#,
             r#"{"enabled":true,"count":"sk-marker"}"#,
             r#"{"key":["sk-marker"]}"#,
+            r#"{"sk-marker":true}"#,
+            r#"{"sk-marker`, expected sk-marker":true}"#,
             r#"{"key":"sk-marker"#,
             r#""sk-marker""#,
             r#"sk-marker"#,

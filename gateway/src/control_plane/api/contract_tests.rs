@@ -5,6 +5,7 @@ mod access;
 mod node;
 mod policies;
 mod providers;
+mod rules;
 mod settings;
 mod trial;
 

@@ -37,6 +37,15 @@ pub(super) async fn load<T: DeserializeOwned>(
     }))
 }
 
+/// Holds as long as the document at `key` stays as it is; `None` when there is none.
+pub(super) async fn still_there<T: DeserializeOwned>(
+    store: &dyn Store,
+    key: String,
+) -> Result<Option<Compare>, ApiError> {
+    let document = load::<T>(store, &key).await?;
+    Ok(document.map(|document| unchanged(key, document.revision)))
+}
+
 /// All documents under `prefix`, by key.
 pub(super) async fn list<T: DeserializeOwned>(
     store: &dyn Store,

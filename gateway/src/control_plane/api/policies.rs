@@ -1,69 +1,26 @@
-//! `/policies`: which groups reach which providers. Limits and guardrails of NetBird's shape are
-//! answered in their empty form and refused in any other: nothing is accepted that is not enforced.
+//! `/policies`: which groups reach which providers, by which paths, under which guardrails and limits.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::HeaderMap,
-    response::Response,
-};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    body::JsonBody,
-    documents::{self, Versioned},
+    documents,
     error::ApiError,
-    id, peers, providers,
-    state::AppState,
+    limits::LimitsRequest,
+    peers, providers,
+    resources::{self, Resource},
     validate,
 };
 use crate::control_plane::{
-    resource::{PolicyDoc, ProviderDoc, key},
-    store::{Compare, Transaction},
+    resource::{GuardrailDoc, LimitsDoc, PolicyDoc, ProviderDoc, key},
+    store::{Compare, Store, Transaction},
 };
 
-/// Groups, and providers, of one policy.
-const REFERENCES_LIMIT: usize = 100;
-const DESCRIPTION_BYTES_LIMIT: usize = 4096;
-
-#[derive(Debug, Serialize)]
-pub(super) struct PolicyView {
-    id: String,
-    name: String,
-    description: String,
-    enabled: bool,
-    source_groups: Vec<String>,
-    destination_provider_ids: Vec<String>,
-    guardrail_ids: [String; 0],
-    limits: LimitsView,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct LimitsView {
-    token_limit: TokenLimitView,
-    budget_limit: BudgetLimitView,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct TokenLimitView {
-    enabled: bool,
-    group_cap: u64,
-    user_cap: u64,
-    window_seconds: u64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct BudgetLimitView {
-    enabled: bool,
-    group_cap_usd: u64,
-    user_cap_usd: u64,
-    window_seconds: u64,
-}
+const ALLOWED_PATHS_LIMIT: usize = 64;
+const PATH_BYTES_LIMIT: usize = 512;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PolicyRequest {
     name: Option<String>,
     #[serde(default)]
@@ -77,191 +34,148 @@ pub(super) struct PolicyRequest {
     guardrail_ids: Vec<String>,
     #[serde(default)]
     limits: LimitsRequest,
+    /// Kept when omitted.
+    allowed_paths: Option<Vec<String>>,
+    // Answers have these, and may be sent back.
+    #[serde(default, rename = "id")]
+    _id: IgnoredAny,
+    #[serde(default, rename = "created_at")]
+    _created_at: IgnoredAny,
+    #[serde(default, rename = "updated_at")]
+    _updated_at: IgnoredAny,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct LimitsRequest {
-    token_limit: LimitRequest,
-    budget_limit: LimitRequest,
-}
+impl Resource for PolicyDoc {
+    type Request = PolicyRequest;
+    const STORE_PREFIX: &'static str = key::POLICIES;
+    const ID_PREFIX: &'static str = "ainpol_";
+    const NAME: &'static str = "policy";
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct LimitRequest {
-    enabled: bool,
-}
-
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Vec<PolicyView>>, ApiError> {
-    let mut policies: Vec<PolicyDoc> = documents::list(state.store.as_ref(), key::POLICIES).await?;
-    policies.sort_by_key(|policy| policy.created_at);
-    Ok(Json(policies.into_iter().map(view).collect()))
-}
-
-pub(super) async fn show(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let current = load(&state, &id).await?;
-    Ok(documents::respond(&view(current.value), current.revision))
-}
-
-pub(super) async fn create(
-    State(state): State<AppState>,
-    JsonBody(request): JsonBody<PolicyRequest>,
-) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
-    let id = id::new_id("ainpol_", now);
-    let policy = document(
-        request,
-        PolicyDoc {
-            id: id.clone(),
+    fn empty(id: String, now: Timestamp) -> Self {
+        Self {
+            id,
             name: String::new(),
             description: String::new(),
             enabled: true,
             source_groups: Vec::new(),
             destination_provider_ids: Vec::new(),
+            guardrail_ids: Vec::new(),
+            limits: LimitsDoc::default(),
+            allowed_paths: Vec::new(),
             created_at: now,
             updated_at: now,
-        },
-    )?;
-    for _ in 0..documents::CONFLICT_TRIES {
-        let absent = Compare::Absent {
-            key: store_key(&id),
-        };
-        if write(&state, &policy, absent).await? {
-            return show(State(state), Path(id)).await;
         }
     }
-    Err(ApiError::changed_meanwhile())
-}
 
-pub(super) async fn update(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    JsonBody(request): JsonBody<PolicyRequest>,
-) -> Result<Response, ApiError> {
-    let current = load(&state, &id).await?;
-    documents::check_if_match(&headers, current.revision)?;
-    let mut policy = document(request, current.value)?;
-    policy.updated_at = Timestamp::now();
-    let unchanged = documents::unchanged(store_key(&id), current.revision);
-    if !write(&state, &policy, unchanged).await? {
-        return Err(ApiError::changed_meanwhile());
+    fn created_at(&self) -> Timestamp {
+        self.created_at
     }
-    show(State(state), Path(id)).await
-}
 
-pub(super) async fn remove(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let current = load(&state, &id).await?;
-    documents::check_if_match(&headers, current.revision)?;
-    documents::delete(state.store.as_ref(), store_key(&id), current.revision).await
-}
-
-/// Writes the policy with the groups it names first, provided that its providers are still there.
-async fn write(state: &AppState, policy: &PolicyDoc, own: Compare) -> Result<bool, ApiError> {
-    let store = state.store.as_ref();
-    let mut transaction = Transaction {
-        compares: vec![own],
-        operations: vec![documents::put(store_key(&policy.id), policy)],
-    };
-    for id in &policy.destination_provider_ids {
-        let provider_key = providers::store_key(id);
-        let Some(provider) = documents::load::<ProviderDoc>(store, &provider_key).await? else {
-            return Err(ApiError::invalid(
+    fn replaced(self, request: PolicyRequest, now: Timestamp) -> Result<Self, ApiError> {
+        for (field, ids) in [
+            ("source_groups", &request.source_groups),
+            (
                 "destination_provider_ids",
-                "names a provider that does not exist",
+                &request.destination_provider_ids,
+            ),
+        ] {
+            if ids.is_empty() {
+                return Err(ApiError::invalid(field, "must name at least one"));
+            }
+            validate::references(field, ids)?;
+        }
+        validate::references("guardrail_ids", &request.guardrail_ids)?;
+        Ok(Self {
+            name: validate::required_name(request.name.as_deref())?,
+            description: validate::description(request.description)?,
+            enabled: request.enabled.unwrap_or(self.enabled),
+            source_groups: request.source_groups,
+            destination_provider_ids: request.destination_provider_ids,
+            guardrail_ids: request.guardrail_ids,
+            limits: request.limits.over(self.limits)?,
+            allowed_paths: match request.allowed_paths {
+                Some(paths) => allowed_paths(paths)?,
+                None => self.allowed_paths,
+            },
+            updated_at: now,
+            ..self
+        })
+    }
+
+    /// Its groups are made with it; its providers and guardrails have to stay until it is written.
+    async fn accompany(
+        &self,
+        store: &dyn Store,
+        transaction: &mut Transaction,
+    ) -> Result<(), ApiError> {
+        for id in &self.destination_provider_ids {
+            let provider = documents::still_there::<ProviderDoc>(store, providers::store_key(id));
+            let compare = provider.await?.ok_or_else(|| {
+                ApiError::invalid(
+                    "destination_provider_ids",
+                    "names a provider that does not exist",
+                )
+            })?;
+            transaction.compares.push(compare);
+        }
+        for id in &self.guardrail_ids {
+            let key = resources::store_key::<GuardrailDoc>(id);
+            let guardrail = documents::still_there::<GuardrailDoc>(store, key);
+            let compare = guardrail.await?.ok_or_else(|| {
+                ApiError::invalid("guardrail_ids", "names a guardrail that does not exist")
+            })?;
+            transaction.compares.push(compare);
+        }
+        peers::ensure_groups(store, &self.source_groups, transaction).await?;
+        documents::touch_guard(key::POLICIES_GUARD, transaction);
+        Ok(())
+    }
+
+    async fn removal(_: &dyn Store, _: &str) -> Result<Vec<Compare>, ApiError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Holds as long as no policy comes to use something; an error when one does already. `what` is the
+/// thing's kind.
+pub(super) async fn unused(
+    store: &dyn Store,
+    what: &str,
+    uses: impl Fn(&PolicyDoc) -> bool,
+) -> Result<Compare, ApiError> {
+    let guard = documents::watch_guard(store, key::POLICIES_GUARD).await?;
+    let policies: Vec<PolicyDoc> = documents::list(store, key::POLICIES).await?;
+    match policies.iter().find(|policy| uses(policy)) {
+        Some(policy) => Err(ApiError::precondition(format!(
+            "{what} is used by policy {} ({})",
+            policy.name, policy.id
+        ))),
+        None => Ok(guard),
+    }
+}
+
+fn allowed_paths(paths: Vec<String>) -> Result<Vec<String>, ApiError> {
+    if paths.len() > ALLOWED_PATHS_LIMIT {
+        let message = format!("must be at most {ALLOWED_PATHS_LIMIT}");
+        return Err(ApiError::invalid("allowed_paths", message));
+    }
+    for (i, path) in paths.iter().enumerate() {
+        let refused = |message: &str| ApiError::invalid(format!("allowed_paths[{i}]"), message);
+        let plain = path.strip_suffix('*').unwrap_or(path);
+        if !path.starts_with('/') || path.len() > PATH_BYTES_LIMIT {
+            return Err(refused("must begin with / and not be too long"));
+        }
+        if plain.contains('*') {
+            return Err(refused("may have a * at its end only"));
+        }
+        if !plain.bytes().all(|b| b.is_ascii_graphic()) || plain.contains(['?', '#']) {
+            return Err(refused(
+                "must be a path as agents send it, without a query and without spaces",
             ));
-        };
-        transaction
-            .compares
-            .push(documents::unchanged(provider_key, provider.revision));
-    }
-    peers::ensure_groups(store, &policy.source_groups, &mut transaction).await?;
-    documents::touch_guard(key::POLICIES_GUARD, &mut transaction);
-    documents::commit(store, transaction).await
-}
-
-fn document(request: PolicyRequest, base: PolicyDoc) -> Result<PolicyDoc, ApiError> {
-    let name = request
-        .name
-        .as_deref()
-        .ok_or_else(|| ApiError::invalid("name", "is required"))?;
-    if request.description.len() > DESCRIPTION_BYTES_LIMIT {
-        return Err(ApiError::invalid("description", "is too long"));
-    }
-    references("source_groups", &request.source_groups)?;
-    references(
-        "destination_provider_ids",
-        &request.destination_provider_ids,
-    )?;
-    if !request.guardrail_ids.is_empty() {
-        return Err(ApiError::invalid(
-            "guardrail_ids",
-            "guardrails are not enforced by this node",
-        ));
-    }
-    if request.limits.token_limit.enabled || request.limits.budget_limit.enabled {
-        return Err(ApiError::invalid(
-            "limits",
-            "limits are not enforced by this node",
-        ));
-    }
-    Ok(PolicyDoc {
-        name: validate::display_name("name", name)?,
-        description: request.description,
-        enabled: request.enabled.unwrap_or(base.enabled),
-        source_groups: request.source_groups,
-        destination_provider_ids: request.destination_provider_ids,
-        ..base
-    })
-}
-
-fn references(field: &str, ids: &[String]) -> Result<(), ApiError> {
-    if ids.is_empty() {
-        return Err(ApiError::invalid(field, "must name at least one"));
-    }
-    if ids.len() > REFERENCES_LIMIT {
-        return Err(ApiError::invalid(
-            field,
-            format!("must name at most {REFERENCES_LIMIT}"),
-        ));
-    }
-    for (i, id) in ids.iter().enumerate() {
-        validate::reference(field, id)?;
-        if ids[..i].contains(id) {
-            return Err(ApiError::invalid(field, "names one twice"));
+        }
+        if paths[..i].contains(path) {
+            return Err(refused("is listed twice"));
         }
     }
-    Ok(())
-}
-
-async fn load(state: &AppState, id: &str) -> Result<Versioned<PolicyDoc>, ApiError> {
-    documents::load(state.store.as_ref(), &store_key(id))
-        .await?
-        .ok_or_else(|| ApiError::not_found("policy"))
-}
-
-fn store_key(id: &str) -> String {
-    format!("{}{id}", key::POLICIES)
-}
-
-fn view(policy: PolicyDoc) -> PolicyView {
-    PolicyView {
-        id: policy.id,
-        name: policy.name,
-        description: policy.description,
-        enabled: policy.enabled,
-        source_groups: policy.source_groups,
-        destination_provider_ids: policy.destination_provider_ids,
-        guardrail_ids: [],
-        limits: LimitsView::default(),
-        created_at: policy.created_at,
-        updated_at: policy.updated_at,
-    }
+    Ok(paths)
 }

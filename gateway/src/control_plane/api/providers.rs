@@ -22,12 +22,12 @@ use super::{
     catalog,
     documents::{self, Versioned},
     error::ApiError,
-    id, keys, settings,
+    id, keys, policies, settings,
     state::AppState,
 };
 use crate::control_plane::{
     catalog::{CatalogEntry, KeyKind},
-    resource::{CredentialDoc, PolicyDoc, ProviderDoc, key},
+    resource::{CredentialDoc, ProviderDoc, ProviderRateLimitDoc, key},
     snapshot::Draft,
     store::{Compare, Operation, Transaction},
 };
@@ -121,6 +121,7 @@ fn draft(
         metadata_disabled: false,
         ca_pem: None,
         allow_private_addresses,
+        rate_limit: ProviderRateLimitDoc::default(),
         created_at: now,
         updated_at: now,
     };
@@ -180,17 +181,10 @@ pub(super) async fn remove(
     let store = state.store.as_ref();
     let current = load(&state, &id).await?;
     documents::check_if_match(&headers, current.revision)?;
-    let guard = documents::watch_guard(store, key::POLICIES_GUARD).await?;
-    let policies: Vec<PolicyDoc> = documents::list(store, key::POLICIES).await?;
-    if let Some(policy) = policies
-        .iter()
-        .find(|policy| policy.destination_provider_ids.contains(&id))
-    {
-        return Err(ApiError::precondition(format!(
-            "provider is used by policy {} ({})",
-            policy.name, policy.id
-        )));
-    }
+    let unused = policies::unused(store, "provider", |policy| {
+        policy.destination_provider_ids.contains(&id)
+    })
+    .await?;
     let credentials: Vec<CredentialDoc> = documents::list(store, &keys::prefix(&id)).await?;
     let mut operations = vec![Operation::Delete {
         key: store_key(&id),
@@ -199,7 +193,7 @@ pub(super) async fn remove(
     let transaction = Transaction {
         compares: vec![
             documents::unchanged(store_key(&id), current.revision),
-            guard,
+            unused,
         ],
         operations,
     };

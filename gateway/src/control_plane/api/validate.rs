@@ -7,6 +7,9 @@ use super::error::ApiError;
 
 const NAME_BYTES_LIMIT: usize = 256;
 const ID_BYTES_LIMIT: usize = 128;
+/// Groups, users, providers or guardrails that one document names.
+const REFERENCES_LIMIT: usize = 100;
+const DESCRIPTION_BYTES_LIMIT: usize = 4096;
 const URL_BYTES_LIMIT: usize = 2048;
 /// RFC 1035 section 2.3.4, in text.
 const HOST_NAME_BYTES_LIMIT: usize = 253;
@@ -25,6 +28,35 @@ pub(super) fn display_name(field: &str, text: &str) -> Result<String, ApiError> 
         ));
     }
     Ok(name.to_owned())
+}
+
+/// The `name` of a document, which has to have one.
+pub(super) fn required_name(name: Option<&str>) -> Result<String, ApiError> {
+    let name = name.ok_or_else(|| ApiError::invalid("name", "is required"))?;
+    display_name("name", name)
+}
+
+/// The `description` of a document.
+pub(super) fn description(text: String) -> Result<String, ApiError> {
+    if text.len() > DESCRIPTION_BYTES_LIMIT {
+        return Err(ApiError::invalid("description", "is too long"));
+    }
+    Ok(text)
+}
+
+/// Ids of other documents, each once.
+pub(super) fn references(field: &str, ids: &[String]) -> Result<(), ApiError> {
+    if ids.len() > REFERENCES_LIMIT {
+        let message = format!("must name at most {REFERENCES_LIMIT}");
+        return Err(ApiError::invalid(field, message));
+    }
+    for (i, id) in ids.iter().enumerate() {
+        reference(field, id)?;
+        if ids[..i].contains(id) {
+            return Err(ApiError::invalid(field, "names one twice"));
+        }
+    }
+    Ok(())
 }
 
 /// An id that becomes part of a store key.

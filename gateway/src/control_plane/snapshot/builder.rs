@@ -19,9 +19,10 @@ use super::{
 use crate::{
     control_plane::{
         catalog::LiveCatalog,
+        ledger::Ledger,
         mint::{Minted, Minter},
         resolve::{Answers, Resolver},
-        resource::SettingsDoc,
+        resource::{SettingsDoc, key::LEDGER},
         seal::LiveKeyring,
         store::{Revision, Store, StoreError},
     },
@@ -68,6 +69,7 @@ pub struct BuilderInputs {
     pub keyring: Arc<LiveKeyring>,
     pub resolver: Resolver,
     pub minter: Minter,
+    pub ledger: Arc<Ledger>,
     pub certificates: Box<dyn CertificateSource>,
     /// A change means: ask `certificates` again, though the names are the same.
     pub certificate_epoch: watch::Receiver<u64>,
@@ -166,7 +168,16 @@ impl SnapshotBuilder {
         loop {
             let watched = tokio::select! {
                 changes = store.changes("", self.store_revision) => match changes {
-                    Ok(_) | Err(StoreError::Compacted(_)) => Ok(()),
+                    Ok(changes) => {
+                        // Grants come often, and no snapshot is made of them.
+                        if changes.iter().all(|change| change.key.starts_with(LEDGER)) {
+                            let last = changes.last().map(|change| change.revision);
+                            self.store_revision = last.unwrap_or(self.store_revision);
+                            continue;
+                        }
+                        Ok(())
+                    }
+                    Err(StoreError::Compacted(_)) => Ok(()),
                     Err(error) => {
                         warn!(%error, "cannot follow the store; the workers keep what they have");
                         sleep(STORE_RETRY_INTERVAL).await;
@@ -228,6 +239,7 @@ impl SnapshotBuilder {
             orders,
         } = self.compiler.compile(
             &self.documents,
+            &self.inputs.ledger,
             Surroundings {
                 catalog: &catalog,
                 unseal: &*keyring,
@@ -245,6 +257,7 @@ impl SnapshotBuilder {
         self.ordered = orders.len();
         self.inputs.minter.want(orders);
         self.publisher.publish(snapshot);
+        self.inputs.ledger.forget_unused();
         let report = SnapshotReport {
             snapshot: self.publisher.current(),
             store_revision: self.store_revision,

@@ -4,8 +4,11 @@ use serde::de::DeserializeOwned;
 
 use crate::control_plane::{
     resource::{
-        CredentialDoc, GroupDoc, PeerDoc, PolicyDoc, PricesDoc, ProviderDoc, SettingsDoc,
-        key::{CREDENTIALS, GROUPS, PEERS, POLICIES, PRICES, PROVIDERS, SETTINGS},
+        BudgetRuleDoc, CredentialDoc, GroupDoc, GuardrailDoc, PeerDoc, PolicyDoc, PricesDoc,
+        ProviderDoc, SettingsDoc,
+        key::{
+            BUDGETS, CREDENTIALS, GROUPS, GUARDRAILS, PEERS, POLICIES, PRICES, PROVIDERS, SETTINGS,
+        },
     },
     store::Entry,
 };
@@ -16,6 +19,8 @@ pub struct Documents {
     pub providers: Vec<ProviderDoc>,
     pub credentials: Vec<CredentialDoc>,
     pub policies: Vec<PolicyDoc>,
+    pub guardrails: Vec<GuardrailDoc>,
+    pub budgets: Vec<BudgetRuleDoc>,
     pub peers: Vec<PeerDoc>,
     pub groups: Vec<GroupDoc>,
     pub settings: Option<SettingsDoc>,
@@ -56,6 +61,10 @@ impl Documents {
             self.credentials.push(read(entry)?);
         } else if key.starts_with(POLICIES) {
             self.policies.push(read(entry)?);
+        } else if key.starts_with(GUARDRAILS) {
+            self.guardrails.push(read(entry)?);
+        } else if key.starts_with(BUDGETS) {
+            self.budgets.push(read(entry)?);
         } else if key.starts_with(PEERS) {
             self.peers.push(read(entry)?);
         } else if key.starts_with(GROUPS) {

@@ -1,4 +1,4 @@
-//! Peers to principals, group names to indices, policies to grants.
+//! Peers to principals, group names to indices.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -7,13 +7,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{Documents, SkippedDocument, kept::Kept};
+use super::{Documents, SkippedDocument, access::Access, kept::Kept};
 use crate::{
-    control_plane::resource::{
-        PeerDoc, PolicyDoc,
-        key::{PEERS, POLICIES},
+    control_plane::{
+        ledger::{Ledger, Scope},
+        resource::{
+            PeerDoc,
+            key::{PEERS, POLICIES},
+        },
     },
-    handoff::snapshot::{Grant, Group, GroupIndex, Policy, Principal},
+    handoff::{
+        ledger::Bucket,
+        snapshot::{Group, GroupIndex, Principal},
+    },
 };
 
 /// Every group that a peer or a policy names, numbered in the order of their ids.
@@ -31,8 +37,13 @@ impl Groups {
             .policies
             .iter()
             .flat_map(|policy| &policy.source_groups);
+        let of_rules = documents
+            .budgets
+            .iter()
+            .flat_map(|rule| &rule.target_groups);
         let ids: BTreeSet<&str> = of_peers
             .chain(of_policies)
+            .chain(of_rules)
             .map(String::as_str)
             .chain(names.keys().copied())
             .collect();
@@ -48,7 +59,7 @@ impl Groups {
     }
 
     /// Sorted, without duplicates.
-    fn of(&self, ids: &[String]) -> Vec<Group> {
+    pub(super) fn of(&self, ids: &[String]) -> Vec<Group> {
         let mut groups: Vec<_> = ids
             .iter()
             .filter_map(|id| self.0.get(id).cloned())
@@ -57,31 +68,6 @@ impl Groups {
         groups.dedup();
         groups
     }
-}
-
-/// The enabled policies that let a group reach `provider_id`.
-pub(super) fn grants(
-    provider_id: &str,
-    policies: &[(Arc<Policy>, &PolicyDoc)],
-    groups: &Groups,
-) -> Vec<Grant> {
-    policies
-        .iter()
-        .filter(|(_, doc)| {
-            doc.destination_provider_ids
-                .iter()
-                .any(|id| id == provider_id)
-        })
-        .map(|(policy, doc)| Grant {
-            policy: Arc::clone(policy),
-            groups: groups
-                .of(&doc.source_groups)
-                .iter()
-                .map(|group| group.index)
-                .collect(),
-        })
-        .filter(|grant| !grant.groups.is_empty())
-        .collect()
 }
 
 /// Remembers the slots of peers.
@@ -97,17 +83,24 @@ impl PeerCompiler {
         &mut self,
         documents: &Documents,
         groups: &Groups,
+        access: &Access<'_>,
+        ledger: &Ledger,
         skipped: &mut Vec<SkippedDocument>,
     ) -> foldhash::HashMap<IpAddr, Arc<Principal>> {
         self.slots.begin();
         let mut peers: foldhash::HashMap<IpAddr, Arc<Principal>> = foldhash::HashMap::default();
         let mut ambiguous = HashSet::new();
+        let mut buckets = UserBuckets::default();
         for doc in &documents.peers {
             let slot = self.slot(&doc.id);
             if doc.blocked {
                 continue;
             }
-            let principal = Arc::new(principal(doc, groups, slot));
+            let principal = principal(doc, groups, slot, |id| buckets.of(id, access, ledger));
+            let principal = Arc::new(Principal {
+                budget_rules: access.rules_of(&principal.id, &principal.groups),
+                ..principal
+            });
             for address in doc.addresses.iter().map(IpAddr::to_canonical) {
                 if let Some(other) = peers.insert(address, Arc::clone(&principal))
                     && other.peer_id != principal.peer_id
@@ -142,11 +135,37 @@ impl PeerCompiler {
     }
 }
 
-fn principal(doc: &PeerDoc, groups: &Groups, slot: u32) -> Principal {
+/// Shared by all peers of a user.
+#[derive(Default)]
+struct UserBuckets(HashMap<String, Arc<[Arc<Bucket>]>>);
+
+impl UserBuckets {
+    fn of(&mut self, id: &str, access: &Access<'_>, ledger: &Ledger) -> Arc<[Arc<Bucket>]> {
+        if access.meters.is_empty() {
+            return Arc::default();
+        }
+        let made = self.0.entry(id.to_owned()).or_insert_with(|| {
+            let meters = access.meters.iter();
+            meters
+                .map(|meter| meter.bucket(Scope::User(id.to_owned()), ledger))
+                .collect()
+        });
+        Arc::clone(made)
+    }
+}
+
+fn principal(
+    doc: &PeerDoc,
+    groups: &Groups,
+    slot: u32,
+    buckets: impl FnOnce(&str) -> Arc<[Arc<Bucket>]>,
+) -> Principal {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let id = given(&doc.user_id).unwrap_or_else(|| doc.id.clone());
     let email = given(&doc.user_email).filter(|_| given(&doc.user_id).is_some());
     Principal {
+        buckets: buckets(&id),
+        budget_rules: Box::default(),
         id: id.into(),
         display_name: email.unwrap_or_else(|| doc.name.clone()).into(),
         peer_id: doc.id.as_str().into(),

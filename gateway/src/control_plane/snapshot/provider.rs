@@ -26,7 +26,7 @@ use crate::{
     dialect::bedrock::host::Endpoint,
     handoff::{
         reason::Reason,
-        snapshot::{Credential, Grant, Provider, ProviderSlot, Target, TargetId, TargetTls},
+        snapshot::{Credential, Grants, Provider, ProviderSlot, Target, TargetId, TargetTls},
     },
 };
 
@@ -107,7 +107,6 @@ impl Turn<'_> {
         &mut self,
         doc: &ProviderDoc,
         slot: ProviderSlot,
-        grants: Vec<Grant>,
         documents: &Documents,
         surroundings: &Surroundings<'_>,
     ) -> (Option<Provider>, ProviderStatus) {
@@ -122,7 +121,7 @@ impl Turn<'_> {
         if !doc.enabled {
             return (None, status);
         }
-        let made = self.provider(doc, slot, grants, documents, surroundings, &mut status);
+        let made = self.provider(doc, slot, documents, surroundings, &mut status);
         match made {
             Ok(provider) => (Some(provider), status),
             Err(problem) => {
@@ -144,7 +143,6 @@ impl Turn<'_> {
         &mut self,
         doc: &ProviderDoc,
         slot: ProviderSlot,
-        grants: Vec<Grant>,
         documents: &Documents,
         surroundings: &Surroundings<'_>,
         status: &mut ProviderStatus,
@@ -231,7 +229,9 @@ impl Turn<'_> {
             is_regional: is_regional(&doc.provider_id, &upstream.authority),
             targets,
             no_target,
-            grants,
+            // Whoever compiles the policies says who reaches it.
+            grants: Grants::default(),
+            caps: Box::default(),
             timeouts: surroundings.timeouts,
         })
     }

@@ -9,7 +9,10 @@ use crate::{
     control_plane::{
         catalog::rate,
         resolve::{AddressRefused, Answer},
-        resource::{CredentialDoc, GroupDoc, ModelDoc, PeerDoc, PolicyDoc, ProviderDoc},
+        resource::{
+            CredentialDoc, GroupDoc, LimitsDoc, ModelDoc, PeerDoc, PolicyDoc, ProviderDoc,
+            ProviderRateLimitDoc,
+        },
         store::Entry,
     },
     dialect::{BodyIdentity, IdentityFormat},
@@ -57,6 +60,7 @@ fn provider(id: &str, url: &str) -> ProviderDoc {
         metadata_disabled: false,
         ca_pem: None,
         allow_private_addresses: false,
+        rate_limit: ProviderRateLimitDoc::default(),
         created_at: at(1),
         updated_at: at(1),
     }
@@ -81,6 +85,9 @@ fn policy(id: &str, groups: &[&str], providers: &[&str]) -> PolicyDoc {
         enabled: true,
         source_groups: owned(groups),
         destination_provider_ids: owned(providers),
+        guardrail_ids: Vec::new(),
+        limits: LimitsDoc::default(),
+        allowed_paths: Vec::new(),
         created_at: at(1),
         updated_at: at(1),
     }
@@ -129,6 +136,7 @@ fn answers(addresses: &[&str]) -> Answers {
 fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) -> Compiled {
     compiler.compile(
         documents,
+        &Ledger::default(),
         Surroundings {
             catalog: &Catalog::built_in(),
             unseal: &TestUnseal,
@@ -181,14 +189,15 @@ fn a_provider_with_everything() {
     );
     assert_eq!(tls.server_name.to_str(), "api.example.com");
 
-    let [grant] = provider.grants.as_slice() else {
-        panic!("one grant");
-    };
     let peer = |address: &str| &compiled.snapshot.peers[&address.parse::<IpAddr>().unwrap()];
     let developer = &peer("100.64.0.1").groups[0];
     assert_eq!((&*developer.id, &*developer.name), ("g-dev", "Developers"));
-    assert!(grant.groups.contains(&developer.index));
-    assert!(grant.groups.is_sorted());
+    assert!(provider.grants.reaches(developer));
+    let [policy] = compiled.snapshot.policies.as_slice() else {
+        panic!("one policy");
+    };
+    assert!(policy.groups.contains(&developer.index));
+    assert!(policy.groups.is_sorted());
     // "g-all" has no document: its name is its id.
     assert_eq!(&*peer("100.64.0.2").groups[0].name, "g-all");
     assert_eq!(
@@ -524,7 +533,8 @@ fn disabled_policies_and_policies_without_groups_grant_nothing() {
     documents.policies[0].enabled = false;
     documents.policies.push(policy("p2", &[], &["one"]));
     let snapshot = compile_once(&documents).snapshot;
-    assert!(snapshot.providers[0].grants.is_empty());
+    let mut peers = snapshot.peers.values();
+    assert!(peers.all(|peer| !snapshot.providers[0].grants.reach(peer)));
     assert_eq!(snapshot.policies.len(), 1);
 }
 
@@ -537,19 +547,34 @@ fn entries_that_are_no_documents_are_reported_by_key() {
         mod_revision: 1,
     };
     let good = serde_json::to_string(&peer("peer-a", "100.64.0.1", &[])).unwrap();
+    let rule = |field: &str, value: &str| {
+        format!(
+            r#"{{"id": "a", "name": "A", "enabled": true, "{field}": {value},
+                "created_at": "2026-11-01T00:00:00Z", "updated_at": "2026-11-01T00:00:00Z"}}"#
+        )
+    };
     let documents = Documents::from_entries(&[
         entry("peers/a", &good),
         entry("peers/b", "{"),
         entry("providers/x", "{\"id\": 3}"),
+        entry("guardrails/a", &rule("checks", "{}")),
+        entry("guardrails/b", &rule("checks", r#"{"other": {}}"#)),
+        entry("budgets/a", &rule("limits", "{}")),
+        entry("budgets/b", &rule("limits", r#"{"other": {}}"#)),
         entry("tokens/t", "not looked at"),
     ]);
     assert_eq!(documents.peers.len(), 1);
+    assert_eq!(documents.guardrails.len(), 1);
+    assert_eq!(documents.budgets.len(), 1);
     let keys: Vec<_> = documents
         .damaged
         .iter()
         .map(|skipped| skipped.key.as_str())
         .collect();
-    assert_eq!(keys, ["peers/b", "providers/x"]);
+    assert_eq!(
+        keys,
+        ["peers/b", "providers/x", "guardrails/b", "budgets/b"]
+    );
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub async fn compile_draft(
         };
         let mut turn = compiler.begin();
         let slot = ProviderSlot(0);
-        let (provider, status) = turn.compile(&doc, slot, Vec::new(), &documents, &surroundings);
+        let (provider, status) = turn.compile(&doc, slot, &documents, &surroundings);
         (provider, status, turn.end())
     };
     let (mut provider, mut status, orders) = compile(&Minted::default());
@@ -96,7 +96,7 @@ mod tests {
     use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
     use super::*;
-    use crate::control_plane::resolve::AddressRefused;
+    use crate::control_plane::{resolve::AddressRefused, resource::ProviderRateLimitDoc};
 
     fn draft(url: &str, key: Option<&str>) -> Draft {
         Draft {
@@ -114,6 +114,7 @@ mod tests {
                 metadata_disabled: false,
                 ca_pem: None,
                 allow_private_addresses: false,
+                rate_limit: ProviderRateLimitDoc::default(),
                 created_at: Timestamp::UNIX_EPOCH,
                 updated_at: Timestamp::UNIX_EPOCH,
             },

@@ -4,9 +4,9 @@
 use http::HeaderName;
 
 use crate::{
-    data_plane::route::Route,
     dialect::IdentityFormat,
     handoff::{reason::Reason, snapshot::Principal},
+    policy::route::Route,
 };
 
 /// Longest user in a header of its own, in bytes (Vercel's limit, the smallest known).
@@ -253,11 +253,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        data_plane::route::{
-            route,
-            tests::{grant, principal, provider, request, snapshot},
-        },
         dialect::{BodyIdentity, Dialect, Operation},
+        policy::{
+            route::route,
+            tests::{granted, principal, provider, request, snapshot},
+        },
     };
 
     /// Headers told by `identity` about a caller of this name, in groups of these names.
@@ -265,7 +265,7 @@ mod tests {
         let indexes: Vec<_> = (0..).take(names.len()).collect();
         let mut own = provider("p", "");
         own.identity = identity;
-        own.grants = vec![grant("a", &indexes)];
+        own.grants = granted(&indexes);
         let snapshot = snapshot(vec![own]);
         // One more group, which does not authorise.
         let mut caller = principal(&[indexes.as_slice(), &[99]].concat());

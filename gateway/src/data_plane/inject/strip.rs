@@ -288,8 +288,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        control_plane::catalog::Catalog, data_plane::route::tests::provider, dialect::BodyIdentity,
-        handoff::snapshot::AuthHeader,
+        control_plane::catalog::Catalog, dialect::BodyIdentity, handoff::snapshot::AuthHeader,
+        policy::tests::provider,
     };
 
     fn passes(provider: &Provider, name: &str) -> Result<bool, Reason> {

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    data_plane::{
-        policy::permit,
-        route::tests::{grant, principal, provider, request, snapshot},
-    },
     dialect::{BodyIdentity, Dialect, IdentityFormat, Operation},
     handoff::snapshot::{Provider, TargetId},
+    policy::{
+        Ask, permit,
+        tests::{granted, principal, provider, request, snapshot},
+    },
     secret::Secret,
 };
 
@@ -66,11 +66,16 @@ pub(super) fn with_request<T>(
     body: BodyFraming,
     test: impl FnOnce(&UpstreamRequest<'_>) -> T,
 ) -> T {
-    provider.grants = vec![grant("a", &[1])];
+    provider.grants = granted(&[1]);
     let snapshot = snapshot(vec![provider]);
     let caller = principal(&[1]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
-    let permit = permit(&snapshot, &caller, &chat, Some("m"), None).unwrap();
+    let ask = Ask {
+        path: "/v1/chat/completions",
+        model: Some("m"),
+        keeper: None,
+    };
+    let permit = permit(&snapshot, &caller, &chat, ask).unwrap();
     test(&UpstreamRequest {
         method: &method,
         path: b"/v1/chat/completions?beta=true",

@@ -16,13 +16,13 @@ use crate::{
         edit, exchange,
         failure::Failure,
         message::{Fields, Framing, RequestHead, Version},
-        policy::Permit,
         record::Recorder,
         relay,
         worker::ExchangeGuard,
     },
     dialect::websocket::{self, Api},
     handoff::reason::Reason,
+    policy::Permit,
 };
 
 /// See the module.
@@ -88,7 +88,13 @@ impl<'b> Bridge<'b> {
         } = self;
         let classified = Api::Responses.classified();
         let body = body::scan(bytes)?;
-        let edits = edit::edits(permit, &body, classified.dialect, classified.operation);
+        let edits = edit::edits(
+            permit,
+            &body,
+            classified.dialect,
+            classified.operation,
+            recorder.output_bound(),
+        );
         let outgoing = Outgoing {
             worker: &session.worker,
             head,

@@ -19,11 +19,10 @@ use crate::{
         buffer::Buffer,
         failure::Failure,
         inject::{self, BodyFraming, UpstreamRequest},
+        join,
         message::{RequestHead, ResponseHead},
         parse::h1,
-        policy::Permit,
         record::Recorder,
-        route,
         transport::Transport,
         upstream::{self, pool::OpenGuard},
         worker::Worker,
@@ -34,6 +33,7 @@ use crate::{
         record::Attempt,
         snapshot::{Target, TargetId},
     },
+    policy::Permit,
 };
 
 /// What a provider may send at once over its socket: whole responses with images in them.
@@ -168,7 +168,7 @@ impl Dialling<'_> {
             .target
             .split_once('?')
             .unwrap_or((&self.head.target, ""));
-        route::path_join(
+        join::path_join(
             self.permit.provider(),
             self.dialect,
             plain,
@@ -176,7 +176,7 @@ impl Dialling<'_> {
             &mut path,
         );
         if !query.is_empty() {
-            route::query_join(query, &mut path);
+            join::query_join(query, &mut path);
         }
         let request = UpstreamRequest {
             method: &Method::GET,

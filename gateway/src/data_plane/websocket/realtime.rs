@@ -19,7 +19,6 @@ use crate::{
         alarm::{Alarm, Elapsed},
         failure::Failure,
         message::RequestHead,
-        policy::{self, Permit},
         record::Recorder,
         settle,
         worker::Worker,
@@ -34,6 +33,7 @@ use crate::{
         record::Outcome,
         snapshot::{Principal, Snapshot, TargetId},
     },
+    policy::{self, Ask, Permit},
 };
 
 /// What both vendors and SDKs call the protocol. Others that agents offer are credentials
@@ -80,7 +80,12 @@ pub(super) async fn open<'s>(
     model.as_ref().clone_into(&mut recorder.model);
     recorder.stream = true;
     recorder.dialect = Some(classified.dialect);
-    let permit = policy::permit(snapshot, principal, &classified, Some(&model), None)?;
+    let ask = Ask {
+        path: head.path(),
+        model: Some(&model),
+        keeper: None,
+    };
+    let permit = policy::permit(snapshot, principal, &classified, ask)?;
     recorder.provider = Some(permit.provider());
     recorder.policy = Some(permit.policy());
     let is_offered = handshake::protocols(head).any(|offered| offered == PROTOCOL);
@@ -362,8 +367,12 @@ impl<'s> Session<'_, 's> {
             .peers
             .get(&self.peer.address)
             .ok_or(Reason::PeerRevoked)?;
-        let model = Some(&*self.model);
-        let permit = policy::permit(&snapshot, principal, &self.classified, model, None)?;
+        let ask = Ask {
+            path: self.head.path(),
+            model: Some(&*self.model),
+            keeper: None,
+        };
+        let permit = policy::permit(&snapshot, principal, &self.classified, ask)?;
         // Another provider may have the model too, but the session is at this one.
         match permit.provider().slot == self.permit.provider().slot {
             true => Ok(()),

@@ -20,7 +20,7 @@ use crate::{
         edit, exchange,
         failure::Failure,
         io::{self as rt, Raced},
-        policy::{self, Permit},
+        limits::{self, Spending, Wish},
         record::Recorder,
         settle,
     },
@@ -35,6 +35,7 @@ use crate::{
         record::{Attempt, Outcome},
         snapshot::Snapshot,
     },
+    policy::{self, Permit},
 };
 
 /// Status of a provider's socket that was open already.
@@ -133,10 +134,20 @@ impl<'s> Turn<'_, 's> {
         };
         let classified = Api::Responses.classified();
         let model = self.recorder.model.clone();
-        let permit = policy::permit(snapshot, principal, &classified, Some(&model), None)?;
+        let ask = policy::Ask {
+            path: session.head.path(),
+            model: Some(&model),
+            keeper: None,
+        };
+        let permit = policy::permit(snapshot, principal, &classified, ask)?;
         let provider = permit.provider();
         self.recorder.provider = Some(provider);
-        self.recorder.policy = Some(permit.policy());
+        let wish = Wish {
+            ask,
+            operation: classified.operation,
+            body: &body,
+        };
+        let permit = limits::reserve(worker, permit, wish, self.alarm, self.recorder).await?;
         if let Some(lane) = successor {
             return self.follow(&permit, lane, None).await;
         }
@@ -159,7 +170,14 @@ impl<'s> Turn<'_, 's> {
             let bridge = Bridge::new(session, &permit, self.lane.as_deref())?;
             return bridge.run(bytes, guard, alarm, recorder).await;
         }
-        let edits = edit::edits(&permit, &body, classified.dialect, classified.operation);
+        let bound = self.recorder.output_bound();
+        let edits = edit::edits(
+            &permit,
+            &body,
+            classified.dialect,
+            classified.operation,
+            bound,
+        );
         let lane = self.join(&permit).await?;
         let message = pieces(&[bytes.data()], &edits.splices)
             .collect::<Vec<_>>()
@@ -241,6 +259,7 @@ impl<'s> Turn<'_, 's> {
         let session = self.session;
         let timeouts = &permit.provider().timeouts;
         let mut limit = timeouts.first_byte;
+        self.recorder.spending = Spending::Unknown;
         if let Some(message) = message {
             match self.alarm.within(limit, lane.send(message)).await {
                 Ok(Ok(())) => {}
@@ -262,9 +281,13 @@ impl<'s> Turn<'_, 's> {
                 recorder.status = match server_event(&event).kind {
                     // Vendors show parts of a refused key in it.
                     ServerEventKind::Error(Some(401)) => {
+                        recorder.spending = Spending::None;
                         return Err(Failure::provider(Reason::UpstreamAuthFailed, "error 401"));
                     }
-                    ServerEventKind::Error(status) => status.unwrap_or(UNSTATED_ERROR),
+                    ServerEventKind::Error(status) => {
+                        recorder.spending = Spending::None;
+                        status.unwrap_or(UNSTATED_ERROR)
+                    }
                     ServerEventKind::Created | ServerEventKind::Other => 200,
                 };
             }

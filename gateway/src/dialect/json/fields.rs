@@ -28,10 +28,17 @@ enum Field {
     MaxCompletionTokens,
     MaxOutputTokens,
     RequestMetadata,
+    Answers,
+    BestOf,
+    InferenceConfig,
+    GenerationConfig,
+    Options,
+    InnerMaxTokens,
+    InnerAnswers,
 }
 
 /// Key, the key of the object it stands in, what it is.
-const FIELDS: [(&str, Option<Field>, Field); 14] = [
+const FIELDS: [(&str, Option<Field>, Field); 26] = [
     ("model", None, Field::Model),
     ("stream", None, Field::Stream),
     ("stream_options", None, Field::StreamOptions),
@@ -54,6 +61,39 @@ const FIELDS: [(&str, Option<Field>, Field); 14] = [
     ("max_completion_tokens", None, Field::MaxCompletionTokens),
     ("max_output_tokens", None, Field::MaxOutputTokens),
     ("requestMetadata", None, Field::RequestMetadata),
+    ("n", None, Field::Answers),
+    ("best_of", None, Field::BestOf),
+    ("inferenceConfig", None, Field::InferenceConfig),
+    (
+        "maxTokens",
+        Some(Field::InferenceConfig),
+        Field::InnerMaxTokens,
+    ),
+    // Google takes both spellings of every key.
+    ("generationConfig", None, Field::GenerationConfig),
+    ("generation_config", None, Field::GenerationConfig),
+    (
+        "maxOutputTokens",
+        Some(Field::GenerationConfig),
+        Field::InnerMaxTokens,
+    ),
+    (
+        "max_output_tokens",
+        Some(Field::GenerationConfig),
+        Field::InnerMaxTokens,
+    ),
+    (
+        "candidateCount",
+        Some(Field::GenerationConfig),
+        Field::InnerAnswers,
+    ),
+    (
+        "candidate_count",
+        Some(Field::GenerationConfig),
+        Field::InnerAnswers,
+    ),
+    ("options", None, Field::Options),
+    ("num_predict", Some(Field::Options), Field::InnerMaxTokens),
 ];
 
 /// What a value is by its first byte.
@@ -80,7 +120,7 @@ pub(super) struct Finder {
     body: ScannedBody,
     client_session_id: Option<String>,
     /// Bit per [`Field`].
-    seen: u16,
+    seen: u32,
     reading_key: bool,
     key: KeyText,
     /// The known top-level key at hand.
@@ -115,7 +155,10 @@ impl Finder {
                 Field::StreamOptions
                 | Field::Metadata
                 | Field::ClientMetadata
-                | Field::RequestMetadata => true,
+                | Field::RequestMetadata
+                | Field::InferenceConfig
+                | Field::GenerationConfig
+                | Field::Options => true,
                 Field::Model
                 | Field::Stream
                 | Field::IncludeUsage
@@ -125,7 +168,11 @@ impl Finder {
                 | Field::ClientSessionId
                 | Field::MaxTokens
                 | Field::MaxCompletionTokens
-                | Field::MaxOutputTokens => false,
+                | Field::MaxOutputTokens
+                | Field::Answers
+                | Field::BestOf
+                | Field::InnerMaxTokens
+                | Field::InnerAnswers => false,
             }),
             _ => false,
         }
@@ -145,7 +192,7 @@ impl Finder {
                 }
                 if *key != *name.as_bytes() {
                     // What agents put into their metadata is free.
-                    if matches!(parent, None | Some(Field::StreamOptions)) {
+                    if !matches!(parent, Some(Field::Metadata | Field::ClientMetadata)) {
                         return Err(Box::new(ScanError::Malformed {
                             offset: end,
                             what: "a known key in another case",
@@ -153,7 +200,7 @@ impl Finder {
                     }
                     continue;
                 }
-                let bit = 1 << field as u16;
+                let bit = 1 << field as u32;
                 if self.seen & bit != 0 {
                     return Err(Box::new(ScanError::DuplicateKey {
                         offset: end,
@@ -196,10 +243,25 @@ impl Finder {
             (Field::StreamOptions | Field::Metadata | Field::RequestMetadata, kind) => {
                 kind == Kind::Scalar
             }
-            (Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens, kind) => {
-                kind == Kind::Scalar
-            }
-            (Field::User | Field::MetadataTags | Field::ClientMetadata, _) => false,
+            (
+                Field::MaxTokens
+                | Field::MaxCompletionTokens
+                | Field::MaxOutputTokens
+                | Field::InnerMaxTokens
+                | Field::Answers
+                | Field::BestOf
+                | Field::InnerAnswers,
+                kind,
+            ) => kind == Kind::Scalar,
+            (
+                Field::User
+                | Field::MetadataTags
+                | Field::ClientMetadata
+                | Field::InferenceConfig
+                | Field::GenerationConfig
+                | Field::Options,
+                _,
+            ) => false,
         };
         if wanted {
             self.reading_key = false;
@@ -274,25 +336,47 @@ impl Finder {
                 let id = self.whole_text().and_then(decode);
                 self.client_session_id = id.as_deref().and_then(bounded_session);
             }
-            Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens
-                if kind == Kind::Scalar =>
-            {
-                let bound = self
-                    .whole_text()
-                    .and_then(|text| std::str::from_utf8(text).ok())
-                    .and_then(|text| text.parse().ok());
-                self.body.output_tokens_max =
-                    self.body.output_tokens_max.into_iter().chain(bound).min();
+            Field::MaxTokens
+            | Field::MaxCompletionTokens
+            | Field::MaxOutputTokens
+            | Field::InnerMaxTokens => match (shape, self.whole_number(kind)) {
+                (Shape::Null, _) => {
+                    self.body
+                        .output
+                        .nulls
+                        .extend(name_of(field).map(|name| (name, range)));
+                }
+                (_, Some(bound)) => {
+                    let most = &mut self.body.output.tokens_max;
+                    *most = (*most).max(Some(bound));
+                }
+                (_, None) => self.body.output.is_odd = true,
+            },
+            Field::Answers | Field::BestOf | Field::InnerAnswers => {
+                match (shape, self.whole_number(kind)) {
+                    (Shape::Null, _) => {}
+                    (_, Some(count)) => {
+                        let most = &mut self.body.output.answers;
+                        *most = (*most).max(Some(count));
+                    }
+                    (_, None) => self.body.output.is_odd = true,
+                }
             }
             // Values of the wrong type are the provider's to refuse.
             Field::MetadataUserId
             | Field::ClientSessionId
             | Field::ClientMetadata
-            | Field::MaxTokens
-            | Field::MaxCompletionTokens
-            | Field::MaxOutputTokens => {}
+            | Field::InferenceConfig
+            | Field::GenerationConfig
+            | Field::Options => {}
         }
         Ok(())
+    }
+
+    /// A scalar that is a number without sign, point or exponent.
+    fn whole_number(&self, kind: Kind) -> Option<u64> {
+        let text = self.whole_text().filter(|_| kind == Kind::Scalar)?;
+        std::str::from_utf8(text).ok()?.parse().ok()
     }
 
     fn whole_text(&self) -> Option<&[u8]> {
@@ -372,6 +456,14 @@ impl Visitor for Finder {
         }
         Ok(())
     }
+}
+
+/// The key of a bound that can be put in place of null.
+fn name_of(field: Field) -> Option<&'static str> {
+    let found = FIELDS
+        .iter()
+        .find(|(_, parent, known)| parent.is_none() && *known == field)?;
+    Some(found.0)
 }
 
 /// Claude Code writes `user_…_session_<id>`, in later versions an object with `session_id` as text.

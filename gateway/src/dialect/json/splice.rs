@@ -43,6 +43,18 @@ pub fn user_splice(body: &ScannedBody, user: &str) -> Option<Splice> {
     }
 }
 
+/// Bounds the output, by a key that the body does not have or has as null.
+pub fn output_bound_splice(body: &ScannedBody, key: &'static str, tokens: u64) -> Option<Splice> {
+    let null = body.output.nulls.iter().find(|(name, _)| *name == key);
+    match null {
+        Some((_, range)) => Some(Splice {
+            range: range.clone(),
+            with: tokens.to_string().into_bytes(),
+        }),
+        None => insert(body, &format!("\"{key}\":{tokens}")),
+    }
+}
+
 /// Sets `metadata.tags`. `None` when `metadata` is there and neither object nor null.
 pub fn tags_splice(body: &ScannedBody, tags: &[&str]) -> Option<Splice> {
     let mut value = String::from("[");

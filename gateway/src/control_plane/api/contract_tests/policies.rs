@@ -17,6 +17,7 @@ async fn policies_hold_their_providers() {
     assert!(id.starts_with("ainpol_") && id.len() == 27, "{id}");
     assert_eq!(created["guardrail_ids"], json!([]));
     assert_eq!(created["limits"]["token_limit"]["enabled"], false);
+    assert_eq!(created["allowed_paths"], json!([]));
     assert_eq!(
         api.get("/groups").await.ok(),
         json!([{"id": "agents", "name": "agents"}])
@@ -44,19 +45,61 @@ async fn policies_hold_their_providers() {
             with(policy(&provider), "guardrail_ids", json!(["x"])),
             "guardrail_ids",
         ),
-        (
-            with(
-                policy(&provider),
-                "limits",
-                json!({"token_limit": {"enabled": true}}),
-            ),
-            "limits",
-        ),
     ] {
         api.post("/policies", body).await.refused(422, field);
     }
     api.delete(&path).await.ok();
     api.delete(&format!("/providers/{provider}")).await.ok();
+}
+
+#[tokio::test]
+async fn policies_name_the_paths_they_let_through() {
+    let api = Api::new().await;
+    let policy = policy(&api.connect().await);
+    let paths = json!(["/v1/chat/completions", "/v1/messages*", "/*"]);
+    let body = with(policy.clone(), "allowed_paths", paths.clone());
+    let created = api.post("/policies", body).await.ok();
+    assert_eq!(created["allowed_paths"], paths);
+    let path = format!("/policies/{}", created["id"].as_str().unwrap());
+    // NetBird's clients do not know of them.
+    assert_eq!(
+        api.put(&path, policy.clone()).await.ok()["allowed_paths"],
+        paths
+    );
+    let none = with(created, "allowed_paths", json!([]));
+    assert_eq!(api.put(&path, none).await.ok()["allowed_paths"], json!([]));
+    for (paths, field) in [
+        (json!(["v1/x"]), "allowed_paths[0]"),
+        (json!(["/v1/*/x"]), "allowed_paths[0]"),
+        (json!(["/v1**"]), "allowed_paths[0]"),
+        (json!(["/a", "/v1?x=1"]), "allowed_paths[1]"),
+        (json!(["/a b"]), "allowed_paths[0]"),
+        (json!(["/a", "/a"]), "allowed_paths[1]"),
+        (json!([format!("/{}", "a".repeat(512))]), "allowed_paths[0]"),
+        (json!(vec!["/a"; 65]), "allowed_paths"),
+    ] {
+        api.post("/policies", with(policy.clone(), "allowed_paths", paths))
+            .await
+            .refused(422, field);
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_field_is_not_ignored() {
+    let api = Api::new().await;
+    let policy = policy(&api.connect().await);
+    for (field, value) in [
+        ("limit", json!({})),
+        ("limits", json!({"day_limit": {}})),
+        ("limits", json!({"token_limit": {"user_capp": 1}})),
+        ("limits", json!({"mode": "harder"})),
+    ] {
+        let refused = api
+            .post("/policies", with(policy.clone(), field, value))
+            .await;
+        refused.refused(400, "");
+        assert!(refused.text.contains("unknown name"), "{}", refused.text);
+    }
 }
 
 #[tokio::test]

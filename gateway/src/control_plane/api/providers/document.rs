@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::view::model_view;
 use crate::control_plane::{
-    api::{body::SecretText, error::ApiError, validate},
+    api::{body::SecretText, error::ApiError, limits, validate},
     catalog::CatalogEntry,
     discovery::MODELS_LIMIT,
-    resource::{ModelDoc, ProviderDoc},
+    resource::{ModelDoc, ProviderDoc, ProviderRateLimitDoc},
 };
 
 const EXTRA_VALUES_LIMIT: usize = 32;
@@ -41,6 +41,8 @@ pub(in crate::control_plane::api) struct ProviderRequest {
     pub(super) allow_private_addresses: Option<bool>,
     /// Kept when omitted; empty removes it.
     pub(super) ca_pem: Option<String>,
+    /// Kept when omitted.
+    pub(super) rate_limit: Option<ProviderRateLimitDoc>,
 }
 
 impl ProviderRequest {
@@ -58,16 +60,12 @@ pub(super) fn document(
     request: &ProviderRequest,
     base: ProviderDoc,
 ) -> Result<ProviderDoc, ApiError> {
-    let name = request
-        .name
-        .as_deref()
-        .ok_or_else(|| ApiError::invalid("name", "is required"))?;
     let upstream_url = request
         .upstream_url
         .as_deref()
         .ok_or_else(|| ApiError::invalid("upstream_url", "is required"))?;
     Ok(ProviderDoc {
-        name: validate::display_name("name", name)?,
+        name: validate::required_name(request.name.as_deref())?,
         upstream_url: validate::upstream_url("upstream_url", upstream_url)?,
         models: as_stored(entry, models(entry, &request.models)?, &base.models),
         extra_values: extra_values(entry, &request.extra_values)?,
@@ -90,6 +88,13 @@ pub(super) fn document(
         allow_private_addresses: request
             .allow_private_addresses
             .unwrap_or(base.allow_private_addresses),
+        rate_limit: match &request.rate_limit {
+            None => base.rate_limit,
+            Some(limit) => {
+                limits::provider_rate_limit(limit)?;
+                limit.clone()
+            }
+        },
         ..base
     })
 }

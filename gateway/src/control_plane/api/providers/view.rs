@@ -9,12 +9,12 @@ use crate::{
     control_plane::{
         api::state::AppState,
         catalog::CatalogEntry,
-        resource::{ModelDoc, ProviderDoc},
+        resource::{ModelDoc, ProviderDoc, ProviderRateLimitDoc},
     },
     dialect::undated_model,
 };
 
-/// `allow_private_addresses` and `ca_pem` are additions to NetBird's shape.
+/// `allow_private_addresses`, `ca_pem` and `rate_limit` are additions to NetBird's shape.
 #[derive(Debug, Serialize)]
 pub(super) struct ProviderView<'a> {
     id: &'a str,
@@ -32,6 +32,7 @@ pub(super) struct ProviderView<'a> {
     allow_private_addresses: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_pem: Option<&'a str>,
+    rate_limit: &'a ProviderRateLimitDoc,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -78,6 +79,7 @@ pub(super) fn view<'a>(state: &AppState, provider: &'a ProviderDoc) -> ProviderV
         metadata_disabled: provider.metadata_disabled,
         allow_private_addresses: provider.allow_private_addresses,
         ca_pem: provider.ca_pem.as_deref(),
+        rate_limit: &provider.rate_limit,
         created_at: provider.created_at,
         updated_at: provider.updated_at,
     }

@@ -84,6 +84,7 @@ impl Running {
                 keyring: Arc::new(LiveKeyring::new(keyring.clone(), source)),
                 resolver: Resolver::start(Arc::clone(&lookup)),
                 minter: Minter::start(lookup),
+                ledger: Arc::default(),
                 certificates: Box::new(certificates.clone()),
                 certificate_epoch: epoch.subscribe(),
                 addresses: addresses.subscribe(),

@@ -1,29 +1,18 @@
 //! From who asks for what to the provider that serves it. No allocation, no lock: one pass over the
-//! snapshot's providers with a running best. Sees no secret and no socket.
-
-mod join;
-
-use std::sync::Arc;
-
-pub use join::{path_join, query_join};
+//! snapshot's providers with a running best.
 
 use crate::{
     dialect::{Classified, Dialect, bedrock, known_ids},
     handoff::{
         reason::Reason,
-        snapshot::{
-            Grant, Group, GroupIndex, Models, Price, Principal, Provider, ProviderSlot, Snapshot,
-        },
+        snapshot::{Group, Models, Price, Principal, Provider, ProviderSlot, Snapshot},
     },
 };
 
 /// A provider that serves the request and that the caller may reach.
 #[derive(Debug, Clone, Copy)]
 pub struct Route<'a> {
-    pub provider: &'a Arc<Provider>,
-    /// The first of the provider's grants that holds for the caller; the control plane puts the oldest
-    /// policy first.
-    pub grant: &'a Grant,
+    pub provider: &'a Provider,
     /// `None`: no model was named, or nobody knows its price.
     pub price: Option<&'a Price>,
     principal: &'a Principal,
@@ -70,10 +59,10 @@ fn by_model<'a>(
         if !serves || !speaks(provider, dialect) {
             continue;
         }
-        let Some(grant) = grant_for(principal, provider) else {
+        if !provider.grants.reach(principal) {
             refusal = Reason::NoAuthorisedProvider;
             continue;
-        };
+        }
         // Providers come oldest first, so an equal rank does not replace.
         let rank = (explicit, provider.base_path.len());
         if best.as_ref().is_none_or(|(held, _)| rank > *held) {
@@ -82,7 +71,6 @@ fn by_model<'a>(
                 rank,
                 Route {
                     provider,
-                    grant,
                     price,
                     principal,
                 },
@@ -121,7 +109,7 @@ pub fn usable_models<'a>(
         let Models { listed, defaults } = &route.provider.models;
         let defaults = listed.is_empty().then(|| defaults.keys());
         let known = listed.keys().chain(defaults.into_iter().flatten());
-        models.extend(known.map(|id| (&**id, &**route.provider)));
+        models.extend(known.map(|id| (&**id, route.provider)));
     }
     // Stable: of equal ids the oldest provider's stays first.
     models.sort_by_key(|(id, _)| *id);
@@ -134,15 +122,14 @@ fn reachable<'a>(
     principal: &'a Principal,
     dialect: Dialect,
 ) -> impl Iterator<Item = Route<'a>> {
-    snapshot.providers.iter().filter_map(move |provider| {
-        let grant = grant_for(principal, provider).filter(|_| speaks(provider, dialect))?;
-        Some(Route {
+    let providers = snapshot.providers.iter();
+    providers
+        .filter(move |provider| speaks(provider, dialect) && provider.grants.reach(principal))
+        .map(move |provider| Route {
             provider,
-            grant,
             price: None,
             principal,
         })
-    })
 }
 
 impl<'a> Route<'a> {
@@ -164,21 +151,9 @@ impl<'a> Route<'a> {
 
     /// The caller's groups that reach this provider by any policy: all that it is told about the caller.
     pub fn authorising_groups(&self) -> impl Iterator<Item = &'a Group> + Clone + use<'a> {
-        let provider = self.provider;
-        self.principal.groups.iter().filter(move |group| {
-            let grants = |grant: &Grant| grant.groups.binary_search(&group.index).is_ok();
-            provider.grants.iter().any(grants)
-        })
-    }
-
-    /// The group that is charged: of those that both the caller and the grant have, the lowest id.
-    pub fn attribution_group(&self) -> Option<&'a Group> {
-        let Self { grant, .. } = *self;
-        self.principal
-            .groups
-            .iter()
-            .filter(|group| grant.groups.binary_search(&group.index).is_ok())
-            .min_by(|a, b| a.id.cmp(&b.id))
+        let grants = &self.provider.grants;
+        let groups = self.principal.groups.iter();
+        groups.filter(move |group| grants.reaches(group))
     }
 }
 
@@ -211,26 +186,3 @@ fn priced<'a, 'm>(models: &'a Models, model: &'m str) -> Option<(&'m str, &'a Pr
         .or_else(by_catalog)
         .or(own)
 }
-
-fn grant_for<'a>(principal: &Principal, provider: &'a Provider) -> Option<&'a Grant> {
-    provider
-        .grants
-        .iter()
-        .find(|grant| intersect(&principal.groups, &grant.groups))
-}
-
-/// Both are sorted.
-fn intersect(groups: &[Group], granted: &[GroupIndex]) -> bool {
-    let (mut groups, mut granted) = (groups.iter().peekable(), granted.iter().peekable());
-    while let (Some(group), Some(grant)) = (groups.peek(), granted.peek()) {
-        match group.index.cmp(grant) {
-            std::cmp::Ordering::Less => groups.next().map(drop),
-            std::cmp::Ordering::Equal => return true,
-            std::cmp::Ordering::Greater => granted.next().map(drop),
-        };
-    }
-    false
-}
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -1,10 +1,14 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::*;
+use super::{
+    route::{route, usable_models},
+    *,
+};
 use crate::{
-    dialect::{DialectSet, ModelSource, Object, Operation},
+    dialect::{Dialect, DialectSet, ModelSource, Object, Operation},
     handoff::snapshot::{
-        Endpoint, NanoUsdPerMillion, Policy, ProviderSlot, Rates, TierPrice, Timeouts,
+        Endpoint, Grants, Group, GroupIndex, Models, NanoUsdPerMillion, ProviderSlot, Rates,
+        TierPrice, Timeouts,
     },
 };
 
@@ -27,7 +31,8 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         models: Models::default(),
         targets: Vec::new(),
         no_target: Reason::ProviderUnresolved,
-        grants: Vec::new(),
+        grants: Grants::default(),
+        caps: Box::default(),
         timeouts: Timeouts {
             connect: second,
             first_byte: second,
@@ -37,14 +42,18 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
     }
 }
 
-pub(crate) fn grant(policy: &str, groups: &[u32]) -> Grant {
-    Grant {
-        policy: Arc::new(Policy {
-            id: policy.into(),
-            name: policy.into(),
-        }),
+pub(crate) fn policy(id: &str, groups: &[u32]) -> Policy {
+    Policy {
+        id: id.into(),
+        name: id.into(),
         groups: groups.iter().copied().map(GroupIndex).collect(),
+        ..Policy::default()
     }
+}
+
+/// As one policy grants it that stands first.
+pub(crate) fn granted(groups: &[u32]) -> Grants {
+    Grants::new([(0, &policy("p", groups))])
 }
 
 /// Group `n` has the id `g<n>` and the name `Group n`.
@@ -61,6 +70,8 @@ pub(crate) fn principal(groups: &[u32]) -> Principal {
                 name: format!("Group {n}").into(),
             })
             .collect(),
+        buckets: Arc::default(),
+        budget_rules: Box::default(),
         slot: 0,
     }
 }
@@ -71,7 +82,8 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         endpoint: Endpoint::default(),
         peers: foldhash::HashMap::default(),
         providers: providers.into_iter().map(Arc::new).collect(),
-        policies: Vec::new(),
+        policies: vec![policy("p", &[])],
+        budget_rules: Vec::new(),
     }
 }
 
@@ -98,7 +110,7 @@ fn from_rows(rows: &[Row<'_>]) -> Snapshot {
         provider.dialects = DialectSet::of(dialects);
         let listed = models.iter().map(|&id| (id.into(), Some(price_of(1))));
         provider.models.listed = listed.collect();
-        provider.grants = vec![grant("policy", groups)];
+        provider.grants = granted(groups);
         provider
     };
     snapshot(rows.iter().map(build).collect())
@@ -301,9 +313,9 @@ fn ids_of_bedrock_fit_the_less_exact_ones_that_are_listed() {
 fn a_catch_all_at_bedrock_takes_no_other_vendors_models() {
     let mut bedrock = provider("b", "");
     bedrock.catalog_id = "bedrock_api".into();
-    bedrock.grants = vec![grant("p", &[1])];
+    bedrock.grants = granted(&[1]);
     let mut other = provider("o", "");
-    other.grants = vec![grant("p", &[1])];
+    other.grants = granted(&[1]);
     let snapshot = snapshot(vec![bedrock, other]);
     let principal = principal(&[1]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
@@ -320,7 +332,7 @@ fn a_catch_all_at_bedrock_takes_no_other_vendors_models() {
 #[test]
 fn a_geography_is_paid_for_unless_its_price_has_it() {
     let mut own = provider("b", "");
-    own.grants = vec![grant("p", &[1])];
+    own.grants = granted(&[1]);
     own.models.defaults = Arc::new(foldhash::HashMap::from_iter([
         ("amazon.nova-lite-v1:0".into(), price_of(10)),
         ("us.amazon.nova-lite-v1:0".into(), price_of(11)),
@@ -343,7 +355,7 @@ fn a_geography_is_paid_for_unless_its_price_has_it() {
 #[test]
 fn prices_come_from_the_operator_then_the_catalog() {
     let mut own = provider("a", "");
-    own.grants = vec![grant("p", &[1])];
+    own.grants = granted(&[1]);
     own.models.defaults = Arc::new(foldhash::HashMap::from_iter([
         ("gpt-4o".into(), price_of(10)),
         ("o3".into(), price_of(20)),
@@ -379,28 +391,92 @@ fn prices_come_from_the_operator_then_the_catalog() {
 }
 
 #[test]
-fn the_first_grant_that_holds_is_used_and_all_that_hold_are_told() {
-    let mut own = provider("a", "");
-    own.grants = vec![
-        grant("old", &[7]),
-        grant("mid", &[2, 12]),
-        grant("new", &[1, 2]),
+fn the_first_policy_pays_that_lets_the_request_through_and_all_groups_are_told() {
+    let policies = [
+        policy("other", &[7]),
+        Policy {
+            models: Some([Pattern::new("gpt-*")].into()),
+            ..policy("models", &[2])
+        },
+        Policy {
+            paths: [Pattern::new("/v1/chat/*")].into(),
+            ..policy("chat", &[2, 12])
+        },
+        policy("all", &[1, 2]),
     ];
-    let snapshot = snapshot(vec![own]);
+    let mut own = provider("a", "");
+    own.grants = Grants::new(policies.iter().enumerate());
+    let mut snapshot = snapshot(vec![own]);
+    snapshot.policies = policies.into();
     let principal = principal(&[1, 2, 5, 12]);
     let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let payers = |path: &str, model: &str| {
+        let ask = Ask {
+            path,
+            model: Some(model),
+            keeper: None,
+        };
+        let first = permit(&snapshot, &principal, &chat, ask).unwrap();
+        std::iter::successors(Some(first), |permit| permit.next(ask))
+            .map(|permit| (permit.policy().id.to_string(), permit.group_place()))
+            .collect::<Vec<_>>()
+    };
+    let expected = |ids: &[(&str, usize)]| {
+        let ids = ids
+            .iter()
+            .map(|(id, place)| ((*id).to_owned(), Some(*place)));
+        ids.collect::<Vec<_>>()
+    };
+    let (models, chats, all) = (("models", 0), ("chat", 0), ("all", 0));
+    let completions = "/v1/chat/completions";
+    assert_eq!(
+        payers(completions, "GPT-4o"),
+        expected(&[models, chats, all])
+    );
+    assert_eq!(payers(completions, "o3"), expected(&[chats, all]));
+    assert_eq!(payers("/v1/responses", "o3"), expected(&[all]));
+
     let route = route(&snapshot, &principal, &chat, Some("m"), None).unwrap();
-    assert_eq!(&*route.grant.policy.id, "mid");
     let told: Vec<_> = route.authorising_groups().map(|group| &*group.id).collect();
     assert_eq!(told, ["g1", "g2", "g12"]);
-    // By id as text, not by index.
-    assert_eq!(&*route.attribution_group().unwrap().id, "g12");
+}
+
+#[test]
+fn a_gate_that_no_policy_opens_says_what_it_was() {
+    let policies = [
+        Policy {
+            models: Some([Pattern::new("gpt-4o")].into()),
+            ..policy("models", &[1])
+        },
+        Policy {
+            paths: [Pattern::new("/v1/responses")].into(),
+            ..policy("paths", &[2])
+        },
+    ];
+    let mut own = provider("a", "");
+    own.grants = Grants::new(policies.iter().enumerate());
+    let mut snapshot = snapshot(vec![own]);
+    snapshot.policies = policies.into();
+    let chat = request(Dialect::OpenAi, Operation::ChatCompletions);
+    let refusal = |groups: &[u32], model| {
+        let ask = Ask {
+            path: "/v1/chat/completions",
+            model,
+            keeper: None,
+        };
+        permit(&snapshot, &principal(groups), &chat, ask).map(drop)
+    };
+    assert_eq!(refusal(&[1], Some("gpt-4o-2024-08-06")), Ok(()));
+    assert_eq!(refusal(&[1], Some("o3")), Err(Reason::ModelBlocked));
+    assert_eq!(refusal(&[2], Some("o3")), Err(Reason::PathBlocked));
+    assert_eq!(refusal(&[1, 2], Some("o3")), Err(Reason::ModelBlocked));
+    assert_eq!(refusal(&[3], Some("o3")), Err(Reason::NoAuthorisedProvider));
 }
 
 #[test]
 fn listings_show_what_the_caller_may_use() {
     let mut catch_all = provider("b", "");
-    catch_all.grants = vec![grant("p", &[1])];
+    catch_all.grants = granted(&[1]);
     catch_all.models.defaults =
         Arc::new(foldhash::HashMap::from_iter([("o3".into(), price_of(1))]));
     let mut snapshot = from_rows(&[
@@ -416,20 +492,4 @@ fn listings_show_what_the_caller_may_use() {
         .map(|(id, provider)| (id, &*provider.id))
         .collect();
     assert_eq!(found, [("gpt-4o", "a"), ("o3", "b"), ("zeta", "a")]);
-}
-
-#[test]
-fn sorted_lists_intersect() {
-    let table: [(&[u32], &[u32], bool); 6] = [
-        (&[], &[], false),
-        (&[1], &[], false),
-        (&[1, 3, 5], &[2, 4, 6], false),
-        (&[1, 3, 5], &[5], true),
-        (&[9], &[1, 2, 9], true),
-        (&[1, 2], &[1, 2], true),
-    ];
-    for (groups, granted, expected) in table {
-        let granted: Vec<_> = granted.iter().copied().map(GroupIndex).collect();
-        assert_eq!(intersect(&principal(groups).groups, &granted), expected);
-    }
 }

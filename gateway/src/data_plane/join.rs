@@ -100,7 +100,7 @@ fn is_credential(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_plane::route::tests::provider;
+    use crate::policy::tests::provider;
 
     #[test]
     fn the_version_stands_once() {

@@ -1,0 +1,161 @@
+//! The ledger of limits: which buckets there are, and how far their spending is on durable record.
+
+mod keeper;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    resource::key::LEDGER,
+    store::{OPERATIONS_MAX, Operation, Store, StoreError, Transaction},
+};
+use crate::handoff::ledger::{Bucket, Grant, Unit};
+pub use keeper::{close, keep};
+
+/// Whose spending a bucket counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    Group(String),
+    /// Or a machine without an owner.
+    User(String),
+    Provider(String),
+    /// Everyone whom a budget rule without groups holds for.
+    Rule(String),
+}
+
+/// What a bucket counts. Limits that ask for the same share it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketKey {
+    pub scope: Scope,
+    pub unit: Unit,
+    /// 0: no windows.
+    pub window_seconds: u32,
+    /// Survives a restart.
+    pub is_durable: bool,
+}
+
+impl fmt::Display for BucketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            Unit::Tokens => "tokens",
+            Unit::NanoUsd => "nano_usd",
+            Unit::Requests => "requests",
+            Unit::InFlight => "in_flight",
+        };
+        let (scope, id) = match &self.scope {
+            Scope::Group(id) => ("group", id),
+            Scope::User(id) => ("user", id),
+            Scope::Provider(id) => ("provider", id),
+            Scope::Rule(id) => ("rule", id),
+        };
+        write!(f, "{unit}/{}/{scope}/{id}", self.window_seconds)
+    }
+}
+
+/// A grant in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct GrantDoc {
+    window: u64,
+    window_seconds: u32,
+    amount: u64,
+}
+
+/// All buckets that limits have now, and what is on record of these and of earlier ones.
+#[derive(Default)]
+pub struct Ledger {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    buckets: HashMap<BucketKey, Arc<Bucket>>,
+    /// By the bucket's name.
+    recorded: HashMap<String, Grant>,
+}
+
+impl Ledger {
+    /// Reads what earlier runs were granted, and forgets windows that are over.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+        let mut recorded = HashMap::new();
+        let mut over = Vec::new();
+        for entry in store.range(LEDGER).await?.entries {
+            let read = serde_json::from_slice::<GrantDoc>(&entry.value).ok();
+            let doc = read.filter(|doc| {
+                let ends = (doc.window + 1).saturating_mul(u64::from(doc.window_seconds));
+                ends > now
+            });
+            match (doc, entry.key.strip_prefix(LEDGER)) {
+                (Some(GrantDoc { window, amount, .. }), Some(name)) => {
+                    recorded.insert(name.to_owned(), Grant { window, amount });
+                }
+                (None, _) | (Some(_), None) => over.push(Operation::Delete { key: entry.key }),
+            }
+        }
+        for operations in over.chunks(OPERATIONS_MAX) {
+            let transaction = Transaction {
+                compares: Vec::new(),
+                operations: operations.to_vec(),
+            };
+            store.transact(transaction).await?;
+        }
+        let state = State {
+            buckets: HashMap::new(),
+            recorded,
+        };
+        Ok(Self {
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The bucket of `key`, made if need be. What is on record for it counts as spent then.
+    pub fn bucket(&self, key: BucketKey) -> Arc<Bucket> {
+        let mut state = self.lock();
+        if let Some(bucket) = state.buckets.get(&key) {
+            return Arc::clone(bucket);
+        }
+        let name = key.to_string();
+        let bucket = match key.is_durable {
+            true => Bucket::durable(key.unit, key.window_seconds, &name),
+            false => Bucket::volatile(key.unit, key.window_seconds),
+        };
+        if key.is_durable
+            && let Some(grant) = state.recorded.get(&name)
+        {
+            bucket.recover(*grant);
+        }
+        let bucket = Arc::new(bucket);
+        state.buckets.insert(key, Arc::clone(&bucket));
+        bucket
+    }
+
+    /// What is spent of a bucket now, requests in flight included; 0 when no limit has it.
+    pub fn spent(&self, key: &BucketKey, now: u64) -> u64 {
+        let state = self.lock();
+        state.buckets.get(key).map_or(0, |bucket| bucket.spent(now))
+    }
+
+    /// Forgets buckets that nothing refers to any more. Their grants stay on record.
+    pub fn forget_unused(&self) {
+        self.lock()
+            .buckets
+            .retain(|_, bucket| Arc::strong_count(bucket) > 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked left whole entries behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

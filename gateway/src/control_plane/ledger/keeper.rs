@@ -1,0 +1,113 @@
+//! The task that grants: writes down how far workers may spend, then lets them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tracing::warn;
+
+use super::{GrantDoc, Ledger};
+use crate::{
+    control_plane::{
+        resource::key::LEDGER,
+        store::{OPERATIONS_MAX, Operation, Store, StoreError, Transaction},
+    },
+    handoff::ledger::{Bucket, Grant, GrantQueue},
+};
+
+/// Answers wishes for as long as it is polled. A grant that cannot be written is not given: who waits for it is told
+/// so, and asks again.
+pub async fn keep(ledger: Arc<Ledger>, store: Arc<dyn Store>, queue: Arc<GrantQueue>) {
+    loop {
+        let wishes = queue.wishes().await;
+        let now = now();
+        let mut grants: Vec<(Arc<Bucket>, Grant)> = wishes
+            .into_iter()
+            .map(|(bucket, asked)| {
+                let window = bucket.window_at(now);
+                let amount = asked
+                    .max(bucket.spent(now))
+                    .max(ledger.recorded(&bucket, window));
+                (bucket, Grant { window, amount })
+            })
+            .collect();
+        // One that was passed on twice: the larger wish stays.
+        grants
+            .sort_by(|(a, of_a), (b, of_b)| (a.name(), of_b.amount).cmp(&(b.name(), of_a.amount)));
+        grants.dedup_by(|(a, _), (b, _)| a.name() == b.name());
+        for grants in grants.chunks(OPERATIONS_MAX) {
+            if let Err(error) = write(store.as_ref(), grants).await {
+                warn!(%error, "limits: nothing more can be spent, as it cannot be written down");
+                continue;
+            }
+            for (bucket, grant) in grants {
+                ledger.record(bucket, *grant);
+                bucket.grant(*grant);
+            }
+        }
+    }
+}
+
+/// Writes down what was really spent. To be called once nothing runs any more, so that a restart counts exactly.
+///
+/// # Errors
+/// When the store cannot be written; what was granted counts as spent then.
+pub async fn close(ledger: &Ledger, store: &dyn Store) -> Result<(), StoreError> {
+    let now = now();
+    let buckets: Vec<_> = ledger.lock().buckets.values().cloned().collect();
+    let exact: Vec<_> = buckets
+        .into_iter()
+        .filter_map(|bucket| {
+            let granted = bucket.granted()?;
+            let exact = Grant {
+                window: bucket.window_at(now),
+                amount: bucket.spent(now),
+            };
+            (granted.window == exact.window && granted.amount != exact.amount)
+                .then_some((bucket, exact))
+        })
+        .collect();
+    for exact in exact.chunks(OPERATIONS_MAX) {
+        write(store, exact).await?;
+    }
+    Ok(())
+}
+
+async fn write(store: &dyn Store, grants: &[(Arc<Bucket>, Grant)]) -> Result<(), StoreError> {
+    let operations = grants.iter().map(|(bucket, grant)| {
+        let doc = GrantDoc {
+            window: grant.window,
+            window_seconds: bucket.window_seconds(),
+            amount: grant.amount,
+        };
+        Operation::Put {
+            key: format!("{LEDGER}{}", bucket.name()),
+            value: serde_json::to_vec(&doc).expect("numbers always serialise"),
+        }
+    });
+    let transaction = Transaction {
+        compares: Vec::new(),
+        operations: operations.collect(),
+    };
+    store.transact(transaction).await.map(drop)
+}
+
+impl Ledger {
+    /// How far a bucket's spending is on record in a window.
+    fn recorded(&self, bucket: &Bucket, window: u64) -> u64 {
+        let state = self.lock();
+        let recorded = state.recorded.get(bucket.name());
+        recorded.map_or(0, |grant| match grant.window == window {
+            true => grant.amount,
+            false => 0,
+        })
+    }
+
+    fn record(&self, bucket: &Bucket, grant: Grant) {
+        self.lock().recorded.insert(bucket.name().to_owned(), grant);
+    }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
+}

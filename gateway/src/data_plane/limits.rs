@@ -1,0 +1,260 @@
+//! The limits that a request counts into: its upper bound is spent before it is sent, and settled when its record is
+//! written, whatever happened in between.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    alarm::{Alarm, Elapsed},
+    body::RequestBody,
+    failure::Failure,
+    io as rt,
+    record::Recorder,
+    worker::Worker,
+};
+use crate::{
+    dialect::{Operation, output_bound_key},
+    handoff::{
+        ledger::{Bucket, Refusal, Unit},
+        reason::Reason,
+        snapshot::access::LimitMode,
+    },
+    policy::{
+        Ask, Permit,
+        bound::{Amounts, Unbounded, bound, uses_tokens},
+        charge::{Charge, Origin, charges},
+    },
+};
+
+mod message;
+
+/// How long a request waits until what it spends is granted.
+const GRANT_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks.
+const GRANT_LOOK: Duration = Duration::from_millis(2);
+/// Asked for beyond what is needed: so many requests of the same size, or this part of the limit.
+const GRANT_REQUESTS: u64 = 4;
+const GRANT_PART: u64 = 64;
+/// When there may be room again for a request that is one too many at once.
+const IN_FLIGHT_RETRY: Duration = Duration::from_secs(1);
+
+/// A request that is to be let through.
+#[derive(Clone, Copy)]
+pub struct Wish<'r> {
+    pub ask: Ask<'r>,
+    pub operation: Operation,
+    pub body: &'r RequestBody,
+}
+
+/// What a request has spent in advance. Dropped, it gives all of it back.
+pub struct Reservation<'s> {
+    worker: Rc<Worker>,
+    held: Vec<Held<'s>>,
+    /// A bound that must be written into the request, which has none.
+    pub output_tokens_max: Option<u64>,
+}
+
+/// An amount that was spent in advance.
+struct Held<'s> {
+    bucket: &'s Arc<Bucket>,
+    mode: LimitMode,
+    window: u64,
+    taken: u64,
+}
+
+/// What is known of a request's use when its record is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Spending {
+    /// Nothing was sent, or the provider refused it.
+    #[default]
+    None,
+    /// It was sent; nobody says what it used.
+    Unknown,
+    /// It was cut short, and used this at least.
+    Part,
+    /// The record has all of it.
+    Whole,
+}
+
+/// Spends the upper bound of a request from every limit that holds for it, until its record is written. The first
+/// policy with room pays; the permit that comes back is by that one.
+///
+/// # Errors
+/// When a limit has no room, and when a hard one holds for a request that has no upper bound.
+pub async fn reserve<'s>(
+    worker: &Rc<Worker>,
+    permit: Permit<'s>,
+    wish: Wish<'_>,
+    alarm: &Alarm,
+    recorder: &mut Recorder<'s>,
+) -> Result<Permit<'s>, Failure> {
+    recorder.policy = Some(permit.policy());
+    let (permit, reservation) = by_any_policy(worker, permit, &wish, alarm).await?;
+    recorder.policy = Some(permit.policy());
+    recorder.reservation = Some(reservation);
+    Ok(permit)
+}
+
+async fn by_any_policy<'s>(
+    worker: &Rc<Worker>,
+    mut permit: Permit<'s>,
+    wish: &Wish<'_>,
+    alarm: &Alarm,
+) -> Result<(Permit<'s>, Reservation<'s>), Failure> {
+    let waiting = async {
+        loop {
+            match attempt(worker, &permit, wish) {
+                Ok(reservation) => return Ok((permit, reservation)),
+                Err(Denial::Ungranted) => rt::sleep(GRANT_LOOK).await,
+                Err(Denial::Final(failure)) => return Err(failure),
+                Err(Denial::ByPolicy(failure)) => match permit.next(wish.ask) {
+                    Some(next) => permit = next,
+                    None => return Err(failure),
+                },
+            }
+        }
+    };
+    match alarm.within(GRANT_WAIT, waiting).await {
+        Ok(result) => result,
+        Err(Elapsed) => Err(Reason::LedgerBehind.into()),
+    }
+}
+
+/// Why nothing was reserved.
+enum Denial {
+    /// The control plane was asked for a grant.
+    Ungranted,
+    /// Another policy may have room.
+    ByPolicy(Failure),
+    Final(Failure),
+}
+
+fn attempt<'s>(
+    worker: &Rc<Worker>,
+    permit: &Permit<'s>,
+    wish: &Wish<'_>,
+) -> Result<Reservation<'s>, Denial> {
+    let charges = charges(permit);
+    let mut reservation = Reservation {
+        worker: Rc::clone(worker),
+        held: Vec::with_capacity(charges.len()),
+        output_tokens_max: None,
+    };
+    let mut size = wish.body.size();
+    let is_hard = |charge: &Charge<'_>| charge.mode == LimitMode::Hard && is_amount(charge);
+    let hard = charges.iter().find(|charge| is_hard(charge));
+    let guarded = permit.policy().output_tokens_max;
+    match (size.output_tokens_max, guarded) {
+        (Some(wanted), Some(most)) if wanted > most => {
+            return Err(Denial::ByPolicy(message::output(wanted, most)));
+        }
+        (None, most) if most.is_some() || hard.is_some() => {
+            let most = most.unwrap_or(worker.config.limits.hard_output_tokens);
+            let catalog_id = &permit.provider().catalog_id;
+            if wish.body.may_be_bounded() && output_bound_key(catalog_id, wish.operation).is_some()
+            {
+                let most = (most / size.answers).max(1);
+                reservation.output_tokens_max = Some(most);
+                size.output_tokens_max = Some(most.saturating_mul(size.answers));
+            }
+        }
+        (Some(_) | None, _) => {}
+    }
+    if let Some(charge) = hard
+        && uses_tokens(wish.operation).is_some()
+        && !wish.body.is_all_input()
+    {
+        return Err(denied(charge, message::unbounded(Unbounded::Input)));
+    }
+    let amounts = |mode| {
+        let estimate = worker.config.limits.soft;
+        bound(mode, wish.operation, size, permit.price(), estimate)
+    };
+    let now = now();
+    for charge in &charges {
+        let amounts =
+            amounts(charge.mode).map_err(|why| denied(charge, message::unbounded(why)))?;
+        if is_hard(charge)
+            && charge.bucket.unit() == Unit::NanoUsd
+            && permit.price().is_none()
+            && amounts.tokens > 0
+        {
+            return Err(denied(charge, message::unbounded(Unbounded::Price)));
+        }
+        let amount = amounts.of(charge.bucket.unit());
+        match charge.bucket.spend(now, amount, charge.most) {
+            Ok(window) => reservation.held.push(Held {
+                bucket: charge.bucket,
+                mode: charge.mode,
+                window,
+                taken: amount,
+            }),
+            Err(Refusal::Cap { left }) => {
+                let failure = message::refused(charge, amount, left, now);
+                return Err(denied(charge, failure));
+            }
+            Err(Refusal::Grant(needed)) => {
+                let ahead = (GRANT_REQUESTS.saturating_mul(amount)).max(charge.most / GRANT_PART);
+                let wanted = needed.amount.saturating_add(ahead).min(charge.most);
+                worker.grants.ask(charge.bucket, wanted);
+                return Err(Denial::Ungranted);
+            }
+        }
+    }
+    Ok(reservation)
+}
+
+/// A limit of tokens or money.
+fn is_amount(charge: &Charge<'_>) -> bool {
+    match charge.bucket.unit() {
+        Unit::Tokens | Unit::NanoUsd => true,
+        Unit::Requests | Unit::InFlight => false,
+    }
+}
+
+fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
+    match charge.origin {
+        Origin::Policy => Denial::ByPolicy(failure),
+        Origin::Account(_) | Origin::Provider => Denial::Final(failure),
+    }
+}
+
+impl Reservation<'_> {
+    /// Replaces what was spent in advance by what was used.
+    pub fn settle(mut self, spending: Spending, used: Amounts) {
+        for held in self.held.drain(..) {
+            let used = used.of(held.bucket.unit());
+            let used = match (held.bucket.unit(), spending, held.mode) {
+                // A request was made, however it ended.
+                (Unit::Requests, _, _) => held.taken,
+                (Unit::InFlight, _, _) | (_, Spending::None, _) => 0,
+                (_, Spending::Whole, _) | (_, Spending::Part, LimitMode::Soft) => used,
+                // The provider may have charged for all that it could have used.
+                (_, Spending::Part, LimitMode::Hard) | (_, Spending::Unknown, _) => {
+                    held.taken.max(used)
+                }
+            };
+            held.bucket.settle(held.window, held.taken, used);
+            if let Some(missing) = held.bucket.ungranted() {
+                self.worker.grants.ask(held.bucket, missing);
+            }
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        for held in self.held.drain(..) {
+            held.bucket.settle(held.window, held.taken, 0);
+        }
+    }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

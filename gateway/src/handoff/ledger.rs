@@ -1,0 +1,228 @@
+//! Buckets: how much of a limit is spent, as atomic words that all workers share and that outlive snapshots. A request
+//! spends its upper bound before it is sent and settles afterwards, so that what is in flight counts.
+
+mod grants;
+
+use portable_atomic::{
+    AtomicU64, AtomicU128,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+pub use grants::GrantQueue;
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unit {
+    /// Input, cached input included, and output.
+    Tokens,
+    NanoUsd,
+    Requests,
+    /// Requests that have not ended.
+    InFlight,
+}
+
+/// How much somebody has spent in the present window. Windows are aligned with the epoch.
+///
+/// No lock, and no wait but for a competing addition: window and amount are one word of 128 bits, so that whoever
+/// comes first in a new window begins it, and what ends after its window is not counted into the next.
+#[derive(Debug)]
+pub struct Bucket {
+    unit: Unit,
+    /// In the store; empty where nothing is kept there.
+    name: Box<str>,
+    /// 0: no windows, for what is in flight.
+    window_seconds: u32,
+    spent: AtomicU128,
+    /// How far spending is on durable record; see [`Grant`].
+    granted: Option<AtomicU128>,
+    /// The most that was asked to be granted, and is not yet.
+    asked: AtomicU64,
+}
+
+/// What the store says may be spent of a bucket in a window. After an unclean stop all of it counts as spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// Number of the window since the epoch.
+    pub window: u64,
+    pub amount: u64,
+}
+
+/// Why nothing was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The limit would be passed; this much is left of it.
+    Cap { left: u64 },
+    /// The control plane has to grant more first; this is the amount to ask for.
+    Grant(Grant),
+}
+
+impl Bucket {
+    /// Of which the control plane grants what may be spent.
+    pub fn durable(unit: Unit, window_seconds: u32, name: &str) -> Self {
+        Self::new(unit, window_seconds, name, Some(AtomicU128::new(0)))
+    }
+
+    /// Which is forgotten when the node stops: rates, and what is in flight.
+    pub fn volatile(unit: Unit, window_seconds: u32) -> Self {
+        Self::new(unit, window_seconds, "", None)
+    }
+
+    fn new(unit: Unit, window_seconds: u32, name: &str, granted: Option<AtomicU128>) -> Self {
+        Self {
+            unit,
+            name: name.into(),
+            window_seconds,
+            spent: AtomicU128::new(0),
+            granted,
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn window_seconds(&self) -> u32 {
+        self.window_seconds
+    }
+
+    pub fn is_durable(&self) -> bool {
+        self.granted.is_some()
+    }
+
+    /// The number of the window that `now`, in seconds since the epoch, lies in.
+    pub fn window_at(&self, now: u64) -> u64 {
+        now.checked_div(u64::from(self.window_seconds)).unwrap_or(0)
+    }
+
+    /// Seconds from `now` to the next window, 0 where there is none.
+    pub fn seconds_left(&self, now: u64) -> u64 {
+        let window = u64::from(self.window_seconds);
+        now.checked_rem(window).map_or(0, |into| window - into)
+    }
+
+    /// Spends `amount` if no more than `cap` is spent then. Returns the window it went into, for
+    /// [`Self::settle`].
+    ///
+    /// # Errors
+    /// Nothing is spent then; see [`Refusal`].
+    pub fn spend(&self, now: u64, amount: u64, cap: u64) -> Result<u64, Refusal> {
+        let mut held = self.spent.load(Acquire);
+        loop {
+            let (begun, spent) = split(held);
+            // A clock that was set back opens no window again.
+            let window = self.window_at(now).max(begun);
+            let spent = if window == begun { spent } else { 0 };
+            let after = match spent.checked_add(amount) {
+                Some(after) if after <= cap => after,
+                Some(_) | None => {
+                    return Err(Refusal::Cap {
+                        left: cap.saturating_sub(spent),
+                    });
+                }
+            };
+            if let Some(granted) = &self.granted
+                && !covers(granted.load(Acquire), window, after)
+            {
+                return Err(Refusal::Grant(Grant {
+                    window,
+                    amount: after,
+                }));
+            }
+            let (next, order) = (join(window, after), (AcqRel, Acquire));
+            match self
+                .spent
+                .compare_exchange_weak(held, next, order.0, order.1)
+            {
+                Ok(_) => return Ok(window),
+                Err(newer) => held = newer,
+            }
+        }
+    }
+
+    /// Replaces what [`Self::spend`] took by what was really used; 0 gives all of it back. Nothing happens when the
+    /// window is over.
+    pub fn settle(&self, window: u64, taken: u64, used: u64) {
+        let mut held = self.spent.load(Acquire);
+        loop {
+            let (begun, spent) = split(held);
+            if begun != window || taken == used {
+                return;
+            }
+            let next = join(window, spent.saturating_sub(taken).saturating_add(used));
+            match self
+                .spent
+                .compare_exchange_weak(held, next, AcqRel, Acquire)
+            {
+                Ok(_) => return,
+                Err(newer) => held = newer,
+            }
+        }
+    }
+
+    /// What is spent in the window of `now`, requests in flight included.
+    pub fn spent(&self, now: u64) -> u64 {
+        let (begun, spent) = split(self.spent.load(Acquire));
+        if self.window_at(now) <= begun {
+            spent
+        } else {
+            0
+        }
+    }
+
+    /// What is spent beyond the grant, as a request that used more than was foreseen makes it.
+    pub fn ungranted(&self) -> Option<u64> {
+        let (window, spent) = split(self.spent.load(Acquire));
+        let granted = self.granted.as_ref()?.load(Acquire);
+        (!covers(granted, window, spent)).then_some(spent)
+    }
+
+    /// Notes that a grant is wanted; true for whoever has to pass the wish on.
+    pub fn ask(&self, amount: u64) -> bool {
+        self.asked.fetch_max(amount, Relaxed) == 0
+    }
+
+    /// What was asked for, for the control plane, which answers it.
+    pub fn take_asked(&self) -> u64 {
+        self.asked.swap(0, Relaxed)
+    }
+
+    /// What is granted now.
+    pub fn granted(&self) -> Option<Grant> {
+        let (window, amount) = split(self.granted.as_ref()?.load(Acquire));
+        Some(Grant { window, amount })
+    }
+
+    /// Lets workers spend up to a grant that is durable. Only the control plane calls it, from one task.
+    pub fn grant(&self, grant: Grant) {
+        if let Some(granted) = &self.granted {
+            granted.store(join(grant.window, grant.amount), Release);
+        }
+    }
+
+    /// Counts what an earlier run of the node was granted as spent. For a bucket that nobody uses yet.
+    pub fn recover(&self, grant: Grant) {
+        self.spent.store(join(grant.window, grant.amount), Release);
+        self.grant(grant);
+    }
+}
+
+fn split(word: u128) -> (u64, u64) {
+    ((word >> 64) as u64, word as u64)
+}
+
+fn join(window: u64, amount: u64) -> u128 {
+    u128::from(window) << 64 | u128::from(amount)
+}
+
+fn covers(granted: u128, window: u64, amount: u64) -> bool {
+    let (of, granted) = split(granted);
+    of == window && amount <= granted
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Whether a principal may send a request, to which provider, and which limits it counts into. Sees the snapshot and
+//! nothing else, so that the data plane decides by it and the control plane explains by it.
+
+pub mod bound;
+pub mod charge;
+pub mod route;
+
+use route::Route;
+
+use crate::{
+    dialect::{Classified, known_ids},
+    handoff::{
+        reason::Reason,
+        snapshot::{
+            Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
+            access::{Pattern, attribution},
+        },
+    },
+};
+
+/// What of a request decides, beside its dialect.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'r> {
+    /// As the agent sent it, without the query.
+    pub path: &'r str,
+    /// As the agent meant it (see [`crate::dialect::path::decode_model`]).
+    pub model: Option<&'r str>,
+    /// The provider that keeps the object which the request names, where that is known.
+    pub keeper: Option<ProviderSlot>,
+}
+
+/// Proof that this principal may send this request to this provider, and by which policy. Only
+/// [`permit`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Permit<'a> {
+    snapshot: &'a Snapshot,
+    route: Route<'a>,
+    /// Of the policy, in the snapshot.
+    place: usize,
+}
+
+/// Default is deny: there must be a provider for the request, and a policy that lets the caller reach
+/// it with this model, by this path.
+///
+/// # Errors
+///
+/// Those of [`route::route`], [`Reason::ModelBlocked`] and [`Reason::PathBlocked`].
+pub fn permit<'a>(
+    snapshot: &'a Snapshot,
+    principal: &'a Principal,
+    classified: &Classified<'_>,
+    ask: Ask<'_>,
+) -> Result<Permit<'a>, Reason> {
+    let route = route::route(snapshot, principal, classified, ask.model, ask.keeper)?;
+    let mut refusal = Reason::NoAuthorisedProvider;
+    for place in route.provider.grants.places(principal) {
+        match gate(&snapshot.policies[place], ask) {
+            Ok(()) => {
+                return Ok(Permit {
+                    snapshot,
+                    route,
+                    place,
+                });
+            }
+            // The model is what the agent is likelier to have got wrong.
+            Err(blocked) if refusal != Reason::ModelBlocked => refusal = blocked,
+            Err(_) => {}
+        }
+    }
+    Err(refusal)
+}
+
+impl<'a> Permit<'a> {
+    /// The same by the next policy that lets the request through, in the order in which they pay.
+    pub fn next(&self, ask: Ask<'_>) -> Option<Self> {
+        let mut later = self.provider().grants.places(self.principal());
+        let place = later.find(|place| {
+            *place > self.place && gate(&self.snapshot.policies[*place], ask).is_ok()
+        })?;
+        Some(Self { place, ..*self })
+    }
+
+    pub fn principal(&self) -> &'a Principal {
+        self.route.principal()
+    }
+
+    pub fn provider(&self) -> &'a Provider {
+        self.route.provider
+    }
+
+    pub fn policy(&self) -> &'a Policy {
+        &self.snapshot.policies[self.place]
+    }
+
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
+    /// `None`: no model was named, or nobody knows its price.
+    pub fn price(&self) -> Option<&'a Price> {
+        self.route.price
+    }
+
+    pub fn route(&self) -> &Route<'a> {
+        &self.route
+    }
+
+    /// Where the policy counts this caller, among its groups.
+    pub fn group_place(&self) -> Option<usize> {
+        attribution(&self.policy().groups, self.principal()).map(|(place, _)| place)
+    }
+}
+
+/// Whether a policy lets a request through that its groups may make.
+fn gate(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
+    if let Some(models) = &policy.models
+        && !ask.model.is_some_and(|model| lists(models, model))
+    {
+        return Err(Reason::ModelBlocked);
+    }
+    if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path.matches(ask.path)) {
+        return Err(Reason::PathBlocked);
+    }
+    Ok(())
+}
+
+/// Whatever the vendor takes for the same model is the same here; case makes no difference.
+fn lists(models: &[Pattern], model: &str) -> bool {
+    let model = model.trim().to_ascii_lowercase();
+    known_ids(&model).any(|id| models.iter().any(|listed| listed.matches(id)))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
