@@ -11,6 +11,7 @@ mod check;
 mod gateway;
 mod google;
 mod kept;
+mod media;
 mod ollama;
 mod openai;
 mod reply;

@@ -212,12 +212,21 @@ pub struct Rates {
     pub image_output: Option<NanoUsdPerMillion>,
 }
 
-/// Per call of a tool that the provider runs; `None`: nobody knows.
+/// Of tools that the provider runs; `None`: nobody knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ToolPrices {
-    pub web_search: Option<NanoUsd>,
-    pub file_search: Option<NanoUsd>,
-    pub code_interpreter: Option<NanoUsd>,
+    pub web_search: Option<ToolPrice>,
+    pub maps: Option<ToolPrice>,
+    pub file_search: Option<ToolPrice>,
+    pub code_interpreter: Option<ToolPrice>,
+}
+
+/// What the calls of a tool cost that one request makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolPrice {
+    PerCall(NanoUsd),
+    /// However many they are.
+    PerRequest(NanoUsd),
 }
 
 /// provider × credential × address: what a connection is opened to, and what pools are keyed by.

@@ -25,12 +25,13 @@ use crate::{
     },
     dialect::{
         Classified, error_body,
-        meter::{RealtimeEvent, realtime_event},
+        meter::{Metered, RealtimeEvent, realtime_event},
+        price,
         websocket::{keeps_model, refuses_credential},
     },
     handoff::{
         reason::{Reason, Source},
-        record::Outcome,
+        record::{CostSource, Outcome, Terms},
         snapshot::TargetId,
     },
     policy::{self, Ask, Permit},
@@ -58,6 +59,8 @@ pub(super) struct Session<'r, 's> {
     is_used: bool,
     /// When the first content of the oldest response under way came.
     content_at: Option<Instant>,
+    /// The model that transcribes what is said.
+    transcriber: Option<Box<str>>,
 }
 
 impl<'r, 's> Session<'r, 's> {
@@ -81,6 +84,7 @@ impl<'r, 's> Session<'r, 's> {
             running: Vec::new(),
             is_used: false,
             content_at: None,
+            transcriber: None,
         }
     }
 
@@ -207,19 +211,38 @@ impl<'r, 's> Session<'r, 's> {
                 settle::settle(self.worker, &self.permit, None, &metered, &mut recorder);
                 recorder.answered();
             }
-            RealtimeEvent::Transcribed(metered) => {
-                let running = std::mem::take(&mut self.running);
-                let mut recorder = self.recorder();
-                self.running = running;
-                // By another model, whose price nobody told.
-                recorder.model.clear();
-                recorder.usage = metered.usage.unwrap_or_default();
-                recorder.unpriced = true;
-                recorder.answered();
-            }
+            RealtimeEvent::SetUp(transcriber) => self.transcriber = transcriber,
+            RealtimeEvent::Transcribed(metered) => self.transcribed(&metered),
             RealtimeEvent::Other => {}
         }
         Ok(())
+    }
+
+    /// Records a transcript, which is another model's work.
+    fn transcribed(&mut self, metered: &Metered) {
+        let running = std::mem::take(&mut self.running);
+        let mut recorder = self.recorder();
+        self.running = running;
+        let model = self.transcriber.as_deref().unwrap_or_default();
+        model.clone_into(&mut recorder.model);
+        recorder.usage = metered.usage.unwrap_or_default();
+        recorder.terms = Terms {
+            regional: self.permit.provider().is_regional,
+            ..metered.terms
+        };
+        match self.permit.route().price_of(model) {
+            Some(price) => {
+                let bill = price::bill(&recorder.usage, recorder.terms, price);
+                recorder.cost = bill.cost;
+                recorder.left_out = bill.left_out;
+                recorder.cost_source = match price.is_own {
+                    true => CostSource::Operator,
+                    false => CostSource::Catalog,
+                };
+            }
+            None => recorder.unpriced = true,
+        }
+        recorder.answered();
     }
 
     /// The record of the oldest response under way.
