@@ -8,6 +8,7 @@ pub mod ca;
 pub mod catalog;
 pub mod diagnosis;
 pub mod discovery;
+pub mod explain;
 pub mod ledger;
 pub mod mint;
 pub mod outbound;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod explain;
 mod node;
 mod policies;
 mod providers;
@@ -29,6 +30,7 @@ use tracing::subscriber::DefaultGuard;
 use super::{
     auth::Connection,
     router,
+    state::NodeView,
     testing::{self, MemoryStore},
 };
 
@@ -39,6 +41,7 @@ const MARKER: &str = "sk-planted-marker";
 struct Api {
     router: Router,
     store: Arc<MemoryStore>,
+    node: Arc<dyn NodeView>,
     connection: Option<Connection>,
     log: File,
     _logging: DefaultGuard,
@@ -77,6 +80,7 @@ impl Api {
         let log = tempfile::tempfile().unwrap();
         let uid = nix::unistd::geteuid().as_raw();
         Self {
+            node: Arc::clone(&state.node),
             router: router(state),
             store,
             connection: Some(Connection::Unix { uid }),
