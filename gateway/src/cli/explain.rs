@@ -95,7 +95,7 @@ fn summary(answer: &Value) -> Vec<(&'static str, String)> {
         (
             "but",
             match problem {
-                Value::Null => String::new(),
+                problem if problem.is_null() || answer["allowed"] != true => String::new(),
                 problem => format!(
                     "the provider cannot be asked now: {} {}",
                     problem["status"],

@@ -184,7 +184,11 @@ fn attempt(permit: &Permit<'_>, wants: Wants, config: &LimitsConfig, now: u64) -
             Some(_) => Some(Refusal {
                 reason: charge.refusal(),
                 is_final: is_final(charge),
-                why: format!("{} has no room", whose(charge)),
+                why: format!(
+                    "{} has no room ({})",
+                    whose(charge),
+                    charge.bucket.unit().code()
+                ),
             }),
             None => Some(unbounded(charge)),
         };
