@@ -7,8 +7,10 @@ mod budgets;
 mod catalog;
 mod client;
 mod completions;
+mod explain;
 mod guardrails;
 mod keys;
+mod levels;
 mod limits;
 mod logs;
 mod lookup;
@@ -319,6 +321,8 @@ mod tests {
             ("policies update p --user-tokens lots", false),
             ("policies update p --group-usd -5/1d", false),
             ("policies update p --mode harder", false),
+            ("policies explain --peer build-1 --model gpt-4o", true),
+            ("policies explain --model gpt-4o", false),
             (
                 "policies update p --guardrail g --allow-path /v1/messages*",
                 true,

@@ -10,6 +10,7 @@ pub mod ca;
 pub mod catalog;
 pub mod diagnosis;
 pub mod discovery;
+pub mod explain;
 pub mod identity;
 pub mod ledger;
 pub mod mint;

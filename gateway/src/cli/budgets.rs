@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
+    levels,
     limits::{self, LimitArguments},
     lookup::{self, find, items, minute, text, yes_no},
     output::{Column, Output},
@@ -101,8 +102,12 @@ pub(super) async fn run(
         Command::List => list(client, output).await,
         Command::Add(arguments) => add(arguments, client, output).await,
         Command::Show(which) => {
-            let budget = find(client, PATH, &which.budget).await?;
-            show(&budget, client, output).await
+            let mut budget = find(client, PATH, &which.budget).await?;
+            let filter = [("rule", text(&budget, "id"))];
+            let used = levels::fetch(client, &filter).await?;
+            budget["used"] = used["limits"].clone();
+            show(&budget, client, output).await?;
+            levels::table(&budget, &used, output)
         }
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Remove(which) => {
@@ -112,7 +117,8 @@ pub(super) async fn run(
 }
 
 async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let budgets = client.get(PATH).await?;
+    let mut budgets = client.get(PATH).await?;
+    levels::add_fullest(&mut budgets, &levels::fetch(client, &[]).await?);
     let groups = client.get("/groups").await?;
     let peers = client.get("/peers").await?;
     let columns = [
@@ -120,6 +126,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Whole("ID"),
         Column::Left("FOR"),
         Column::Left("LIMITS"),
+        Column::Right("USED"),
         Column::Left("ENABLED"),
     ];
     output.list(&budgets, &columns, NONE_YET, |budget| {
@@ -128,6 +135,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
             text(budget, "id").to_owned(),
             targets(budget, &groups, &peers),
             limits::summary(budget),
+            levels::percent(budget["used_percent"].as_f64()),
             yes_no(budget, "enabled"),
         ]
     })

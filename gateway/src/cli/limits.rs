@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Failure, lookup::text, output::grouped};
-use amount::{Cap, Dollars, Tokens, Window};
+use amount::{Cap, Dollars, Tokens};
 
-pub(super) use amount::count;
+pub(super) use amount::{Window, count};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits (a cap of none or 0 lifts it)")]
@@ -270,7 +270,7 @@ fn per_window(limit: &Value, caps: [(&str, &str); 2], shown: impl Fn(&Value) -> 
 }
 
 /// As the document has it, with cents in full.
-fn dollars(cap: &Value) -> String {
+pub(super) fn dollars(cap: &Value) -> String {
     let text = cap.to_string();
     match text.split_once('.') {
         Some((_, fraction)) if fraction.len() == 1 => format!("${text}0"),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::Client,
+    explain, levels,
     limits::{self, LimitArguments},
     lookup::{self, find, joined, minute, names, text, yes_no},
     output::{Column, Output},
@@ -30,6 +31,8 @@ pub(super) enum Command {
     /// Remove one
     #[command(visible_alias = "delete")]
     Remove(Which),
+    /// What would become of a request, and why; nothing is sent or spent
+    Explain(explain::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -120,9 +123,14 @@ pub(super) async fn run(
         Command::List => list(client, output).await,
         Command::Add(arguments) => add(arguments, client, output).await,
         Command::Show(which) => {
-            let policy = find(client, PATH, &which.policy).await?;
-            show(&policy, client, output).await
+            let mut policy = find(client, PATH, &which.policy).await?;
+            let filter = [("policy", text(&policy, "id"))];
+            let used = levels::fetch(client, &filter).await?;
+            policy["used"] = used["limits"].clone();
+            show(&policy, client, output).await?;
+            levels::table(&policy, &used, output)
         }
+        Command::Explain(arguments) => explain::run(arguments, client, output).await,
         Command::Update(arguments) => update(arguments, client, output).await,
         Command::Remove(which) => {
             lookup::remove(client, PATH, &which.policy, "removed", output).await

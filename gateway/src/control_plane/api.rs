@@ -11,6 +11,7 @@ mod budgets;
 mod catalog;
 mod documents;
 mod error;
+mod explain;
 mod export;
 mod guardrails;
 mod id;
@@ -76,6 +77,7 @@ pub fn router(state: AppState) -> Router {
         .route("/providers/{id}/keys/{key_id}", delete(keys::remove))
         .route("/providers/{id}/test", post(node::test_provider))
         .route("/policies", resources::all::<PolicyDoc>())
+        .route("/policies/explain", post(explain::answer))
         .route("/policies/{id}", resources::one::<PolicyDoc>())
         .route("/guardrails", resources::all::<GuardrailDoc>())
         .route("/guardrails/{id}", resources::one::<GuardrailDoc>())

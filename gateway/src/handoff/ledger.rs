@@ -21,6 +21,18 @@ pub enum Unit {
     InFlight,
 }
 
+impl Unit {
+    /// Its name for operators.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::NanoUsd => "usd",
+            Self::Requests => "requests",
+            Self::InFlight => "in_flight",
+        }
+    }
+}
+
 /// How much somebody has spent in the present window. Windows are aligned with the epoch.
 ///
 /// No lock, and no wait but for a competing addition: window and amount are one word of 128 bits, so that whoever

@@ -1,3 +1,5 @@
+mod decisions;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{

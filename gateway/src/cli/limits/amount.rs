@@ -27,7 +27,7 @@ impl<T: Clone + Into<Value>> Cap<T> {
 
 /// A length of time in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window(pub(super) u64);
+pub(in crate::cli) struct Window(pub(in crate::cli) u64);
 
 /// Seconds of each unit, the longest first.
 const UNITS: [(char, u64); 4] = [('d', 24 * 3600), ('h', 3600), ('m', 60), ('s', 1)];

@@ -147,3 +147,65 @@ async fn a_provider_takes_so_much() {
     let lifted = node.run(&limit("none")).await.unwrap();
     assert!(!lifted.contains("requests/min"), "{lifted}");
 }
+
+#[tokio::test]
+async fn what_would_become_of_a_request() {
+    let node = Node::start().await;
+    node.connect().await;
+    node.line("peers add laptop --address 100.64.0.7 --group agents --user-id u-ada --user-email ada@example.com")
+        .await
+        .unwrap();
+    let words = [
+        "policies",
+        "add",
+        "Team",
+        "--group",
+        "agents",
+        "--provider",
+        "OpenAI API",
+    ];
+    let limits = ["--user-tokens", "2k/1d", "--group-usd", "5/1h"];
+    node.run(&[&words[..], &limits].concat()).await.unwrap();
+    node.line("budgets add Everyone --group-tokens 1M/30d")
+        .await
+        .unwrap();
+
+    let ask = "policies explain --peer laptop --model gpt-4o-mini --body-bytes 3000";
+    let told = node.line(&format!("{ask} --max-tokens 500")).await.unwrap();
+    for shown in [
+        "answer    allowed\n",
+        "peer      laptop, of ada@example.com\n",
+        "size      3 000 bytes, at most 500 output tokens\n",
+        "provider  OpenAI API\n",
+        "paid by   Team, counted for group agents\n",
+        "* OpenAI API  asked  lists the model\n",
+        "* Team  pays   pays\n",
+        "budget rule Everyone  tokens per 30d",
+        "policy                tokens per 1d",
+        "dollars per 1h",
+    ] {
+        assert!(told.contains(shown), "{shown}: {told}");
+    }
+    // The usual output is more than the user has.
+    let told = node.line(ask).await.unwrap();
+    for shown in [
+        "answer    denied: 429 llm_policy.token_cap_exceeded\n",
+        "Team  no room  its limit has no room (tokens)\n",
+        "no: 429 llm_policy.token_cap_exceeded\n",
+    ] {
+        assert!(told.contains(shown), "{shown}: {told}");
+    }
+    let answer = node.json(ask).await;
+    assert_eq!(answer["denial"]["status"], 429);
+
+    let shown = node.line("policies show Team").await.unwrap();
+    assert!(shown.contains("group agents  dollars per 1h"), "{shown}");
+    assert!(shown.contains("[----------]   0%"), "{shown}");
+    let shown = node.json("budgets show Everyone").await;
+    assert_eq!(shown["used"][0]["caps"][0]["name"], "Everyone");
+    let listed = node.line("budgets list").await.unwrap();
+    assert!(
+        listed.lines().nth(1).unwrap().contains("  0%  "),
+        "{listed}"
+    );
+}

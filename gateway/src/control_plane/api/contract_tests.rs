@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod explain;
 mod node;
 mod peers;
 mod policies;
@@ -32,6 +33,7 @@ use crate::control_plane::identity::{Identity, IdentitySources};
 use super::{
     auth::Connection,
     router,
+    state::NodeView,
     testing::{self, MemoryStore},
 };
 
@@ -42,6 +44,7 @@ const MARKER: &str = "sk-planted-marker";
 struct Api {
     router: Router,
     store: Arc<MemoryStore>,
+    node: Arc<dyn NodeView>,
     connection: Option<Connection>,
     log: File,
     _logging: DefaultGuard,
@@ -89,6 +92,7 @@ impl Api {
         let log = tempfile::tempfile().unwrap();
         let uid = nix::unistd::geteuid().as_raw();
         Self {
+            node: Arc::clone(&state.node),
             router: router(state),
             store,
             connection: Some(Connection::Unix { uid }),

@@ -57,7 +57,7 @@ struct CountsFor {
 
 /// What a bucket counts, and since when.
 #[derive(Serialize)]
-pub(super) struct BucketShape {
+struct BucketShape {
     unit: &'static str,
     /// 0 for what is in flight, which has no windows.
     window_seconds: u32,
@@ -165,7 +165,7 @@ fn cap(held: &Held<'_>, unit: Unit, spent: u64) -> CapRow {
 }
 
 impl BucketShape {
-    pub(super) fn of(bucket: &Bucket, now: u64) -> Self {
+    fn of(bucket: &Bucket, now: u64) -> Self {
         let window = bucket.window_seconds();
         let start = bucket.window_at(now).saturating_mul(u64::from(window));
         let at = |seconds: u64| {
@@ -173,12 +173,7 @@ impl BucketShape {
             Timestamp::from_second(seconds).ok()
         };
         Self {
-            unit: match bucket.unit() {
-                Unit::Tokens => "tokens",
-                Unit::NanoUsd => "usd",
-                Unit::Requests => "requests",
-                Unit::InFlight => "in_flight",
-            },
+            unit: bucket.unit().code(),
             window_seconds: window,
             window_start_utc: at(start),
             resets_at: at(start.saturating_add(u64::from(window))),
@@ -244,7 +239,7 @@ pub(super) async fn consumption(State(state): State<AppState>) -> Json<Vec<Consu
     Json(rows)
 }
 
-pub(super) fn usd(nano: u64) -> Number {
+fn usd(nano: u64) -> Number {
     rate::to_usd(NanoUsd(nano))
 }
 

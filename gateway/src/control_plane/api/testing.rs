@@ -234,35 +234,44 @@ struct CompilingNode {
     compiled: Mutex<(Compiler, Option<Arc<Snapshot>>)>,
 }
 
+/// What workers would have of documents: providers without addresses, and any key.
+pub(crate) fn compile(
+    compiler: &mut Compiler,
+    documents: &Documents,
+    ledger: &Ledger,
+) -> Arc<Snapshot> {
+    let second = Duration::from_secs(1);
+    let surroundings = Surroundings {
+        catalog: &Catalog::built_in(),
+        unseal: &AnyKey,
+        answers: &Answers::default(),
+        minted: &Minted::default(),
+        identity: &Identity {
+            uses_static: true,
+            ..Identity::default()
+        },
+        endpoint: Endpoint::default(),
+        timeouts: Timeouts {
+            connect: second,
+            first_byte: second,
+            idle: second,
+            total: None,
+        },
+    };
+    Arc::new(compiler.compile(documents, ledger, surroundings).snapshot)
+}
+
 impl CompilingNode {
     fn compile(&self) -> Arc<Snapshot> {
         let entries: Vec<Entry> = {
             let keys = self.store.keys.lock().expect("no test panics here");
             keys.entries.values().cloned().collect()
         };
-        let second = Duration::from_secs(1);
-        let surroundings = Surroundings {
-            catalog: &Catalog::built_in(),
-            unseal: &AnyKey,
-            answers: &Answers::default(),
-            minted: &Minted::default(),
-            identity: &Identity {
-                uses_static: true,
-                ..Identity::default()
-            },
-            endpoint: Endpoint::default(),
-            timeouts: Timeouts {
-                connect: second,
-                first_byte: second,
-                idle: second,
-                total: None,
-            },
-        };
         let documents = Documents::from_entries(&entries);
         let mut compiled = self.compiled.lock().expect("no test panics here");
         let (compiler, snapshot) = &mut *compiled;
-        let new = compiler.compile(&documents, &self.ledger, surroundings);
-        Arc::clone(snapshot.insert(Arc::new(new.snapshot)))
+        let new = compile(compiler, &documents, &self.ledger);
+        Arc::clone(snapshot.insert(new))
     }
 }
 
