@@ -4,10 +4,13 @@
 pub mod resource;
 pub mod store;
 
+mod backoff;
+
 pub mod ca;
 pub mod catalog;
 pub mod diagnosis;
 pub mod discovery;
+pub mod identity;
 pub mod ledger;
 pub mod mint;
 pub mod outbound;

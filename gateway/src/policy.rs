@@ -3,6 +3,7 @@
 
 pub mod bound;
 pub mod charge;
+pub mod plan;
 pub mod route;
 
 use route::Route;
@@ -54,7 +55,7 @@ pub fn permit<'a>(
     let route = route::route(snapshot, principal, classified, ask.model, ask.keeper)?;
     let mut refusal = Reason::NoAuthorisedProvider;
     for place in route.provider.grants.places(principal) {
-        match gate(&snapshot.policies[place], ask) {
+        match admits(&snapshot.policies[place], ask) {
             Ok(()) => {
                 return Ok(Permit {
                     snapshot,
@@ -75,7 +76,7 @@ impl<'a> Permit<'a> {
     pub fn next(&self, ask: Ask<'_>) -> Option<Self> {
         let mut later = self.provider().grants.places(self.principal());
         let place = later.find(|place| {
-            *place > self.place && gate(&self.snapshot.policies[*place], ask).is_ok()
+            *place > self.place && admits(&self.snapshot.policies[*place], ask).is_ok()
         })?;
         Some(Self { place, ..*self })
     }
@@ -86,6 +87,11 @@ impl<'a> Permit<'a> {
 
     pub fn provider(&self) -> &'a Provider {
         self.route.provider
+    }
+
+    /// Of the policy, in the snapshot.
+    pub fn place(&self) -> usize {
+        self.place
     }
 
     pub fn policy(&self) -> &'a Policy {
@@ -112,7 +118,10 @@ impl<'a> Permit<'a> {
 }
 
 /// Whether a policy lets a request through that its groups may make.
-fn gate(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
+///
+/// # Errors
+/// [`Reason::ModelBlocked`] and [`Reason::PathBlocked`].
+pub fn admits(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
     if let Some(models) = &policy.models
         && !ask.model.is_some_and(|model| lists(models, model))
     {

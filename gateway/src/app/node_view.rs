@@ -6,13 +6,16 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
-use crate::control_plane::{
-    admission::{Admission, AdmissionStatus, PeerTraffic},
-    api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
-    listeners::ListenerStatus,
-    mint::{MINT_TIMEOUT, Minted},
-    snapshot::{ProviderState, ProviderStatus, SnapshotReport},
-    telemetry::Readiness,
+use crate::{
+    control_plane::{
+        admission::{Admission, AdmissionStatus, PeerTraffic},
+        api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
+        listeners::ListenerStatus,
+        mint::{MINT_TIMEOUT, Minted},
+        snapshot::{ProviderState, ProviderStatus, SnapshotReport},
+        telemetry::Readiness,
+    },
+    handoff::snapshot::Snapshot,
 };
 
 /// How long a change waits for the workers to follow before it is answered.
@@ -49,6 +52,10 @@ impl NodeView for RunningNode {
             listeners: listening.iter().map(ToString::to_string).collect(),
             providers: report.providers.iter().map(provider).collect(),
         }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.reports.borrow().snapshot)
     }
 
     fn admission(&self) -> AdmissionStatus {

@@ -15,6 +15,7 @@ mod export;
 mod guardrails;
 mod id;
 mod keys;
+mod levels;
 mod limits;
 mod logs;
 mod names;
@@ -87,7 +88,8 @@ pub fn router(state: AppState) -> Router {
                 .put(settings::update)
                 .delete(settings::remove),
         )
-        .route("/consumption", get(usage::consumption))
+        .route("/consumption", get(levels::consumption))
+        .route("/limits", get(levels::limits))
         .route("/access-logs", get(logs::list))
         .route("/access-logs/tail", get(logs::tail))
         .route("/access-log-sessions", get(logs::sessions))

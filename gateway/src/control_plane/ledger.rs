@@ -1,11 +1,12 @@
 //! The ledger of limits: which buckets there are, and how far their spending is on durable record.
 
 mod keeper;
+pub mod levels;
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use jiff::Timestamp;
@@ -70,6 +71,19 @@ struct GrantDoc {
 #[derive(Default)]
 pub struct Ledger {
     state: Mutex<State>,
+    /// For the metrics.
+    pub grants: GrantCounts,
+}
+
+/// What was written down of what may be spent.
+#[derive(Debug, Default)]
+pub struct GrantCounts {
+    /// Grants, one per bucket and time.
+    pub written: AtomicU64,
+    /// Grants that could not be written.
+    pub failed: AtomicU64,
+    /// How long the last write took that went well.
+    pub last_write_us: AtomicU64,
 }
 
 #[derive(Default)]
@@ -114,6 +128,7 @@ impl Ledger {
         };
         Ok(Self {
             state: Mutex::new(state),
+            grants: GrantCounts::default(),
         })
     }
 
@@ -136,12 +151,6 @@ impl Ledger {
         let bucket = Arc::new(bucket);
         state.buckets.insert(key, Arc::clone(&bucket));
         bucket
-    }
-
-    /// What is spent of a bucket now, requests in flight included; 0 when no limit has it.
-    pub fn spent(&self, key: &BucketKey, now: u64) -> u64 {
-        let state = self.lock();
-        state.buckets.get(key).map_or(0, |bucket| bucket.spent(now))
     }
 
     /// Forgets buckets that nothing refers to any more. Their grants stay on record.

@@ -3,6 +3,8 @@
 
 mod admission;
 mod family;
+mod identity;
+mod limits;
 mod mints;
 mod process;
 mod provider_totals;
@@ -16,6 +18,7 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
 use prometheus::{TextEncoder, proto::MetricFamily};
 use tokio::sync::watch;
 
@@ -23,7 +26,10 @@ use self::{
     family::{counter, gauge, histogram, plain_counter, plain_gauge},
     provider_totals::ProviderTotals,
 };
-use super::{admission::Admission, mint::Minted, usage::UsageStatus};
+use super::{
+    admission::Admission, identity::IdentitySources, ledger::Ledger, mint::Minted,
+    snapshot::SnapshotReport, usage::UsageStatus,
+};
 use crate::handoff::{
     counters::{
         Counter, DURATION_BOUNDS_US, DurationHistogram, Gauge, PROVIDER_SLOTS, WorkerCounters,
@@ -46,6 +52,8 @@ pub struct Metrics {
     usage: Arc<UsageStatus>,
     admission: Option<Arc<Admission>>,
     mints: Option<watch::Receiver<Arc<Minted>>>,
+    limits: Option<Limits>,
+    identity: Option<Arc<IdentitySources>>,
     started_at_seconds: f64,
     /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
     /// counts are still there.
@@ -56,6 +64,12 @@ pub struct Metrics {
     pub store_revision: AtomicU64,
     /// Unix time in seconds at which the endpoint's certificate expires; 0 while there is none.
     pub certificate_expires_at: AtomicI64,
+}
+
+/// Where limits are counted.
+struct Limits {
+    ledger: Arc<Ledger>,
+    reports: watch::Receiver<Arc<SnapshotReport>>,
 }
 
 /// Which provider a slot counts.
@@ -73,7 +87,9 @@ impl Metrics {
             usage,
             admission: None,
             mints: None,
-            started_at_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
+            limits: None,
+            identity: None,
+            started_at_seconds: Timestamp::now().as_millisecond() as f64 / 1000.0,
             providers: Mutex::new(BTreeMap::new()),
             config_revision: AtomicU64::new(0),
             store_revision: AtomicU64::new(0),
@@ -92,6 +108,24 @@ impl Metrics {
     #[must_use]
     pub fn with_mints(mut self, mints: watch::Receiver<Arc<Minted>>) -> Self {
         self.mints = Some(mints);
+        self
+    }
+
+    /// Shows the ledger and how full limits are, too.
+    #[must_use]
+    pub fn with_limits(
+        mut self,
+        ledger: Arc<Ledger>,
+        reports: watch::Receiver<Arc<SnapshotReport>>,
+    ) -> Self {
+        self.limits = Some(Limits { ledger, reports });
+        self
+    }
+
+    /// Shows how the sources of peers do, too.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<IdentitySources>) -> Self {
+        self.identity = Some(identity);
         self
     }
 
@@ -132,6 +166,14 @@ impl Metrics {
         }
         if let Some(mints) = &self.mints {
             families.extend(mints::gather(&mints.borrow()));
+        }
+        if let Some(Limits { ledger, reports }) = &self.limits {
+            let snapshot = Arc::clone(&reports.borrow().snapshot);
+            families.extend(limits::gather(&ledger.grants, &snapshot));
+        }
+        if let Some(identity) = &self.identity {
+            let statuses: Vec<_> = identity.statuses().collect();
+            families.extend(identity::gather(&statuses, Timestamp::now()));
         }
         families.extend(process::gather(self.started_at_seconds));
         families

@@ -1,5 +1,5 @@
-//! Requests that the control plane itself sends to providers: trying them, listing their models. One
-//! request on its own connection, to an address that was checked; redirects are not followed.
+//! Requests that the control plane itself sends: trying providers, listing their models, minting tokens, asking
+//! NetBird. One request on its own connection, to an address that was checked; redirects are not followed.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,15 +14,23 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::handoff::snapshot::Target;
+use crate::handoff::snapshot::{Target, TargetTls};
 
-/// From the connection to the last byte of the answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// What an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerLimits {
+    /// From the connection to the last byte.
+    pub time: Duration,
+    pub bytes: usize,
+}
 
-/// Largest answer; listings of gateways with thousands of models are the longest.
-const ANSWER_BYTES_LIMIT: usize = 8 << 20;
+/// Of providers; listings of gateways with thousands of models are the longest.
+const OF_PROVIDERS: AnswerLimits = AnswerLimits {
+    time: Duration::from_secs(15),
+    bytes: 8 << 20,
+};
 
-/// A provider's answer, whole.
+/// An answer, whole.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -56,24 +64,70 @@ pub enum CallError {
     TlsCut(io::Error),
     #[error("HTTP: {0}")]
     Http(hyper::Error),
-    #[error("the answer is longer than {ANSWER_BYTES_LIMIT} bytes")]
-    TooLong,
-    #[error("no answer within {ANSWER_TIMEOUT:?}")]
-    Silent,
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
 }
 
-/// Sends one request to a target. `connect_limit` is for TCP and the TLS handshake, each.
+impl CallError {
+    /// Nothing was sent, and another address may do.
+    pub fn is_of_address(&self) -> bool {
+        match self {
+            Self::ConnectTimeout { .. } | Self::Connect { .. } => true,
+            Self::KeyForm
+            | Self::TlsTimeout { .. }
+            | Self::Tls(_)
+            | Self::TlsCut(_)
+            | Self::Http(_)
+            | Self::TooLong(_)
+            | Self::Silent(_) => false,
+        }
+    }
+}
+
+/// Where to connect.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination<'a> {
+    pub address: SocketAddr,
+    /// `None` for plain HTTP.
+    pub tls: Option<&'a TargetTls>,
+}
+
+impl<'a> From<&'a Target> for Destination<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            address: target.address,
+            tls: target.tls.as_ref(),
+        }
+    }
+}
+
+/// Sends one request to a provider or a vendor. `connect_limit` is for TCP and the TLS handshake, each.
 ///
 /// # Errors
 /// When no whole answer comes; an error status is an answer.
 pub async fn call(
-    target: &Target,
+    destination: Destination<'_>,
     connect_limit: Duration,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, CallError> {
-    match connect(target, connect_limit).await? {
-        Connection::Plain(stream) => exchange(stream, request).await,
-        Connection::Tls(stream) => exchange(*stream, request).await,
+    call_within(destination, connect_limit, OF_PROVIDERS, request).await
+}
+
+/// As [`call`], with other limits.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_within(
+    destination: Destination<'_>,
+    connect_limit: Duration,
+    limits: AnswerLimits,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, CallError> {
+    match connect(destination, connect_limit).await? {
+        Connection::Plain(stream) => exchange(stream, limits, request).await,
+        Connection::Tls(stream) => exchange(*stream, limits, request).await,
     }
 }
 
@@ -81,8 +135,8 @@ pub async fn call(
 ///
 /// # Errors
 /// When there is no connection.
-pub async fn reach(target: &Target, connect_limit: Duration) -> Result<(), CallError> {
-    connect(target, connect_limit).await.map(drop)
+pub async fn reach(destination: Destination<'_>, connect_limit: Duration) -> Result<(), CallError> {
+    connect(destination, connect_limit).await.map(drop)
 }
 
 enum Connection {
@@ -90,13 +144,15 @@ enum Connection {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn connect(target: &Target, limit: Duration) -> Result<Connection, CallError> {
-    let address = target.address;
+async fn connect(
+    Destination { address, tls }: Destination<'_>,
+    limit: Duration,
+) -> Result<Connection, CallError> {
     let stream = timeout(limit, TcpStream::connect(address))
         .await
         .map_err(|_| CallError::ConnectTimeout { address, limit })?
         .map_err(|error| CallError::Connect { address, error })?;
-    let Some(tls) = &target.tls else {
+    let Some(tls) = tls else {
         return Ok(Connection::Plain(stream));
     };
     // One request: HTTP/1.1 says as much about the provider as HTTP/2.
@@ -119,33 +175,38 @@ fn tls_error(error: io::Error) -> CallError {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, CallError>
+async fn exchange<S>(
+    stream: S,
+    limits: AnswerLimits,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, CallError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    timeout(ANSWER_TIMEOUT, async {
+    timeout(limits.time, async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(CallError::Http)?;
         let connection = tokio::spawn(connection);
-        let answer = whole(sender.send_request(request).await).await;
+        let answer = whole(sender.send_request(request).await, limits.bytes).await;
         connection.abort();
         answer
     })
     .await
-    .unwrap_or(Err(CallError::Silent))
+    .unwrap_or(Err(CallError::Silent(limits.time)))
 }
 
 async fn whole(
     answer: hyper::Result<http::Response<hyper::body::Incoming>>,
+    bytes_limit: usize,
 ) -> Result<Answer, CallError> {
     let (head, body) = answer.map_err(CallError::Http)?.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES_LIMIT).collect().await;
+    let body = Limited::new(body, bytes_limit).collect().await;
     let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
         Ok(error) => CallError::Http(*error),
         Err(other) => {
             debug_assert!(other.is::<LengthLimitError>());
-            CallError::TooLong
+            CallError::TooLong(bytes_limit)
         }
     })?;
     Ok(Answer {

@@ -16,7 +16,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    dialect::{Operation, output_bound_key},
+    dialect::Operation,
     handoff::{
         ledger::{Bucket, Refusal, Unit},
         reason::Reason,
@@ -24,8 +24,9 @@ use crate::{
     },
     policy::{
         Ask, Permit,
-        bound::{Amounts, Unbounded, bound, uses_tokens},
-        charge::{Charge, Origin, charges},
+        bound::Amounts,
+        charge::{Charge, Origin},
+        plan::{Plan, Unplanned, Wants},
     },
 };
 
@@ -137,54 +138,26 @@ fn attempt<'s>(
     permit: &Permit<'s>,
     wish: &Wish<'_>,
 ) -> Result<Reservation<'s>, Denial> {
-    let charges = charges(permit);
+    let wants = Wants {
+        operation: wish.operation,
+        size: wish.body.size(),
+        may_be_bounded: wish.body.may_be_bounded(),
+    };
+    let limits = &worker.config.limits;
+    let plan = Plan::new(permit, wants, limits, || wish.body.is_all_input());
+    let plan = plan.map_err(|why| match why {
+        Unplanned::Output { wanted, most } => Denial::ByPolicy(message::output(wanted, most)),
+        Unplanned::Unbounded(charge, why) => denied(&charge, message::unbounded(why)),
+    })?;
     let mut reservation = Reservation {
         worker: Rc::clone(worker),
-        held: Vec::with_capacity(charges.len()),
-        output_tokens_max: None,
-    };
-    let mut size = wish.body.size();
-    let is_hard = |charge: &Charge<'_>| charge.mode == LimitMode::Hard && is_amount(charge);
-    let hard = charges.iter().find(|charge| is_hard(charge));
-    let guarded = permit.policy().output_tokens_max;
-    match (size.output_tokens_max, guarded) {
-        (Some(wanted), Some(most)) if wanted > most => {
-            return Err(Denial::ByPolicy(message::output(wanted, most)));
-        }
-        (None, most) if most.is_some() || hard.is_some() => {
-            let most = most.unwrap_or(worker.config.limits.hard_output_tokens);
-            let catalog_id = &permit.provider().catalog_id;
-            if wish.body.may_be_bounded() && output_bound_key(catalog_id, wish.operation).is_some()
-            {
-                let most = (most / size.answers).max(1);
-                reservation.output_tokens_max = Some(most);
-                size.output_tokens_max = Some(most.saturating_mul(size.answers));
-            }
-        }
-        (Some(_) | None, _) => {}
-    }
-    if let Some(charge) = hard
-        && uses_tokens(wish.operation).is_some()
-        && !wish.body.is_all_input()
-    {
-        return Err(denied(charge, message::unbounded(Unbounded::Input)));
-    }
-    let amounts = |mode| {
-        let estimate = worker.config.limits.soft;
-        bound(mode, wish.operation, size, permit.price(), estimate)
+        held: Vec::with_capacity(plan.charges.len()),
+        output_tokens_max: plan.output_tokens_max,
     };
     let now = now();
-    for charge in &charges {
-        let amounts =
-            amounts(charge.mode).map_err(|why| denied(charge, message::unbounded(why)))?;
-        if is_hard(charge)
-            && charge.bucket.unit() == Unit::NanoUsd
-            && permit.price().is_none()
-            && amounts.tokens > 0
-        {
-            return Err(denied(charge, message::unbounded(Unbounded::Price)));
-        }
-        let amount = amounts.of(charge.bucket.unit());
+    for charge in &plan.charges {
+        let amount = plan.amount(charge);
+        let amount = amount.map_err(|why| denied(charge, message::unbounded(why)))?;
         match charge.bucket.spend(now, amount, charge.most) {
             Ok(window) => reservation.held.push(Held {
                 bucket: charge.bucket,
@@ -205,14 +178,6 @@ fn attempt<'s>(
         }
     }
     Ok(reservation)
-}
-
-/// A limit of tokens or money.
-fn is_amount(charge: &Charge<'_>) -> bool {
-    match charge.bucket.unit() {
-        Unit::Tokens | Unit::NanoUsd => true,
-        Unit::Requests | Unit::InFlight => false,
-    }
 }
 
 fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {

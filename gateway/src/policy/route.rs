@@ -44,6 +44,76 @@ pub fn route<'a>(
     }
 }
 
+/// Which of the providers that fit is taken: the greatest, of equals the oldest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// It lists the model, and is no catch-all.
+    pub is_listed: bool,
+    pub base_path_len: usize,
+}
+
+/// Why a provider is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It does not have the model.
+    Model,
+    /// Its own API does not speak the request's dialect.
+    Dialect,
+    /// No policy lets the caller reach it.
+    Policy,
+    /// Another provider keeps the object that the request names.
+    Object,
+}
+
+/// Whether a provider can be asked for `model`. What [`route`] decides by.
+///
+/// # Errors
+/// Why it cannot.
+pub fn fit(
+    provider: &Provider,
+    principal: &Principal,
+    dialect: Dialect,
+    model: &str,
+) -> Result<Rank, Unfit> {
+    let is_listed = lists(&provider.models, model);
+    if !is_listed && !(provider.models.is_catch_all() && may_have(provider, dialect, Some(model))) {
+        return Err(Unfit::Model);
+    }
+    reaches(provider, principal, dialect)?;
+    Ok(Rank {
+        is_listed,
+        base_path_len: provider.base_path.len(),
+    })
+}
+
+/// As [`fit`], for a request that names no model.
+///
+/// # Errors
+/// Why it cannot be asked.
+pub fn fit_without_model(
+    provider: &Provider,
+    principal: &Principal,
+    dialect: Dialect,
+    keeper: Option<ProviderSlot>,
+) -> Result<(), Unfit> {
+    reaches(provider, principal, dialect)?;
+    match keeper {
+        Some(keeper) if provider.slot != keeper => Err(Unfit::Object),
+        None if !may_have(provider, dialect, None) => Err(Unfit::Model),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn reaches(provider: &Provider, principal: &Principal, dialect: Dialect) -> Result<(), Unfit> {
+    if !speaks(provider, dialect) {
+        return Err(Unfit::Dialect);
+    }
+    match provider.grants.reach(principal) {
+        true => Ok(()),
+        false => Err(Unfit::Policy),
+    }
+}
+
 fn by_model<'a>(
     snapshot: &'a Snapshot,
     principal: &'a Principal,
@@ -51,33 +121,21 @@ fn by_model<'a>(
     model: &str,
 ) -> Result<Route<'a>, Reason> {
     let mut refusal = Reason::ModelNotRoutable;
-    let mut best: Option<((bool, usize), Route<'a>)> = None;
+    let mut best: Option<(Rank, &Provider)> = None;
     for provider in &snapshot.providers {
-        let explicit = lists(&provider.models, model);
-        let serves =
-            explicit || provider.models.is_catch_all() && may_have(provider, dialect, Some(model));
-        if !serves || !speaks(provider, dialect) {
-            continue;
-        }
-        if !provider.grants.reach(principal) {
-            refusal = Reason::NoAuthorisedProvider;
-            continue;
-        }
-        // Providers come oldest first, so an equal rank does not replace.
-        let rank = (explicit, provider.base_path.len());
-        if best.as_ref().is_none_or(|(held, _)| rank > *held) {
-            let price = price(&provider.models, model);
-            best = Some((
-                rank,
-                Route {
-                    provider,
-                    price,
-                    principal,
-                },
-            ));
+        match fit(provider, principal, dialect, model) {
+            // Providers come oldest first, so an equal rank does not replace.
+            Ok(rank) if best.is_none_or(|(held, _)| rank > held) => best = Some((rank, provider)),
+            Ok(_) | Err(Unfit::Model | Unfit::Dialect | Unfit::Object) => {}
+            Err(Unfit::Policy) => refusal = Reason::NoAuthorisedProvider,
         }
     }
-    best.map(|(_, route)| route).ok_or(refusal)
+    let (_, provider) = best.ok_or(refusal)?;
+    Ok(Route {
+        provider,
+        price: price(&provider.models, model),
+        principal,
+    })
 }
 
 /// Files, batches and the like belong to an account, not to a model: the provider that keeps the object, else
@@ -89,12 +147,15 @@ fn without_model<'a>(
     dialect: Dialect,
     keeper: Option<ProviderSlot>,
 ) -> Result<Route<'a>, Reason> {
-    reachable(snapshot, principal, dialect)
-        .find(|route| match keeper {
-            Some(keeper) => route.provider.slot == keeper,
-            None => may_have(route.provider, dialect, None),
-        })
-        .ok_or(Reason::NoAuthorisedProvider)
+    let mut providers = snapshot.providers.iter();
+    let provider = providers
+        .find(|provider| fit_without_model(provider, principal, dialect, keeper).is_ok())
+        .ok_or(Reason::NoAuthorisedProvider)?;
+    Ok(Route {
+        provider,
+        price: None,
+        principal,
+    })
 }
 
 /// What the caller may use in a dialect, for a listing: ids by name, each with the oldest provider that
@@ -105,31 +166,17 @@ pub fn usable_models<'a>(
     dialect: Dialect,
 ) -> Vec<(&'a str, &'a Provider)> {
     let mut models = Vec::new();
-    for route in reachable(snapshot, principal, dialect) {
-        let Models { listed, defaults } = &route.provider.models;
+    let providers = snapshot.providers.iter().map(|provider| &**provider);
+    for provider in providers.filter(|provider| reaches(provider, principal, dialect).is_ok()) {
+        let Models { listed, defaults } = &provider.models;
         let defaults = listed.is_empty().then(|| defaults.keys());
         let known = listed.keys().chain(defaults.into_iter().flatten());
-        models.extend(known.map(|id| (&**id, route.provider)));
+        models.extend(known.map(|id| (&**id, provider)));
     }
     // Stable: of equal ids the oldest provider's stays first.
     models.sort_by_key(|(id, _)| *id);
     models.dedup_by_key(|(id, _)| *id);
     models
-}
-
-fn reachable<'a>(
-    snapshot: &'a Snapshot,
-    principal: &'a Principal,
-    dialect: Dialect,
-) -> impl Iterator<Item = Route<'a>> {
-    let providers = snapshot.providers.iter();
-    providers
-        .filter(move |provider| speaks(provider, dialect) && provider.grants.reach(principal))
-        .map(move |provider| Route {
-            provider,
-            price: None,
-            principal,
-        })
 }
 
 impl<'a> Route<'a> {

@@ -84,6 +84,7 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         providers: providers.into_iter().map(Arc::new).collect(),
         policies: vec![policy("p", &[])],
         budget_rules: Vec::new(),
+        groups: Box::default(),
     }
 }
 

@@ -17,6 +17,8 @@ mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod limits;
+mod netbird;
 mod objects;
 mod overlay;
 mod refused;
@@ -28,6 +30,7 @@ mod trailers;
 mod tunnel;
 mod unlocked;
 mod websocket;
+mod wireguard;
 
 use std::sync::Arc;
 

@@ -6,15 +6,20 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::control_plane::{
-    admission::{AdmissionStatus, PeerTraffic},
-    catalog::LiveCatalog,
-    diagnosis::Diagnosis,
-    discovery::ListedModel,
-    seal::LiveKeyring,
-    snapshot::Draft,
-    store::Store,
-    usage::UsageReader,
+use crate::{
+    config::LimitsConfig,
+    control_plane::{
+        admission::{AdmissionStatus, PeerTraffic},
+        catalog::LiveCatalog,
+        diagnosis::Diagnosis,
+        discovery::ListedModel,
+        identity::IdentitySources,
+        seal::LiveKeyring,
+        snapshot::Draft,
+        store::Store,
+        usage::UsageReader,
+    },
+    handoff::snapshot::Snapshot,
 };
 
 /// A boxed future, so that [`ProviderTester`] can be an object.
@@ -27,9 +32,12 @@ pub struct AppState {
     pub keyring: Arc<LiveKeyring>,
     pub catalog: Arc<LiveCatalog>,
     pub usage: UsageReader,
+    pub identity: Arc<IdentitySources>,
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,
     pub naming: EndpointNaming,
+    /// What requests are taken to need.
+    pub limits: LimitsConfig,
     /// Names beside `localhost` and the listener's own address that may stand in `Host` on TCP.
     pub admin_hosts: Arc<[String]>,
 }
@@ -48,6 +56,9 @@ pub struct EndpointNaming {
 /// What the node knows about itself.
 pub trait NodeView: Send + Sync {
     fn status(&self) -> NodeStatus;
+
+    /// What the workers decide by.
+    fn snapshot(&self) -> Arc<Snapshot>;
 
     /// Kernel admission; may wait for the kernel.
     fn admission(&self) -> AdmissionStatus;

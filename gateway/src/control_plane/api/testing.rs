@@ -11,14 +11,19 @@ use super::state::{
     AppState, EndpointNaming, NodeStatus, NodeView, ProviderTester, Task, TestReport,
 };
 use crate::{
-    config::MasterKeySource,
+    config::{Estimate, LimitsConfig, MasterKeySource},
     control_plane::{
         admission::{AdmissionStatus, PeerTraffic},
-        catalog::LiveCatalog,
+        catalog::{Catalog, LiveCatalog},
         diagnosis::{Diagnosis, Trouble},
         discovery::ListedModel,
+        identity::{Identity, IdentitySources},
+        ledger::Ledger,
+        mint::Minted,
+        resolve::Answers,
+        resource::CredentialDoc,
         seal::{Keyring, LiveKeyring},
-        snapshot::Draft,
+        snapshot::{Compiler, Documents, Draft, Surroundings, Unseal},
         store::{
             Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
             Transaction, TransactionOutcome,
@@ -28,7 +33,7 @@ use crate::{
     handoff::{
         queue::record_queue,
         record::{ExchangeRecord, tests::sample},
-        snapshot::{NanoUsdPerMillion, Rates},
+        snapshot::{Endpoint, NanoUsdPerMillion, Rates, Snapshot, Timeouts},
     },
     secret::Secret,
 };
@@ -47,12 +52,27 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
         catalog: Arc::new(LiveCatalog::built_in()),
         usage: usage(directory),
-        node: Arc::new(FixedNode),
-        tester: Arc::new(FixedNode),
+        identity: Arc::new(IdentitySources::fixed(Identity {
+            uses_static: true,
+            ..Identity::default()
+        })),
+        node: Arc::new(CompilingNode {
+            store: Arc::clone(&store),
+            ledger: Ledger::default(),
+            compiled: Mutex::default(),
+        }),
+        tester: Arc::new(FixedTester),
         naming: EndpointNaming {
             domain: "agents.example".to_owned(),
             name: None,
             port: 443,
+        },
+        limits: LimitsConfig {
+            soft: Estimate {
+                output_tokens: 4096,
+                bytes_per_token: 3,
+            },
+            hard_output_tokens: 8192,
         },
         admin_hosts: Arc::new([]),
     };
@@ -207,11 +227,62 @@ impl Store for MemoryStore {
     }
 }
 
-struct FixedNode;
+/// Compiles what is stored after each change, and serves nobody.
+struct CompilingNode {
+    store: Arc<MemoryStore>,
+    ledger: Ledger,
+    compiled: Mutex<(Compiler, Option<Arc<Snapshot>>)>,
+}
 
-impl NodeView for FixedNode {
+impl CompilingNode {
+    fn compile(&self) -> Arc<Snapshot> {
+        let entries: Vec<Entry> = {
+            let keys = self.store.keys.lock().expect("no test panics here");
+            keys.entries.values().cloned().collect()
+        };
+        let second = Duration::from_secs(1);
+        let surroundings = Surroundings {
+            catalog: &Catalog::built_in(),
+            unseal: &AnyKey,
+            answers: &Answers::default(),
+            minted: &Minted::default(),
+            identity: &Identity {
+                uses_static: true,
+                ..Identity::default()
+            },
+            endpoint: Endpoint::default(),
+            timeouts: Timeouts {
+                connect: second,
+                first_byte: second,
+                idle: second,
+                total: None,
+            },
+        };
+        let documents = Documents::from_entries(&entries);
+        let mut compiled = self.compiled.lock().expect("no test panics here");
+        let (compiler, snapshot) = &mut *compiled;
+        let new = compiler.compile(&documents, &self.ledger, surroundings);
+        Arc::clone(snapshot.insert(Arc::new(new.snapshot)))
+    }
+}
+
+struct AnyKey;
+
+impl Unseal for AnyKey {
+    fn unseal(&self, _: &CredentialDoc) -> Result<Secret, String> {
+        Ok(Secret::new(b"sk-unsealed".to_vec()))
+    }
+}
+
+impl NodeView for CompilingNode {
     fn serves(&self, _revision: u64) -> Task<'_, ()> {
+        self.compile();
         Box::pin(std::future::ready(()))
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        let compiled = self.compiled.lock().expect("no test panics here").1.clone();
+        compiled.unwrap_or_else(|| self.compile())
     }
 
     fn mints(&self, _credential_id: String) -> Task<'_, Result<(), String>> {
@@ -243,7 +314,9 @@ impl NodeView for FixedNode {
 }
 
 /// Takes every key but [`REFUSED_KEY`].
-impl ProviderTester for FixedNode {
+struct FixedTester;
+
+impl ProviderTester for FixedTester {
     fn test(&self, _: String) -> Task<'_, TestReport> {
         Box::pin(async {
             TestReport {
@@ -285,6 +358,7 @@ impl ProviderTester for FixedNode {
             let model = |id: &str, price| ListedModel {
                 id: id.to_owned(),
                 label: None,
+                base_model: None,
                 price,
             };
             Ok(vec![
@@ -303,7 +377,7 @@ impl ProviderTester for FixedNode {
     }
 }
 
-/// The one key that [`FixedNode`] does not take.
+/// The one key that [`FixedTester`] does not take.
 pub(crate) const REFUSED_KEY: &str = "sk-planted-marker-refused";
 
 fn is_refused(draft: &Draft) -> bool {

@@ -1,5 +1,4 @@
-//! `/usage/overview`: sums per period; `/usage/breakdown` beside it: sums per provider, model or user;
-//! `/consumption`: counters of limits.
+//! `/usage/overview`: sums per period; `/usage/breakdown` beside it: sums per provider, model or user.
 
 use axum::{
     Json,
@@ -39,11 +38,6 @@ pub(super) async fn breakdown(
     ask(state, move |reader| reader.totals(by, &query.filter))
         .await
         .map(Json)
-}
-
-/// No limits, so nothing is consumed from them.
-pub(super) async fn consumption() -> Json<[(); 0]> {
-    Json([])
 }
 
 /// Runs a query where it may wait for the disk.

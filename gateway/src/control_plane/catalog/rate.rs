@@ -67,6 +67,12 @@ pub fn to_per_1k(rate: NanoUsdPerMillion) -> serde_json::Number {
     serde_json::from_str(&text).expect("digits with a point inside are a JSON number")
 }
 
+/// Dollars for the API, exact to the billionth.
+pub fn to_usd(amount: NanoUsd) -> serde_json::Number {
+    let text = decimal_text(amount.0, PER_MILLION_PLACES);
+    serde_json::from_str(&text).expect("digits with a point inside are a JSON number")
+}
+
 /// Dollars per token as other catalogs have them, as our decimal text per million.
 pub fn usd_per_token(text: &str) -> Result<String, RateError> {
     from_per_token(text).map(|rate| decimal_text(rate.0, PER_MILLION_PLACES))

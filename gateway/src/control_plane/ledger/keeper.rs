@@ -1,11 +1,14 @@
 //! The task that grants: writes down how far workers may spend, then lets them.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::{GrantDoc, Ledger};
+use super::{GrantCounts, GrantDoc, Ledger};
 use crate::{
     control_plane::{
         resource::key::LEDGER,
@@ -35,7 +38,10 @@ pub async fn keep(ledger: Arc<Ledger>, store: Arc<dyn Store>, queue: Arc<GrantQu
             .sort_by(|(a, of_a), (b, of_b)| (a.name(), of_b.amount).cmp(&(b.name(), of_a.amount)));
         grants.dedup_by(|(a, _), (b, _)| a.name() == b.name());
         for grants in grants.chunks(OPERATIONS_MAX) {
-            if let Err(error) = write(store.as_ref(), grants).await {
+            let begun = Instant::now();
+            let written = write(store.as_ref(), grants).await;
+            ledger.grants.count(&written, grants.len(), begun.elapsed());
+            if let Err(error) = written {
                 warn!(%error, "limits: nothing more can be spent, as it cannot be written down");
                 continue;
             }
@@ -89,6 +95,22 @@ async fn write(store: &dyn Store, grants: &[(Arc<Bucket>, Grant)]) -> Result<(),
         operations: operations.collect(),
     };
     store.transact(transaction).await.map(drop)
+}
+
+impl GrantCounts {
+    fn count(&self, result: &Result<(), StoreError>, grants: usize, took: Duration) {
+        let grants = grants as u64;
+        match result {
+            Ok(()) => {
+                self.written.fetch_add(grants, Relaxed);
+                let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                self.last_write_us.store(took, Relaxed);
+            }
+            Err(_) => {
+                self.failed.fetch_add(grants, Relaxed);
+            }
+        }
+    }
 }
 
 impl Ledger {

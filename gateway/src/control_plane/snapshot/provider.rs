@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, header};
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::ClientConfig;
 
 use super::{
     Documents, Problem, Surroundings, aws,
@@ -23,7 +23,7 @@ use crate::{
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
-    dialect::bedrock::host::Endpoint,
+    dialect::{bedrock::host::Endpoint, google},
     handoff::{
         reason::Reason,
         snapshot::{Credential, Grants, Provider, ProviderSlot, Target, TargetId, TargetTls},
@@ -170,7 +170,7 @@ impl Turn<'_> {
         let host = aws::endpoint(entry, &upstream);
         let credentials = self.credentials(doc, entry, host, documents, surroundings, status)?;
         let (credentials, no_token) = match entry.key {
-            KeyKind::Text => (credentials, None),
+            KeyKind::Text | KeyKind::Aws => (credentials, None),
             KeyKind::GoogleServiceAccount => {
                 self.tokens(doc, credentials, client.as_ref(), surroundings, status)?
             }
@@ -345,7 +345,7 @@ impl Turn<'_> {
         let tls = match tls {
             Some((_, config)) => Some(TargetTls {
                 config: Arc::clone(config),
-                server_name: server_name(&upstream.host)?,
+                server_name: upstream.host.server_name()?,
             }),
             None => None,
         };
@@ -371,18 +371,9 @@ impl Turn<'_> {
 fn is_regional(catalog_id: &str, authority: &str) -> bool {
     match catalog_id {
         "openai_api" => ["us.api.openai.com", "eu.api.openai.com"].contains(&authority),
-        "vertex_ai_api" => {
-            authority.ends_with(".googleapis.com") && authority != "aiplatform.googleapis.com"
-        }
+        "vertex_ai_api" => google::host::location(authority)
+            .is_some_and(|location| location != google::host::GLOBAL),
         _ => false,
-    }
-}
-
-fn server_name(host: &Host) -> Result<ServerName<'static>, Problem> {
-    match host {
-        Host::Literal(address) => Ok(ServerName::from(*address)),
-        Host::Name(name) => ServerName::try_from(name.clone())
-            .map_err(|_| Problem::UpstreamUrl("its host cannot stand in a certificate")),
     }
 }
 

@@ -1,0 +1,76 @@
+//! Grants written down, and how full the limits of policies and budget rules are. No series per user or group.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+
+use jiff::Timestamp;
+use prometheus::proto::MetricFamily;
+
+use super::family::{gauge, plain_counter, plain_gauge};
+use crate::{
+    control_plane::ledger::{
+        GrantCounts,
+        levels::{Filter, Setter, levels},
+    },
+    handoff::snapshot::Snapshot,
+};
+
+const MICROS_PER_SECOND: f64 = 1e6;
+
+pub(super) fn gather(grants: &GrantCounts, snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let mut families = vec![
+        plain_counter(
+            "keyway_limit_grants_total",
+            "Amounts written to the store that workers may then spend of a limit.",
+            grants.written.load(Relaxed) as f64,
+        ),
+        plain_counter(
+            "keyway_limit_grant_failures_total",
+            "Amounts that could not be written; requests that need them are refused.",
+            grants.failed.load(Relaxed) as f64,
+        ),
+        plain_gauge(
+            "keyway_limit_grant_write_seconds",
+            "How long the last write of grants took.",
+            grants.last_write_us.load(Relaxed) as f64 / MICROS_PER_SECOND,
+        ),
+    ];
+    let fullest = fullest(snapshot);
+    if !fullest.is_empty() {
+        let samples = fullest.into_iter().map(|((kind, name), part)| {
+            let labels = vec![("kind", kind.to_owned()), ("name", name.to_owned())];
+            (labels, part)
+        });
+        families.push(gauge(
+            "keyway_limit_fullest_ratio",
+            "What is spent of the fullest limit of a policy or budget rule, among all users and groups; 1 is all.",
+            samples.collect(),
+        ));
+    }
+    families
+}
+
+/// By kind and name; what has one name is one.
+fn fullest(snapshot: &Snapshot) -> BTreeMap<(&'static str, &str), f64> {
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    let mut fullest = BTreeMap::new();
+    let policies = snapshot
+        .policies
+        .iter()
+        .filter(|policy| !policy.limits.caps.is_empty());
+    fullest.extend(policies.map(|policy| (("policy", &*policy.name), 0.0)));
+    let rules = snapshot.budget_rules.iter();
+    fullest.extend(rules.map(|rule| (("budget_rule", &*rule.name), 0.0)));
+    for level in levels(snapshot, now, Filter::default()) {
+        for cap in &level.caps {
+            let key = match cap.by {
+                Setter::Policy(policy) => ("policy", &*policy.name),
+                Setter::Rule(rule) => ("budget_rule", &*rule.name),
+                Setter::Provider(_) => continue,
+            };
+            let part = level.spent as f64 / cap.most.max(1) as f64;
+            let held = fullest.entry(key).or_insert(0.0);
+            *held = part.max(*held);
+        }
+    }
+    fullest
+}

@@ -1,0 +1,124 @@
+//! What a permitted request would spend of which limit. Nothing is spent here: the data plane does, and the control
+//! plane tells.
+
+use super::{
+    Permit,
+    bound::{Size, Unbounded, bound, uses_tokens},
+    charge::{Charge, charges},
+};
+use crate::{
+    config::{Estimate, LimitsConfig},
+    dialect::{Operation, output_bound_key},
+    handoff::{
+        ledger::Unit,
+        snapshot::{Price, access::LimitMode},
+    },
+};
+
+/// What of a request says how much it may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Wants {
+    pub operation: Operation,
+    pub size: Size,
+    /// A bound on its output can be written into it.
+    pub may_be_bounded: bool,
+}
+
+/// The limits of a request, and what it takes of each.
+pub struct Plan<'a> {
+    pub charges: Vec<Charge<'a>>,
+    /// A bound that must be written into the request, which has none.
+    pub output_tokens_max: Option<u64>,
+    operation: Operation,
+    size: Size,
+    price: Option<&'a Price>,
+    estimate: Estimate,
+}
+
+/// Why a request is denied before any limit is looked at.
+pub enum Unplanned<'a> {
+    /// A guardrail allows less output.
+    Output { wanted: u64, most: u64 },
+    /// A hard limit holds, and there is no upper bound.
+    Unbounded(Charge<'a>, Unbounded),
+}
+
+impl<'a> Plan<'a> {
+    /// `is_all_input`: the size is all of the request's input; asked where a hard limit holds.
+    ///
+    /// # Errors
+    /// See [`Unplanned`].
+    pub fn new(
+        permit: &Permit<'a>,
+        wants: Wants,
+        config: &LimitsConfig,
+        is_all_input: impl FnOnce() -> bool,
+    ) -> Result<Self, Unplanned<'a>> {
+        let Wants {
+            operation,
+            mut size,
+            may_be_bounded,
+        } = wants;
+        let charges = charges(permit);
+        let hard = charges.iter().find(|charge| is_hard(charge));
+        let guarded = permit.policy().output_tokens_max;
+        let mut output_tokens_max = None;
+        match (size.output_tokens_max, guarded) {
+            (Some(wanted), Some(most)) if wanted > most => {
+                return Err(Unplanned::Output { wanted, most });
+            }
+            (None, most) if most.is_some() || hard.is_some() => {
+                let most = most.unwrap_or(config.hard_output_tokens);
+                let key = output_bound_key(&permit.provider().catalog_id, operation);
+                if may_be_bounded && key.is_some() {
+                    let most = (most / size.answers).max(1);
+                    output_tokens_max = Some(most);
+                    size.output_tokens_max = Some(most.saturating_mul(size.answers));
+                }
+            }
+            (Some(_) | None, _) => {}
+        }
+        if let Some(charge) = hard
+            && uses_tokens(operation).is_some()
+            && !is_all_input()
+        {
+            return Err(Unplanned::Unbounded(*charge, Unbounded::Input));
+        }
+        Ok(Self {
+            charges,
+            output_tokens_max,
+            operation,
+            size,
+            price: permit.price(),
+            estimate: config.soft,
+        })
+    }
+
+    /// What the request takes of a limit.
+    ///
+    /// # Errors
+    /// When the limit is hard and there is no saying.
+    pub fn amount(&self, charge: &Charge<'_>) -> Result<u64, Unbounded> {
+        let amounts = bound(
+            charge.mode,
+            self.operation,
+            self.size,
+            self.price,
+            self.estimate,
+        )?;
+        let unit = charge.bucket.unit();
+        if is_hard(charge) && unit == Unit::NanoUsd && self.price.is_none() && amounts.tokens > 0 {
+            return Err(Unbounded::Price);
+        }
+        Ok(amounts.of(unit))
+    }
+}
+
+/// A hard limit of tokens or money.
+fn is_hard(charge: &Charge<'_>) -> bool {
+    let is_amount = match charge.bucket.unit() {
+        Unit::Tokens | Unit::NanoUsd => true,
+        Unit::Requests | Unit::InFlight => false,
+    };
+    is_amount && charge.mode == LimitMode::Hard
+}
