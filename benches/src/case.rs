@@ -26,6 +26,8 @@ pub(crate) enum Case {
     IdleHttp1,
     #[value(name = "idle-h2")]
     IdleHttp2,
+    #[value(name = "idle-ws")]
+    IdleWebSocket,
 }
 
 /// What Keyway must reach.
@@ -51,7 +53,7 @@ pub(crate) enum Shape {
     /// Plain HTTP/1.1 with one paced stream per connection.
     Events { streams: usize },
     /// TLS connections that had one answer each.
-    Idle { protocol: Protocol },
+    Idle { protocol: Protocol, body: Body },
 }
 
 /// Between two events of a stream.
@@ -76,6 +78,9 @@ impl Case {
             }
             Self::IdleHttp1 => "Idle TLS connections, HTTP/1.1",
             Self::IdleHttp2 => "Idle TLS connections, HTTP/2",
+            Self::IdleWebSocket => {
+                "Idle WebSocket sessions, TLS to the agent, with a plain one each to the provider"
+            }
         }
     }
 
@@ -87,6 +92,8 @@ impl Case {
             Self::Events => Some(Target::Ratio(1.05)),
             Self::IdleHttp1 => Some(Target::IdleKib(16.0)),
             Self::IdleHttp2 => None,
+            // Two connections.
+            Self::IdleWebSocket => Some(Target::IdleKib(32.0)),
         }
     }
 
@@ -114,8 +121,16 @@ impl Case {
             Self::LargeModelLast => closed(true, 32, Body::LargeModelLast),
             Self::IdleHttp1 => Shape::Idle {
                 protocol: Protocol::Http1,
+                body: Body::Small,
             },
-            Self::IdleHttp2 => Shape::Idle { protocol: http2 },
+            Self::IdleHttp2 => Shape::Idle {
+                protocol: http2,
+                body: Body::Small,
+            },
+            Self::IdleWebSocket => Shape::Idle {
+                protocol: Protocol::Http1,
+                body: Body::WebSocket,
+            },
         }
     }
 }
@@ -126,6 +141,13 @@ impl Shape {
             Self::Closed { tls, .. } => tls,
             Self::Events { .. } => false,
             Self::Idle { .. } => true,
+        }
+    }
+
+    pub(crate) fn needs_websockets(self) -> bool {
+        match self {
+            Self::Closed { .. } | Self::Events { .. } => false,
+            Self::Idle { body, .. } => body == Body::WebSocket,
         }
     }
 }

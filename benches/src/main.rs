@@ -198,6 +198,7 @@ fn measure(bench: &mut Bench<'_>, case: Case, proxies: &[Box<dyn Proxy>]) -> Cas
         .iter()
         .map(Box::as_ref)
         .filter(|proxy| proxy.speaks_tls() || !shape.needs_tls())
+        .filter(|proxy| proxy.speaks_websockets() || !shape.needs_websockets())
         .collect();
     let names: Vec<&'static str> = able.iter().map(|proxy| proxy.name()).collect();
     match shape {
@@ -205,8 +206,8 @@ fn measure(bench: &mut Bench<'_>, case: Case, proxies: &[Box<dyn Proxy>]) -> Cas
             let rounds = bench.load(case, &able);
             CaseReport::load(case, names.into_iter().zip(rounds).collect())
         }
-        Shape::Idle { protocol } => {
-            let rounds = bench.idle(protocol, &able);
+        Shape::Idle { protocol, body } => {
+            let rounds = bench.idle(protocol, body, &able);
             CaseReport::idle(case, names.into_iter().zip(rounds).collect())
         }
     }

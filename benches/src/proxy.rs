@@ -32,6 +32,11 @@ pub(crate) trait Proxy {
     /// Whether requests must reach the upstream with a credential.
     fn adds_credential(&self) -> bool;
 
+    /// Whether it passes OpenAI's realtime sessions on.
+    fn speaks_websockets(&self) -> bool {
+        false
+    }
+
     /// Starts it and waits until it serves.
     fn start(&self, site: &Site<'_>) -> Result<Running>;
 }

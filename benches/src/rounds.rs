@@ -134,13 +134,14 @@ impl Bench<'_> {
     pub(crate) fn idle(
         &mut self,
         protocol: Protocol,
+        body: Body,
         proxies: &[&dyn Proxy],
     ) -> Vec<Rounds<IdleSample>> {
         let mut rounds: Vec<Rounds<IdleSample>> = proxies.iter().map(|_| Ok(Vec::new())).collect();
         for _ in 0..self.plan.rounds.min(IDLE_ROUNDS_MAX) {
             for (proxy, samples) in proxies.iter().zip(&mut rounds) {
                 if let Ok(list) = samples {
-                    match self.idle_sample(protocol, *proxy) {
+                    match self.idle_sample(protocol, body, *proxy) {
                         Ok(sample) => list.push(sample),
                         Err(error) => *samples = Err(error),
                     }
@@ -206,10 +207,15 @@ impl Bench<'_> {
         Ok(sample(run, &rested))
     }
 
-    fn idle_sample(&mut self, protocol: Protocol, proxy: &dyn Proxy) -> Result<IdleSample> {
+    fn idle_sample(
+        &mut self,
+        protocol: Protocol,
+        body: Body,
+        proxy: &dyn Proxy,
+    ) -> Result<IdleSample> {
         let running = self.start(proxy)?;
         let mut hold = |connections| -> Result<Memory> {
-            let load = load(&running.endpoint, true, protocol, connections, Body::Small)?;
+            let load = load(&running.endpoint, true, protocol, connections, body)?;
             self.driver
                 .hold_idle(&load, || running.processes.memory())?
         };

@@ -31,6 +31,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Config {
     pub endpoint: EndpointConfig,
     pub overlay: OverlayConfig,
+    pub identity: IdentityConfig,
     pub admission: AdmissionConfig,
     pub admin: AdminConfig,
     pub telemetry: TelemetryConfig,
@@ -161,6 +162,57 @@ pub struct OverlayConfig {
     pub interface: String,
     /// Addresses to listen on; empty means every address of the device.
     pub addresses: Vec<IpAddr>,
+}
+
+/// Where peers and groups come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityConfig {
+    /// Never empty, and none twice.
+    pub sources: Vec<IdentitySource>,
+    /// There when `sources` has it.
+    pub netbird: Option<NetbirdConfig>,
+}
+
+impl IdentityConfig {
+    pub fn has(&self, source: IdentitySource) -> bool {
+        self.sources.contains(&source)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// `keyway peers` and the management API.
+    Static,
+    /// NetBird's management API.
+    Netbird,
+    /// The overlay's device: which key has which address.
+    Wireguard,
+}
+
+/// NetBird's management API, and how it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetbirdConfig {
+    /// `https://`, or `http://` to an address of this machine; without a trailing slash.
+    pub url: String,
+    pub token: TokenSource,
+    /// PEM bundle to trust in place of the system's roots.
+    pub ca: Option<PathBuf>,
+    /// Between two readings.
+    pub refresh: Duration,
+    /// How long what was read last holds while nothing newer can be had.
+    pub max_age: Duration,
+    /// One answer, from the connection to its last byte.
+    pub timeout: Duration,
+}
+
+/// Where a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    File(PathBuf),
+    /// A systemd credential of this name, in `$CREDENTIALS_DIRECTORY`.
+    SystemdCredential(String),
+    /// A variable of the environment.
+    Environment(String),
 }
 
 /// The kernel program in front of the listeners.

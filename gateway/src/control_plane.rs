@@ -4,11 +4,14 @@
 pub mod resource;
 pub mod store;
 
+mod backoff;
+
 pub mod ca;
 pub mod catalog;
 pub mod diagnosis;
 pub mod discovery;
 pub mod explain;
+pub mod identity;
 pub mod ledger;
 pub mod mint;
 pub mod outbound;

@@ -52,7 +52,8 @@ impl Secret {
         Ok(Self(Arc::new(slot)))
     }
 
-    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint` and credential tests only.
+    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint`, credential tests and NetBird's
+    /// token only.
     pub fn expose(&self) -> &[u8] {
         self.0.bytes()
     }

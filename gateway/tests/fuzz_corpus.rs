@@ -74,3 +74,13 @@ fn http1_chunked() {
 fn decode() {
     replay("decode", checks::decode);
 }
+
+#[test]
+fn websocket_messages() {
+    replay("websocket_messages", checks::websocket_messages);
+}
+
+#[test]
+fn websocket_events() {
+    replay("websocket_events", checks::websocket_events);
+}

@@ -120,6 +120,34 @@ async def test_realtime(aclient, newest_record):
         assert float(row["cost_usd"]) == pytest.approx(2 * 150e-9 + words * 600e-9, rel=1e-9)
 
 
+@pytest.mark.parametrize("is_classic", [True, False])
+async def test_realtime_at_azure(node, newest_record, is_classic):
+    deployment, words = "my-deployment", 27 + is_classic
+    if is_classic:
+        client = openai.AsyncAzureOpenAI(
+            azure_endpoint=node["base_url"], api_key="-", api_version="2025-04-01-preview"
+        )
+    else:
+        client = openai.AsyncOpenAI(base_url=f"{node['base_url']}/openai/v1", api_key="-")
+    async with client, client.realtime.connect(model=deployment) as connection:
+        item = {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": f"say it [[events={words}]]"}],
+        }
+        await connection.conversation.item.create(item=item)
+        await connection.response.create()
+        async for event in connection:
+            if event.type == "response.done":
+                assert event.response.usage.output_tokens == words
+                break
+    row = newest_record(lambda row: row["output_tokens"] == words)
+    assert (row["operation"], row["model"], row["input_tokens"]) == ("realtime", deployment, 2)
+    assert row["dialect"] == ("azure" if is_classic else "openai")
+    # gpt-4o: $2.50 and $10 per million.
+    assert float(row["cost_usd"]) == pytest.approx(2 * 2.5e-6 + words * 10e-6, rel=1e-6)
+
+
 async def test_realtime_denied(aclient):
     with pytest.raises(websockets.exceptions.InvalidStatus) as denied:
         async with aclient.realtime.connect(model="gpt-twelve"):

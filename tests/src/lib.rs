@@ -1,5 +1,5 @@
 //! What whole-node tests stand on: a strict stand-in for the providers that cannot be reached
-//! ([`standin`]), a real `keyway serve` process ([`node`]), and an agent that calls it ([`agent`]).
+//! ([`standin`]) and for NetBird ([`netbird`]), a real `keyway serve` process ([`node`]), and an agent that calls it ([`agent`]).
 
 pub mod agent;
 pub mod certificate;
@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod machine;
 pub mod memory;
 pub mod namespace;
+pub mod netbird;
 pub mod node;
 pub mod standin;
 pub mod terminal;

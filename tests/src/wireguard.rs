@@ -70,6 +70,11 @@ impl Tunnel {
         })
     }
 
+    /// As `wg` shows it.
+    pub fn public_key(&self) -> &str {
+        &self.public_key
+    }
+
     /// Lets packets from `allowed` (networks with commas between) come from the other end, and sends what
     /// is for them there.
     ///

@@ -172,6 +172,9 @@ fn node_binaries() -> Result<PathBuf> {
         "gateway",
         "--package",
         "gateway-tests",
+        "--bins",
+        "--example",
+        "websocket_echo",
     ]))?;
     let metadata = read(
         cargo().args(["metadata", "--format-version", "1", "--no-deps"]),

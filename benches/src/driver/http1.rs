@@ -9,6 +9,7 @@ use super::{
 };
 
 const STATUS_OK: &[u8] = b"HTTP/1.1 200";
+const STATUS_SWITCHED: &[u8] = b"HTTP/1.1 101";
 
 /// Of a failed answer, this much is shown.
 const SHOWN_BYTES: usize = 300;
@@ -35,6 +36,11 @@ impl Http1 {
             return false;
         };
         let head = &self.inbox[..head_end];
+        if head.starts_with(STATUS_SWITCHED) {
+            tally.answer(now_ns - self.sent_ns);
+            self.inbox.drain(..head_end);
+            return true;
+        }
         let ok = head.starts_with(STATUS_OK);
         let Some(body) = head::content_length(head) else {
             if ok {

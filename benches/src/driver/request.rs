@@ -22,9 +22,14 @@ pub(crate) enum Body {
     LargeModelFirst,
     /// 64 KiB, the model is the last key, behind the messages.
     LargeModelLast,
+    /// None: the handshake of a realtime session.
+    WebSocket,
 }
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
+
+const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 const SMALL_BYTES: usize = 1024;
 const LARGE_BYTES: usize = 65_536;
@@ -43,6 +48,13 @@ impl Request {
 
     /// The complete HTTP/1.1 request.
     pub(super) fn http1(&self) -> Vec<u8> {
+        if self.body.is_empty() {
+            return format!(
+                "GET /v1/realtime?model={MODEL} HTTP/1.1\r\nHost: {}\r\n{HANDSHAKE}\r\n",
+                self.host
+            )
+            .into_bytes();
+        }
         let head = format!(
             "POST {PATH} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             self.host,
@@ -66,6 +78,7 @@ impl Body {
                 let end = format!(r#""}}],"model":"{MODEL}"}}"#);
                 (start, end, LARGE_BYTES)
             }
+            Self::WebSocket => return String::new(),
         };
         let content = bytes - start.len() - end.len();
         let mut json = start;

@@ -13,6 +13,7 @@ use std::{
 use anyhow::Result;
 use memchr::memmem;
 use socket2::{Domain, SockAddr, Type};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{clock, head, socket::Socket};
 use crate::poll::{Poll, Ready};
@@ -147,6 +148,11 @@ impl Upstream {
             if memmem::find(head, b"uthorization: Bearer ").is_none() {
                 self.without_credential += 1;
             }
+            if let Some(answer) = switching(head) {
+                connection.inbox.drain(..head_end);
+                connection.socket.send(&answer)?;
+                continue;
+            }
             let start = &rest[..body.min(STREAM_KEY_WITHIN)];
             let streams = memmem::find(start, br#""stream":true"#).is_some();
             connection.inbox.drain(..head_end + body);
@@ -186,6 +192,25 @@ impl Upstream {
         }
         sent
     }
+}
+
+/// The answer to a WebSocket's handshake, if it is one.
+fn switching(head: &[u8]) -> Option<Vec<u8>> {
+    const KEY: &str = "sec-websocket-key: ";
+    let head = std::str::from_utf8(head).ok()?;
+    let mut lines = head.lines();
+    let key = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(KEY.len())?;
+        name.eq_ignore_ascii_case(KEY).then_some(value)
+    })?;
+    let accept = derive_accept_key(key.as_bytes());
+    Some(
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        .into_bytes(),
+    )
 }
 
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\

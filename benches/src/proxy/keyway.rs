@@ -118,6 +118,10 @@ impl Proxy for Keyway {
         true
     }
 
+    fn speaks_websockets(&self) -> bool {
+        true
+    }
+
     fn adds_credential(&self) -> bool {
         true
     }

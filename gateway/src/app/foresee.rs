@@ -9,7 +9,7 @@ use nix::{
 
 use crate::{
     config::{AdmissionMode, Config, InterfacePattern},
-    control_plane::{admission::Admission, listeners},
+    control_plane::{admission::Admission, identity, listeners},
 };
 
 /// One line per obstacle, for `keyway check`; none when nothing stands in the way.
@@ -50,6 +50,10 @@ pub(super) fn obstacles(config: &Config) -> Vec<String> {
         if !existing_parent(path).is_some_and(is_writable) {
             notes.push(format!("{key}: {} cannot be written", path.display()));
         }
+    }
+    if let Some(netbird) = &config.identity.netbird {
+        let obstacle = identity::netbird_obstacle(netbird);
+        notes.extend(obstacle.map(|problem| format!("identity: NetBird: {problem}")));
     }
     if config.admission.mode == AdmissionMode::Required {
         notes.extend(Admission::obstacle(config).map(|problem| problem.to_string()));

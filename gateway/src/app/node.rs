@@ -32,6 +32,7 @@ use crate::{
         admission::Admission,
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
+        identity::IdentitySources,
         ledger::{self, Ledger},
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
@@ -139,6 +140,9 @@ impl Node {
         let timeouts = watch::Sender::new(provider_timeouts(&config.timeouts));
         let certificate_epoch = Arc::new(watch::Sender::new(0));
         let lookup = system_lookup();
+        let identity =
+            IdentitySources::start(&config, &lookup, &mut tasks).context("identity: NetBird")?;
+        let identity = Arc::new(identity);
         let minter = Minter::start(Arc::clone(&lookup));
         let minted = minter.minted();
         let builder = SnapshotBuilder::load(
@@ -153,6 +157,7 @@ impl Node {
                 certificate_epoch: certificate_epoch.subscribe(),
                 addresses: listeners.addresses(),
                 timeouts: timeouts.subscribe(),
+                identity: identity.identity(),
             },
             publisher,
         )
@@ -181,6 +186,7 @@ impl Node {
             reports.clone(),
             usage.status(),
             Arc::clone(&admission),
+            Arc::clone(&identity),
         );
         let serving = readiness.part("node");
 
@@ -195,6 +201,7 @@ impl Node {
                 timeouts: timeouts.subscribe(),
             }),
             catalog,
+            identity: Arc::clone(&identity),
             node: Arc::new(RunningNode {
                 driver: workers.driver().to_owned(),
                 workers: config.workers.count,
@@ -218,7 +225,8 @@ impl Node {
         let metrics = Metrics::new(workers.counters(), usage.status())
             .with_admission(admission)
             .with_mints(minted)
-            .with_limits(Arc::clone(&ledger), reports.clone());
+            .with_limits(Arc::clone(&ledger), reports.clone())
+            .with_identity(Arc::clone(&identity));
         let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 

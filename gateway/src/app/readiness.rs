@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::control_plane::{
     admission::Admission,
+    identity::IdentitySources,
     listeners::ListenerStatus,
     snapshot::SnapshotReport,
     telemetry::Readiness,
@@ -19,8 +20,10 @@ pub(super) fn watch_parts(
     reports: watch::Receiver<Arc<SnapshotReport>>,
     usage: Arc<UsageStatus>,
     admission: Arc<Admission>,
+    identity: Arc<IdentitySources>,
 ) {
     readiness.check("admission", move || admission.readiness());
+    readiness.check("identity", move || identity.readiness());
     readiness.check("listeners", move || match &listeners.borrow().failure {
         Some(reason) => Err(reason.clone()),
         None => Ok(()),

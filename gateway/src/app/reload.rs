@@ -34,6 +34,7 @@ pub(super) fn restart_sections(old: &Config, new: &Config) -> Vec<&'static str> 
     [
         ("endpoint", old.endpoint != new.endpoint),
         ("overlay", old.overlay != new.overlay),
+        ("identity", old.identity != new.identity),
         ("admission", old.admission != new.admission),
         ("admin", old.admin != new.admin),
         ("telemetry", old.telemetry != new.telemetry),

@@ -1,14 +1,16 @@
-//! `keyway peers`: machines on the overlay, for the `static` identity source.
+//! `keyway peers`: machines on the overlay, those of every identity source to see, those of the store to
+//! change.
 
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     Failure,
     client::Client,
-    lookup::{self, find, joined, minute, text, yes_no},
+    lookup::{self, find, joined, minute, text},
     output::{Column, Output},
 };
 
@@ -44,8 +46,15 @@ pub(super) struct Add {
     /// Display name
     name: String,
     /// Overlay address; repeat for more
-    #[arg(long = "address", required = true)]
+    #[arg(
+        long = "address",
+        required_unless_present = "public_key",
+        conflicts_with = "public_key"
+    )]
     addresses: Vec<IpAddr>,
+    /// WireGuard's public key, for identity.source "wireguard": the device knows the addresses
+    #[arg(long)]
+    public_key: Option<String>,
     /// Group it belongs to; repeat for more
     #[arg(long = "group")]
     groups: Vec<String>,
@@ -62,9 +71,12 @@ pub(super) struct Update {
     peer: String,
     #[arg(long)]
     name: Option<String>,
-    /// These addresses in place of its addresses
-    #[arg(long = "address")]
+    /// These addresses in place of its addresses, or of its public key
+    #[arg(long = "address", conflicts_with = "public_key")]
     addresses: Vec<IpAddr>,
+    /// This public key in place of its public key, or of its addresses
+    #[arg(long)]
+    public_key: Option<String>,
     /// These groups in place of its groups
     #[arg(long = "group")]
     groups: Vec<String>,
@@ -95,30 +107,62 @@ pub(super) async fn run(
 
 async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let peers = client.get(PATH).await?;
+    let groups = client.get("/groups").await?;
     let columns = [
         Column::Left("NAME"),
         Column::Whole("ID"),
         Column::Left("ADDRESSES"),
         Column::Left("USER"),
         Column::Left("GROUPS"),
-        Column::Left("BLOCKED"),
+        Column::Left("SOURCE"),
+        Column::Left("AGE"),
+        Column::Left("STATE"),
     ];
+    let now = Timestamp::now();
     output.list(&peers, &columns, NONE_YET, |peer| {
         vec![
             text(peer, "name").to_owned(),
             text(peer, "id").to_owned(),
             joined(peer, "addresses"),
             user(peer).to_owned(),
-            joined(peer, "groups"),
-            yes_no(peer, "blocked"),
+            group_names(peer, &groups),
+            text(peer, "source").to_owned(),
+            age(peer, now),
+            state(peer),
         ]
     })
+}
+
+/// Of what its source said last; nothing where it is the store, which is never old.
+fn age(peer: &Value, now: Timestamp) -> String {
+    match text(peer, "read_at").parse::<Timestamp>() {
+        Ok(read_at) => format!("{} s", now.duration_since(read_at).as_secs().max(0)),
+        Err(_) => String::new(),
+    }
+}
+
+fn state(peer: &Value) -> String {
+    let reason = text(peer, "reason");
+    match (peer["let_in"].as_bool().unwrap_or(false), reason) {
+        (true, "") => "let in".to_owned(),
+        (true, reason) => format!("let in, but {reason}"),
+        (false, reason) => format!("denied: {reason}"),
+    }
+}
+
+fn group_names(peer: &Value, groups: &Value) -> String {
+    let ids = lookup::items(&peer["groups"])
+        .iter()
+        .filter_map(Value::as_str);
+    let names: Vec<&str> = ids.map(|id| lookup::name_of(groups, id)).collect();
+    names.join(", ")
 }
 
 async fn add(arguments: Add, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let body = json!({
         "name": arguments.name,
         "addresses": arguments.addresses,
+        "public_key": arguments.public_key,
         "groups": lookup::group_ids(client, &arguments.groups).await?,
         "user_id": arguments.user_id,
         "user_email": arguments.user_email,
@@ -134,6 +178,10 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
     }
     if !arguments.addresses.is_empty() {
         body["addresses"] = json!(arguments.addresses);
+        body["public_key"] = Value::Null;
+    }
+    if let Some(public_key) = arguments.public_key {
+        body["public_key"] = json!(public_key);
     }
     if !arguments.groups.is_empty() {
         body["groups"] = json!(lookup::group_ids(client, &arguments.groups).await?);
@@ -168,7 +216,8 @@ fn show(peer: &Value, output: &mut Output) -> Result<(), Failure> {
             ("addresses", joined(peer, "addresses")),
             ("user", user(peer).to_owned()),
             ("groups", joined(peer, "groups")),
-            ("blocked", yes_no(peer, "blocked")),
+            ("source", text(peer, "source").to_owned()),
+            ("state", state(peer)),
             ("updated", minute(peer, "updated_at")),
         ]
     })

@@ -170,7 +170,8 @@ async fn keys_peers_tokens_and_settings() {
     node.run(&words).await.unwrap();
     node.run(&["peers", "block", "build-1"]).await.unwrap();
     let peers = node.run(&["peers", "list"]).await.unwrap();
-    assert!(peers.lines().nth(1).unwrap().ends_with("yes"), "{peers}");
+    let line = peers.lines().nth(1).unwrap();
+    assert!(line.ends_with("denied: it is blocked"), "{peers}");
 
     let created = node.run(&["token", "create", "ci"]).await.unwrap();
     assert!(created.contains("kwt_"), "{created}");

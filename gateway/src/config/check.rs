@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs::File, path::Path, time::Duration};
 
-use super::{Config, EndpointTls, InterfacePattern, MasterKeySource, reader::Reader};
+use super::{Config, EndpointTls, InterfacePattern, MasterKeySource, TokenSource, reader::Reader};
 
 /// Longest host name (RFC 1035 2.3.4), and longest label of one.
 const HOST_NAME_BYTES_MAX: usize = 253;
@@ -35,6 +35,27 @@ pub(super) fn files(config: &Config, reader: &mut Reader<'_>) {
             readable(reader, "catalog", key, path);
         }
     }
+    if let Some(netbird) = &config.identity.netbird {
+        if let Some(ca) = &netbird.ca {
+            readable(reader, "identity", "netbird_ca", ca);
+        }
+        match &netbird.token {
+            TokenSource::File(path) => readable(reader, "identity", "netbird_token_file", path),
+            TokenSource::SystemdCredential(name) => {
+                credential(reader, "identity", "netbird_token_credential", name);
+            }
+            TokenSource::Environment(name) => {
+                if std::env::var_os(name).is_none() {
+                    reader.refuse(
+                        "identity",
+                        "netbird_token_env",
+                        format!("{name} is not set"),
+                        "set it for the node, or use netbird_token_file",
+                    );
+                }
+            }
+        }
+    }
     match &config.secrets.master_key {
         // Made at the first start.
         MasterKeySource::File(path) => {
@@ -46,19 +67,20 @@ pub(super) fn files(config: &Config, reader: &mut Reader<'_>) {
             readable(reader, "secrets", "master_key_passphrase_file", path);
         }
         MasterKeySource::SystemdCredential(name) => {
-            match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(directory) => {
-                    let path = Path::new(&directory).join(name);
-                    readable(reader, "secrets", "master_key_credential", &path);
-                }
-                None => reader.refuse(
-                    "secrets",
-                    "master_key_credential",
-                    "systemd gave this process no credentials ($CREDENTIALS_DIRECTORY is not set)",
-                    "start the node by its systemd unit, with LoadCredentialEncrypted= for this name",
-                ),
-            }
+            credential(reader, "secrets", "master_key_credential", name);
         }
+    }
+}
+
+fn credential(reader: &mut Reader<'_>, section: &str, key: &str, name: &str) {
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(directory) => readable(reader, section, key, &Path::new(&directory).join(name)),
+        None => reader.refuse(
+            section,
+            key,
+            "systemd gave this process no credentials ($CREDENTIALS_DIRECTORY is not set)",
+            "start the node by its systemd unit, with LoadCredentialEncrypted= for this name",
+        ),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 pub(super) const ENVIRONMENT_PREFIX: &str = "KEYWAY__";
 
 /// Words an operator may try, and the key that is meant.
-const SYNONYMS: [(&str, &str); 16] = [
+const SYNONYMS: [(&str, &str); 18] = [
     ("catalog.path", "catalog.file"),
     ("catalog.price_file", "catalog.prices"),
     ("endpoint.host", "endpoint.name"),
@@ -26,6 +26,8 @@ const SYNONYMS: [(&str, &str); 16] = [
     ("endpoint.key", "endpoint.tls_key"),
     ("overlay.device", "overlay.interface"),
     ("overlay.listen", "overlay.addresses"),
+    ("identity.sources", "identity.source"),
+    ("identity.netbird_token", "identity.netbird_token_file"),
     ("admission.required", "admission.mode"),
     ("store.directory", "store.path"),
     ("usage.directory", "usage.path"),
@@ -138,6 +140,21 @@ impl<'a> Reader<'a> {
             message: message.into(),
             help: Some(help.into()),
         });
+    }
+
+    /// Refuses all but the first of `keys` that were given.
+    pub(super) fn refuse_more_than_one<const N: usize>(
+        &mut self,
+        section: &str,
+        keys: [&str; N],
+        help: &str,
+    ) {
+        let given: Vec<_> = (keys.into_iter())
+            .filter(|key| self.is_given(section, key))
+            .collect();
+        for key in given.iter().skip(1) {
+            self.refuse(section, key, format!("`{}` is given too", given[0]), help);
+        }
     }
 
     /// Whether the key was given at all.

@@ -1,5 +1,7 @@
 //! Every section of the file: each key with its default, its range and what it means.
 
+mod identity;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource, OverlayConfig,
     SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
     reader::Reader,
-    value::{Listen, MaybeDuration, Pins, Port, Size, StaticSource},
+    value::{Listen, MaybeDuration, Pins, Port, Size},
 };
 
 const KIB: u64 = 1 << 10;
@@ -27,15 +29,11 @@ const LOG_DROPS_MAX: usize = 1000;
 pub(super) fn read(reader: &mut Reader<'_>) -> Config {
     let endpoint = endpoint(reader);
     let overlay = overlay(reader);
-    reader.get(
-        "identity",
-        "source",
-        StaticSource,
-        "Where peers and groups come from. \"static\": kept by `keyway peers` and the API.",
-    );
+    let identity = identity::read(reader);
     Config {
         endpoint,
         overlay,
+        identity,
         admission: admission(reader),
         admin: admin(reader),
         telemetry: telemetry(reader),
@@ -350,22 +348,15 @@ fn secrets(reader: &mut Reader<'_>) -> SecretsConfig {
         PathBuf::from("/etc/keyway/passphrase"),
         "A file with a passphrase:",
     );
-    let given: Vec<_> = [
-        "master_key_file",
-        "master_key_credential",
-        "master_key_passphrase_file",
-    ]
-    .into_iter()
-    .filter(|key| reader.is_given(SECTION, key))
-    .collect();
-    for key in given.iter().skip(1) {
-        reader.refuse(
-            SECTION,
-            key,
-            format!("`{}` is given too", given[0]),
-            "keep one source of the master key",
-        );
-    }
+    reader.refuse_more_than_one(
+        SECTION,
+        [
+            "master_key_file",
+            "master_key_credential",
+            "master_key_passphrase_file",
+        ],
+        "keep one source of the master key",
+    );
     let master_key = match (file, credential, passphrase) {
         (_, Some(name), _) => MasterKeySource::SystemdCredential(name),
         (_, None, Some(path)) => MasterKeySource::PassphraseFile(path),
@@ -495,7 +486,7 @@ fn timeouts(reader: &mut Reader<'_>) -> TimeoutsConfig {
     let websocket_ping = get(
         "websocket_ping",
         45,
-        "A silent WebSocket of an agent is asked whether the agent is there.",
+        "A silent WebSocket is asked whether its other side is there.",
     );
     let websocket_idle = get(
         "websocket_idle",

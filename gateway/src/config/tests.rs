@@ -176,7 +176,19 @@ fn what_must_hold_between_values() {
         ),
         (
             "[identity]\nsource = \"ldap\"",
-            "identity.source: \"ldap\" is not one of \"static\"",
+            "identity.source: \"ldap\" is not one of \"static\", \"netbird\", \"wireguard\"",
+        ),
+        (
+            "[identity]\nsource = [\"static\", \"netbird\"]",
+            "identity.source: \"netbird\" needs a token",
+        ),
+        (
+            "[identity]\nnetbird_refresh = \"1h\"",
+            "identity.netbird_max_age: must be longer than `netbird_refresh` (3600s)",
+        ),
+        (
+            "[identity]\nnetbird_token_env = \"A\"\nnetbird_token_credential = \"b\"",
+            "identity.netbird_token_env: `netbird_token_credential` is given too",
         ),
         ("drain = \"5s\"", "drain: belongs to no section"),
         (

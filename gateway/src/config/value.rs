@@ -9,7 +9,9 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::{AdmissionHook, AdmissionMode, Driver, InterfacePattern, Keeper, OverlayNetwork};
+use super::{
+    AdmissionHook, AdmissionMode, Driver, IdentitySource, InterfacePattern, Keeper, OverlayNetwork,
+};
 
 /// A value as it was given.
 #[derive(Clone, Copy)]
@@ -455,17 +457,40 @@ impl Setting for Driver {
     }
 }
 
-/// Where peers and groups come from. A type of its own so that another source is another word here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct StaticSource;
+const IDENTITY_SOURCES: [(&str, IdentitySource); 3] = [
+    ("static", IdentitySource::Static),
+    ("netbird", IdentitySource::Netbird),
+    ("wireguard", IdentitySource::Wireguard),
+];
 
-impl Setting for StaticSource {
+/// One in quotes, or a list.
+impl Setting for Vec<IdentitySource> {
     fn read(given: Given<'_>) -> Result<Self, String> {
-        choice(given, &[("static", Self)])
+        let one = |text: &str| choice(Given::Environment(text), &IDENTITY_SOURCES);
+        let sources = match given {
+            Given::Toml(value) if value.as_str().is_some() => {
+                vec![choice(given, &IDENTITY_SOURCES)?]
+            }
+            Given::Toml(_) | Given::Environment(_) => list(
+                given,
+                ("a source, or a list of sources", "a source in quotes"),
+                one,
+            )?,
+        };
+        let is_twice =
+            |(place, source): (usize, &IdentitySource)| sources[..place].contains(source);
+        if sources.is_empty() {
+            return Err("must not be empty: nobody would be let in".to_owned());
+        }
+        if sources.iter().enumerate().any(is_twice) {
+            return Err("lists a source twice".to_owned());
+        }
+        Ok(sources)
     }
 
     fn show(&self) -> String {
-        "\"static\"".to_owned()
+        let name = |source| IDENTITY_SOURCES.iter().find(|(_, one)| *one == source);
+        show_list((self.iter()).filter_map(|source| Some(name(*source)?.0.to_owned())))
     }
 }
 
@@ -510,6 +535,21 @@ mod tests {
         ] {
             let read = Vec::<AdmissionHook>::read(Given::Environment(text)).ok();
             assert_eq!(read.map(|hooks| hooks.show()).as_deref(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn identity_sources_are_one_or_some() {
+        for (text, shown) in [
+            ("static", Some("[\"static\"]")),
+            ("static, netbird", Some("[\"static\", \"netbird\"]")),
+            ("wireguard", Some("[\"wireguard\"]")),
+            ("", None),
+            ("netbird,netbird", None),
+            ("ldap", None),
+        ] {
+            let read = Vec::<IdentitySource>::read(Given::Environment(text)).ok();
+            assert_eq!(read.map(|some| some.show()).as_deref(), shown, "{text}");
         }
     }
 

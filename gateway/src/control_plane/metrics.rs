@@ -3,6 +3,7 @@
 
 mod admission;
 mod family;
+mod identity;
 mod limits;
 mod mints;
 mod process;
@@ -17,6 +18,7 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
 use prometheus::{TextEncoder, proto::MetricFamily};
 use tokio::sync::watch;
 
@@ -25,8 +27,8 @@ use self::{
     provider_totals::ProviderTotals,
 };
 use super::{
-    admission::Admission, ledger::Ledger, mint::Minted, snapshot::SnapshotReport,
-    usage::UsageStatus,
+    admission::Admission, identity::IdentitySources, ledger::Ledger, mint::Minted,
+    snapshot::SnapshotReport, usage::UsageStatus,
 };
 use crate::handoff::{
     counters::{
@@ -51,6 +53,7 @@ pub struct Metrics {
     admission: Option<Arc<Admission>>,
     mints: Option<watch::Receiver<Arc<Minted>>>,
     limits: Option<Limits>,
+    identity: Option<Arc<IdentitySources>>,
     started_at_seconds: f64,
     /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
     /// counts are still there.
@@ -85,7 +88,8 @@ impl Metrics {
             admission: None,
             mints: None,
             limits: None,
-            started_at_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
+            identity: None,
+            started_at_seconds: Timestamp::now().as_millisecond() as f64 / 1000.0,
             providers: Mutex::new(BTreeMap::new()),
             config_revision: AtomicU64::new(0),
             store_revision: AtomicU64::new(0),
@@ -115,6 +119,13 @@ impl Metrics {
         reports: watch::Receiver<Arc<SnapshotReport>>,
     ) -> Self {
         self.limits = Some(Limits { ledger, reports });
+        self
+    }
+
+    /// Shows how the sources of peers do, too.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<IdentitySources>) -> Self {
+        self.identity = Some(identity);
         self
     }
 
@@ -159,6 +170,10 @@ impl Metrics {
         if let Some(Limits { ledger, reports }) = &self.limits {
             let snapshot = Arc::clone(&reports.borrow().snapshot);
             families.extend(limits::gather(&ledger.grants, &snapshot));
+        }
+        if let Some(identity) = &self.identity {
+            let statuses: Vec<_> = identity.statuses().collect();
+            families.extend(identity::gather(&statuses, Timestamp::now()));
         }
         families.extend(process::gather(self.started_at_seconds));
         families

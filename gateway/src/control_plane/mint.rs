@@ -22,7 +22,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::resolve::Lookup;
+use super::{backoff::chance, resolve::Lookup};
 use crate::{handoff::snapshot::Credential, secret::Secret};
 pub use account::{AccountError, ServiceAccount};
 pub use request::MintError;
@@ -199,11 +199,4 @@ fn report(order: &Order, result: &Result<Granted, MintError>) {
         Ok(granted) => info!(id, name, lifetime = ?granted.lifetime, "minted a token"),
         Err(error) => warn!(id, name, %error, "cannot mint a token"),
     }
-}
-
-/// Evenly in 0..1.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system has random numbers");
-    f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

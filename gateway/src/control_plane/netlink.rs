@@ -1,6 +1,8 @@
-//! Route netlink (rtnetlink(7)): the kernel's lists of links and addresses, and word of their changes.
-//! It speaks of the network namespace in which its sockets are opened.
+//! Netlink: the kernel's lists of links and addresses, and word of their changes (rtnetlink(7)); and lists of
+//! what has a generic family (`netlink/generic.rs`). It speaks of the network namespace in which its sockets
+//! are opened.
 
+pub(super) mod generic;
 mod watch;
 
 use std::{
@@ -39,8 +41,17 @@ pub(super) fn dump<T>(
     body: &[u8],
     parse: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
+    dump_of(SockProtocol::NetlinkRoute, kind, body, parse)
+}
+
+fn dump_of<T>(
+    protocol: SockProtocol,
+    kind: u16,
+    body: &[u8],
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<Vec<T>> {
     for _ in 0..DUMP_TRIES {
-        if let Some(list) = dump_once(kind, body, &parse)? {
+        if let Some(list) = dump_once(protocol, kind, body, &parse)? {
             return Ok(list);
         }
     }
@@ -49,11 +60,12 @@ pub(super) fn dump<T>(
 
 /// `None` when the list changed meanwhile.
 fn dump_once<T>(
+    protocol: SockProtocol,
     kind: u16,
     body: &[u8],
     parse: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Option<Vec<T>>> {
-    let socket = open(0, SockFlag::empty())?;
+    let socket = open(protocol, 0, SockFlag::empty())?;
     let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let length = (MESSAGE_HEADER_BYTES + body.len()) as u32;
     let mut request = Vec::with_capacity(length as usize);
@@ -86,13 +98,13 @@ fn dump_once<T>(
     }
 }
 
-/// A route socket that hears these groups (`RTMGRP_*`).
-fn open(groups: u32, flags: SockFlag) -> io::Result<OwnedFd> {
+/// A socket that hears these groups (`RTMGRP_*`).
+fn open(protocol: SockProtocol, groups: u32, flags: SockFlag) -> io::Result<OwnedFd> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC | flags,
-        SockProtocol::NetlinkRoute,
+        protocol,
     )?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
     Ok(socket)
@@ -134,6 +146,15 @@ pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+/// One attribute, padded for the next.
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = (ATTRIBUTE_HEADER_BYTES + value.len()) as u16;
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+    bytes
+}
+
 /// The number in the first four bytes.
 pub(super) fn number(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().copied().map(u32::from_ne_bytes)
@@ -148,14 +169,6 @@ pub(super) fn short(bytes: &[u8]) -> Option<u16> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = (ATTRIBUTE_HEADER_BYTES + value.len()) as u16;
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend_from_slice(value);
-        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-        bytes
-    }
 
     #[test]
     fn attributes_end_where_they_stop_making_sense() {

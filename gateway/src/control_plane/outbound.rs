@@ -1,5 +1,5 @@
-//! Requests that the control plane itself sends to providers: trying them, listing their models. One
-//! request on its own connection, to an address that was checked; redirects are not followed.
+//! Requests that the control plane itself sends: to providers, trying them and listing their models, and to
+//! NetBird. One request on its own connection, to an address that was checked; redirects are not followed.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,13 +16,21 @@ use tokio_rustls::TlsConnector;
 
 use crate::handoff::snapshot::Target;
 
-/// From the connection to the last byte of the answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// What an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerLimits {
+    /// From the connection to the last byte.
+    pub time: Duration,
+    pub bytes: usize,
+}
 
-/// Largest answer; listings of gateways with thousands of models are the longest.
-const ANSWER_BYTES_LIMIT: usize = 8 << 20;
+/// Of providers; listings of gateways with thousands of models are the longest.
+const OF_PROVIDERS: AnswerLimits = AnswerLimits {
+    time: Duration::from_secs(15),
+    bytes: 8 << 20,
+};
 
-/// A provider's answer, whole.
+/// An answer, whole.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -56,13 +64,13 @@ pub enum CallError {
     TlsCut(io::Error),
     #[error("HTTP: {0}")]
     Http(hyper::Error),
-    #[error("the answer is longer than {ANSWER_BYTES_LIMIT} bytes")]
-    TooLong,
-    #[error("no answer within {ANSWER_TIMEOUT:?}")]
-    Silent,
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
 }
 
-/// Sends one request to a target. `connect_limit` is for TCP and the TLS handshake, each.
+/// Sends one request to a provider. `connect_limit` is for TCP and the TLS handshake, each.
 ///
 /// # Errors
 /// When no whole answer comes; an error status is an answer.
@@ -71,9 +79,22 @@ pub async fn call(
     connect_limit: Duration,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, CallError> {
+    call_within(target, connect_limit, OF_PROVIDERS, request).await
+}
+
+/// As [`call`], with other limits.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_within(
+    target: &Target,
+    connect_limit: Duration,
+    limits: AnswerLimits,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, CallError> {
     match connect(target, connect_limit).await? {
-        Connection::Plain(stream) => exchange(stream, request).await,
-        Connection::Tls(stream) => exchange(*stream, request).await,
+        Connection::Plain(stream) => exchange(stream, limits, request).await,
+        Connection::Tls(stream) => exchange(*stream, limits, request).await,
     }
 }
 
@@ -119,33 +140,38 @@ fn tls_error(error: io::Error) -> CallError {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, CallError>
+async fn exchange<S>(
+    stream: S,
+    limits: AnswerLimits,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, CallError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    timeout(ANSWER_TIMEOUT, async {
+    timeout(limits.time, async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(CallError::Http)?;
         let connection = tokio::spawn(connection);
-        let answer = whole(sender.send_request(request).await).await;
+        let answer = whole(sender.send_request(request).await, limits.bytes).await;
         connection.abort();
         answer
     })
     .await
-    .unwrap_or(Err(CallError::Silent))
+    .unwrap_or(Err(CallError::Silent(limits.time)))
 }
 
 async fn whole(
     answer: hyper::Result<http::Response<hyper::body::Incoming>>,
+    bytes_limit: usize,
 ) -> Result<Answer, CallError> {
     let (head, body) = answer.map_err(CallError::Http)?.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES_LIMIT).collect().await;
+    let body = Limited::new(body, bytes_limit).collect().await;
     let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
         Ok(error) => CallError::Http(*error),
         Err(other) => {
             debug_assert!(other.is::<LengthLimitError>());
-            CallError::TooLong
+            CallError::TooLong(bytes_limit)
         }
     })?;
     Ok(Answer {

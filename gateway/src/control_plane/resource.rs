@@ -131,13 +131,16 @@ pub struct PolicyDoc {
     pub updated_at: jiff::Timestamp,
 }
 
-/// A peer of the `static` identity source.
+/// A peer of the `static` identity source, or with a public key of the `wireguard` source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerDoc {
     pub id: String,
     pub name: String,
-    /// Overlay addresses.
+    /// Overlay addresses; none where there is a public key.
     pub addresses: Vec<IpAddr>,
+    /// WireGuard's, in base64: the overlay's device knows the addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
     /// Owner; a machine has none and is its own principal.
     #[serde(default)]
     pub user_id: Option<String>,
@@ -153,7 +156,7 @@ pub struct PeerDoc {
 }
 
 /// A group; made when a peer or policy first names it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupDoc {
     pub id: String,
     pub name: String,

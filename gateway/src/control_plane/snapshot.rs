@@ -27,6 +27,7 @@ use std::{
 
 use super::{
     catalog::Catalog,
+    identity::Identity,
     ledger::Ledger,
     mint::{Minted, Order},
     resolve::Answers,
@@ -46,6 +47,9 @@ pub use documents::{Documents, SkippedDocument};
 pub use problem::Problem;
 pub use provider::{ProviderState, ProviderStatus};
 pub use trial::{Draft, compile_draft};
+
+pub(super) use upstream::{Host, Upstream};
+pub(super) use upstream_tls::{Trust, client_config};
 
 use access::Access;
 use peers::Groups;
@@ -72,6 +76,7 @@ pub struct Surroundings<'a> {
     pub unseal: &'a dyn Unseal,
     pub answers: &'a Answers,
     pub minted: &'a Minted,
+    pub identity: &'a Identity,
     pub endpoint: Endpoint,
     pub timeouts: Timeouts,
 }
@@ -108,11 +113,13 @@ impl Compiler {
     ) -> Compiled {
         self.revision += 1;
         let mut skipped = documents.damaged.clone();
-        let groups = Groups::intern(documents);
+        let members = surroundings.identity.members(&documents.peers);
+        let groups = Groups::intern(documents, surroundings.identity, &members);
         let access = Access::compile(documents, &groups, ledger, &mut skipped);
         let peers = self
             .peers
-            .compile(documents, &groups, &access, ledger, &mut skipped);
+            .compile(&members, &groups, &access, ledger, &mut skipped);
+        peers::report_dangling(documents, &mut skipped);
 
         let mut docs: Vec<_> = documents.providers.iter().collect();
         docs.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));

@@ -97,6 +97,27 @@ impl Buffer {
         self.release_if_empty();
     }
 
+    /// Takes the first `n` bytes out in the memory where they are; what is behind them moves.
+    pub fn take_front(&mut self, n: usize) -> Self {
+        let mut rest = Self::default();
+        if n < self.len() {
+            rest.extend(&self.data()[n..]);
+        }
+        let mut front = std::mem::replace(self, rest);
+        front.end = front.start + n;
+        front
+    }
+
+    /// Puts `bytes` in front, where others were consumed; false when there is no room.
+    pub fn prepend(&mut self, bytes: &[u8]) -> bool {
+        let Some(start) = self.start.checked_sub(bytes.len()) else {
+            return false;
+        };
+        self.bytes[start..self.start].copy_from_slice(bytes);
+        self.start = start;
+        true
+    }
+
     /// Gives back memory that `space` took and nothing filled.
     pub fn release_if_empty(&mut self) {
         if self.is_empty() {
@@ -172,5 +193,21 @@ mod tests {
         buffer.extend(b"tail");
         assert_eq!(&buffer.data()[..10], &all[PIECE_BYTES + 1..][..10]);
         assert!(buffer.data().ends_with(b"tail"));
+    }
+
+    #[test]
+    fn the_front_stays_where_it_is() {
+        let mut buffer = Buffer::default();
+        buffer.extend(b"head,body,rest");
+        buffer.consume(5);
+        let place = buffer.data().as_ptr();
+        let mut front = buffer.take_front(4);
+        assert_eq!((front.data(), front.data().as_ptr()), (&b"body"[..], place));
+        assert_eq!(buffer.data(), b",rest");
+        assert!(!front.prepend(b"longer") && front.prepend(b"new,"));
+        assert_eq!(front.data(), b"new,body");
+        let whole = buffer.take_front(5);
+        assert_eq!(whole.data(), b",rest");
+        assert_eq!(buffer.bytes.len(), 0);
     }
 }

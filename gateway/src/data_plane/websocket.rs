@@ -3,6 +3,7 @@
 //! provider ([`line`], or an HTTP request), metered and recorded like one. `/v1/realtime` is [`realtime`]: one
 //! provider and model per socket, every response metered.
 
+mod arriving;
 mod bridge;
 mod dial;
 mod frame;
@@ -10,6 +11,9 @@ mod gate;
 mod handshake;
 mod line;
 pub mod mailbox;
+pub mod messages;
+pub mod payload;
+mod pulse;
 mod realtime;
 mod session;
 mod socket;
@@ -79,7 +83,7 @@ pub async fn serve(
     if let Next::Realtime(_) = &next {
         limit = limit.min(realtime::MESSAGE_BYTES_LIMIT);
     }
-    let agent = socket::WebSocket::new(transport, inbox, socket::Role::Server, limit);
+    let agent = socket::WebSocket::new(transport, inbox, messages::Role::Server, limit);
     match next {
         Next::Session => {
             recorder.retract();

@@ -3,6 +3,7 @@
 
 mod http1;
 mod packet;
+mod websocket;
 
 use gateway::dialect::{
     Dialect, Operation,
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 
 pub use http1::{http1_chunked, http1_request, http1_response};
 pub use packet::decode;
+pub use websocket::{websocket_events, websocket_messages};
 
 /// The scanner agrees with itself over any segments, with serde_json on what an object is and on the
 /// values that decide, and its edits make what they say.

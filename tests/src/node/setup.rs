@@ -118,6 +118,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
             ),
         ),
         ("overlay", overlay),
+        ("identity", String::new()),
         ("admission", format!("mode = {admission:?}\n{pins}")),
         (
             "admin",

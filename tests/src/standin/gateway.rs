@@ -155,6 +155,12 @@ impl Gateway {
         }
     }
 
+    /// The path as the vendor behind would see it; empty for one that it does not have.
+    pub(super) fn routed_path(self, seen: &Seen) -> String {
+        let routed = self.route(seen);
+        routed.map_or_else(String::new, |(_, routed)| routed.path().to_owned())
+    }
+
     /// The request as the vendor behind would see it; `None` for a path that it does not have.
     fn route(self, seen: &Seen) -> Option<(Shape, Seen)> {
         let path = seen.path();

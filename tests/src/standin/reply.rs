@@ -197,17 +197,19 @@ pub(super) async fn refuse(
 pub(super) fn scripted_error(plan: &Plan, seen: &Seen) -> Option<Refusal> {
     let status = plan.script.status?;
     Some(match status {
-        _ if plan.script.echo => {
-            let sent = seen
-                .header("authorization")
-                .or_else(|| seen.header("x-api-key"))
-                .or_else(|| seen.header("x-goog-api-key"));
-            let message = format!("incorrect credential {}", sent.unwrap_or("(none)"));
-            Refusal::new(status, "echo", message)
-        }
+        _ if plan.script.echo => Refusal::new(status, "echo", echo(seen)),
         429 => Refusal::new(status, "rate_limit_exceeded", "slow down"),
         _ => Refusal::new(status, "scripted", "an error as asked for"),
     })
+}
+
+/// An error's text that repeats the credential, as vendors do in part.
+pub(super) fn echo(seen: &Seen) -> String {
+    let sent = seen
+        .header("authorization")
+        .or_else(|| seen.header("x-api-key"))
+        .or_else(|| seen.header("x-goog-api-key"));
+    format!("incorrect credential {}", sent.unwrap_or("(none)"))
 }
 
 /// A plain JSON answer that counts nothing.

@@ -25,7 +25,10 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Seen, Shared, check, openai, reply::Plan};
+use super::{
+    Seen, Shared, Vendor, check, openai,
+    reply::{self, Plan},
+};
 
 /// What a response's events go out on; each is one message.
 type Out<S> = Arc<AsyncMutex<SplitSink<WebSocketStream<S>, Message>>>;
@@ -39,8 +42,14 @@ pub(super) async fn serve(
 ) -> Result<()> {
     let refusal = check::judge(&seen, &shared.options, None);
     shared.stats.request(seen.clone(), refusal.as_ref());
-    let known = matches!(seen.path(), "/v1/responses" | "/v1/realtime");
+    let path = if let Vendor::Gateway(gateway) = shared.options.vendor {
+        gateway.routed_path(&seen)
+    } else {
+        seen.path().to_owned()
+    };
+    let known = matches!(path.as_str(), "/v1/responses" | "/v1/realtime");
     let refused = match &refusal {
+        Some(refusal) if refusal.status == 401 => Some((401, reply::echo(&seen).into_bytes())),
         Some(refusal) => Some((refusal.status, refusal.body(shared.options.vendor))),
         None if seen.query().contains("refuse=") => Some((429, b"{}".to_vec())),
         None if !known => Some((404, b"{}".to_vec())),
@@ -69,7 +78,7 @@ pub(super) async fn serve(
     io.write_all(head.as_bytes()).await?;
     io.flush().await?;
     let socket = WebSocketStream::from_partially_read(io, early.to_vec(), Role::Server, None).await;
-    let ended = match seen.path() {
+    let ended = match path.as_str() {
         "/v1/responses" => responses(&seen, socket, &shared).await,
         _ => realtime(&seen, socket, &shared).await,
     };
@@ -137,7 +146,7 @@ where
         };
         let mut seen = seen.clone();
         seen.body = Bytes::copy_from_slice(text.as_bytes());
-        shared.stats.request(seen, None);
+        shared.stats.request(seen.clone(), None);
         if event["type"] != "response.create" {
             continue;
         }
@@ -148,6 +157,7 @@ where
         let (out, lanes, shared) = (Arc::clone(&out), Arc::clone(&lanes), Arc::clone(shared));
         running.spawn(async move {
             let answer = Answer {
+                seen,
                 lane: lane.clone(),
                 out,
                 shared,
@@ -164,6 +174,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 struct Answer<S> {
+    seen: Seen,
     lane: Option<String>,
     out: Out<S>,
     shared: Arc<Shared>,
@@ -188,9 +199,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Answer<S> {
                 .await;
         }
         if let Some(status) = plan.script.status {
-            return self
-                .error(status, "scripted", "an error as asked for")
-                .await;
+            return match plan.script.echo {
+                true => self.error(status, "echo", &reply::echo(&self.seen)).await,
+                false => {
+                    self.error(status, "scripted", "an error as asked for")
+                        .await
+                }
+            };
         }
         self.response(&plan, lanes).await?;
         if plan.script.steered {
@@ -282,7 +297,10 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let model = (seen.query().split('&'))
-        .find_map(|pair| pair.strip_prefix("model="))
+        .find_map(|pair| {
+            let deployment = || pair.strip_prefix("deployment=");
+            pair.strip_prefix("model=").or_else(deployment)
+        })
         .unwrap_or_default()
         .to_owned();
     let session = json!({"id": "sess_standin", "object": "realtime.session", "type": "realtime", "model": model});
@@ -304,7 +322,7 @@ where
         };
         let mut seen = seen.clone();
         seen.body = Bytes::copy_from_slice(text.as_bytes());
-        shared.stats.request(seen, None);
+        shared.stats.request(seen.clone(), None);
         match event["type"].as_str() {
             Some("conversation.item.create") => {
                 prompt = event["item"]["content"].clone();
@@ -330,6 +348,13 @@ where
             Some("response.create") => {
                 let body = json!({"model": model, "input": prompt});
                 let plan = Plan::of(&body, shared.options.persona);
+                if plan.script.status == Some(401) {
+                    // Without a status, as this API has it.
+                    let error = json!({"type": "invalid_request_error", "code": "invalid_api_key",
+                        "message": reply::echo(&seen), "param": null});
+                    send(&mut socket, json!({"type": "error", "error": error})).await?;
+                    continue;
+                }
                 speak(&mut socket, &plan, shared).await?;
                 if let Some(code) = plan.script.code {
                     let frame = CloseFrame {
@@ -359,6 +384,9 @@ where
     for (number, text) in (0..).zip(&plan.words) {
         if plan.script.cut == Some(number) {
             return Err(End::Scripted);
+        }
+        if plan.script.stall == Some(number) {
+            std::future::pending::<()>().await;
         }
         tokio::time::sleep(plan.script.pace).await;
         let delta = json!({"type": "response.output_text.delta", "response_id": id, "item_id": "item_2",

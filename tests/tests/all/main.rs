@@ -11,12 +11,15 @@ mod bedrock;
 mod catalog;
 mod connect;
 mod disk;
+mod explain;
 mod gateways;
 mod google;
 mod hostile;
 mod http1;
 mod keyless;
 mod lifecycle;
+mod limits;
+mod netbird;
 mod objects;
 mod overlay;
 mod refused;
@@ -28,6 +31,7 @@ mod trailers;
 mod tunnel;
 mod unlocked;
 mod websocket;
+mod wireguard;
 
 use std::sync::Arc;
 

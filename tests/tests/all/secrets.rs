@@ -6,6 +6,7 @@
 //! a coded key in h2's buffers until the connection closes (see `inject::build_h2`): only its end is
 //! tested.
 
+mod access_keys;
 mod shown;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -266,7 +267,7 @@ async fn wait_gone(node: &Node, generation: usize) {
     }
 }
 
-fn told(scan: &Scan) -> String {
+pub(super) fn told(scan: &Scan) -> String {
     let mut text = format!(
         "{} KiB, {} KiB hidden\n",
         scan.bytes >> 10,

@@ -125,6 +125,77 @@ impl Socket {
     }
 }
 
+/// What an agent hears of one response of this model, or in place of a socket.
+pub(crate) async fn response(
+    agent: &Agent,
+    headers: &[(&'static str, &'static str)],
+    model: &str,
+    prompt: &str,
+) -> String {
+    let event = json!({"type": "response.create", "model": model, "input": prompt});
+    heard(
+        agent,
+        RESPONSES,
+        &headers[..1],
+        &[event],
+        &["response.completed", "error"],
+    )
+    .await
+}
+
+/// The same in a session.
+pub(crate) async fn realtime(
+    agent: &Agent,
+    headers: &[(&'static str, &'static str)],
+    model: &str,
+    prompt: &str,
+) -> String {
+    let item = json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": prompt}]});
+    let events = [
+        json!({"type": "conversation.item.create", "item": item}),
+        json!({"type": "response.create"}),
+    ];
+    let path = format!("/v1/realtime?model={model}");
+    heard(agent, &path, headers, &events, &["response.done", "error"]).await
+}
+
+async fn heard(
+    agent: &Agent,
+    path: &str,
+    headers: &[(&'static str, &'static str)],
+    events: &[Value],
+    last: &[&str],
+) -> String {
+    let (mut socket, answer) = match Socket::try_open(agent, path, headers).await {
+        Ok(opened) => opened,
+        // Its body as text, so that it can be searched.
+        Err(error) => {
+            return if let Error::Http(answer) = &*error {
+                let body = answer.body().clone().unwrap_or_default();
+                format!("{:?} {}", answer.headers(), String::from_utf8_lossy(&body))
+            } else {
+                format!("{error:?}")
+            };
+        }
+    };
+    let mut heard = format!("{answer:?}");
+    for event in events {
+        socket.send(event.clone()).await;
+    }
+    loop {
+        let message = socket.message().await;
+        heard += &format!("{message:?}");
+        let event: Value =
+            serde_json::from_str(message.to_text().unwrap_or("")).unwrap_or_default();
+        let is_last = event["type"]
+            .as_str()
+            .is_some_and(|kind| last.contains(&kind));
+        if message.is_close() || is_last {
+            return heard;
+        }
+    }
+}
+
 fn create(prompt: &str) -> Value {
     json!({"type": "response.create", "model": MODEL, "input": prompt})
 }

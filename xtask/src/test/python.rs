@@ -29,6 +29,10 @@ pub(super) fn run() -> Result<Count> {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("KEYWAY_SDK_NODE", binaries.join("sdk-node"))
         .env("KEYWAY_BIN", binaries.join("keyway"))
+        .env(
+            "KEYWAY_WEBSOCKET_ECHO",
+            binaries.join("examples/websocket_echo"),
+        )
         .env("KEYWAY_LITELLM", litellm.join("bin/litellm"));
     counted(&mut pytest, Format::Pytest)
 }

@@ -4,6 +4,7 @@
 mod access;
 mod explain;
 mod node;
+mod peers;
 mod policies;
 mod providers;
 mod rules;
@@ -26,6 +27,8 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
+
+use crate::control_plane::identity::{Identity, IdentitySources};
 
 use super::{
     auth::Connection,
@@ -75,8 +78,17 @@ impl Answer {
 
 impl Api {
     async fn new() -> Self {
+        Self::with_identity(Identity {
+            uses_static: true,
+            ..Identity::default()
+        })
+        .await
+    }
+
+    async fn with_identity(identity: Identity) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (state, store) = testing::state(directory.path()).await;
+        let (mut state, store) = testing::state(directory.path()).await;
+        state.identity = Arc::new(IdentitySources::fixed(identity));
         let log = tempfile::tempfile().unwrap();
         let uid = nix::unistd::geteuid().as_raw();
         Self {

@@ -1,13 +1,17 @@
-//! `/peers` and `/groups`: the `static` identity source. An overlay address belongs to one peer.
+//! `/peers` and `/groups`: those of every source to see, those of the store to change. An overlay address
+//! and a public key belong to one peer of the store.
 
-use std::net::IpAddr;
+mod view;
+
+use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{
     Json,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -23,15 +27,18 @@ use crate::control_plane::{
     resource::{GroupDoc, PeerDoc, key},
     store::{Compare, Store, Transaction},
 };
+use view::PeerView;
 
 const ADDRESSES_LIMIT: usize = 16;
 const GROUPS_LIMIT: usize = 100;
+const PUBLIC_KEY_BYTES: usize = 32;
 
 #[derive(Deserialize)]
 pub(super) struct PeerRequest {
     name: Option<String>,
     #[serde(default)]
     addresses: Vec<String>,
+    public_key: Option<String>,
     user_id: Option<String>,
     user_email: Option<String>,
     #[serde(default)]
@@ -40,24 +47,35 @@ pub(super) struct PeerRequest {
     blocked: bool,
 }
 
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Vec<PeerDoc>>, ApiError> {
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Vec<PeerView>>, ApiError> {
     let mut peers: Vec<PeerDoc> = documents::list(state.store.as_ref(), key::PEERS).await?;
-    peers.sort_by_key(|peer| peer.created_at);
-    Ok(Json(peers))
+    Ok(Json(view::all(&mut peers, &state.identity)))
 }
 
 pub(super) async fn groups(State(state): State<AppState>) -> Result<Json<Vec<GroupDoc>>, ApiError> {
-    Ok(Json(
-        documents::list(state.store.as_ref(), key::GROUPS).await?,
-    ))
+    let stored: Vec<GroupDoc> = documents::list(state.store.as_ref(), key::GROUPS).await?;
+    let identity = state.identity.current();
+    let by_id: BTreeMap<&str, &GroupDoc> = identity
+        .groups(&stored)
+        .map(|group| (group.id.as_str(), group))
+        .collect();
+    Ok(Json(by_id.into_values().cloned().collect()))
 }
 
 pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let current = load(&state, &id).await?;
-    Ok(documents::respond(&current.value, current.revision))
+    match documents::load::<PeerDoc>(state.store.as_ref(), &store_key(&id)).await? {
+        Some(stored) => {
+            let shown = view::one(&stored.value, &state.identity);
+            Ok(documents::respond(&shown, stored.revision))
+        }
+        None => match view::foreign(&id, &state.identity) {
+            Some(shown) => Ok(Json(shown).into_response()),
+            None => Err(ApiError::not_found("peer")),
+        },
+    }
 }
 
 pub(super) async fn create(
@@ -149,6 +167,12 @@ async fn write(state: &AppState, peer: &PeerDoc, own: Compare) -> Result<bool, A
                 format!("{address} belongs to peer {} ({})", other.name, other.id),
             ));
         }
+        if peer.public_key.is_some() && peer.public_key == other.public_key {
+            return Err(ApiError::invalid(
+                "public_key",
+                format!("it belongs to peer {} ({})", other.name, other.id),
+            ));
+        }
     }
     let mut transaction = Transaction {
         compares: vec![own, guard],
@@ -176,10 +200,20 @@ fn document(request: PeerRequest, id: String, created_at: Timestamp) -> Result<P
     }
     groups.sort();
     groups.dedup();
+    let public_key = match request.public_key.as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(public_key(text)?),
+    };
+    let addresses = match &public_key {
+        None => addresses(&request.addresses)?,
+        // What was shown may be sent back; the device knows better.
+        Some(_) => Vec::new(),
+    };
     Ok(PeerDoc {
         id,
         name: validate::display_name("name", name)?,
-        addresses: addresses(&request.addresses)?,
+        addresses,
+        public_key,
         user_id: optional("user_id", request.user_id)?,
         user_email: optional("user_email", request.user_email)?,
         groups,
@@ -212,6 +246,17 @@ fn addresses(sent: &[String]) -> Result<Vec<IpAddr>, ApiError> {
     Ok(addresses)
 }
 
+/// Of WireGuard: 32 bytes in base64, in the one spelling that `wg` has.
+fn public_key(text: &str) -> Result<String, ApiError> {
+    match BASE64_STANDARD.decode(text.trim()) {
+        Ok(key) if key.len() == PUBLIC_KEY_BYTES => Ok(BASE64_STANDARD.encode(key)),
+        Ok(_) | Err(_) => Err(ApiError::invalid(
+            "public_key",
+            "must be a public key as `wg` shows it",
+        )),
+    }
+}
+
 fn optional(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
     match text.as_deref() {
         None | Some("") => Ok(None),
@@ -219,10 +264,13 @@ fn optional(field: &str, text: Option<String>) -> Result<Option<String>, ApiErro
     }
 }
 
+/// To be changed, so one of the store.
 async fn load(state: &AppState, id: &str) -> Result<Versioned<PeerDoc>, ApiError> {
-    documents::load(state.store.as_ref(), &store_key(id))
-        .await?
-        .ok_or_else(|| ApiError::not_found("peer"))
+    let stored = documents::load(state.store.as_ref(), &store_key(id)).await?;
+    stored.ok_or_else(|| match view::foreign(id, &state.identity) {
+        Some(_) => ApiError::conflict("the peer is NetBird's: change it there"),
+        None => ApiError::not_found("peer"),
+    })
 }
 
 fn store_key(id: &str) -> String {

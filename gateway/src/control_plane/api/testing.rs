@@ -17,6 +17,7 @@ use crate::{
         catalog::{Catalog, LiveCatalog},
         diagnosis::{Diagnosis, Trouble},
         discovery::ListedModel,
+        identity::{Identity, IdentitySources},
         ledger::Ledger,
         mint::Minted,
         resolve::Answers,
@@ -51,6 +52,10 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
         catalog: Arc::new(LiveCatalog::built_in()),
         usage: usage(directory),
+        identity: Arc::new(IdentitySources::fixed(Identity {
+            uses_static: true,
+            ..Identity::default()
+        })),
         node: Arc::new(CompilingNode {
             store: Arc::clone(&store),
             ledger: Ledger::default(),
@@ -241,6 +246,10 @@ pub(crate) fn compile(
         unseal: &AnyKey,
         answers: &Answers::default(),
         minted: &Minted::default(),
+        identity: &Identity {
+            uses_static: true,
+            ..Identity::default()
+        },
         endpoint: Endpoint::default(),
         timeouts: Timeouts {
             connect: second,

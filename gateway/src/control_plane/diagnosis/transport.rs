@@ -66,8 +66,8 @@ pub fn of_call(entry: &CatalogEntry, error: &CallError) -> Diagnosis {
             "The server does not speak HTTP there; if it wants TLS, begin the URL with https://"
                 .to_owned(),
         ),
-        CallError::TooLong => (Trouble::UnexpectedAnswer, url_remedy(entry)),
-        CallError::Silent => (
+        CallError::TooLong(_) => (Trouble::UnexpectedAnswer, url_remedy(entry)),
+        CallError::Silent(_) => (
             Trouble::Timeout,
             "The server takes connections and does not answer; look at it, or at a proxy before it"
                 .to_owned(),
@@ -96,8 +96,8 @@ fn message(error: &CallError) -> String {
         | CallError::TlsTimeout { .. }
         | CallError::TlsCut(_)
         | CallError::Http(_)
-        | CallError::TooLong
-        | CallError::Silent => error.to_string(),
+        | CallError::TooLong(_)
+        | CallError::Silent(_) => error.to_string(),
     }
 }
 
@@ -215,7 +215,11 @@ mod tests {
                 Trouble::Timeout,
                 "firewall",
             ),
-            (CallError::Silent, Trouble::Timeout, "does not answer"),
+            (
+                CallError::Silent(Duration::from_secs(15)),
+                Trouble::Timeout,
+                "does not answer",
+            ),
         ] {
             let found = of_call(entry, &error);
             assert_eq!(found.trouble, trouble, "{error}");

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::AbortHandle;
 
 use super::{Granted, MintError, Minted, Order, ProviderMints, Token, TokenState};
-use crate::handoff::snapshot::Credential;
+use crate::{control_plane::backoff::Backoff, handoff::snapshot::Credential};
 
 /// Of a token's life, when the next one is minted: between these, by chance, so that tokens that began
 /// together do not end together.
@@ -20,9 +20,10 @@ const REFRESH_PERCENT: (u32, u32) = (70, 80);
 /// Between a mint and the next of the same credential.
 const MINT_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// After the first failure in a row; each further one doubles it.
-const RETRY_INTERVAL_MIN: Duration = Duration::from_secs(1);
-const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(60);
+const RETRY: Backoff = Backoff {
+    shortest: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -264,11 +265,7 @@ impl Entry {
     fn failed(&mut self, error: &MintError, now: Instant, chance: f64) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.failure = Some(error.to_string());
-        let doubled = 1 << (self.failures_in_a_row - 1).min(u32::BITS - 2);
-        let wait = RETRY_INTERVAL_MIN
-            .saturating_mul(doubled)
-            .min(RETRY_INTERVAL_MAX);
-        let wait = wait + (wait / 4).mul_f64(chance);
+        let wait = RETRY.after(self.failures_in_a_row, chance);
         // What is wrong with the key stays wrong.
         self.due = (!matches!(error, MintError::Account(_))).then(|| now + wait);
     }

@@ -8,7 +8,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, SockFlag, recv},
+    sys::socket::{MsgFlags, SockFlag, SockProtocol, recv},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -41,11 +41,12 @@ impl LinkWatch {
     /// Listens from now on; without the socket it asks to look twice a second. To be called within a
     /// tokio runtime.
     pub fn start() -> Self {
-        let socket = super::open(GROUPS, SockFlag::SOCK_NONBLOCK).and_then(|socket| {
-            // SAFETY: an owned descriptor stays what it is.
-            unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
-                .map_err(io::Error::from)
-        });
+        let socket = super::open(SockProtocol::NetlinkRoute, GROUPS, SockFlag::SOCK_NONBLOCK)
+            .and_then(|socket| {
+                // SAFETY: an owned descriptor stays what it is.
+                unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
+                    .map_err(io::Error::from)
+            });
         if let Err(error) = &socket {
             warn!(%error, "the kernel does not tell of interfaces (AF_NETLINK): they are polled");
         }

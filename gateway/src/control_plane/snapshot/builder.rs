@@ -19,6 +19,7 @@ use super::{
 use crate::{
     control_plane::{
         catalog::LiveCatalog,
+        identity::Identity,
         ledger::Ledger,
         mint::{Minted, Minter},
         resolve::{Answers, Resolver},
@@ -76,6 +77,8 @@ pub struct BuilderInputs {
     /// Addresses the endpoint listens on.
     pub addresses: watch::Receiver<Vec<IpAddr>>,
     pub timeouts: watch::Receiver<Timeouts>,
+    /// Peers that are not, or not wholly, in the store.
+    pub identity: watch::Receiver<Arc<Identity>>,
 }
 
 /// What the newest snapshot looks like from outside.
@@ -188,6 +191,7 @@ impl SnapshotBuilder {
                 changed = self.minted.changed() => changed,
                 changed = self.inputs.addresses.changed() => changed,
                 changed = self.inputs.timeouts.changed() => changed,
+                changed = self.inputs.identity.changed() => changed,
                 changed = self.inputs.certificate_epoch.changed() => changed,
                 _ = reap.tick() => {
                     self.publisher.reap();
@@ -227,6 +231,7 @@ impl SnapshotBuilder {
         let certified = self.endpoint.certified.as_ref();
         let answers = Arc::clone(&self.answers.borrow_and_update());
         let minted = Arc::clone(&self.minted.borrow_and_update());
+        let identity = Arc::clone(&self.inputs.identity.borrow_and_update());
         self.inputs.catalog.follow(self.documents.prices.as_ref());
         let catalog = self.inputs.catalog.current();
         // While the master key is being exchanged this waits: no document is halfway then.
@@ -245,6 +250,7 @@ impl SnapshotBuilder {
                 unseal: &*keyring,
                 answers: &answers,
                 minted: &minted,
+                identity: &identity,
                 endpoint: Endpoint {
                     names: self.endpoint.names.clone(),
                     tls: certified.map(|certified| Arc::clone(&certified.tls)),

@@ -7,14 +7,14 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::HashMapExt as _;
+
 use super::{Documents, SkippedDocument, access::Access, kept::Kept};
 use crate::{
     control_plane::{
+        identity::{Identity, Member},
         ledger::{Ledger, Scope},
-        resource::{
-            PeerDoc,
-            key::{PEERS, POLICIES},
-        },
+        resource::key::{PEERS, POLICIES},
     },
     handoff::{
         ledger::Bucket,
@@ -26,13 +26,16 @@ use crate::{
 pub(super) struct Groups(BTreeMap<String, Group>);
 
 impl Groups {
-    pub(super) fn intern(documents: &Documents) -> Self {
-        let names: HashMap<_, _> = documents
-            .groups
-            .iter()
+    pub(super) fn intern(
+        documents: &Documents,
+        identity: &Identity,
+        members: &[Member<'_>],
+    ) -> Self {
+        let names: HashMap<_, _> = identity
+            .groups(&documents.groups)
             .map(|group| (group.id.as_str(), group.name.as_str()))
             .collect();
-        let of_peers = documents.peers.iter().flat_map(|peer| &peer.groups);
+        let of_peers = members.iter().flat_map(|member| member.groups);
         let of_policies = documents
             .policies
             .iter()
@@ -83,48 +86,40 @@ pub(super) struct PeerCompiler {
 }
 
 impl PeerCompiler {
-    /// Blocked peers are left out: to a worker they are no peers.
+    /// Peers that are denied are left out: to a worker they are no peers.
     pub(super) fn compile(
         &mut self,
-        documents: &Documents,
+        members: &[Member<'_>],
         groups: &Groups,
         access: &Access<'_>,
         ledger: &Ledger,
         skipped: &mut Vec<SkippedDocument>,
     ) -> foldhash::HashMap<IpAddr, Arc<Principal>> {
         self.slots.begin();
-        let mut peers: foldhash::HashMap<IpAddr, Arc<Principal>> = foldhash::HashMap::default();
-        let mut ambiguous = HashSet::new();
+        let mut peers: foldhash::HashMap<IpAddr, Arc<Principal>> =
+            foldhash::HashMap::with_capacity(members.len());
         let mut buckets = UserBuckets::default();
-        for doc in &documents.peers {
-            let slot = self.slot(&doc.id);
-            if doc.blocked {
+        for member in members {
+            let slot = self.slot(member.id);
+            skipped.extend(member.shared.iter().map(|address| SkippedDocument {
+                key: format!("{PEERS}{}", member.id),
+                reason: format!("{address} is another peer's too; neither is let in from there"),
+            }));
+            if member.denial.is_some() {
                 continue;
             }
-            let principal = principal(doc, groups, slot, |id| buckets.of(id, access, ledger));
+            let principal = principal(member, groups, slot, |id| buckets.of(id, access, ledger));
             let principal = Arc::new(Principal {
                 budget_rules: access.rules_of(&principal.id, &principal.groups),
                 ..principal
             });
-            for address in doc.addresses.iter().map(IpAddr::to_canonical) {
-                if let Some(other) = peers.insert(address, Arc::clone(&principal))
-                    && other.peer_id != principal.peer_id
-                {
-                    ambiguous.insert(address);
-                    skipped.push(SkippedDocument {
-                        key: format!("{PEERS}{}", doc.id),
-                        reason: format!(
-                            "{address} belongs to peer {} too; neither is let in from there",
-                            other.peer_id
-                        ),
-                    });
+            for address in member.addresses.iter() {
+                if !member.shared.contains(address) {
+                    peers.insert(*address, Arc::clone(&principal));
                 }
             }
         }
         self.slots.end();
-        // An address must name one peer; guessing could hand one peer's rights to another.
-        peers.retain(|address, _| !ambiguous.contains(address));
-        report_dangling(documents, skipped);
         peers
     }
 
@@ -160,27 +155,26 @@ impl UserBuckets {
 }
 
 fn principal(
-    doc: &PeerDoc,
+    member: &Member<'_>,
     groups: &Groups,
     slot: u32,
     buckets: impl FnOnce(&str) -> Arc<[Arc<Bucket>]>,
 ) -> Principal {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let id = given(&doc.user_id).unwrap_or_else(|| doc.id.clone());
-    let email = given(&doc.user_email).filter(|_| given(&doc.user_id).is_some());
+    let id = member.user_id.unwrap_or(member.id);
+    let email = member.user_email.filter(|_| member.user_id.is_some());
     Principal {
-        buckets: buckets(&id),
+        buckets: buckets(id),
         budget_rules: Box::default(),
         id: id.into(),
-        display_name: email.unwrap_or_else(|| doc.name.clone()).into(),
-        peer_id: doc.id.as_str().into(),
-        groups: groups.of(&doc.groups).into(),
+        display_name: email.unwrap_or(member.name).into(),
+        peer_id: member.id.into(),
+        groups: groups.of(member.groups).into(),
         slot,
     }
 }
 
 /// Policies that point nowhere grant nothing; the operator should hear of it.
-fn report_dangling(documents: &Documents, skipped: &mut Vec<SkippedDocument>) {
+pub(super) fn report_dangling(documents: &Documents, skipped: &mut Vec<SkippedDocument>) {
     let known: HashSet<_> = documents
         .providers
         .iter()

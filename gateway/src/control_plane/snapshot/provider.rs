@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, header};
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::ClientConfig;
 
 use super::{
     Documents, Problem, Surroundings, aws,
@@ -345,7 +345,7 @@ impl Turn<'_> {
         let tls = match tls {
             Some((_, config)) => Some(TargetTls {
                 config: Arc::clone(config),
-                server_name: server_name(&upstream.host)?,
+                server_name: upstream.host.server_name()?,
             }),
             None => None,
         };
@@ -375,14 +375,6 @@ fn is_regional(catalog_id: &str, authority: &str) -> bool {
             authority.ends_with(".googleapis.com") && authority != "aiplatform.googleapis.com"
         }
         _ => false,
-    }
-}
-
-fn server_name(host: &Host) -> Result<ServerName<'static>, Problem> {
-    match host {
-        Host::Literal(address) => Ok(ServerName::from(*address)),
-        Host::Name(name) => ServerName::try_from(name.clone())
-            .map_err(|_| Problem::UpstreamUrl("its host cannot stand in a certificate")),
     }
 }
 

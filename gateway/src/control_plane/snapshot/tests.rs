@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+mod peers;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
@@ -28,6 +30,13 @@ const TIMEOUTS: Timeouts = Timeouts {
     first_byte: Duration::from_secs(300),
     idle: Duration::from_secs(120),
     total: None,
+};
+
+/// Peers of the store, and no others.
+const IDENTITY: Identity = Identity {
+    uses_static: true,
+    netbird: None,
+    wireguard: None,
 };
 
 struct TestUnseal;
@@ -98,6 +107,7 @@ fn peer(id: &str, address: &str, groups: &[&str]) -> PeerDoc {
         id: id.to_owned(),
         name: format!("{id}-name"),
         addresses: vec![address.parse().unwrap()],
+        public_key: None,
         user_id: None,
         user_email: None,
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
@@ -137,15 +147,22 @@ fn compile(compiler: &mut Compiler, documents: &Documents, answers: &Answers) ->
     compiler.compile(
         documents,
         &Ledger::default(),
-        Surroundings {
-            catalog: &Catalog::built_in(),
-            unseal: &TestUnseal,
-            answers,
-            minted: &Minted::default(),
-            endpoint: Endpoint::default(),
-            timeouts: TIMEOUTS,
-        },
+        surroundings(answers, &IDENTITY),
     )
+}
+
+fn surroundings<'a>(answers: &'a Answers, identity: &'a Identity) -> Surroundings<'a> {
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::built_in);
+    static MINTED: LazyLock<Minted> = LazyLock::new(Minted::default);
+    Surroundings {
+        catalog: &CATALOG,
+        unseal: &TestUnseal,
+        answers,
+        minted: &MINTED,
+        identity,
+        endpoint: Endpoint::default(),
+        timeouts: TIMEOUTS,
+    }
 }
 
 fn compile_once(documents: &Documents) -> Compiled {
@@ -204,52 +221,6 @@ fn a_provider_with_everything() {
         compiled.hosts,
         BTreeSet::from(["api.example.com".to_owned()])
     );
-}
-
-#[test]
-fn principals_are_users_else_peers_and_blocked_peers_are_absent() {
-    let mut documents = documents();
-    documents.peers[0].user_id = Some("user-1".to_owned());
-    documents.peers[0].user_email = Some("a@example.com".to_owned());
-    documents.peers[1].blocked = true;
-    let mut third = peer("peer-c", "::ffff:100.64.0.3", &[]);
-    third.user_id = Some("user-2".to_owned());
-    documents.peers.push(third);
-    let peers = compile_once(&documents).snapshot.peers;
-
-    let named = |address: &str| {
-        let principal = peers.get(&address.parse::<IpAddr>().unwrap())?;
-        Some((principal.id.to_string(), principal.display_name.to_string()))
-    };
-    let pair = |id: &str, name: &str| Some((id.to_owned(), name.to_owned()));
-    assert_eq!(named("100.64.0.1"), pair("user-1", "a@example.com"));
-    assert_eq!(named("100.64.0.2"), None);
-    assert_eq!(named("100.64.0.3"), pair("user-2", "peer-c-name"));
-}
-
-#[test]
-fn an_address_of_two_peers_lets_neither_in() {
-    let mut documents = documents();
-    documents
-        .peers
-        .push(peer("peer-c", "100.64.0.1", &["g-ops"]));
-    documents
-        .peers
-        .push(peer("peer-d", "100.64.0.1", &["g-ops"]));
-    let compiled = compile_once(&documents);
-    assert!(
-        !compiled
-            .snapshot
-            .peers
-            .contains_key(&[100, 64, 0, 1].into())
-    );
-    assert!(
-        compiled
-            .snapshot
-            .peers
-            .contains_key(&[100, 64, 0, 2].into())
-    );
-    assert_eq!(compiled.skipped.len(), 2);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     control_plane::{
         catalog::Catalog,
+        identity::Identity,
         mint::{Minted, mint_once},
         resolve::{self, Answers, Lookup},
         resource::{CredentialDoc, ProviderDoc},
@@ -60,6 +61,7 @@ pub async fn compile_draft(
             unseal: &unseal,
             answers: &answers,
             minted,
+            identity: &Identity::default(),
             endpoint: Endpoint::default(),
             timeouts,
         };

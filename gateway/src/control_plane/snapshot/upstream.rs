@@ -3,30 +3,31 @@
 use std::net::IpAddr;
 
 use http::Uri;
+use rustls::pki_types::ServerName;
 
 use super::Problem;
 
 /// `scheme://host[:port][/path]`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Upstream {
-    pub(super) tls: bool,
-    pub(super) host: Host,
-    pub(super) port: u16,
+pub(in crate::control_plane) struct Upstream {
+    pub(in crate::control_plane) tls: bool,
+    pub(in crate::control_plane) host: Host,
+    pub(in crate::control_plane) port: u16,
     /// For `Host`/`:authority`: the port is there when it is not the scheme's.
-    pub(super) authority: String,
+    pub(in crate::control_plane) authority: String,
     /// Without a trailing slash; empty for the root.
-    pub(super) path: String,
+    pub(in crate::control_plane) path: String,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(in crate::control_plane) enum Host {
     /// Lower-case.
     Name(String),
     Literal(IpAddr),
 }
 
 impl Upstream {
-    pub(super) fn parse(url: &str) -> Result<Self, Problem> {
+    pub(in crate::control_plane) fn parse(url: &str) -> Result<Self, Problem> {
         let wrong = Problem::UpstreamUrl;
         let uri: Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
         let (tls, default_port) = match uri.scheme_str() {
@@ -66,6 +67,17 @@ impl Upstream {
             authority,
             path,
         })
+    }
+}
+
+impl Host {
+    /// What its certificate must be good for.
+    pub(in crate::control_plane) fn server_name(&self) -> Result<ServerName<'static>, Problem> {
+        match self {
+            Self::Literal(address) => Ok(ServerName::from(*address)),
+            Self::Name(name) => ServerName::try_from(name.clone())
+                .map_err(|_| Problem::UpstreamUrl("its host cannot stand in a certificate")),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::Problem;
 
 /// Whom to believe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Trust {
+pub(in crate::control_plane) enum Trust {
     SystemRoots,
     /// A PEM bundle in place of the system's roots.
     Bundle(String),
@@ -22,7 +22,7 @@ pub(super) enum Trust {
 }
 
 /// A client configuration that offers `h2` and `http/1.1`.
-pub(super) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, Problem> {
+pub(in crate::control_plane) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, Problem> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -8,7 +8,7 @@ use std::{
 
 use super::ReplyHead;
 use crate::{
-    data_plane::websocket::mailbox::{Closed, Mailbox},
+    data_plane::websocket::mailbox::{Closed, Mailbox, Watch},
     dialect::{
         sse::{Frame, Framer, parse},
         websocket::{message_of_error, message_of_event},
@@ -22,6 +22,8 @@ const ERROR_BYTES_LIMIT: usize = 64 * 1024;
 /// See the module.
 pub struct EventDownstream<'a> {
     outbox: &'a Mailbox,
+    /// The agent's socket is over.
+    gone: &'a Watch<'a>,
     /// The conversation that the messages name.
     lane: Option<&'a str>,
     status: u16,
@@ -33,9 +35,10 @@ pub struct EventDownstream<'a> {
 }
 
 impl<'a> EventDownstream<'a> {
-    pub fn new(outbox: &'a Mailbox, lane: Option<&'a str>) -> Self {
+    pub fn new(outbox: &'a Mailbox, gone: &'a Watch<'a>, lane: Option<&'a str>) -> Self {
         Self {
             outbox,
+            gone,
             lane,
             status: 0,
             framer: None,
@@ -46,7 +49,7 @@ impl<'a> EventDownstream<'a> {
     }
 
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.outbox.poll_closed(cx)
+        self.gone.poll_closed(cx)
     }
 
     pub fn start(&mut self, head: ReplyHead<'_, '_>) {
@@ -85,7 +88,7 @@ impl<'a> EventDownstream<'a> {
 
     pub async fn flush(&mut self) -> io::Result<()> {
         for message in std::mem::take(&mut self.messages) {
-            let pushed = self.outbox.push(message).await;
+            let pushed = self.outbox.push(message.into()).await;
             pushed.map_err(|Closed| io::Error::from(io::ErrorKind::BrokenPipe))?;
         }
         match self.is_too_long {
@@ -159,7 +162,8 @@ mod tests {
     fn messages(content_type: &str, status: u16, pieces: &[&[u8]]) -> Vec<String> {
         let mut cx = Context::from_waker(Waker::noop());
         let outbox = Mailbox::default();
-        let mut down = EventDownstream::new(&outbox, Some("a"));
+        let gone = outbox.closed();
+        let mut down = EventDownstream::new(&outbox, &gone, Some("a"));
         down.start(ReplyHead {
             status,
             fields: &mut [(&b"Content-Type"[..], content_type.as_bytes())].into_iter(),

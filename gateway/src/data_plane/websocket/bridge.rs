@@ -34,7 +34,7 @@ pub(super) struct Bridge<'b> {
 }
 
 /// The body of the request that asks for the same as `create`.
-pub(super) fn http_body(create: &Buffer) -> Result<Buffer, Reason> {
+pub(super) fn http_body(create: Buffer) -> Result<Buffer, Reason> {
     let body = websocket::http_body(create.data()).ok_or(Reason::MalformedJson)?;
     let mut bytes = Buffer::default();
     bytes.extend(&body);
@@ -63,7 +63,9 @@ impl<'b> Bridge<'b> {
         alarm: &mut Alarm,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), Failure> {
-        let mut events = EventDownstream::new(&self.session.outbox, self.lane);
+        let outbox = &self.session.outbox;
+        let gone = outbox.closed();
+        let mut events = EventDownstream::new(outbox, &gone, self.lane);
         let mut down = Downstream::Events(&mut events);
         let served = self.serve(bytes, guard, &mut down, alarm, recorder).await;
         if let Err(failure) = served {

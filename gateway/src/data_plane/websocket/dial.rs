@@ -9,10 +9,7 @@ use std::{
 
 use http::Method;
 
-use super::{
-    handshake::Opening,
-    socket::{Role, WebSocket},
-};
+use super::{handshake::Opening, messages::Role, socket::WebSocket};
 use crate::{
     data_plane::{
         alarm::{Alarm, Elapsed},

@@ -30,6 +30,13 @@ impl Opcode {
         known.into_iter().find(|opcode| *opcode as u8 == bits)
     }
 
+    pub(super) fn of_message(is_text: bool) -> Self {
+        match is_text {
+            true => Self::Text,
+            false => Self::Binary,
+        }
+    }
+
     pub(super) fn is_control(self) -> bool {
         match self {
             Self::Continuation | Self::Text | Self::Binary => false,

@@ -100,7 +100,10 @@ impl Opening {
         };
         let protocol = head.fields.get("sec-websocket-protocol");
         has("upgrade", b"websocket")
-            && has("connection", b"upgrade")
+            && (head.fields.iter())
+                .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
+                .flat_map(|(_, value)| tokens_of(value))
+                .any(|token| token.eq_ignore_ascii_case(b"upgrade"))
             && head.fields.get("sec-websocket-accept")
                 == Some(accept_value(self.key.as_bytes()).as_bytes())
             && head.fields.get("sec-websocket-extensions").is_none()
@@ -122,7 +125,12 @@ fn lists(head: &RequestHead, name: &str, token: &[u8]) -> bool {
 fn tokens<'h>(head: &'h RequestHead, name: &str) -> impl Iterator<Item = &'h [u8]> {
     (head.fields.iter())
         .filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
-        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
+        .flat_map(|(_, value)| tokens_of(value))
+}
+
+/// The elements of a list (RFC 9110 section 5.6.1).
+fn tokens_of(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    (value.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|token| !token.is_empty())
 }
@@ -204,6 +212,10 @@ mod tests {
             "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {right}\r\n"
         );
         assert!(fits(&switched));
+        assert!(fits(
+            &switched.replace("Upgrade\r\n", "keep-alive, Upgrade\r\n")
+        ));
+        assert!(!fits(&switched.replace("Upgrade\r\n", "keep-alive\r\n")));
         assert!(fits(&format!(
             "{switched}sec-websocket-protocol: realtime\r\n"
         )));

@@ -5,8 +5,11 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::poll_fn,
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
+
+use super::payload::Payload;
 
 /// Bytes queued beyond which nothing more is taken; one message may go over it.
 const QUEUED_BYTES_LIMIT: usize = 64 * 1024;
@@ -14,13 +17,20 @@ const QUEUED_BYTES_LIMIT: usize = 64 * 1024;
 /// See the module. Closing it ends the waits of both sides.
 #[derive(Default)]
 pub struct Mailbox {
-    queue: RefCell<VecDeque<Vec<u8>>>,
+    queue: RefCell<VecDeque<Payload>>,
     bytes: Cell<usize>,
     is_closed: Cell<bool>,
     taker: RefCell<Option<Waker>>,
     fillers: RefCell<Vec<Waker>>,
-    /// Those who only wait for its end.
-    watchers: RefCell<Vec<Waker>>,
+    /// Those who only wait for its end, by the number of their watch.
+    watchers: RefCell<Vec<(u64, Waker)>>,
+    watches: Cell<u64>,
+}
+
+/// Waits for a mailbox's end; see [`Mailbox::closed`].
+pub struct Watch<'m> {
+    mailbox: &'m Mailbox,
+    number: u64,
 }
 
 /// Nobody takes messages any more.
@@ -41,7 +51,7 @@ impl Mailbox {
     }
 
     /// Adds a message once there is room.
-    pub async fn push(&self, message: Vec<u8>) -> Result<(), Closed> {
+    pub async fn push(&self, message: Payload) -> Result<(), Closed> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.bytes.set(self.bytes.get() + message.len());
         self.queue.borrow_mut().push_back(message);
@@ -50,7 +60,7 @@ impl Mailbox {
     }
 
     /// Waits for the next message; `None` when the box is closed and empty.
-    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Payload>> {
         let message = self.queue.borrow_mut().pop_front();
         if let Some(message) = message {
             self.bytes.set(self.bytes.get() - message.len());
@@ -69,21 +79,18 @@ impl Mailbox {
         self.is_closed.set(true);
         self.wake_taker();
         wake_all(&self.fillers);
-        wake_all(&self.watchers);
+        let watchers = std::mem::take(&mut *self.watchers.borrow_mut());
+        watchers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Waits until it is closed.
-    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_closed.get() {
-            return Poll::Ready(());
+    pub fn closed(&self) -> Watch<'_> {
+        let number = self.watches.get();
+        self.watches.set(number + 1);
+        Watch {
+            mailbox: self,
+            number,
         }
-        add(&self.watchers, cx);
-        Poll::Pending
-    }
-
-    /// See [`Self::poll_closed`].
-    pub async fn closed(&self) {
-        poll_fn(|cx| self.poll_closed(cx)).await;
     }
 
     pub fn is_closed(&self) -> bool {
@@ -94,6 +101,40 @@ impl Mailbox {
     pub fn wake_taker(&self) {
         let waker = self.taker.borrow_mut().take();
         waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Watch<'_> {
+    /// See [`Mailbox::closed`].
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.mailbox.is_closed.get() {
+            return Poll::Ready(());
+        }
+        let mut watchers = self.mailbox.watchers.borrow_mut();
+        match watchers
+            .iter_mut()
+            .find(|(number, _)| *number == self.number)
+        {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => watchers.push((self.number, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Future for Watch<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_closed(cx)
+    }
+}
+
+/// A waker keeps its task's memory; many tasks come and go while a box is open.
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let mut watchers = self.mailbox.watchers.borrow_mut();
+        watchers.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -118,7 +159,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mailbox = Mailbox::default();
         let mut push = |bytes: usize| {
-            let mut pushing = std::pin::pin!(mailbox.push(vec![0; bytes]));
+            let mut pushing = std::pin::pin!(mailbox.push(vec![0; bytes].into()));
             pushing.as_mut().poll(&mut cx)
         };
         assert_eq!(push(QUEUED_BYTES_LIMIT - 1), Poll::Ready(Ok(())));
@@ -133,18 +174,39 @@ mod tests {
     }
 
     #[test]
+    fn who_watches_no_more_is_forgotten() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mailbox = Mailbox::default();
+        let [first, second] = [mailbox.closed(), mailbox.closed()];
+        for _ in 0..2 {
+            assert!(first.poll_closed(&mut cx).is_pending());
+            assert!(second.poll_closed(&mut cx).is_pending());
+        }
+        assert_eq!(mailbox.watchers.borrow().len(), 2);
+        drop(first);
+        assert_eq!(mailbox.watchers.borrow().len(), 1);
+        mailbox.close();
+        assert!(second.poll_closed(&mut cx).is_ready());
+    }
+
+    #[test]
     fn a_closed_box_is_emptied_and_not_filled() {
         let mut cx = Context::from_waker(Waker::noop());
         let mailbox = Mailbox::default();
         assert!(
-            std::pin::pin!(mailbox.push(b"a".to_vec()))
+            std::pin::pin!(mailbox.push(b"a".to_vec().into()))
                 .poll(&mut cx)
                 .is_ready()
         );
         mailbox.close();
-        let mut late = std::pin::pin!(mailbox.push(b"b".to_vec()));
+        let mut late = std::pin::pin!(mailbox.push(b"b".to_vec().into()));
         assert_eq!(late.as_mut().poll(&mut cx), Poll::Ready(Err(Closed)));
-        assert_eq!(mailbox.poll_take(&mut cx), Poll::Ready(Some(b"a".to_vec())));
-        assert_eq!(mailbox.poll_take(&mut cx), Poll::Ready(None));
+        let mut take = || {
+            mailbox
+                .poll_take(&mut cx)
+                .map(|taken| taken.map(|m| m.to_vec()))
+        };
+        assert_eq!(take(), Poll::Ready(Some(b"a".to_vec())));
+        assert_eq!(take(), Poll::Ready(None));
     }
 }

@@ -11,10 +11,14 @@ use std::{
 };
 
 use super::{
+    arriving::Arriving,
     gate::Gate,
     line::Line,
     mailbox::Mailbox,
-    socket::{Broken, CloseCode, Event, WebSocket},
+    messages::{CloseCode, Event},
+    payload::Payload,
+    pulse::Pulse,
+    socket::{Broken, WebSocket},
     turn,
 };
 use crate::{
@@ -24,7 +28,7 @@ use crate::{
         failure::Failure,
         io as rt,
         message::RequestHead,
-        worker::{ExchangeGuard, Worker},
+        worker::Worker,
     },
     dialect::websocket::{ClientEvent, client_event},
     handoff::reason::Reason,
@@ -34,12 +38,8 @@ use crate::{
 pub(super) const TURNS_LIMIT: usize = 32;
 /// Refusals among them on their way out; an agent that does not read them is not read either.
 const TASKS_LIMIT: usize = 2 * TURNS_LIMIT;
-/// Pings without any answer after which an agent is gone.
-const PINGS_LIMIT: usize = 3;
 /// Bytes gathered before they are sent, when that many are there at once.
 const GATHER_BYTES: usize = 64 * 1024;
-/// A message that is longer counts against the worker's limit while it arrives.
-const UNCOUNTED_BYTES: usize = 32 * 1024;
 
 /// What the tasks of one agent's socket share.
 pub(super) struct Session {
@@ -173,7 +173,8 @@ async fn serve(session: &Rc<Session>, socket: &mut WebSocket, alarm: &Alarm) -> 
     let timeouts = &worker.config.timeouts;
     let opened = Instant::now();
     let mut resting_since = opened;
-    let mut pings = 0;
+    let (ping, write_idle) = (timeouts.websocket_ping, timeouts.response_write_idle);
+    let mut pulse = Pulse::new(ping, write_idle, opened);
     let mut arriving = Arriving::default();
     loop {
         let is_resting = session.tasks.get() == 0;
@@ -188,22 +189,22 @@ async fn serve(session: &Rc<Session>, socket: &mut WebSocket, alarm: &Alarm) -> 
             return Ended::Close(code);
         }
         let takes = !is_old && session.tasks.get() < TASKS_LIMIT;
-        let seen = (session.tasks.get(), socket.received());
+        // Who is not read cannot answer.
+        if takes && !pulse.look(socket, Instant::now()) {
+            return Ended::Gone;
+        }
+        let seen = (session.tasks.get(), socket.messages.received());
         let step = poll_fn(|cx| poll_step(cx, session, socket, takes, seen));
         let waited = match is_resting {
-            true => alarm.within_idle(timeouts.websocket_ping, step).await,
-            false => alarm.within(timeouts.websocket_ping, step).await,
+            true => alarm.within_idle(ping, step).await,
+            false => alarm.within(ping, step).await,
         };
-        if socket.take_heard() {
-            pings = 0;
-        }
         match waited {
             Ok(Step::Event(Ok(Event::Message { is_text: true }))) => {
                 if !worker.may_begin() {
                     return Ended::Close(CloseCode::TRY_AGAIN);
                 }
-                take(session, socket.data());
-                socket.consume();
+                take(session, socket);
                 arriving = Arriving::default();
             }
             Ok(Step::Event(Ok(Event::Message { is_text: false }))) => {
@@ -213,25 +214,18 @@ async fn serve(session: &Rc<Session>, socket: &mut WebSocket, alarm: &Alarm) -> 
             Ok(Step::Event(Err(Broken::Gone))) => return Ended::Gone,
             Ok(Step::Event(Err(Broken::Violation(code)))) => return Ended::Close(code),
             Ok(Step::Look) => {
-                if !arriving.hold(worker, socket.received()) {
+                if !arriving.hold(worker, socket.messages.received()) {
                     return Ended::Close(CloseCode::TRY_AGAIN);
                 }
             }
             Err(Elapsed) => match alarm.ended() {
                 Some(Reason::PeerRevoked) => return Ended::Close(CloseCode::POLICY),
                 Some(_) => return Ended::Close(CloseCode::GOING_AWAY),
-                // The drain looks again above.
-                None if worker.is_draining() => {}
                 None if is_resting && resting_since.elapsed() >= timeouts.websocket_idle => {
                     return Ended::Close(CloseCode::GOING_AWAY);
                 }
-                // Its answer would not be read.
-                None if !takes => {}
-                None if pings == PINGS_LIMIT => return Ended::Gone,
-                None => {
-                    pings += 1;
-                    socket.ping();
-                }
+                // Drain, age and pulse are looked at above.
+                None => {}
             },
         }
     }
@@ -262,7 +256,7 @@ fn poll_step(
     if let Poll::Ready(Err(_)) = socket.poll_flush(cx) {
         return gone;
     }
-    let has_grown = socket.received() > seen.1 + UNCOUNTED_BYTES;
+    let has_grown = Arriving::has_grown(socket.messages.received(), seen.1);
     match has_grown || session.tasks.get() != seen.0 || session.loss().is_some() {
         true => Poll::Ready(Step::Look),
         false => Poll::Pending,
@@ -277,9 +271,9 @@ fn poll_send(
 ) -> Poll<io::Result<()>> {
     loop {
         let mut is_empty = false;
-        while socket.queued() < GATHER_BYTES && !is_empty {
+        while socket.messages.queued() < GATHER_BYTES && !is_empty {
             match session.outbox.poll_take(cx) {
-                Poll::Ready(Some(message)) => socket.push(true, std::iter::once(&message[..])),
+                Poll::Ready(Some(message)) => socket.messages.push_payload(true, message),
                 Poll::Ready(None) | Poll::Pending => is_empty = true,
             }
         }
@@ -291,11 +285,14 @@ fn poll_send(
 }
 
 /// What an agent asks for, on its way.
-fn take(session: &Rc<Session>, message: &[u8]) {
-    match client_event(message) {
-        Ok(event) if event.is_create => turn::start(session, event.lane, message),
-        Ok(event) => pass_on(session, &event, message),
+fn take(session: &Rc<Session>, socket: &mut WebSocket) {
+    match client_event(socket.messages.data()) {
+        Ok(event) if event.is_create => {
+            turn::start(session, event.lane, socket.messages.take_buffer())
+        }
+        Ok(event) => pass_on(session, &event, socket.messages.take()),
         Err(what) => {
+            socket.messages.consume();
             let failure = Failure::new(Reason::MalformedJson, what);
             turn::start_refused(session, None, failure);
         }
@@ -303,7 +300,7 @@ fn take(session: &Rc<Session>, message: &[u8]) {
 }
 
 /// Sends an event to the provider that has the response it is about.
-fn pass_on(session: &Rc<Session>, event: &ClientEvent, message: &[u8]) {
+fn pass_on(session: &Rc<Session>, event: &ClientEvent, message: Payload) {
     let (lane, response) = (event.lane.as_deref(), event.response.as_deref());
     let line = session
         .line(|line| line.has(lane, response))
@@ -315,7 +312,6 @@ fn pass_on(session: &Rc<Session>, event: &ClientEvent, message: &[u8]) {
         );
         return turn::start_refused(session, event.lane.clone(), failure);
     };
-    let message = message.to_vec();
     let (task, room) = session.begin();
     if room.is_ok() {
         rt::spawn(async move {
@@ -323,22 +319,5 @@ fn pass_on(session: &Rc<Session>, event: &ClientEvent, message: &[u8]) {
             // A line that ends meanwhile says so to whoever waits for its response.
             let _ = line.outbox.push(message).await;
         });
-    }
-}
-
-/// A long message while it arrives: it counts against the worker's limit on held bytes.
-#[derive(Default)]
-struct Arriving(Option<ExchangeGuard>);
-
-impl Arriving {
-    /// False when the worker holds too much.
-    fn hold(&mut self, worker: &Rc<Worker>, bytes: usize) -> bool {
-        if bytes <= UNCOUNTED_BYTES {
-            return true;
-        }
-        if self.0.is_none() {
-            self.0 = worker.admit_exchange();
-        }
-        self.0.as_mut().is_some_and(|guard| guard.hold(bytes))
     }
 }

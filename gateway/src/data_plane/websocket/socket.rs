@@ -1,58 +1,27 @@
-//! One side of a WebSocket over a [`Transport`] (RFC 6455): messages whole, pings answered, limits kept.
-//! A frame is read and unmasked where it arrived, and a socket at rest holds no buffer. Well-kept
-//! libraries have buffers of their own, which grow to the longest message and stay.
+//! One side of a WebSocket over a [`Transport`]. Owned by one task; every wait may be dropped and polled again.
 
 use std::{
     future::poll_fn,
     io,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::frame::{self, BadFrame, CONTROL_BYTES_LIMIT, Opcode};
-use crate::data_plane::{alarm::Alarm, buffer::Buffer, transport::Transport};
+use super::messages::{CloseCode, Event, Messages, Role, Violation};
+use crate::data_plane::{
+    alarm::{Alarm, coarse_now},
+    buffer::Buffer,
+    transport::Transport,
+};
 
 /// Bytes handed to the transport at once.
 const WRITE_BYTES: usize = 32 * 1024;
-/// Bytes on their way out beyond which a ping gets no answer: its sender does not read.
-const PONG_QUEUE_BYTES_LIMIT: usize = 64 * 1024;
+/// Events and reads after which other tasks of the worker have their turn, however much more is there.
+const STEPS_LIMIT: u32 = 16;
 /// How long the other side may take to answer a close frame.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// What is still read from who cannot be understood, so that the close frame arrives.
 const LINGER_BYTES_LIMIT: usize = 1024 * 1024;
-
-/// Which side this node is: clients mask, servers do not (section 5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Server,
-    Client,
-}
-
-/// Why a socket closes, as a close frame says it (section 7.4.1 and the IANA registry).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CloseCode(pub u16);
-
-impl CloseCode {
-    pub(super) const NORMAL: Self = Self(1000);
-    pub(super) const GOING_AWAY: Self = Self(1001);
-    pub(super) const PROTOCOL_ERROR: Self = Self(1002);
-    pub(super) const UNSUPPORTED: Self = Self(1003);
-    pub(super) const NOT_TEXT: Self = Self(1007);
-    pub(super) const POLICY: Self = Self(1008);
-    pub(super) const TOO_BIG: Self = Self(1009);
-    pub(super) const FAILED: Self = Self(1011);
-    pub(super) const RESTART: Self = Self(1012);
-    pub(super) const TRY_AGAIN: Self = Self(1013);
-}
-
-/// What came.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A whole message is in [`WebSocket::data`].
-    Message { is_text: bool },
-    /// The other side closes, and may have said why.
-    Closed(Option<CloseCode>),
-}
 
 /// Why a socket is of no further use.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,33 +32,16 @@ pub(super) enum Broken {
     Violation(CloseCode),
 }
 
-/// See the module. Owned by one task; every wait may be dropped and polled again.
+/// See the module.
 pub(super) struct WebSocket {
     transport: Transport,
-    role: Role,
-    message_bytes_limit: usize,
-    inbox: Buffer,
-    out: Buffer,
-    /// Frames of a message whose last one has not come; its kind.
-    fragments: Buffer,
-    fragmented: Option<Opcode>,
-    ready: Ready,
+    pub(super) messages: Messages,
     /// Something came since it was last asked.
     heard: bool,
-    said_close: bool,
-    heard_close: bool,
-}
-
-/// Where the message at hand is.
-#[derive(Clone, Copy)]
-enum Ready {
-    Nothing,
-    /// In the inbox, behind its header.
-    Inbox {
-        start: usize,
-        end: usize,
-    },
-    Fragments,
+    /// Since when the other side takes nothing of what is queued.
+    stalled_since: Option<Instant>,
+    /// Events and reads since this socket last had nothing.
+    steps: u32,
 }
 
 impl WebSocket {
@@ -102,54 +54,38 @@ impl WebSocket {
     ) -> Self {
         Self {
             transport,
-            role,
-            message_bytes_limit,
-            inbox,
-            out: Buffer::default(),
-            fragments: Buffer::default(),
-            fragmented: None,
-            ready: Ready::Nothing,
+            messages: Messages::new(inbox, role, message_bytes_limit),
             heard: false,
-            said_close: false,
-            heard_close: false,
+            stalled_since: None,
+            steps: 0,
         }
     }
 
     /// Waits for a message or the end. The message before must have been consumed. Answers to pings are
     /// queued.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Broken>> {
+        let event = self.poll_steps(cx);
+        if event.is_pending() {
+            self.steps = 0;
+        }
+        event
+    }
+
+    fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Broken>> {
         loop {
-            if let Some(event) = self.step()? {
+            if self.steps == STEPS_LIMIT {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.steps += 1;
+            if let Some(event) = self.messages.step()? {
                 return Poll::Ready(Ok(event));
             }
-            match ready!(self.transport.poll_read(cx, &mut self.inbox)) {
+            match ready!(self.transport.poll_read(cx, &mut self.messages.inbox)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Gone)),
                 Ok(_) => self.heard = true,
             }
         }
-    }
-
-    /// The message at hand.
-    pub(super) fn data(&self) -> &[u8] {
-        match self.ready {
-            Ready::Nothing => &[],
-            Ready::Inbox { start, end } => &self.inbox.data()[start..end],
-            Ready::Fragments => self.fragments.data(),
-        }
-    }
-
-    /// The message at hand was used.
-    pub(super) fn consume(&mut self) {
-        match std::mem::replace(&mut self.ready, Ready::Nothing) {
-            Ready::Nothing => {}
-            Ready::Inbox { end, .. } => self.inbox.consume(end),
-            Ready::Fragments => self.fragments.consume(self.fragments.len()),
-        }
-    }
-
-    /// Bytes held of a message that is not whole.
-    pub(super) fn received(&self) -> usize {
-        self.inbox.len() + self.fragments.len()
     }
 
     /// Whether anything came since the last call.
@@ -157,35 +93,22 @@ impl WebSocket {
         std::mem::take(&mut self.heard)
     }
 
-    /// Queues a message, given in pieces.
-    pub(super) fn push<'p>(
-        &mut self,
-        is_text: bool,
-        pieces: impl Iterator<Item = &'p [u8]> + Clone,
-    ) {
-        let opcode = match is_text {
-            true => Opcode::Text,
-            false => Opcode::Binary,
-        };
-        self.push_frame(opcode, pieces);
-    }
-
-    /// Queues a ping.
-    pub(super) fn ping(&mut self) {
-        self.push_frame(Opcode::Ping, std::iter::empty());
-    }
-
-    /// Bytes queued and not handed to the transport.
-    pub(super) fn queued(&self) -> usize {
-        self.out.len()
+    /// Since when the other side takes nothing of what is queued.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since
     }
 
     /// Sends what is queued.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            let piece = &self.out.data()[..self.out.len().min(WRITE_BYTES)];
-            let sent = ready!(self.transport.poll_write(cx, piece))?;
-            self.out.consume(sent);
+        let out = &mut self.messages.out;
+        while !out.is_empty() {
+            let piece = &out.data()[..out.len().min(WRITE_BYTES)];
+            let Poll::Ready(sent) = self.transport.poll_write(cx, piece) else {
+                self.stalled_since.get_or_insert_with(coarse_now);
+                return Poll::Pending;
+            };
+            out.consume(sent?);
+            self.stalled_since = None;
         }
         self.transport.poll_flush(cx)
     }
@@ -193,16 +116,12 @@ impl WebSocket {
     /// Closes in an orderly way, as far as the other side lets it within a second: a close frame each way,
     /// then the connection. Without a code the frame has none.
     pub(super) async fn close(mut self, alarm: &Alarm, code: Option<CloseCode>) {
-        if !self.said_close {
-            self.said_close = true;
-            let code = code.map(|CloseCode(code)| code.to_be_bytes());
-            self.push_frame(Opcode::Close, code.iter().map(<[u8; 2]>::as_slice));
-        }
+        self.messages.push_close(code);
         let farewell = poll_fn(|cx| {
             ready!(self.poll_flush(cx))?;
-            while !self.heard_close {
+            while !self.messages.heard_close() {
                 // What else comes is too late.
-                self.consume();
+                self.messages.consume();
                 if ready!(self.poll_event(cx)).is_err() {
                     break;
                 }
@@ -212,7 +131,7 @@ impl WebSocket {
         // Time up is as good an end as any.
         let _ = alarm.last_words(CLOSE_LIMIT, farewell).await;
         self.transport.close();
-        if !self.heard_close {
+        if !self.messages.heard_close() {
             self.linger(alarm).await;
         }
     }
@@ -223,8 +142,9 @@ impl WebSocket {
         let mut left = LINGER_BYTES_LIMIT;
         let drain = poll_fn(|cx| {
             while left > 0 {
-                self.inbox.consume(self.inbox.len());
-                match ready!(self.transport.poll_read(cx, &mut self.inbox)) {
+                let inbox = &mut self.messages.inbox;
+                inbox.consume(inbox.len());
+                match ready!(self.transport.poll_read(cx, inbox)) {
                     Ok(0) | Err(_) => break,
                     Ok(read) => left = left.saturating_sub(read),
                 }
@@ -233,118 +153,57 @@ impl WebSocket {
         });
         let _ = alarm.last_words(CLOSE_LIMIT, drain).await;
     }
+}
 
-    /// Reads one frame, if all of it is here.
-    fn step(&mut self) -> Result<Option<Event>, Broken> {
-        loop {
-            let Some(header) = frame::parse(self.inbox.data())? else {
-                return Ok(None);
-            };
-            let is_masked = header.mask.is_some();
-            if is_masked != (self.role == Role::Server) || self.heard_close {
-                return Err(Broken::Violation(CloseCode::PROTOCOL_ERROR));
-            }
-            // Before it has come: a message that is too long is not waited for.
-            let room = self
-                .message_bytes_limit
-                .saturating_sub(self.fragments.len());
-            let length = usize::try_from(header.payload_bytes)
-                .ok()
-                .filter(|length| header.opcode.is_control() || *length <= room)
-                .ok_or(Broken::Violation(CloseCode::TOO_BIG))?;
-            let (start, end) = (header.header_bytes, header.header_bytes + length);
-            if self.inbox.len() < end {
-                return Ok(None);
-            }
-            if let Some(mask) = header.mask {
-                frame::apply_mask(&mut self.inbox.data_mut()[start..end], mask);
-            }
-            match (header.opcode, self.fragmented) {
-                (Opcode::Close, _) => return self.read_close(start, end).map(Some),
-                (Opcode::Ping, _) => {
-                    if self.out.len() <= PONG_QUEUE_BYTES_LIMIT && !self.said_close {
-                        let mut payload = [0; CONTROL_BYTES_LIMIT];
-                        let payload = &mut payload[..length];
-                        payload.copy_from_slice(&self.inbox.data()[start..end]);
-                        self.push_frame(Opcode::Pong, std::iter::once(&*payload));
-                    }
-                    self.inbox.consume(end);
-                }
-                (Opcode::Pong, _) => self.inbox.consume(end),
-                (opcode @ (Opcode::Text | Opcode::Binary), None) if header.is_final => {
-                    self.ready = Ready::Inbox { start, end };
-                    return self.message(opcode).map(Some);
-                }
-                (opcode @ (Opcode::Text | Opcode::Binary), None)
-                | (Opcode::Continuation, Some(opcode)) => {
-                    self.fragments.extend(&self.inbox.data()[start..end]);
-                    self.inbox.consume(end);
-                    self.fragmented = Some(opcode);
-                    if header.is_final {
-                        self.fragmented = None;
-                        self.ready = Ready::Fragments;
-                        return self.message(opcode).map(Some);
-                    }
-                }
-                (Opcode::Continuation, None) | (Opcode::Text | Opcode::Binary, Some(_)) => {
-                    return Err(Broken::Violation(CloseCode::PROTOCOL_ERROR));
-                }
-            }
-        }
+impl From<Violation> for Broken {
+    fn from(Violation(code): Violation) -> Self {
+        Self::Violation(code)
     }
+}
 
-    fn message(&self, opcode: Opcode) -> Result<Event, Broken> {
-        let is_text = opcode == Opcode::Text;
-        if is_text && std::str::from_utf8(self.data()).is_err() {
-            return Err(Broken::Violation(CloseCode::NOT_TEXT));
-        }
-        Ok(Event::Message { is_text })
-    }
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{io::Write as _, net::TcpListener};
 
-    fn read_close(&mut self, start: usize, end: usize) -> Result<Event, Broken> {
-        self.heard_close = true;
-        let code = match &self.inbox.data()[start..end] {
-            [] => None,
-            [high, low, reason @ ..] => {
-                let code = u16::from_be_bytes([*high, *low]);
-                if !frame::is_close_code(code) {
-                    return Err(Broken::Violation(CloseCode::PROTOCOL_ERROR));
+    use super::*;
+    use crate::{
+        config::Driver,
+        data_plane::io::{self as rt, Socket},
+    };
+
+    #[test]
+    fn a_flood_leaves_others_their_turn() {
+        const MESSAGES: u32 = 100 * STEPS_LIMIT;
+        let (mut events, mut most) = (0, 0);
+        let reading = async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let socket = Socket::connect(listener.local_addr().unwrap()).await;
+            let (mut server, _) = listener.accept().unwrap();
+            server
+                .write_all(&[0x81, 0x00].repeat(MESSAGES as usize))
+                .unwrap();
+            let transport = Transport::plain(socket.unwrap());
+            let mut socket = WebSocket::new(transport, Buffer::default(), Role::Client, 1);
+            poll_fn(|cx| {
+                let before = events;
+                while events < MESSAGES
+                    && let Poll::Ready(event) = socket.poll_event(cx)
+                {
+                    assert_eq!(event, Ok(Event::Message { is_text: true }));
+                    socket.messages.consume();
+                    events += 1;
                 }
-                if std::str::from_utf8(reason).is_err() {
-                    return Err(Broken::Violation(CloseCode::NOT_TEXT));
+                most = most.max(events - before);
+                match events < MESSAGES {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
                 }
-                Some(CloseCode(code))
-            }
-            [_] => return Err(Broken::Violation(CloseCode::PROTOCOL_ERROR)),
+            })
+            .await;
         };
-        self.inbox.consume(end);
-        Ok(Event::Closed(code))
+        rt::block_on(Driver::Epoll, |_| {}, reading).unwrap();
+        assert_eq!(events, MESSAGES);
+        assert!(most <= STEPS_LIMIT, "{most} events at once");
     }
-
-    fn push_frame<'p>(&mut self, opcode: Opcode, pieces: impl Iterator<Item = &'p [u8]> + Clone) {
-        let length = pieces.clone().map(<[u8]>::len).sum();
-        let mask = (self.role == Role::Client).then(new_mask);
-        let (header, header_bytes) = frame::header(opcode, length, mask);
-        self.out.extend(&header[..header_bytes]);
-        for piece in pieces {
-            self.out.extend(piece);
-        }
-        if let Some(mask) = mask {
-            let payload = self.out.len() - length;
-            frame::apply_mask(&mut self.out.data_mut()[payload..], mask);
-        }
-    }
-}
-
-impl From<BadFrame> for Broken {
-    fn from(BadFrame: BadFrame) -> Self {
-        Self::Violation(CloseCode::PROTOCOL_ERROR)
-    }
-}
-
-/// Section 5.3: unpredictable, so that nobody can choose the bytes on the wire.
-fn new_mask() -> [u8; 4] {
-    let mut mask = [0; 4];
-    aws_lc_rs::rand::fill(&mut mask).expect("the system's random source works");
-    mask
 }

@@ -1,35 +1,31 @@
 //! One response that an agent asks for on its socket: an exchange of its own, from the event that asks to the
 //! record. Only the transport differs from [`crate::data_plane::exchange`].
 
+mod follow;
+
 use std::{rc::Rc, time::Instant};
 
 use super::{
     bridge::{self, Bridge},
     dial::dial,
-    gate::Key,
+    gate::{Key, Place},
     identify,
     line::{Lane, Line},
-    mailbox::Closed,
+    payload::Payload,
     session::Session,
 };
 use crate::{
     data_plane::{
-        alarm::{Alarm, Elapsed, TICK, coarse_now},
+        alarm::{Alarm, TICK, coarse_now},
         body::{self, RequestBody},
         buffer::Buffer,
         edit, exchange,
         failure::Failure,
         io::{self as rt, Raced},
-        limits::{self, Spending, Wish},
+        limits::{self, Wish},
         record::Recorder,
-        settle,
     },
-    dialect::{
-        Dialect, error_body,
-        json::pieces,
-        meter::ResponsesMessages,
-        websocket::{Api, ServerEventKind, server_event},
-    },
+    dialect::{Dialect, error_body, json::pieces, websocket::Api},
     handoff::{
         reason::Reason,
         record::{Attempt, Outcome},
@@ -40,14 +36,12 @@ use crate::{
 
 /// Status of a provider's socket that was open already.
 const SWITCHED: u16 = 101;
-/// Status of an error event that names none.
-const UNSTATED_ERROR: u16 = 500;
 
 /// Starts a response that an agent asks for in a conversation.
-pub(super) fn start(session: &Rc<Session>, lane: Option<Box<str>>, message: &[u8]) {
-    let mut bytes = Buffer::default();
-    bytes.extend(message);
-    spawn(session, lane, Ask::Create(bytes));
+pub(super) fn start(session: &Rc<Session>, lane: Option<Box<str>>, bytes: Buffer) {
+    // Taken before the response's task runs: what was asked for first comes first.
+    let place = session.gate.queue(Key::Lane(lane.clone()));
+    spawn(session, lane, Ask::Create(bytes, place));
 }
 
 /// Answers an event that is none of this API's.
@@ -57,13 +51,18 @@ pub(super) fn start_refused(session: &Rc<Session>, lane: Option<Box<str>>, failu
 
 /// Follows a response that a provider began by itself, as when the one before was steered.
 pub(super) fn start_successor(session: &Rc<Session>, lane: Lane, model: Box<str>) {
-    spawn(session, lane.name.clone(), Ask::Successor(lane, model));
+    let place = session.gate.queue_next(Key::Lane(lane.name.clone()));
+    spawn(
+        session,
+        lane.name.clone(),
+        Ask::Successor(lane, model, place),
+    );
 }
 
 enum Ask {
-    Create(Buffer),
+    Create(Buffer, Place),
     Refused(Failure),
-    Successor(Lane, Box<str>),
+    Successor(Lane, Box<str>, Place),
 }
 
 fn spawn(session: &Rc<Session>, lane: Option<Box<str>>, ask: Ask) {
@@ -119,17 +118,17 @@ impl<'s> Turn<'_, 's> {
         )?;
         self.recorder.stream = true;
         let mut guard = exchange::admit(worker, self.alarm).await?;
-        let (body, successor) = match ask {
+        let (body, successor, place) = match ask {
             Ask::Refused(failure) => return Err(failure),
-            Ask::Create(bytes) => {
+            Ask::Create(bytes, place) => {
                 if !guard.hold(bytes.len()) {
                     return Err(Reason::Overloaded.into());
                 }
-                (body::whole(bytes, self.recorder)?, None)
+                (body::whole(bytes, self.recorder)?, None, place)
             }
-            Ask::Successor(lane, model) => {
+            Ask::Successor(lane, model, place) => {
                 self.recorder.model = model.into();
-                (RequestBody::None, Some(lane))
+                (RequestBody::None, Some(lane), place)
             }
         };
         let classified = Api::Responses.classified();
@@ -152,37 +151,33 @@ impl<'s> Turn<'_, 's> {
             return self.follow(&permit, lane, None).await;
         }
         // In one conversation there is one response at a time.
-        let passing = session.gate.pass(Key::Lane(self.lane.clone()));
-        let _passed = self.unless_gone(passing).await?;
+        self.unless_gone(place.turn()).await?;
         let total = provider.timeouts.total;
         self.alarm
             .bound_all(total.map(|total| coarse_now() + TICK + total));
         self.recorder.overhead_us = u32::try_from(self.recorder.elapsed_us()).unwrap_or(u32::MAX);
-        let RequestBody::Held { bytes, .. } = &body else {
+        let bound = self.recorder.output_bound();
+        let (dialect, operation) = (classified.dialect, classified.operation);
+        let edits = edit::edits(&permit, &body, dialect, operation, bound);
+        let RequestBody::Held { bytes, .. } = body else {
             return Err(Reason::MalformedJson.into());
         };
         if !provider.responses_websocket {
             let bytes = bridge::http_body(bytes)?;
-            drop(body);
             let Self {
                 alarm, recorder, ..
             } = self;
             let bridge = Bridge::new(session, &permit, self.lane.as_deref())?;
             return bridge.run(bytes, guard, alarm, recorder).await;
         }
-        let bound = self.recorder.output_bound();
-        let edits = edit::edits(
-            &permit,
-            &body,
-            classified.dialect,
-            classified.operation,
-            bound,
-        );
         let lane = self.join(&permit).await?;
-        let message = pieces(&[bytes.data()], &edits.splices)
-            .collect::<Vec<_>>()
-            .concat();
-        drop(body);
+        let message = match edits.splices.is_empty() {
+            true => Payload::of_buffer(bytes),
+            false => pieces(&[bytes.data()], &edits.splices)
+                .collect::<Vec<_>>()
+                .concat()
+                .into(),
+        };
         self.follow(&permit, lane, Some(message)).await
     }
 
@@ -190,8 +185,8 @@ impl<'s> Turn<'_, 's> {
     async fn join(&mut self, permit: &Permit<'s>) -> Result<Lane, Failure> {
         let session = self.session;
         // What two conversations share is not dialled twice.
-        let passing = session.gate.pass(Key::Dial);
-        let _passed = self.unless_gone(passing).await?;
+        let place = session.gate.queue(Key::Dial);
+        self.unless_gone(place.turn()).await?;
         let targets = &permit.provider().targets;
         let open = session.line(|line| targets.iter().any(|target| target.id == line.target));
         let line = match open {
@@ -223,121 +218,11 @@ impl<'s> Turn<'_, 's> {
         Ok(line.join(self.lane.clone(), &self.recorder.model))
     }
 
-    /// Passes the response on to its end and notes what it used.
-    async fn follow(
-        &mut self,
-        permit: &Permit<'s>,
-        lane: Lane,
-        message: Option<Vec<u8>>,
-    ) -> Result<(), Failure> {
-        let mut meter = ResponsesMessages::default();
-        let mut result = self.relay(permit, &lane, message, &mut meter).await;
-        settle::settle(
-            &self.session.worker,
-            permit,
-            None,
-            meter.metered(),
-            self.recorder,
-        );
-        if meter.is_over() {
-            lane.over();
-            // Who leaves right after the last event has its whole answer.
-            if matches!(&result, Err(failure) if failure.reason == Reason::ClientGone) {
-                result = Ok(());
-            }
-        }
-        result.inspect(|()| self.recorder.answered())
-    }
-
-    async fn relay(
-        &mut self,
-        permit: &Permit<'s>,
-        lane: &Lane,
-        message: Option<Vec<u8>>,
-        meter: &mut ResponsesMessages,
-    ) -> Result<(), Failure> {
-        let session = self.session;
-        let timeouts = &permit.provider().timeouts;
-        let mut limit = timeouts.first_byte;
-        self.recorder.spending = Spending::Unknown;
-        if let Some(message) = message {
-            match self.alarm.within(limit, lane.send(message)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(Closed)) => return Err(self.lost()),
-                Err(Elapsed) => return Err(self.elapsed(Reason::FirstByteTimeout)),
-            }
-        }
-        let sent = Instant::now();
-        let mut late = Reason::FirstByteTimeout;
-        while !meter.is_over() {
-            let event = match self.alarm.within(limit, lane.next()).await {
-                Ok(Some(event)) => event,
-                Ok(None) => return Err(self.lost()),
-                Err(Elapsed) => return Err(self.elapsed(late)),
-            };
-            (limit, late) = (timeouts.idle, Reason::IdleTimeout);
-            let recorder = &mut *self.recorder;
-            if recorder.status == 0 {
-                recorder.status = match server_event(&event).kind {
-                    // Vendors show parts of a refused key in it.
-                    ServerEventKind::Error(Some(401)) => {
-                        recorder.spending = Spending::None;
-                        return Err(Failure::provider(Reason::UpstreamAuthFailed, "error 401"));
-                    }
-                    ServerEventKind::Error(status) => {
-                        recorder.spending = Spending::None;
-                        status.unwrap_or(UNSTATED_ERROR)
-                    }
-                    ServerEventKind::Created | ServerEventKind::Other => 200,
-                };
-            }
-            meter.read(&event);
-            if recorder.object_id.is_empty()
-                && let Some(id) = &meter.metered().object
-            {
-                settle::note_id(&session.worker, permit, Some(id), recorder);
-                lane.note(id);
-            }
-            if recorder.time_to_first_token_us == 0 && meter.metered().content_started {
-                recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
-            }
-            recorder.response_bytes += event.len() as u64;
-            let write_idle = session.worker.config.timeouts.response_write_idle;
-            match self
-                .alarm
-                .within(write_idle, session.outbox.push(event))
-                .await
-            {
-                Ok(Ok(())) => {}
-                Ok(Err(Closed)) | Err(Elapsed) => return Err(Reason::ClientGone.into()),
-            }
-        }
-        Ok(())
-    }
-
     /// Waits, at most until the agent's socket is over.
     async fn unless_gone<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Failure> {
         match rt::race(waiting, self.session.outbox.closed()).await {
             Raced::First(done) => Ok(done),
             Raced::Second(()) => Err(Reason::ClientGone.into()),
-        }
-    }
-
-    /// Why the provider's socket is closed.
-    fn lost(&self) -> Failure {
-        match self.session.is_over() {
-            true => Reason::ClientGone.into(),
-            false => Failure::provider(
-                Reason::ProviderCut,
-                "the WebSocket closed inside the response",
-            ),
-        }
-    }
-
-    fn elapsed(&self, late: Reason) -> Failure {
-        match self.alarm.total_elapsed() {
-            true => Reason::TotalTimeout.into(),
-            false => late.into(),
         }
     }
 
@@ -378,7 +263,7 @@ impl<'s> Turn<'_, 's> {
         // Whoever does not read it is gone, as its socket's own task finds.
         let _ = self
             .alarm
-            .last_words(write_idle, session.outbox.push(event))
+            .last_words(write_idle, session.outbox.push(event.into()))
             .await;
     }
 }

@@ -13,6 +13,9 @@ use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::websocket;
+
+mod google;
 
 const PROVIDER_KEY: &str = "sk-planted-Qm7xWc3TzK9vRb5NhJ2dLf8YpGa6SeU4";
 /// What the provider does not take.
@@ -52,6 +55,8 @@ async fn drive_and_search(log: &'static str) {
         agent_failures(&alice, version, &mut shown).await;
     }
     broken_heads(&alice, &mut shown).await;
+    websocket_failures(&alice, &mut shown).await;
+    let mut secrets = google::failures(&node, &alice, &mut shown).await;
     for provider in &providers.ids {
         let output = node
             .cli_any(&["providers", "test", provider], "")
@@ -70,7 +75,8 @@ async fn drive_and_search(log: &'static str) {
     files(node.directory(), &mut shown);
     let (text, bytes) = master_key(&node);
     let (old_text, old_bytes) = old_master_key;
-    shown.search(&[text, bytes, old_text, old_bytes]);
+    secrets.extend([text, bytes, old_text, old_bytes].map(|key| ("a master key", key)));
+    shown.search(&secrets);
 }
 
 /// Connecting with a key that the provider refuses, and asking it for its models.
@@ -113,7 +119,7 @@ impl Shown {
     }
 
     #[track_caller]
-    fn search(&self, master_keys: &[Vec<u8>]) {
+    fn search(&self, secrets: &[(&'static str, Vec<u8>)]) {
         let mut wanted = vec![
             Wanted {
                 name: "the provider's key",
@@ -128,10 +134,7 @@ impl Shown {
                 secret: AGENT_KEY.as_bytes(),
             },
         ];
-        wanted.extend(master_keys.iter().map(|secret| Wanted {
-            name: "a master key",
-            secret,
-        }));
+        wanted.extend(secrets.iter().map(|(name, secret)| Wanted { name, secret }));
         let mut findings = Vec::new();
         for (place, text) in &self.0 {
             for (name, coding, at) in memory::shown(text, &wanted) {
@@ -272,6 +275,47 @@ async fn agent_failures(alice: &Agent, version: Version, shown: &mut Shown) {
     }
 }
 
+/// Sockets whose provider cannot be reached, refuses the handshake, answers with something else, or repeats the
+/// key in an event; and those that work, with the agent's credential where browsers put it.
+async fn websocket_failures(alice: &Agent, shown: &mut Shown) {
+    let headers = [
+        (
+            "authorization",
+            "Bearer agent-own-Tk5zNw2QxJ8mVb4RhCf7LdPy9GsUa3Eo",
+        ),
+        (
+            "sec-websocket-protocol",
+            "realtime, openai-insecure-api-key.agent-own-Tk5zNw2QxJ8mVb4RhCf7LdPy9GsUa3Eo",
+        ),
+    ];
+    assert!(headers.iter().all(|(_, value)| value.ends_with(AGENT_KEY)));
+    let prompts = [
+        "fine",
+        "[[status=401 echo]]",
+        "[[status=429]]",
+        "[[events=3 cut=2]]",
+    ];
+    for model in WORKS.into_iter().chain(FAILS) {
+        for prompt in prompts {
+            let heard = websocket::response(alice, &headers, model, prompt).await;
+            let is_quoted = prompt.contains("401") && WORKS.contains(&model);
+            let is_refused = is_quoted || FAILS[..2].contains(&model);
+            let refusal = ["upstream_auth_failed", "tls_failed"];
+            let told = refusal.iter().any(|code| heard.contains(code));
+            assert_eq!(told, is_refused, "{model} {prompt}: {heard}");
+            shown.add(format!("{model} {prompt} on a socket"), heard);
+            let heard = websocket::realtime(alice, &headers, model, prompt).await;
+            if is_refused {
+                assert!(
+                    refusal.iter().any(|code| heard.contains(code)),
+                    "{model} {prompt}: {heard}"
+                );
+            }
+            shown.add(format!("{model} {prompt} in a session"), heard);
+        }
+    }
+}
+
 /// Heads that are refused before or while they are read.
 async fn broken_heads(alice: &Agent, shown: &mut Shown) {
     let host = alice.authority();
@@ -279,7 +323,7 @@ async fn broken_heads(alice: &Agent, shown: &mut Shown) {
     let long = "x".repeat(80 << 10);
     for head in [
         format!("GET /v1/models HTTP/1.1\r\nhost: {host}\r\n{credential}bad header\r\n\r\n"),
-        format!("GET /v1/models HTTP/1.1\r\n{credential}\r\n"),
+        format!("GET /v1/models HTTP/1.1\r\nconnection: close\r\n{credential}\r\n"),
         format!("GET /v1/models HTTP/9.9\r\nhost: {host}\r\n{credential}\r\n"),
         format!("GET /v1/models HTTP/1.1\r\nhost: {host}\r\n{credential}x: {long}\r\n\r\n"),
         format!(
@@ -290,8 +334,8 @@ async fn broken_heads(alice: &Agent, shown: &mut Shown) {
         ),
         format!("Bearer {AGENT_KEY}\r\n\r\n"),
     ] {
-        let answer = alice.raw(head.as_bytes()).await;
-        shown.add("a broken head", format!("{answer:?}"));
+        let answer = alice.raw(head.as_bytes()).await.unwrap();
+        shown.add("a broken head", answer);
     }
 }
 

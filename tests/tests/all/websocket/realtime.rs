@@ -178,6 +178,89 @@ async fn close_codes_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn a_provider_that_falls_silent_is_given_up() {
+    let options = NodeOptions {
+        extra: vec![("timeouts", "idle = \"300ms\"".to_owned())],
+        ..NodeOptions::default()
+    };
+    let (standin, node) = pair(Vendor::OpenAi, Transport::Plain, options).await;
+    let alice = node.alice().await.unwrap();
+    let mut socket = Socket::open(&alice, REALTIME).await;
+    say(&mut socket, "[[events=20 stall=3]]").await;
+    let told = socket.until(&["error"]).await.pop().unwrap();
+    assert_eq!(told["error"]["code"], "keyway.idle_timeout", "{told}");
+    assert_eq!(socket.closed_with().await, 1011);
+    let row = node.only_record().await.unwrap();
+    assert_eq!(
+        (text(&row, "outcome"), text(&row, "reason")),
+        ("cut", "idle_timeout")
+    );
+    drop(standin);
+}
+
+/// Of the agent's messages none comes to the provider twice or out of order, however many come at once.
+#[tokio::test]
+async fn a_flood_passes_in_order() {
+    let (standin, node) = openai(Transport::TlsHttp1).await;
+    let alice = node.alice().await.unwrap();
+    let mut socket = Socket::open(&alice, REALTIME).await;
+    socket.next().await;
+    let audio = "A".repeat(30_000);
+    let mut sent = Vec::new();
+    for number in 0..200 {
+        // Short ones between long ones.
+        let audio = &audio[..(number % 3) * 15_000];
+        let event =
+            json!({"type": "input_audio_buffer.append", "event_id": number, "audio": audio});
+        sent.push(event.to_string());
+        socket.send(event).await;
+    }
+    say(&mut socket, "[[events=1]]").await;
+    socket.until(&["response.done"]).await;
+    let seen = standin.seen();
+    assert_eq!(seen.len(), 1 + 200 + 2);
+    for (seen, sent) in seen[1..].iter().zip(&sent) {
+        assert_eq!(seen.body, sent.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_not_used_on() {
+    let (_standin, node) = openai(Transport::TlsHttp1).await;
+    let alice = node.alice().await.unwrap();
+    let mut socket = Socket::open(&alice, REALTIME).await;
+    socket.next().await;
+    let list = "/api/agent-network/providers";
+    let providers = node.api_ok(Method::GET, list, None).await.unwrap();
+    let id = providers[0]["id"].as_str().unwrap().to_owned();
+    node.cli(&["keys", "rotate", &id, "--key-stdin"], "sk-standin-next")
+        .await
+        .unwrap();
+    // Audio flows all the while.
+    let audio = json!({"type": "input_audio_buffer.append", "audio": "AAAA"}).to_string();
+    let (mut sink, mut stream) = socket.0.split();
+    let flowing = async {
+        while sink.send(Message::text(&audio)).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let closing = async {
+        loop {
+            if let Some(Ok(Message::Close(frame))) = stream.next().await {
+                return frame.map(|frame| u16::from(frame.code));
+            }
+        }
+    };
+    let ended = timeout(PATIENCE, async {
+        tokio::select! {
+            code = closing => code,
+            () = flowing => None,
+        }
+    });
+    assert_eq!(ended.await.unwrap(), Some(1012));
+}
+
+#[tokio::test]
 async fn a_removed_peers_session_ends() {
     let (standin, node) = openai(Transport::Plain).await;
     let alice = node.alice().await.unwrap();

@@ -266,17 +266,38 @@ async fn an_agent_that_vanishes_frees_the_provider() {
     for transport in TRANSPORTS {
         let (standin, node) = openai(transport).await;
         let alice = node.alice().await.unwrap();
-        let mut socket = Socket::open(&alice, RESPONSES).await;
-        socket.create("[[events=60000 ms=10]]").await;
-        socket.until(&["response.output_text.delta"]).await;
-        drop(socket);
-        standin
-            .wait_stats(PATIENCE, |stats| stats.cancelled == 1)
-            .await
-            .unwrap();
-        let row = node.only_record().await.unwrap();
-        assert_eq!(text(&row, "outcome"), "cancelled", "{transport:?}");
+        // Also one whose events fill every queue on their way.
+        let prompts = ["[[events=60000 ms=10]]", "[[events=800 bytes=65535]]"];
+        for (before, prompt) in (0..).zip(prompts) {
+            let mut socket = Socket::open(&alice, RESPONSES).await;
+            socket.create(prompt).await;
+            socket.until(&["response.output_text.delta"]).await;
+            if before == 1 {
+                until_stalled(&standin).await;
+            }
+            drop(socket);
+            standin
+                .wait_stats(PATIENCE, |stats| stats.cancelled == before + 1)
+                .await
+                .unwrap();
+        }
+        for row in node.records(2).await.unwrap() {
+            assert_eq!(text(&row, "outcome"), "cancelled", "{transport:?}");
+        }
         node.stop().await.unwrap();
+    }
+}
+
+/// Waits until the provider cannot send any more; how much it has sent.
+async fn until_stalled(standin: &StandIn) -> u64 {
+    let mut before = standin.stats().body_bytes_sent;
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let sent = standin.stats().body_bytes_sent;
+        if sent == before {
+            return sent;
+        }
+        before = sent;
     }
 }
 
@@ -315,16 +336,9 @@ async fn a_slow_reader_slows_the_provider() {
         let alice = node.alice().await.unwrap();
         let mut socket = Socket::open(&alice, RESPONSES).await;
         socket.create("[[events=800 bytes=65535]]").await;
-        let mut before = 0;
-        loop {
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            let sent = standin.stats().body_bytes_sent;
-            if sent == before && sent > 0 {
-                break;
-            }
-            before = sent;
-        }
-        assert!(before < IN_FLIGHT_BYTES_MAX, "{before} bytes in flight");
+        socket.until(&["response.output_text.delta"]).await;
+        let sent = until_stalled(&standin).await;
+        assert!(sent < IN_FLIGHT_BYTES_MAX, "{sent} bytes in flight");
         socket.until(&["response.completed"]).await;
         assert!(standin.stats().body_bytes_sent > ANSWER_BYTES);
         assert_eq!(

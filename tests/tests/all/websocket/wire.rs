@@ -181,6 +181,26 @@ async fn what_breaks_the_protocol_is_told_so() {
 }
 
 #[tokio::test]
+async fn who_answers_no_ping_is_gone() {
+    let options = NodeOptions {
+        extra: vec![("timeouts", "websocket_ping = \"100ms\"".to_owned())],
+        ..NodeOptions::default()
+    };
+    let (_standin, node) = pair(Vendor::OpenAi, Transport::Plain, options).await;
+    let alice = node.alice().await.unwrap();
+    for path in [RESPONSES, "/v1/realtime?model=gpt-4o-mini"] {
+        let (mut raw, head) = Raw::answer(&alice, path, HANDSHAKE).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut rest = Vec::new();
+        // An end without farewell is an error under TLS.
+        let end = timeout(PATIENCE, raw.0.read_to_end(&mut rest)).await;
+        let _ = end.expect("the connection stays open");
+        let pings = rest.windows(2).filter(|pair| pair == b"\x89\x00");
+        assert_eq!(pings.count(), 3, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_that_goes_without_a_word_or_in_the_middle_of_one() {
     let (_standin, node) = openai(Transport::Plain).await;
     let alice = node.alice().await.unwrap();

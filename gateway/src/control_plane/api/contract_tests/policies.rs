@@ -1,4 +1,4 @@
-//! Policies, peers, and changes at the same time.
+//! Policies, peers of the store, and changes at the same time.
 
 use axum::{
     body::Body,

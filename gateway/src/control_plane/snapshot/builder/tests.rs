@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     config::MasterKeySource,
     control_plane::{
+        identity::{NetbirdMap, Peer},
         resolve::Lookup,
         seal::{Keyring, MasterKey},
         store::{Operation, SledStore, Transaction, TransactionOutcome},
@@ -52,6 +53,7 @@ struct Running {
     epoch: watch::Sender<u64>,
     addresses: watch::Sender<Vec<IpAddr>>,
     timeouts: watch::Sender<Timeouts>,
+    identity: watch::Sender<Arc<Identity>>,
     reports: watch::Receiver<Arc<SnapshotReport>>,
     worker: SnapshotReader,
     _directory: tempfile::TempDir,
@@ -71,6 +73,10 @@ impl Running {
             idle: Duration::from_secs(120),
             total: None,
         });
+        let identity = watch::Sender::new(Arc::new(Identity {
+            uses_static: true,
+            ..Identity::default()
+        }));
         let lookup: Lookup =
             Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([203, 0, 113, 1])]) }));
         let keyring = Keyring::of(MasterKey::generate().unwrap());
@@ -89,6 +95,7 @@ impl Running {
                 certificate_epoch: epoch.subscribe(),
                 addresses: addresses.subscribe(),
                 timeouts: timeouts.subscribe(),
+                identity: identity.subscribe(),
             },
             publisher,
         )
@@ -103,6 +110,7 @@ impl Running {
             epoch,
             addresses,
             timeouts,
+            identity,
             reports,
             worker,
             _directory: directory,
@@ -247,4 +255,30 @@ async fn reloaded_timeouts_travel_in_the_snapshot() {
             .any(|provider| provider.timeouts.connect == Duration::from_secs(4))
     })
     .await;
+}
+
+#[tokio::test]
+async fn another_sources_peers_come_and_go() {
+    let mut node = Running::start().await;
+    let map = NetbirdMap {
+        peers: vec![Peer {
+            id: "nb-1".to_owned(),
+            name: "laptop".to_owned(),
+            addresses: vec![[100, 64, 0, 7].into()],
+            user_id: None,
+            user_email: None,
+            groups: Vec::new(),
+            denial: None,
+        }],
+        groups: Vec::new(),
+        usable: true,
+    };
+    node.identity.send_modify(|identity| {
+        Arc::make_mut(identity).netbird = Some(Arc::new(map));
+    });
+    node.until(|report| report.snapshot.peers.len() == 1).await;
+    node.identity
+        .send_modify(|identity| *identity = Arc::default());
+    node.until(|report| report.snapshot.peers.is_empty()).await;
+    assert!(node.worker.get().peers.is_empty());
 }
