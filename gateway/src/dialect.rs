@@ -292,6 +292,14 @@ impl Classified<'_> {
         );
         self.operation.is_stream() || (is_chat && self.dialect == Dialect::Ollama)
     }
+
+    /// Mistral's chat at Vertex AI, the only one there with its model in the path. The body names the model
+    /// too, streams tell their usage without being asked to, and to be asked is an error.
+    pub fn is_mistral_at_vertex(&self) -> bool {
+        self.dialect == Dialect::Vertex
+            && self.operation == Operation::ChatCompletions
+            && matches!(self.model, ModelSource::Path(_))
+    }
 }
 
 /// How a provider is told who calls; formats in `facts` of NetBird's catalog.

@@ -133,6 +133,30 @@ def test_audio_and_images(client, newest_record):
     assert (row["operation"], row["unpriced"]) == ("unmetered", True)
 
 
+def test_streamed_audio_and_images_are_metered(client, newest_record):
+    def media(path, output_tokens):
+        row = newest_record(
+            lambda row: (row["path"], row["output_tokens"]) == (path, output_tokens)
+        )
+        used = {kind: count for kind, count in row["beyond_text"]["media"].items() if count}
+        return row["input_tokens"], used, row["outcome"]
+
+    heard = client.audio.transcriptions.create(model=MODEL, file=("a.mp3", b"ID3"), stream=True)
+    assert [event.type for event in heard][-1] == "transcript.text.done"
+    audio = {"audio_input_tokens": 14}
+    assert media("/v1/audio/transcriptions", 3) == (14, audio, "answered")
+    drawn = list(client.images.generate(model=MODEL, prompt="an otter", stream=True))
+    assert drawn[-1].usage.output_tokens == 272
+    images = {"image_output_tokens": 272}
+    assert media("/v1/images/generations", 272) == (10, images, "answered")
+    streaming = client.audio.speech.with_streaming_response
+    with streaming.create(
+        model=MODEL, voice="alloy", input="hello", stream_format="sse"
+    ) as speech:
+        assert "speech.audio.done" in speech.read().decode()
+    assert media("/v1/audio/speech", 101) == (14, {"audio_output_tokens": 101}, "answered")
+
+
 def test_denied_model_raises_permission_denied(client):
     with pytest.raises(openai.PermissionDeniedError) as denied:
         client.chat.completions.create(model="gpt-nine", messages=messages("hi"))

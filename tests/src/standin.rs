@@ -11,6 +11,7 @@ mod check;
 mod gateway;
 mod google;
 mod kept;
+mod media;
 mod ollama;
 mod openai;
 mod reply;
@@ -263,6 +264,13 @@ impl StandIn {
         }
     }
 
+    /// Has every token so far be refused.
+    pub fn revoke_tokens(&self) {
+        if let Some(tokens) = &self.shared.tokens {
+            tokens.revoke();
+        }
+    }
+
     /// How many tokens were given out, and what was wrong with assertions that were not as they should be.
     pub fn tokens(&self) -> (u64, Vec<String>) {
         let tokens = self.shared.tokens.as_ref();
@@ -357,6 +365,9 @@ async fn answer(seen: Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Go
     let refusal = check::judge(&seen, &shared.options, tokens.as_deref());
     shared.stats.request(seen.clone(), refusal.as_ref());
     let outcome = match refusal {
+        Some(refusal) if shared.options.vendor == Vendor::Bedrock => {
+            bedrock::refuse(out, &refusal).await
+        }
         Some(refusal) => {
             let body = refusal.body(shared.options.vendor);
             out.whole(

@@ -24,7 +24,7 @@ use super::{
     provider_test::UpstreamTester,
     readiness::watch_parts,
     reload::{provider_timeouts, restart_sections, taken_over},
-    workers::Workers,
+    workers::{Shared, Workers},
 };
 use crate::{
     config::{Config, EndpointConfig, EndpointTls, StoreConfig},
@@ -45,7 +45,6 @@ use crate::{
         usage::{KnownObject, UsageLog},
     },
     handoff::{
-        ledger::GrantQueue,
         objects::ObjectTable,
         publish::SnapshotPublisher,
         queue::record_queue,
@@ -119,21 +118,13 @@ impl Node {
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
-        let objects = Arc::new(ObjectTable::default());
+        let shared = Shared::default();
         let ledger = Arc::new(Ledger::load(store.as_ref()).await?);
-        let grants = Arc::new(GrantQueue::default());
-        let workers = Workers::start(
-            &config,
-            random_node(),
-            &publisher,
-            senders,
-            &objects,
-            &grants,
-        )?;
+        let workers = Workers::start(&config, random_node(), &publisher, senders, &shared)?;
         tasks.spawn(ledger::keep(
             Arc::clone(&ledger),
             Arc::clone(&store),
-            grants,
+            Arc::clone(&shared.grants),
         ));
 
         let mut listeners = Listeners::new(&config.endpoint, &config.overlay, workers.commands());
@@ -163,7 +154,7 @@ impl Node {
         )
         .await?;
         let reports = builder.reports();
-        restore(&objects, usage.take_objects(), &reports.borrow());
+        restore(&shared.objects, usage.take_objects(), &reports.borrow());
         tasks.spawn(builder.run());
         tasks.spawn(renew_certificate(
             config.endpoint.tls.clone(),

@@ -1,7 +1,10 @@
 //! Tries providers for the operator, and lists their models: the address, the certificate and the key that
 //! workers use, or would use. What comes back is told by `control_plane::diagnosis`.
 
+mod listing;
+mod probe;
 mod request;
+mod trial;
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,26 +15,19 @@ use crate::{
         api::state::{ProviderTester, Task, TestReport},
         catalog::{CatalogEntry, LiveCatalog},
         diagnosis::{self, Diagnosis, Trouble},
-        discovery::{self, ListedModel, PAGES_LIMIT, Page},
-        outbound::{self, Answer, CallError},
+        discovery::{ListedModel, listing_url},
         resolve::Lookup,
         snapshot::{Draft, Problem, ProviderState, SnapshotReport, compile_draft},
     },
-    handoff::snapshot::{Provider, Target, Timeouts},
+    handoff::snapshot::{Provider, Timeouts},
 };
+use trial::{Failed, Works, try_provider};
 
 pub(super) struct UpstreamTester {
     pub(super) reports: watch::Receiver<Arc<SnapshotReport>>,
     pub(super) catalog: Arc<LiveCatalog>,
     pub(super) lookup: Lookup,
     pub(super) timeouts: watch::Receiver<Timeouts>,
-}
-
-/// A provider that works, as far as can be told.
-struct Works {
-    /// Of its answer, where it was asked something.
-    status: Option<u16>,
-    message: String,
 }
 
 impl ProviderTester for UpstreamTester {
@@ -41,7 +37,7 @@ impl ProviderTester for UpstreamTester {
             let begun = Instant::now();
             let tried = match self.stored(&report, &provider_id) {
                 Ok((entry, provider)) => try_provider(&entry, provider).await,
-                Err(diagnosis) => Err((None, diagnosis)),
+                Err(diagnosis) => Err(diagnosis.into()),
             };
             told(begun, tried)
         })
@@ -52,16 +48,20 @@ impl ProviderTester for UpstreamTester {
             let begun = Instant::now();
             let tried = match self.compiled(draft).await {
                 Ok((entry, provider)) => try_provider(&entry, &provider).await,
-                Err(diagnosis) => Err((None, diagnosis)),
+                Err(diagnosis) => Err(diagnosis.into()),
             };
             told(begun, tried)
         })
     }
 
-    fn list_models(&self, draft: Draft) -> Task<'_, Result<Vec<ListedModel>, Diagnosis>> {
+    fn list_models(&self, mut draft: Draft) -> Task<'_, Result<Vec<ListedModel>, Diagnosis>> {
         Box::pin(async move {
+            let entry = self.entry(&draft.doc.provider_id)?;
+            if let Some(url) = listing_url(&entry, &draft.doc.upstream_url) {
+                draft.doc.upstream_url = url;
+            }
             let (entry, provider) = self.compiled(draft).await?;
-            list_models(&entry, &provider).await
+            listing::whole(&entry, &provider).await
         })
     }
 }
@@ -118,9 +118,7 @@ fn settings(message: &str) -> Diagnosis {
     }
 }
 
-type Tried = Result<Works, (Option<u16>, Diagnosis)>;
-
-fn told(begun: Instant, tried: Tried) -> TestReport {
+fn told(begun: Instant, tried: Result<Works, Failed>) -> TestReport {
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match tried {
         Ok(works) => TestReport {
@@ -130,7 +128,7 @@ fn told(begun: Instant, tried: Tried) -> TestReport {
             message: works.message,
             ..TestReport::default()
         },
-        Err((status, diagnosis)) => TestReport {
+        Err(Failed { status, diagnosis }) => TestReport {
             ok: false,
             status,
             duration_ms,
@@ -139,97 +137,4 @@ fn told(begun: Instant, tried: Tried) -> TestReport {
             remedy: diagnosis.remedy,
         },
     }
-}
-
-async fn try_provider(entry: &CatalogEntry, provider: &Provider) -> Tried {
-    let unanswered = |error| (None, diagnosis::of_call(entry, &error));
-    let name = &entry.name;
-    if let Some(listing) = &entry.listing {
-        let ask = |target: &Target| request::listing(provider, target, listing, listing.query());
-        let answer = first_answer(provider, ask).await.map_err(unanswered)?;
-        let status = Some(answer.status.as_u16());
-        let page = read(entry, &answer).map_err(|diagnosis| (status, diagnosis))?;
-        let count = page.models.len();
-        return Ok(Works {
-            status,
-            message: format!("{name} answers and takes the key; it lists {count} models"),
-        });
-    }
-    if let Some(probe) = &entry.probe {
-        let ask = |target: &Target| request::probe(provider, target, probe);
-        let answer = first_answer(provider, ask).await.map_err(unanswered)?;
-        let status = answer.status;
-        if !status.is_success() && status.as_u16() != probe.passes {
-            let found = diagnosis::of_answer(entry, status, &answer.headers, &answer.body);
-            return Err((Some(status.as_u16()), found));
-        }
-        return Ok(Works {
-            status: Some(status.as_u16()),
-            message: format!("{name} answers and takes the key (tried with an empty request)"),
-        });
-    }
-    let target = &provider.targets[0];
-    outbound::reach(target, provider.timeouts.connect)
-        .await
-        .map_err(unanswered)?;
-    Ok(Works {
-        status: None,
-        message: format!("{name} can be reached; its key is tried by the first request"),
-    })
-}
-
-async fn list_models(
-    entry: &CatalogEntry,
-    provider: &Provider,
-) -> Result<Vec<ListedModel>, Diagnosis> {
-    let Some(listing) = &entry.listing else {
-        return Err(settings("its models cannot be listed"));
-    };
-    let mut models = Vec::new();
-    let mut query = listing.query().to_owned();
-    for _ in 0..PAGES_LIMIT {
-        let ask = |target: &Target| request::listing(provider, target, listing, &query);
-        let answer = first_answer(provider, ask)
-            .await
-            .map_err(|error| diagnosis::of_call(entry, &error))?;
-        let page = read(entry, &answer)?;
-        models.extend(page.models);
-        let Some((parameter, value)) = page.next else {
-            break;
-        };
-        query = request::next_page(listing.query(), parameter, &value);
-    }
-    Ok(models)
-}
-
-fn read(entry: &CatalogEntry, answer: &Answer) -> Result<Page, Diagnosis> {
-    if !answer.status.is_success() {
-        return Err(diagnosis::of_answer(
-            entry,
-            answer.status,
-            &answer.headers,
-            &answer.body,
-        ));
-    }
-    let shape = entry.listing.as_ref().map(|listing| listing.shape);
-    let page = shape.and_then(|shape| discovery::read(shape, &answer.body));
-    page.ok_or_else(|| diagnosis::no_listing(entry))
-}
-
-/// The answer of the first target that can be connected to, as workers would go on to the next one.
-async fn first_answer(
-    provider: &Provider,
-    ask: impl Fn(&Target) -> request::Outgoing,
-) -> Result<Answer, CallError> {
-    let mut last = None;
-    for target in &provider.targets {
-        let called = outbound::call(target, provider.timeouts.connect, ask(target)?).await;
-        match called {
-            Err(error @ (CallError::Connect { .. } | CallError::ConnectTimeout { .. })) => {
-                last = Some(error);
-            }
-            Ok(_) | Err(_) => return called,
-        }
-    }
-    Err(last.expect("a provider that is tried has a target"))
 }

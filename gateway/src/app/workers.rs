@@ -29,6 +29,13 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a worker that is to end is looked at.
 const JOIN_INTERVAL: Duration = Duration::from_millis(10);
 
+/// What all workers share.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) objects: Arc<ObjectTable>,
+    pub(super) grants: Arc<GrantQueue>,
+}
+
 pub(super) struct Workers {
     commands: Vec<mpsc::Sender<WorkerCommand>>,
     counters: Vec<Arc<WorkerCounters>>,
@@ -43,8 +50,7 @@ impl Workers {
         node: u16,
         publisher: &SnapshotPublisher,
         records: Vec<RecordSender>,
-        objects: &Arc<ObjectTable>,
-        grants: &Arc<GrantQueue>,
+        shared: &Shared,
     ) -> anyhow::Result<Self> {
         let mut workers = Self {
             commands: Vec::with_capacity(records.len()),
@@ -54,7 +60,7 @@ impl Workers {
         };
         for (index, records) in records.into_iter().enumerate() {
             workers
-                .start_one(config, node, index, publisher, records, objects, grants)
+                .start_one(config, node, index, publisher, records, shared)
                 .with_context(|| format!("worker {index}"))?;
         }
         Ok(workers)
@@ -67,8 +73,7 @@ impl Workers {
         index: usize,
         publisher: &SnapshotPublisher,
         records: RecordSender,
-        objects: &Arc<ObjectTable>,
-        grants: &Arc<GrantQueue>,
+        shared: &Shared,
     ) -> io::Result<()> {
         let (sender, commands) = mpsc::channel();
         let counters = Arc::new(WorkerCounters::default());
@@ -79,8 +84,8 @@ impl Workers {
             snapshots: publisher.reader(),
             counters: Arc::clone(&counters),
             records,
-            objects: Arc::clone(objects),
-            grants: Arc::clone(grants),
+            objects: Arc::clone(&shared.objects),
+            grants: Arc::clone(&shared.grants),
             commands,
         })?;
         self.threads.push(running.thread);

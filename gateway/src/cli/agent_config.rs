@@ -106,6 +106,13 @@ impl Via {
             Self::Gemini => "gemini",
         }
     }
+
+    fn region_default(self) -> &'static str {
+        match self {
+            Self::Vertex => LOCATION_DEFAULT,
+            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Gemini => REGION_DEFAULT,
+        }
+    }
 }
 
 /// What a set-up is filled with.
@@ -155,13 +162,9 @@ pub(super) async fn run(
         model_is_wanted: arguments.model.is_some(),
         model: known.unwrap_or_else(|| model::usual(arguments.tool, via).to_owned()),
         project: arguments.project,
-        region: arguments.region.unwrap_or_else(|| {
-            let usual = match via {
-                Via::Vertex => LOCATION_DEFAULT,
-                Via::OpenAi | Via::Anthropic | Via::Bedrock | Via::Gemini => REGION_DEFAULT,
-            };
-            usual.to_owned()
-        }),
+        region: arguments
+            .region
+            .unwrap_or_else(|| via.region_default().to_owned()),
     };
     let setup = place.setup(arguments.tool, via);
     setup.print(&arguments.tool.name(), via.name(), &place, output)

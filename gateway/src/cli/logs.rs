@@ -16,6 +16,8 @@ use super::{
 
 /// In place of a cost that nobody knows.
 const NO_PRICE: &str = "no price";
+/// The answer told nothing that could be counted, as those of batches and OCR.
+const UNMETERED: &str = "unmetered";
 
 /// With their widths in a stream. Together with a status they fit into 100 columns; JSON has all fields
 /// in full.
@@ -26,10 +28,10 @@ const COLUMNS: [(Column, usize); 8] = [
     (Column::Left("MODEL"), MODEL_WIDTH),
     (Column::Right("MS"), 6),
     (Column::Right("TOKENS"), 7),
-    (Column::Amount("COST $"), 8),
+    (Column::Amount("COST $"), 9),
     (Column::Left("STATUS"), 3),
 ];
-const USER_WIDTH: usize = 16;
+const USER_WIDTH: usize = 15;
 const PROVIDER_WIDTH: usize = 12;
 const MODEL_WIDTH: usize = 20;
 
@@ -219,8 +221,13 @@ fn cells(entry: &Value, providers: &Value) -> [String; COLUMNS.len()] {
         name => name,
     };
     let provider = lookup::name_of(providers, text(entry, "resolved_provider_id"));
+    let is_counted =
+        entry["total_tokens"].as_u64().unwrap_or(0) > 0 || !entry["beyond_text"].is_null();
     let cost = if entry["unpriced"] == true {
-        NO_PRICE.to_owned()
+        match text(entry, "operation") == "unmetered" && !is_counted {
+            true => UNMETERED.to_owned(),
+            false => NO_PRICE.to_owned(),
+        }
     } else if !items(&entry["left_out"]).is_empty() {
         // Parts of it have no price.
         format!("{}+", dollars(entry["cost_usd"].as_f64().unwrap_or(0.0)))
@@ -272,7 +279,7 @@ mod tests {
         let cells = cells(&entry, &providers);
         assert_eq!(
             line(&cells),
-            "11-23 08:04:02  ada.lovelace@ex…  Anthropic i…  claude-sonnet-4-5-2…  83 500  180 000   \
+            "11-23 08:04:02  ada.lovelace@e…  Anthropic i…  claude-sonnet-4-5-2…  83 500  180 000    \
              12.3456  200\n"
         );
         assert_eq!(line(&cells).trim_end().chars().count(), 100);
@@ -324,6 +331,17 @@ mod tests {
             [cost.as_str(), &status],
             [NO_PRICE, "403 model_not_routable"]
         );
+    }
+
+    #[test]
+    fn what_was_not_counted_says_so() {
+        let entry = json!({"operation": "unmetered", "status_code": 200, "unpriced": true});
+        let [.., cost, _] = cells(&entry, &Value::Null);
+        assert_eq!(cost, UNMETERED);
+        // A transcript by a model without a price.
+        let counted = json!({"beyond_text": {"media": {"audio_ms": 9}}, "operation": "unmetered", "unpriced": true});
+        let [.., cost, _] = cells(&counted, &Value::Null);
+        assert_eq!(cost, NO_PRICE);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(super) mod connect;
 mod discovery;
 mod model;
 mod models;
+mod trial;
 
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ pub(super) enum Command {
     Connect(connect::Arguments),
     /// One provider
     Show(Which),
-    /// Change one; what is not named stays
+    /// Change one; what is not named stays, and a changed connection is tried first
     Update(Update),
     /// Send nothing to it any more
     Disable(Which),
@@ -63,6 +64,9 @@ pub(super) struct Update {
     /// Serve also what the vendor lists by now
     #[arg(long)]
     discover: bool,
+    /// Save a changed connection (URL, key, headers, trust) without trying it
+    #[arg(long)]
+    no_test: bool,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -127,6 +131,15 @@ struct Options {
 }
 
 impl Options {
+    /// Whether something is named that decides if the provider can be reached.
+    fn changes_connection(&self) -> bool {
+        self.url.is_some()
+            || !self.headers.is_empty()
+            || self.ca_file.is_some()
+            || self.allow_private.is_some()
+            || self.skip_tls_verification.is_some()
+    }
+
     /// Writes what was said over `body`.
     fn apply(&self, body: &mut Value) -> Result<(), Failure> {
         if let Some(url) = &self.url {
@@ -219,8 +232,13 @@ async fn update(arguments: Update, client: &Client, output: &mut Output) -> Resu
         body["name"] = json!(name);
     }
     arguments.options.apply(&mut body)?;
+    let is_changed = key.is_some() || arguments.options.changes_connection();
+    if is_changed && !arguments.no_test {
+        let report = trial::report(&body, key.as_ref(), client).await?;
+        trial::verdict(&report)?;
+    }
     if arguments.discover {
-        let listed = models::listed(&body, client).await?;
+        let listed = discovery::listed(&body, key.as_ref(), client).await?;
         discovery::add(&mut body, items(&listed["models"]).iter());
     }
     let path = path_of(&body);

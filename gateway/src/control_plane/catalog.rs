@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use changes::PriceChange;
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
-pub use listing::{Help, Listing, ListingShape, Probe};
+pub use listing::{Help, Listing, ListingShape, Probe, ProbeForm};
 pub use litellm::NotLiteLlm;
 pub use live::LiveCatalog;
 pub use problem::{CatalogError, File, Problem};
@@ -95,7 +95,7 @@ pub fn prices_from_litellm(
     Ok(litellm::write(&converted, source, date))
 }
 
-/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`,
+/// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`, `key_kind`,
 /// `unlisted` and the texts of [`Help`] beside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CatalogEntry {
@@ -133,18 +133,15 @@ pub struct CatalogEntry {
     pub reported_cost: Option<ReportedCost>,
     #[serde(skip)]
     pub listing: Option<Listing>,
-    /// For entries without a listing.
+    /// How it is tried, rather than by its listing.
     #[serde(skip)]
     pub probe: Option<Probe>,
     /// Why the models cannot be imported; `None` where they can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unlisted: Option<String>,
-    /// The key is what lies in a file.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub key_is_file: bool,
     #[serde(flatten, serialize_with = "help_fields")]
     pub help: Help,
-    #[serde(skip)]
+    #[serde(rename = "key_kind", skip_serializing_if = "KeyKind::is_text")]
     pub key: KeyKind,
     #[serde(skip)]
     prices: Arc<PriceTable>,
@@ -215,14 +212,22 @@ pub enum StreamUsage {
 }
 
 /// What an operator gives as a provider's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// What goes upstream.
     #[default]
     Text,
+    /// What goes upstream, or IAM access keys that sign it: `iam::<id>:<secret>[:<session token>]`.
+    Aws,
     /// A Google service account's JSON; see [`crate::control_plane::mint`].
     GoogleServiceAccount,
+}
+
+impl KeyKind {
+    fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
 }
 
 /// The rule that a provider's usage is billed under.

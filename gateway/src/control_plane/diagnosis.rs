@@ -3,6 +3,7 @@
 
 mod answer;
 mod transport;
+mod words;
 
 pub use answer::{no_listing, of_answer};
 pub use transport::{of_call, of_problem};
@@ -23,10 +24,12 @@ pub struct Diagnosis {
 pub enum Trouble {
     BadKey,
     NoAccess,
+    NoModel,
     NoCredit,
     RateLimited,
     WrongPath,
     WrongRegion,
+    Clock,
     ApiDisabled,
     Redirect,
     VendorError,
@@ -49,10 +52,12 @@ impl Trouble {
         match self {
             Self::BadKey => "bad_key",
             Self::NoAccess => "no_access",
+            Self::NoModel => "no_model",
             Self::NoCredit => "no_credit",
             Self::RateLimited => "rate_limited",
             Self::WrongPath => "wrong_path",
             Self::WrongRegion => "wrong_region",
+            Self::Clock => "clock",
             Self::ApiDisabled => "api_disabled",
             Self::Redirect => "redirect",
             Self::VendorError => "vendor_error",

@@ -1,12 +1,19 @@
 //! Vendors' model listings, read by the shape that the catalog names. Pure: bytes in, models out.
 
+mod bedrock;
+mod vertex;
+
+use http::Uri;
 use serde::Deserialize;
 use serde_json::Number;
 
-use super::catalog::{ListingShape, rate};
-use crate::handoff::snapshot::{NanoUsdPerMillion, Rates};
+use super::catalog::{CatalogEntry, ListingShape, rate};
+use crate::{
+    dialect,
+    handoff::snapshot::{NanoUsdPerMillion, Rates},
+};
 
-/// Pages of one listing that are asked for.
+/// Pages of one list that are asked for.
 pub const PAGES_LIMIT: usize = 10;
 
 /// Models of one listing; a provider's own list has the same limit.
@@ -18,6 +25,8 @@ pub struct ListedModel {
     pub id: String,
     /// A name for people, where it is another than the id.
     pub label: Option<String>,
+    /// The model behind it, where the id does not tell.
+    pub base_model: Option<String>,
     /// Where the listing itself tells it.
     pub price: Option<Rates>,
 }
@@ -37,7 +46,19 @@ pub fn read(shape: ListingShape, body: &[u8]) -> Option<Page> {
         ListingShape::Anthropic => read_anthropic(body),
         ListingShape::Google => read_google(body),
         ListingShape::LiteLlm => read_litellm(body),
+        ListingShape::Bedrock => bedrock::read(body),
+        ListingShape::Vertex => vertex::read(body),
     }
+}
+
+/// Where the models are listed that `url` serves, when that is on another host.
+pub fn listing_url(entry: &CatalogEntry, url: &str) -> Option<String> {
+    if entry.id != dialect::bedrock::CATALOG_ID {
+        return None;
+    }
+    let host = url.parse::<Uri>().ok()?.host()?.to_ascii_lowercase();
+    let host = dialect::bedrock::host::control_host(&host)?;
+    Some(format!("https://{host}"))
 }
 
 fn read_openai(body: &[u8]) -> Option<Page> {
@@ -60,6 +81,7 @@ fn read_openai(body: &[u8]) -> Option<Page> {
             .map(|model| ListedModel {
                 label: label(model.name, &model.id),
                 id: model.id,
+                base_model: None,
                 price: model.pricing.and_then(pricing),
             })
             .collect(),
@@ -107,6 +129,7 @@ fn read_anthropic(body: &[u8]) -> Option<Page> {
     let models = body.data.into_iter().map(|model| ListedModel {
         label: label(model.display_name, &model.id),
         id: model.id,
+        base_model: None,
         price: None,
     });
     Some(Page {
@@ -137,6 +160,7 @@ fn read_google(body: &[u8]) -> Option<Page> {
         ListedModel {
             id: id.to_owned(),
             label: label(model.display_name, id),
+            base_model: None,
             price: None,
         }
     });
@@ -186,6 +210,7 @@ fn read_litellm(body: &[u8]) -> Option<Page> {
         models.push(ListedModel {
             id,
             label: None,
+            base_model: None,
             price: is_known.then(|| Rates {
                 input: input.unwrap_or_default(),
                 output: output.unwrap_or_default(),
@@ -209,7 +234,7 @@ fn label(name: Option<String>, id: &str) -> Option<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ListingShape::{Anthropic, Google, LiteLlm, OpenAi};
+    use ListingShape::{Anthropic, Bedrock, Google, LiteLlm, OpenAi, Vertex};
 
     use super::*;
 
@@ -308,7 +333,7 @@ mod tests {
             r#"{"error":{}}"#,
             r#"{"data":[{"name":"x"}]}"#,
         ] {
-            for shape in [OpenAi, Anthropic, Google, LiteLlm] {
+            for shape in [OpenAi, Anthropic, Google, LiteLlm, Bedrock, Vertex] {
                 assert_eq!(read(shape, body.as_bytes()), None, "{shape:?} {body}");
             }
         }

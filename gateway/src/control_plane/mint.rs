@@ -18,19 +18,22 @@ use rustls::ClientConfig;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
 use super::{backoff::chance, resolve::Lookup};
 use crate::{handoff::snapshot::Credential, secret::Secret};
 pub use account::{AccountError, ServiceAccount};
-pub use request::MintError;
+pub use request::{Fault, MintError, MintFailure};
 use request::{Granted, mint};
 use table::Table;
 
 /// One mint, from the lookup of the host to the token (NetBird's limit).
 pub const MINT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often tokens are looked at that a provider may have refused. Workers only leave a mark.
+const REFUSAL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Mints at one time.
 const MINTS_LIMIT: usize = 8;
@@ -66,7 +69,7 @@ impl Minted {
         let state = self.tokens.get(credential_id)?;
         match (&state.token, &state.failure) {
             (Some(_), _) => Some(Ok(())),
-            (None, Some(failure)) => Some(Err(failure.clone())),
+            (None, Some(failure)) => Some(Err(failure.message.clone())),
             (None, None) => None,
         }
     }
@@ -83,7 +86,7 @@ impl Minted {
 pub struct TokenState {
     pub token: Option<Token>,
     /// Why the last mint failed; for the operator.
-    pub failure: Option<String>,
+    pub failure: Option<MintFailure>,
 }
 
 /// A token that is valid.
@@ -153,6 +156,8 @@ async fn run(
     minted: watch::Sender<Arc<Minted>>,
 ) {
     let mut table = Table::default();
+    let mut refusal_look = interval(REFUSAL_LOOK_INTERVAL);
+    refusal_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut mints: JoinSet<(u64, Order, Result<Granted, MintError>)> = JoinSet::new();
     loop {
         for (turn, order) in table.due(Instant::now().into_std(), MINTS_LIMIT - mints.len()) {
@@ -182,6 +187,12 @@ async fn run(
                 report(&order, &result);
                 if table.finished(turn, result, Instant::now().into_std(), chance()) {
                     minted.send_replace(Arc::new(table.minted()));
+                }
+            }
+            _ = refusal_look.tick(), if table.has_tokens() => {
+                for order in table.force_refused(Instant::now().into_std()) {
+                    let (id, name) = (&order.provider_id, &order.provider_name);
+                    warn!(id, name, "the provider refuses its token; minting another");
                 }
             }
             () = sleep_until(wake), if next.is_some() => {

@@ -1,4 +1,4 @@
-//! Requests that the control plane itself sends: to providers, trying them and listing their models, and to
+//! Requests that the control plane itself sends: trying providers, listing their models, minting tokens, asking
 //! NetBird. One request on its own connection, to an address that was checked; redirects are not followed.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::handoff::snapshot::Target;
+use crate::handoff::snapshot::{Target, TargetTls};
 
 /// What an answer may take.
 #[derive(Debug, Clone, Copy)]
@@ -70,16 +70,49 @@ pub enum CallError {
     Silent(Duration),
 }
 
-/// Sends one request to a provider. `connect_limit` is for TCP and the TLS handshake, each.
+impl CallError {
+    /// Nothing was sent, and another address may do.
+    pub fn is_of_address(&self) -> bool {
+        match self {
+            Self::ConnectTimeout { .. } | Self::Connect { .. } => true,
+            Self::KeyForm
+            | Self::TlsTimeout { .. }
+            | Self::Tls(_)
+            | Self::TlsCut(_)
+            | Self::Http(_)
+            | Self::TooLong(_)
+            | Self::Silent(_) => false,
+        }
+    }
+}
+
+/// Where to connect.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination<'a> {
+    pub address: SocketAddr,
+    /// `None` for plain HTTP.
+    pub tls: Option<&'a TargetTls>,
+}
+
+impl<'a> From<&'a Target> for Destination<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            address: target.address,
+            tls: target.tls.as_ref(),
+        }
+    }
+}
+
+/// Sends one request to a provider or a vendor. `connect_limit` is for TCP and the TLS handshake, each.
 ///
 /// # Errors
 /// When no whole answer comes; an error status is an answer.
 pub async fn call(
-    target: &Target,
+    destination: Destination<'_>,
     connect_limit: Duration,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, CallError> {
-    call_within(target, connect_limit, OF_PROVIDERS, request).await
+    call_within(destination, connect_limit, OF_PROVIDERS, request).await
 }
 
 /// As [`call`], with other limits.
@@ -87,12 +120,12 @@ pub async fn call(
 /// # Errors
 /// As [`call`].
 pub async fn call_within(
-    target: &Target,
+    destination: Destination<'_>,
     connect_limit: Duration,
     limits: AnswerLimits,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, CallError> {
-    match connect(target, connect_limit).await? {
+    match connect(destination, connect_limit).await? {
         Connection::Plain(stream) => exchange(stream, limits, request).await,
         Connection::Tls(stream) => exchange(*stream, limits, request).await,
     }
@@ -102,8 +135,8 @@ pub async fn call_within(
 ///
 /// # Errors
 /// When there is no connection.
-pub async fn reach(target: &Target, connect_limit: Duration) -> Result<(), CallError> {
-    connect(target, connect_limit).await.map(drop)
+pub async fn reach(destination: Destination<'_>, connect_limit: Duration) -> Result<(), CallError> {
+    connect(destination, connect_limit).await.map(drop)
 }
 
 enum Connection {
@@ -111,13 +144,15 @@ enum Connection {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn connect(target: &Target, limit: Duration) -> Result<Connection, CallError> {
-    let address = target.address;
+async fn connect(
+    Destination { address, tls }: Destination<'_>,
+    limit: Duration,
+) -> Result<Connection, CallError> {
     let stream = timeout(limit, TcpStream::connect(address))
         .await
         .map_err(|_| CallError::ConnectTimeout { address, limit })?
         .map_err(|error| CallError::Connect { address, error })?;
-    let Some(tls) = &target.tls else {
+    let Some(tls) = tls else {
         return Ok(Connection::Plain(stream));
     };
     // One request: HTTP/1.1 says as much about the provider as HTTP/2.

@@ -39,6 +39,7 @@ use crate::{
 
 /// Room for a joined path; most fit.
 const PATH_BYTES: usize = 256;
+const UNAUTHORIZED: u16 = 401;
 /// Tries for one request, all targets together.
 const ATTEMPTS_LIMIT: usize = 4;
 
@@ -225,6 +226,9 @@ impl Try<'_> {
         match alarm.within(timeouts.first_byte, response).await {
             Ok(Raced::First(Ok(head))) => {
                 attempt.status = head.status;
+                if let (UNAUTHORIZED, Some(credential)) = (head.status, &self.target.credential) {
+                    credential.refused();
+                }
                 Ok((upstream, head, sent))
             }
             Ok(Raced::First(Err(failure))) => Err((failure, retry)),

@@ -20,7 +20,7 @@ use crate::{
         Classified, ModelSource, Operation,
         google::model_in_body,
         json::{BodyScanner, OutputWish, ScanError, ScannedBody},
-        path, refers_elsewhere,
+        path, refers_elsewhere, undated_model,
     },
     handoff::reason::Reason,
     policy::{Permit, bound::Size},
@@ -142,8 +142,25 @@ pub async fn receive(
         return Ok(held);
     };
     note(classified.model, scanned, recorder)?;
+    if let (ModelSource::Path(model), true) = (classified.model, classified.is_mistral_at_vertex())
+    {
+        agree(model, scanned)?;
+    }
     recorder.stream |= scanned.stream;
     Ok(held)
+}
+
+/// The body's model is the path's, which decides; Mistral's SDK leaves the version out of it.
+fn agree(in_path: &str, scanned: &ScannedBody) -> Result<(), Failure> {
+    let undated = |id| undated_model(id).unwrap_or(id);
+    let in_path = path::decode_model(in_path).unwrap_or_default();
+    match scanned.model.as_deref() {
+        Some(in_body) if undated(in_body) != undated(&in_path) => Err(Failure::new(
+            Reason::DuplicateKey,
+            "the body names another model than the path",
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Reads a body to its end; one that is scanned has to be one JSON object.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        BodyIdentity, Dialect, IdentityFormat, Operation,
+        BodyIdentity, Classified, Dialect, IdentityFormat, Operation,
         json::{
             Splice, include_usage_splice, output_bound_splice, request_metadata_splice,
             tags_splice, user_splice,
@@ -32,10 +32,10 @@ pub struct Edits {
 pub fn edits(
     permit: &Permit<'_>,
     body: &RequestBody,
-    dialect: Dialect,
-    operation: Operation,
+    classified: &Classified<'_>,
     output_bound: Option<u64>,
 ) -> Edits {
+    let operation = classified.operation;
     let Some((bytes, scanned)) = body.scanned() else {
         return Edits::default();
     };
@@ -54,9 +54,10 @@ pub fn edits(
             .splices
             .extend(request_metadata_splice(scanned, bytes, &own));
     }
-    let dialect = dialect.of_bodies(operation);
+    let dialect = classified.dialect.of_bodies(operation);
     if dialect == Dialect::OpenAi
         && permit.provider().asks_for_usage
+        && !classified.is_mistral_at_vertex()
         && matches!(
             operation,
             Operation::ChatCompletions | Operation::Completions

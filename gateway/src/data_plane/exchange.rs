@@ -124,10 +124,9 @@ async fn serve<'s>(
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
     recorder.provider = Some(permit.provider());
-    let operation = classified.operation;
     let wish = Wish {
         ask,
-        operation,
+        operation: classified.operation,
         body: &body,
     };
     let permit = limits::reserve(worker, permit, wish, alarm, recorder).await?;
@@ -144,7 +143,7 @@ async fn serve<'s>(
     );
     recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
     let bound = recorder.output_bound();
-    let edits = edit::edits(&permit, &body, classified.dialect, operation, bound);
+    let edits = edit::edits(&permit, &body, &classified, bound);
     let outgoing = Outgoing {
         worker,
         head,

@@ -99,6 +99,22 @@ pub async fn reserve<'s>(
     Ok(permit)
 }
 
+/// As [`reserve`], by this policy alone and without waiting: `None` while a grant is on its way.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn reserve_now<'s>(
+    worker: &Rc<Worker>,
+    permit: &Permit<'s>,
+    wish: &Wish<'_>,
+) -> Result<Option<Reservation<'s>>, Failure> {
+    match attempt(worker, permit, wish) {
+        Ok(reservation) => Ok(Some(reservation)),
+        Err(Denial::Ungranted) => Ok(None),
+        Err(Denial::ByPolicy(failure) | Denial::Final(failure)) => Err(failure),
+    }
+}
+
 async fn by_any_policy<'s>(
     worker: &Rc<Worker>,
     mut permit: Permit<'s>,

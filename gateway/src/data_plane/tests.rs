@@ -144,6 +144,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             credential: Some(Arc::new(Credential {
                 secret: Secret::new(KEY.into()),
                 signer: None,
+                minted: None,
             })),
             tls: None,
         })],

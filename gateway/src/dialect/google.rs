@@ -5,6 +5,7 @@
 //! live API are out of an agent's reach.
 
 pub mod error;
+pub mod host;
 pub mod listing;
 
 use super::{
@@ -28,12 +29,18 @@ const COUNT_CONTENT: &[Rule] = &[rule(
     ModelPlace::Path,
 )];
 const EMBED: &[Rule] = &[rule(Verb::Post, Operation::EmbedContent, ModelPlace::Path)];
-/// Images, speech, video.
+/// Images, speech, video; and bodies of publishers that nothing here reads.
 const UNMETERED: &[Rule] = &[rule(Verb::Post, Operation::Unmetered, ModelPlace::Path)];
 /// Asks what became of a job.
 const JOB: &[Rule] = &[rule(Verb::Post, Operation::Other, ModelPlace::Path)];
 const JOB_BY_NAME: &[Rule] = &[rule(Verb::Get, Operation::Other, ModelPlace::Path)];
 const MESSAGES: &[Rule] = &[rule(Verb::Post, Operation::Messages, ModelPlace::Path)];
+/// Mistral's, in OpenAI's shape.
+const CHAT: &[Rule] = &[rule(
+    Verb::Post,
+    Operation::ChatCompletions,
+    ModelPlace::Path,
+)];
 const COUNT_MESSAGE: &[Rule] = &[rule(Verb::Post, Operation::CountTokens, ModelPlace::Body)];
 const LIST_MODELS: &[Rule] = &[rule(Verb::Get, Operation::ListModels, ModelPlace::Nowhere)];
 const GET_MODEL: &[Rule] = &[rule(Verb::Get, Operation::GetModel, ModelPlace::Path)];
@@ -82,19 +89,26 @@ fn vertex(resource: &str) -> Option<Known<'_>> {
         ("openai", _) => of_openai(rest.strip_prefix("v1/")?),
         ("google", "models") => Some(known(LIST_MODELS, None)),
         ("anthropic", "models/count-tokens:rawPredict") => Some(known(COUNT_MESSAGE, None)),
-        ("google" | "anthropic", _) => {
+        (_, _) => {
             let name = rest.strip_prefix("models/")?;
-            match action(name) {
-                Some((model, "rawPredict" | "streamRawPredict")) if publisher == "anthropic" => {
-                    Some(known(MESSAGES, Some(model)))
-                }
-                Some((model, action)) if publisher == "google" => {
-                    Some(known(action_rules(model, action)?, Some(model)))
-                }
-                Some(_) => None,
-                None => is_plain(name).then_some(known(GET_MODEL, Some(name))),
-            }
+            let Some((model, action)) = action(name) else {
+                let is_listed = matches!(publisher, "google" | "anthropic") && is_plain(name);
+                return is_listed.then_some(known(GET_MODEL, Some(name)));
+            };
+            Some(known(
+                publisher_rules(publisher, model, action)?,
+                Some(model),
+            ))
         }
+    }
+}
+
+fn publisher_rules(publisher: &str, model: &str, action: &str) -> Option<&'static [Rule]> {
+    match (publisher, action) {
+        ("google", _) => action_rules(model, action),
+        ("anthropic", "rawPredict" | "streamRawPredict") => Some(MESSAGES),
+        ("mistralai", "rawPredict" | "streamRawPredict") => Some(CHAT),
+        (_, "rawPredict" | "streamRawPredict") => Some(UNMETERED),
         (_, _) => None,
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod capture;
 mod fields;
+pub mod grounding;
 mod key;
 pub mod key_sum;
 mod lexer;

@@ -1,7 +1,7 @@
 //! Reads usage from a response while it passes: incremental, in constant memory, over any chunking.
 //!
 //! One module per shape of response: [`openai_chat`], [`openai_responses`], [`anthropic`] and [`gemini`] read
-//! event streams, [`bedrock_events`] those of AWS, [`json_body`] reads single objects, [`array_body`] a stream
+//! event streams, [`media`] those of transcripts, pictures and speech, [`bedrock_events`] those of AWS, [`json_body`] reads single objects, [`array_body`] a stream
 //! that is one array; [`openai_usage`] and [`response_object`] are what OpenAI's operations share.
 
 mod anthropic;
@@ -14,6 +14,7 @@ mod gemini;
 mod inflate;
 mod json_body;
 mod lines_body;
+mod media;
 mod messages;
 mod openai_chat;
 mod openai_responses;

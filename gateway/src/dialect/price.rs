@@ -2,7 +2,7 @@
 
 use crate::handoff::{
     record::{CostNanoUsd, LeftOut, ServiceTier, Terms, Usage},
-    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice},
+    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice, ToolPrice},
 };
 
 /// Prices are per this many tokens.
@@ -37,63 +37,87 @@ pub fn bill(usage: &Usage, terms: Terms, price: &Price) -> Bill {
             PER_MILLE
         }
     };
-    let media = &usage.media;
-    let mut audio = |tokens: u64, rate: Option<NanoUsdPerMillion>, text: NanoUsdPerMillion| {
-        if tokens > 0 && rate.is_none() {
-            left_out.add(LeftOut::AUDIO);
-        }
-        (tokens, rate.unwrap_or(text))
-    };
-    let cache_read = rates.cache_read.unwrap_or(rates.input);
-    let cache_write = rates.cache_write.unwrap_or(rates.input);
-    let cache_write_long = rates.cache_write_long.unwrap_or(cache_write);
-    let audio_cached = media.audio_cache_read_tokens;
-    let audio_uncached = media.audio_input_tokens.saturating_sub(audio_cached);
-    let text = |all: u64, other: [u64; 2]| other.into_iter().fold(all, u64::saturating_sub);
-    let tokens = |parts: &[(u64, NanoUsdPerMillion)]| component(parts, per_mille);
+    if has_unpriced_audio(usage, rates) {
+        left_out.add(LeftOut::AUDIO);
+    }
     let cost = CostNanoUsd {
-        input: tokens(&[
-            (
-                text(
-                    usage.uncached_input_tokens(),
-                    [audio_uncached, media.image_input_tokens],
-                ),
-                rates.input,
-            ),
-            audio(audio_uncached, rates.audio_input, rates.input),
-            (
-                media.image_input_tokens,
-                rates.image_input.unwrap_or(rates.input),
-            ),
-        ]),
-        cache_read: tokens(&[
-            (
-                usage.cache_read_input_tokens.saturating_sub(audio_cached),
-                cache_read,
-            ),
-            audio(audio_cached, rates.audio_cache_read, cache_read),
-        ]),
-        cache_creation: tokens(&[
-            (usage.cache_creation_input_tokens, cache_write),
-            (usage.cache_creation_long_input_tokens, cache_write_long),
-        ]),
-        output: tokens(&[
-            (
-                text(
-                    usage.output_tokens,
-                    [media.audio_output_tokens, media.image_output_tokens],
-                ),
-                rates.output,
-            ),
-            audio(media.audio_output_tokens, rates.audio_output, rates.output),
-            (
-                media.image_output_tokens,
-                rates.image_output.unwrap_or(rates.output),
-            ),
-        ]),
+        input: component(&input(usage, rates), per_mille),
+        cache_read: component(&cache_read(usage, rates), per_mille),
+        cache_creation: component(&cache_creation(usage, rates), per_mille),
+        output: component(&output(usage, rates), per_mille),
         other: pieces(usage, price, &mut left_out),
     };
     Bill { cost, left_out }
+}
+
+/// Tokens, and what they cost each.
+type Part = (u64, NanoUsdPerMillion);
+
+/// What was not cached, in text, audio and pictures.
+fn input(usage: &Usage, rates: &Rates) -> [Part; 3] {
+    let media = &usage.media;
+    let audio = uncached_audio(usage);
+    let text = (usage.uncached_input_tokens())
+        .saturating_sub(audio)
+        .saturating_sub(media.image_input_tokens);
+    [
+        (text, rates.input),
+        (audio, rates.audio_input.unwrap_or(rates.input)),
+        (
+            media.image_input_tokens,
+            rates.image_input.unwrap_or(rates.input),
+        ),
+    ]
+}
+
+fn cache_read(usage: &Usage, rates: &Rates) -> [Part; 2] {
+    let audio = usage.media.audio_cache_read_tokens;
+    let text = usage.cache_read_input_tokens.saturating_sub(audio);
+    let rate = rates.cache_read.unwrap_or(rates.input);
+    [
+        (text, rate),
+        (audio, rates.audio_cache_read.unwrap_or(rate)),
+    ]
+}
+
+fn cache_creation(usage: &Usage, rates: &Rates) -> [Part; 2] {
+    let short = rates.cache_write.unwrap_or(rates.input);
+    let long = rates.cache_write_long.unwrap_or(short);
+    [
+        (usage.cache_creation_input_tokens, short),
+        (usage.cache_creation_long_input_tokens, long),
+    ]
+}
+
+fn output(usage: &Usage, rates: &Rates) -> [Part; 3] {
+    let (audio, images) = (
+        usage.media.audio_output_tokens,
+        usage.media.image_output_tokens,
+    );
+    let text = (usage.output_tokens)
+        .saturating_sub(audio)
+        .saturating_sub(images);
+    [
+        (text, rates.output),
+        (audio, rates.audio_output.unwrap_or(rates.output)),
+        (images, rates.image_output.unwrap_or(rates.output)),
+    ]
+}
+
+fn uncached_audio(usage: &Usage) -> u64 {
+    let media = &usage.media;
+    (media.audio_input_tokens).saturating_sub(media.audio_cache_read_tokens)
+}
+
+fn has_unpriced_audio(usage: &Usage, rates: &Rates) -> bool {
+    let media = &usage.media;
+    [
+        (uncached_audio(usage), rates.audio_input),
+        (media.audio_cache_read_tokens, rates.audio_cache_read),
+        (media.audio_output_tokens, rates.audio_output),
+    ]
+    .iter()
+    .any(|(tokens, rate)| *tokens > 0 && rate.is_none())
 }
 
 /// The rates of a class of service, for an input as long as this one.
@@ -132,6 +156,7 @@ fn pieces(usage: &Usage, price: &Price, left_out: &mut LeftOut) -> u64 {
     let calls = &usage.tool_calls;
     let tools = [
         (calls.web_search, price.tools.web_search),
+        (calls.maps, price.tools.maps),
         (calls.file_search, price.tools.file_search),
         (calls.code_interpreter, price.tools.code_interpreter),
         (calls.other, None),
@@ -139,7 +164,11 @@ fn pieces(usage: &Usage, price: &Price, left_out: &mut LeftOut) -> u64 {
     let mut sum: u128 = 0;
     for (calls, price) in tools {
         match price {
-            Some(NanoUsd(price)) => sum += u128::from(calls) * u128::from(price),
+            Some(ToolPrice::PerCall(NanoUsd(price))) => {
+                sum += u128::from(calls) * u128::from(price);
+            }
+            Some(ToolPrice::PerRequest(NanoUsd(price))) if calls > 0 => sum += u128::from(price),
+            Some(ToolPrice::PerRequest(_)) => {}
             None if calls > 0 => left_out.add(LeftOut::TOOLS),
             None => {}
         }
@@ -155,7 +184,7 @@ fn pieces(usage: &Usage, price: &Price, left_out: &mut LeftOut) -> u64 {
 }
 
 /// Sum of tokens × rate, raised to `per_mille` and rounded half up once.
-fn component(parts: &[(u64, NanoUsdPerMillion)], per_mille: u16) -> u64 {
+fn component(parts: &[Part], per_mille: u16) -> u64 {
     const ONE: u128 = TOKENS_PER_PRICE * PER_MILLE as u128;
     let sum: u128 = parts
         .iter()
@@ -175,317 +204,4 @@ fn saturated(cost: u128) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::handoff::{
-        record::{MediaUsage, ToolCalls},
-        snapshot::ToolPrices,
-    };
-
-    fn usd(dollars_per_million: f64) -> NanoUsdPerMillion {
-        NanoUsdPerMillion((dollars_per_million * 1e9).round() as u64)
-    }
-
-    fn plain(input: f64, output: f64) -> Rates {
-        Rates {
-            input: usd(input),
-            output: usd(output),
-            ..Rates::default()
-        }
-    }
-
-    fn price(rates: Rates) -> Price {
-        Price {
-            standard: TierPrice {
-                rates,
-                long_context: None,
-            },
-            long_context_above: u64::MAX,
-            ..Price::default()
-        }
-    }
-
-    fn sonnet() -> Rates {
-        Rates {
-            cache_read: Some(usd(0.3)),
-            cache_write: Some(usd(3.75)),
-            cache_write_long: Some(usd(6.0)),
-            ..plain(3.0, 15.0)
-        }
-    }
-
-    fn cost(usage: &Usage, price: &Price) -> CostNanoUsd {
-        let bill = bill(usage, Terms::default(), price);
-        assert!(bill.left_out.is_empty(), "{:?}", bill.left_out);
-        bill.cost
-    }
-
-    #[test]
-    fn every_component_has_its_rate() {
-        let usage = Usage {
-            input_tokens: 10_000,
-            output_tokens: 1_000,
-            cache_read_input_tokens: 6_000,
-            cache_creation_input_tokens: 1_000,
-            cache_creation_long_input_tokens: 2_000,
-            reasoning_tokens: 400,
-            ..Usage::default()
-        };
-        let cost = cost(&usage, &price(sonnet()));
-        assert_eq!(
-            cost,
-            CostNanoUsd {
-                input: 3_000_000,           // 1,000 × $3
-                cache_read: 1_800_000,      // 6,000 × $0.30
-                cache_creation: 15_750_000, // 1,000 × $3.75 + 2,000 × $6
-                output: 15_000_000,         // 1,000 × $15
-                other: 0,
-            }
-        );
-        assert_eq!(cost.total(), 35_550_000);
-    }
-
-    #[test]
-    fn missing_cache_rates_fall_back() {
-        let usage = Usage {
-            input_tokens: 3_000,
-            cache_read_input_tokens: 1_000,
-            cache_creation_input_tokens: 1_000,
-            cache_creation_long_input_tokens: 1_000,
-            ..Usage::default()
-        };
-        let rates = plain(2.0, 10.0);
-        let without = cost(&usage, &price(rates));
-        assert_eq!(
-            (without.input, without.cache_read, without.cache_creation),
-            (0, 2_000_000, 4_000_000)
-        );
-        let rates = Rates {
-            cache_write: Some(usd(2.5)),
-            ..rates
-        };
-        assert_eq!(cost(&usage, &price(rates)).cache_creation, 5_000_000);
-    }
-
-    #[test]
-    fn the_long_context_tier_goes_by_all_input_and_takes_the_whole_request() {
-        let price = Price {
-            standard: TierPrice {
-                rates: Rates {
-                    cache_read: Some(usd(0.5)),
-                    ..plain(5.0, 30.0)
-                },
-                long_context: Some(Box::new(plain(10.0, 45.0))),
-            },
-            long_context_above: 272_000,
-            ..Price::default()
-        };
-        let mut usage = Usage {
-            input_tokens: 272_000,
-            output_tokens: 100,
-            cache_read_input_tokens: 271_000,
-            ..Usage::default()
-        };
-        let below = cost(&usage, &price);
-        assert_eq!(
-            (below.input, below.cache_read, below.output),
-            (5_000_000, 135_500_000, 3_000_000)
-        );
-        usage.input_tokens = 272_001;
-        let above = cost(&usage, &price);
-        assert_eq!(
-            (above.input, above.cache_read, above.output),
-            (10_010_000, 2_710_000_000, 4_500_000)
-        );
-    }
-
-    #[test]
-    fn a_tier_has_its_own_rates_and_a_missing_one_is_named() {
-        let tier = |tier, input, long: Option<f64>| {
-            let long_context = long.map(|input| Box::new(plain(input, 0.0)));
-            let rates = plain(input, 0.0);
-            (
-                tier,
-                TierPrice {
-                    rates,
-                    long_context,
-                },
-            )
-        };
-        let mut price = Price {
-            tiers: Box::new([
-                tier(ServiceTier::Flex, 1.0, Some(2.0)),
-                tier(ServiceTier::Priority, 4.0, None),
-            ]),
-            long_context_above: 1_000,
-            ..price(plain(2.0, 0.0))
-        };
-        price.standard.long_context = Some(Box::new(plain(3.0, 0.0)));
-        let table = [
-            (ServiceTier::Standard, 1_000, 2_000_000, ""),
-            (ServiceTier::Flex, 1_000, 1_000_000, ""),
-            (ServiceTier::Flex, 2_000, 4_000_000, ""),
-            (ServiceTier::Priority, 1_000, 4_000_000, ""),
-            (ServiceTier::Priority, 2_000, 6_000_000, "service_tier"),
-            (ServiceTier::Batch, 1_000, 2_000_000, "service_tier"),
-            (ServiceTier::Other, 2_000, 6_000_000, "service_tier"),
-        ];
-        for (tier, input_tokens, expected, left_out) in table {
-            let usage = Usage {
-                input_tokens,
-                ..Usage::default()
-            };
-            let terms = Terms {
-                tier,
-                regional: false,
-            };
-            let bill = bill(&usage, terms, &price);
-            assert_eq!(bill.cost.input, expected, "{tier:?} {input_tokens}");
-            assert_eq!(bill.left_out.codes().collect::<String>(), left_out);
-        }
-        price.standard.long_context = None;
-        let usage = Usage {
-            input_tokens: 2_000,
-            ..Usage::default()
-        };
-        let terms = Terms {
-            tier: ServiceTier::Priority,
-            regional: false,
-        };
-        assert_eq!(bill(&usage, terms, &price).cost.input, 8_000_000);
-    }
-
-    #[test]
-    fn a_region_raises_every_token_and_no_call() {
-        let usage = Usage {
-            input_tokens: 1_005,
-            output_tokens: 1_000,
-            tool_calls: ToolCalls {
-                web_search: 2,
-                ..ToolCalls::default()
-            },
-            ..Usage::default()
-        };
-        let terms = Terms {
-            regional: true,
-            ..Terms::default()
-        };
-        let mut price = price(plain(0.001, 2.0));
-        price.tools.web_search = Some(NanoUsd(10_000_000));
-        let plain = bill(&usage, terms, &price);
-        assert_eq!(plain.cost.input, 1_005);
-        assert_eq!(plain.left_out, LeftOut::REGION);
-        price.regional_per_mille = Some(1100);
-        let raised = bill(&usage, terms, &price);
-        // 1,105.5, rounded after the raise.
-        assert_eq!(
-            (raised.cost.input, raised.cost.output, raised.cost.other),
-            (1_106, 2_200_000, 20_000_000)
-        );
-        assert!(raised.left_out.is_empty());
-    }
-
-    #[test]
-    fn audio_and_images_are_taken_out_of_the_text() {
-        let usage = Usage {
-            input_tokens: 1_000,
-            output_tokens: 500,
-            cache_read_input_tokens: 300,
-            media: MediaUsage {
-                audio_input_tokens: 400,
-                audio_cache_read_tokens: 100,
-                audio_output_tokens: 200,
-                image_input_tokens: 50,
-                image_output_tokens: 60,
-                audio_ms: 1_500,
-            },
-            ..Usage::default()
-        };
-        let rates = Rates {
-            cache_read: Some(usd(0.5)),
-            audio_input: Some(usd(32.0)),
-            audio_cache_read: Some(usd(0.4)),
-            audio_output: Some(usd(64.0)),
-            image_input: Some(usd(5.0)),
-            image_output: Some(usd(8.0)),
-            ..plain(4.0, 16.0)
-        };
-        let mut price = price(rates);
-        price.audio_second = Some(NanoUsd(100_000));
-        assert_eq!(
-            cost(&usage, &price),
-            CostNanoUsd {
-                input: 350 * 4_000 + 300 * 32_000 + 50 * 5_000,
-                cache_read: 200 * 500 + 100 * 400,
-                cache_creation: 0,
-                output: 240 * 16_000 + 200 * 64_000 + 60 * 8_000,
-                other: 150_000,
-            }
-        );
-        price.standard.rates = plain(4.0, 16.0);
-        price.audio_second = None;
-        let bill = bill(&usage, Terms::default(), &price);
-        assert_eq!(bill.left_out, LeftOut::AUDIO);
-        assert_eq!(bill.cost.total(), 1_000 * 4_000 + 500 * 16_000);
-    }
-
-    #[test]
-    fn tools_cost_by_the_call_or_are_named() {
-        let usage = Usage {
-            tool_calls: ToolCalls {
-                web_search: 3,
-                file_search: 2,
-                code_interpreter: 1,
-                other: 0,
-            },
-            ..Usage::default()
-        };
-        let mut price = price(plain(1.0, 1.0));
-        price.tools = ToolPrices {
-            web_search: Some(NanoUsd(10_000_000)),
-            file_search: Some(NanoUsd(2_500_000)),
-            code_interpreter: Some(NanoUsd(30_000_000)),
-        };
-        assert_eq!(cost(&usage, &price).other, 65_000_000);
-        price.tools.file_search = None;
-        let bill = bill(&usage, Terms::default(), &price);
-        assert_eq!(
-            (bill.cost.other, bill.left_out),
-            (60_000_000, LeftOut::TOOLS)
-        );
-    }
-
-    #[test]
-    fn half_a_nano_dollar_rounds_up_and_once_per_component() {
-        for (tokens, rate, expected) in [
-            (1, 499_999, 0),
-            (1, 500_000, 1),
-            (3, 500_000, 2),
-            (1, 1_499_999, 1),
-            (u64::MAX, u64::MAX, COMPONENT_NANO_USD_MAX),
-            (0, u64::MAX, 0),
-        ] {
-            let usage = Usage {
-                output_tokens: tokens,
-                ..Usage::default()
-            };
-            let price = price(Rates {
-                output: NanoUsdPerMillion(rate),
-                ..Rates::default()
-            });
-            assert_eq!(cost(&usage, &price).output, expected, "{tokens} × {rate}");
-        }
-        // Two lifetimes of 0.3 each are 0.6 together: one, not none.
-        let usage = Usage {
-            input_tokens: 2,
-            cache_creation_input_tokens: 1,
-            cache_creation_long_input_tokens: 1,
-            ..Usage::default()
-        };
-        let price = price(Rates {
-            cache_write: Some(NanoUsdPerMillion(300_000)),
-            ..Rates::default()
-        });
-        assert_eq!(cost(&usage, &price).cache_creation, 1);
-    }
-}
+mod tests;

@@ -48,6 +48,8 @@ pub struct MediaUsage {
 #[serde(default)]
 pub struct ToolCalls {
     pub web_search: u64,
+    /// Look-ups in maps.
+    pub maps: u64,
     pub file_search: u64,
     /// Sessions of a code interpreter.
     pub code_interpreter: u64,
@@ -456,6 +458,7 @@ pub(crate) mod tests {
                 },
                 tool_calls: ToolCalls {
                     web_search: 3,
+                    maps: 5,
                     file_search: 2,
                     code_interpreter: 1,
                     other: 4,

@@ -3,7 +3,10 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -209,12 +212,21 @@ pub struct Rates {
     pub image_output: Option<NanoUsdPerMillion>,
 }
 
-/// Per call of a tool that the provider runs; `None`: nobody knows.
+/// Of tools that the provider runs; `None`: nobody knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ToolPrices {
-    pub web_search: Option<NanoUsd>,
-    pub file_search: Option<NanoUsd>,
-    pub code_interpreter: Option<NanoUsd>,
+    pub web_search: Option<ToolPrice>,
+    pub maps: Option<ToolPrice>,
+    pub file_search: Option<ToolPrice>,
+    pub code_interpreter: Option<ToolPrice>,
+}
+
+/// What the calls of a tool cost that one request makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolPrice {
+    PerCall(NanoUsd),
+    /// However many they are.
+    PerRequest(NanoUsd),
 }
 
 /// provider × credential × address: what a connection is opened to, and what pools are keyed by.
@@ -249,9 +261,41 @@ pub struct Credential {
     pub secret: Secret,
     /// Signs each request, in place of a key in a header.
     pub signer: Option<Signer>,
+    /// Where [`Self::secret`] is a token that the control plane minted.
+    pub minted: Option<MintedFor>,
+}
+
+/// What stands beside a minted token.
+#[derive(Debug)]
+pub struct MintedFor {
+    /// The service account's Google Cloud project.
+    pub project: Box<str>,
+    refused: AtomicBool,
+}
+
+impl MintedFor {
+    pub fn new(project: &str) -> Self {
+        Self {
+            project: project.into(),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the provider has answered 401 to this token.
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 impl Credential {
+    /// The provider has answered 401: the control plane is to mint another token, where this is one. A worker
+    /// says so by one store; the minter, which holds the same token, looks.
+    pub fn refused(&self) {
+        if let Some(minted) = &self.minted {
+            minted.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The header that carries [`Self::secret`], where `auth` is the provider's; `None` when nothing does.
     pub fn header<'a>(&self, auth: &'a AuthHeader) -> Option<&'a AuthHeader> {
         match &self.signer {

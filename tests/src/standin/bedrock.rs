@@ -1,6 +1,8 @@
 //! Bedrock's endpoints: Converse, InvokeModel in the bodies of four vendors, both as event streams,
 //! counting, and a guardrail. Usage is exclusive.
 
+mod listing;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
@@ -42,6 +44,11 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
         seen.target = format!("/v1/{target}");
         return openai::answer(&seen, out, shared).await;
     }
+    if seen.method == Method::GET
+        && let Some(answered) = listing::answer(seen, out).await
+    {
+        return answered;
+    }
     let parts: Vec<&str> = seen.path().trim_start_matches('/').split('/').collect();
     let refusal = match (parts.as_slice(), serde_json::from_slice(&seen.body)) {
         _ if seen.method != Method::POST => Refusal::new(405, "UnknownOperationException", "POST"),
@@ -75,6 +82,18 @@ async fn call(
 ) -> Result<Result<(), Gone>, Refusal> {
     let invalid = |message: &str| Err(Refusal::new(400, "ValidationException", message));
     let is_converse = operation.starts_with("converse");
+    if model.contains("denied") {
+        let message = "You don't have access to the model with the specified model ID.";
+        return Err(Refusal::new(403, "AccessDeniedException", message));
+    }
+    if model.contains("sonnet") && !model.contains("us.") {
+        return invalid("Invocation of model ID with on-demand throughput isn't supported.");
+    }
+    if is_trial(body) {
+        let answer = json!({"output": {"message": {"role": "assistant", "content": [{"text": "I"}]}},
+            "stopReason": "max_tokens", "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
+        return Ok(reply::json(out, 200, &answer).await);
+    }
     if seen.header("x-amzn-bedrock-request-metadata").is_some() == is_converse
         || body.get("requestMetadata").is_some() != is_converse
     {
@@ -138,6 +157,11 @@ async fn call(
         }
         _ => return Err(Refusal::new(404, "UnknownOperationException", operation)),
     })
+}
+
+/// What a node asks by itself: for one token, and on nobody's behalf.
+fn is_trial(body: &Value) -> bool {
+    body["inferenceConfig"]["maxTokens"] == 1 && body.get("requestMetadata").is_none()
 }
 
 fn converse_usage(plan: &Plan) -> Value {
@@ -351,7 +375,7 @@ async fn stream(
 }
 
 /// An error in AWS's shape: SDKs go by the header.
-async fn refuse(out: &mut Out<'_>, refusal: &Refusal) -> Result<(), Gone> {
+pub(super) async fn refuse(out: &mut Out<'_>, refusal: &Refusal) -> Result<(), Gone> {
     let headers = [
         ("content-type", "application/json"),
         ("x-amzn-errortype", refusal.code),

@@ -14,10 +14,15 @@ use super::{
     wire::{Gone, Out},
 };
 
-/// In front of Vertex AI's resources.
-const PROJECT: &str = "/v1/projects/standin-project/locations/global/";
+/// In front of Vertex AI's resources, behind the version; then comes the location.
+const PROJECT: &str = "projects/standin-project/locations/";
 
 pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
+    if shared.options.vendor == Vendor::Vertex
+        && let Some(listed) = publisher_models(seen)
+    {
+        return reply::json(out, 200, &listed).await;
+    }
     let Some(resource) = resource(seen.path(), shared.options.vendor) else {
         return unknown(seen, out, shared).await;
     };
@@ -43,6 +48,14 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             };
             let anthropic = resource.starts_with("publishers/anthropic/");
             match action {
+                "rawPredict" | "streamRawPredict"
+                    if resource.starts_with("publishers/mistralai/") =>
+                {
+                    mistral_predict(model, action == "streamRawPredict", seen, out, shared).await
+                }
+                "rawPredict" if resource.starts_with("publishers/ai21/") => {
+                    reply::json(out, 200, &json!({"choices": []})).await
+                }
                 "rawPredict" | "streamRawPredict" if anthropic => {
                     raw_predict(model, action == "streamRawPredict", seen, out, shared).await
                 }
@@ -51,6 +64,33 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             }
         }
     }
+}
+
+/// Model Garden's list of one publisher, which names no project; the second page of Google's is the last.
+fn publisher_models(seen: &Seen) -> Option<Value> {
+    let path = seen.path().strip_prefix("/v1beta1/publishers/")?;
+    let publisher = path.strip_suffix("/models")?;
+    if seen.method != Method::GET {
+        return None;
+    }
+    let (ids, next): (&[&str], _) = match (publisher, seen.query()) {
+        ("google", "pageSize=100") => (
+            &["gemini-3.8-flash", "imagegeneration"],
+            Some("second page"),
+        ),
+        ("google", "pageSize=100&pageToken=second%20page") => (&["gemini-embedding-2"], None),
+        ("anthropic", "pageSize=100") => (&["claude-sonnet-5"], None),
+        ("mistralai", "pageSize=100") => (&["mistral-medium-3"], None),
+        (_, _) => return None,
+    };
+    let models = ids.iter().map(
+        |id| json!({"name": format!("publishers/{publisher}/models/{id}"), "versionId": "default"}),
+    );
+    let mut page = json!({"publisherModels": models.collect::<Value>()});
+    if let Some(next) = next {
+        page["nextPageToken"] = json!(next);
+    }
+    Some(page)
 }
 
 /// The path without its version and project; `None` for one of another API.
@@ -67,8 +107,8 @@ fn resource(path: &str, vendor: Vendor) -> Option<String> {
     if gemini {
         return Some(rest.to_owned());
     }
-    let place = PROJECT.strip_prefix("/v1/")?;
-    Some(rest.strip_prefix(place)?.to_owned())
+    let (_, resource) = rest.strip_prefix(PROJECT)?.split_once('/')?;
+    Some(resource.to_owned())
 }
 
 /// Anthropic's body without a model, which is in the path, and with its version.
@@ -91,6 +131,34 @@ async fn raw_predict(
     anthropic::messages(body, seen, out, shared).await
 }
 
+/// Mistral's own body, with the model of the path in it and no field that Mistral does not know.
+async fn mistral_predict(
+    model: &str,
+    streams: bool,
+    seen: &Seen,
+    out: &mut Out<'_>,
+    shared: &Shared,
+) -> Result<(), Gone> {
+    let mut body: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
+    let (undated, _) = model.split_once('@').unwrap_or((model, ""));
+    let fits = body["model"] == undated
+        && body.get("stream_options").is_none()
+        && (body["stream"] == json!(true)) == streams;
+    if !fits {
+        let refusal = Refusal::new(400, "INVALID_ARGUMENT", "not a body for Mistral");
+        return reply::refuse(out, shared, &refusal, None).await;
+    }
+    if streams {
+        // It tells its usage unasked.
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    let seen = Seen {
+        body: body.to_string().into(),
+        ..seen.clone()
+    };
+    openai::model_call("chat/completions", &seen, out, shared).await
+}
+
 async fn model_call(
     model: &str,
     action: &str,
@@ -106,6 +174,10 @@ async fn model_call(
     let plan = Plan::of(&body, shared.options.persona);
     if let Some(refusal) = reply::scripted_error(&plan, seen) {
         return reply::refuse(out, shared, &refusal, plan.script.retry_after).await;
+    }
+    if model.contains("missing") {
+        let refusal = Refusal::new(404, "NOT_FOUND", "Publisher Model was not found");
+        return reply::refuse(out, shared, &refusal, None).await;
     }
     match action {
         "generateContent" => {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Seen, Shared, Vendor,
     check::Refusal,
+    media,
     reply::{self, Plan},
     wire::{Gone, Out},
 };
@@ -76,7 +77,7 @@ pub(super) async fn answer(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> R
             _ => unknown(seen, out, shared).await,
         },
         ["v1", "audio", "transcriptions" | "translations"] if post => {
-            transcription(seen, out, shared).await
+            media::transcription(seen, out, shared).await
         }
         ["v1", operation @ ..] if post => model_call(&operation.join("/"), seen, out, shared).await,
         _ => unknown(seen, out, shared).await,
@@ -161,43 +162,10 @@ pub(super) async fn model_call(
             let as_base64 = body.get("encoding_format") == Some(&json!("base64"));
             reply::whole(out, shared, &plan, &embeddings(vendor, &plan, as_base64)).await
         }
-        ("audio/speech", _) if vendor == Vendor::OpenAi => {
-            out.whole(200, &[("content-type", "audio/mpeg")], b"ID3standin")
-                .await
-        }
-        ("images/generations", _) if vendor == Vendor::OpenAi => {
-            let body = json!({"created": CREATED, "data": [{"b64_json": "c3RhbmRpbg=="}]});
-            reply::json(out, 200, &body).await
-        }
+        ("audio/speech", _) if vendor == Vendor::OpenAi => media::speech(&body, out).await,
+        ("images/generations", _) if vendor == Vendor::OpenAi => media::images(streams, out).await,
         _ => unknown(seen, out, shared).await,
     }
-}
-
-/// A form with a model and a file; old models bill the seconds, new ones tokens.
-async fn transcription(seen: &Seen, out: &mut Out<'_>, shared: &Shared) -> Result<(), Gone> {
-    let text = String::from_utf8_lossy(&seen.body);
-    let value = |name: &str| {
-        let (_, part) = text.split_once(&format!("name=\"{name}\""))?;
-        let (_, value) = part.split_once("\r\n\r\n")?;
-        Some(value.split_once("\r\n--")?.0.to_owned())
-    };
-    let is_whole = text.trim_end().ends_with("--");
-    let (true, Some(model), Some(_)) = (is_whole, value("model"), value("file")) else {
-        let refusal = Refusal::new(
-            400,
-            "invalid_form",
-            "a form with a model and a file is wanted",
-        );
-        return reply::refuse(out, shared, &refusal, None).await;
-    };
-    let usage = match model.starts_with("whisper") {
-        true => json!({"type": "duration", "seconds": 3}),
-        false => {
-            json!({"type": "tokens", "input_tokens": 14, "output_tokens": 2, "total_tokens": 16,
-            "input_token_details": {"text_tokens": 0, "audio_tokens": 14}})
-        }
-    };
-    reply::json(out, 200, &json!({"text": "word1 word2", "usage": usage})).await
 }
 
 /// Mistral takes no field that it does not know.

@@ -103,11 +103,15 @@ fn must_be_signed(seen: &Seen, signed: &[&str]) -> Result<(), String> {
 }
 
 fn canonical_request(seen: &Seen, signed: &[&str]) -> Result<String, String> {
-    let mut canonical = format!("{}\n{}\n", seen.method, encoded(seen.path()));
-    if !seen.query().is_empty() {
-        return Err("no call has a query".to_owned());
-    }
-    canonical.push('\n');
+    // Names and values come encoded once, as the signature has them.
+    let mut query: Vec<&str> = seen.query().split('&').collect();
+    query.sort_unstable();
+    let mut canonical = format!(
+        "{}\n{}\n{}\n",
+        seen.method,
+        encoded(seen.path()),
+        query.join("&")
+    );
     for name in signed {
         canonical.push_str(&format!("{name}:{}\n", only(seen, name)?.trim()));
     }

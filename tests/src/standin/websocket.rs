@@ -333,6 +333,8 @@ where
                 .await?;
             }
             Some("session.update") => {
+                let mut session = session.clone();
+                session["audio"] = event["session"]["audio"].clone();
                 send(
                     &mut socket,
                     json!({"type": "session.updated", "session": session}),

@@ -1,5 +1,7 @@
 //! Connecting a provider: it is tried before it is saved, and what is wrong is said in its vendor's terms.
 
+mod clouds;
+
 use std::net::TcpListener;
 
 use gateway_tests::terminal::Terminal;

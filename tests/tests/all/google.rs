@@ -1,6 +1,7 @@
 //! Vertex AI and the Gemini API: every operation in its own shape, tokens that are minted ahead of need,
 //! and what agents see when they cannot be.
 
+mod places;
 mod tokens;
 
 use gateway_tests::agent::{Reply, Session, Version};

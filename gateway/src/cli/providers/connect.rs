@@ -3,6 +3,7 @@
 //! `connect/trial.rs`; it asks the vendor for its models, `connect/models.rs`; then it saves.
 
 mod form;
+mod key;
 mod models;
 mod trial;
 mod url;

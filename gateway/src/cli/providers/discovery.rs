@@ -1,11 +1,40 @@
 //! Models as a vendor lists them, and as they are written into a provider.
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use crate::cli::lookup::{items, text};
+use super::model::WithKey;
+use crate::cli::{
+    Failure,
+    client::Client,
+    lookup::{items, text},
+};
 
 /// Where the node asks a vendor.
-pub(super) const PATH: &str = "/catalog/providers/models";
+const PATH: &str = "/catalog/providers/models";
+
+/// What a vendor lists for a provider as it is stored, or as it is about to be. Without a `key` it is asked with
+/// the stored one.
+pub(super) async fn listed(
+    provider: &Value,
+    key: Option<&Zeroizing<String>>,
+    client: &Client,
+) -> Result<Value, Failure> {
+    let mut body = json!({"catalog_provider_id": provider["provider_id"]});
+    for (field, name) in [
+        ("id", "provider_id"),
+        ("upstream_url", "upstream_url"),
+        ("extra_values", "extra_values"),
+        ("ca_pem", "ca_pem"),
+        ("skip_tls_verification", "skip_tls_verification"),
+        ("allow_private_addresses", "allow_private_addresses"),
+    ] {
+        if let Some(value) = provider.get(field) {
+            body[name] = value.clone();
+        }
+    }
+    client.post(PATH, &WithKey::new(&body, key)).await
+}
 
 /// Adds models to a provider's body, but those that it names already. Prices that the catalog knows stay
 /// with it; the vendor's own are written down.
@@ -16,6 +45,9 @@ pub(super) fn add<'a>(body: &mut Value, listed: impl Iterator<Item = &'a Value>)
             continue;
         }
         let mut model = json!({"id": found["id"]});
+        if let Some(base_model) = found.get("base_model") {
+            model["base_model"] = base_model.clone();
+        }
         if found["pricing_source"] == "vendor" {
             for rate in [
                 "input_per_1k",
@@ -62,6 +94,7 @@ mod tests {
             json!({"id": "a", "pricing_known": true, "pricing_source": "catalog", "input_per_1k": 1, "output_per_1k": 2}),
             json!({"id": "b", "pricing_known": true, "pricing_source": "vendor", "input_per_1k": 1, "output_per_1k": 2}),
             json!({"id": "c", "pricing_known": false, "input_per_1k": 0, "output_per_1k": 0}),
+            json!({"id": "d", "base_model": "e", "pricing_known": true, "pricing_source": "catalog", "input_per_1k": 1, "output_per_1k": 2}),
         ];
         let mut body = json!({"models": [{"id": "c", "input_per_1k": 5, "output_per_1k": 5}]});
         add(&mut body, listed.iter());
@@ -71,8 +104,12 @@ mod tests {
                 {"id": "c", "input_per_1k": 5, "output_per_1k": 5},
                 {"id": "a"},
                 {"id": "b", "input_per_1k": 1, "output_per_1k": 2},
+                {"id": "d", "base_model": "e"},
             ])
         );
-        assert_eq!(rows(&listed), ["a  1 / 2", "b  1 / 2", "c  no price known"]);
+        assert_eq!(
+            rows(&listed),
+            ["a  1 / 2", "b  1 / 2", "c  no price known", "d  1 / 2"]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! `keyway providers models`: what a provider's vendor lists for its key, and what of it the provider serves.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::discovery;
 use crate::cli::{
@@ -17,7 +17,7 @@ pub(super) async fn list(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let listed = listed(provider, client).await?;
+    let listed = discovery::listed(provider, None, client).await?;
     let columns = [
         Column::Left("MODEL"),
         Column::Right("INPUT $/1k"),
@@ -28,15 +28,6 @@ pub(super) async fn list(
         let models = items(&listed["models"]).iter();
         models.map(|model| row(provider, model)).collect()
     })
-}
-
-/// Asks the vendor with the provider's stored key.
-pub(super) async fn listed(provider: &Value, client: &Client) -> Result<Value, Failure> {
-    let request = json!({
-        "catalog_provider_id": provider["provider_id"],
-        "provider_id": provider["id"],
-    });
-    client.post(discovery::PATH, &request).await
 }
 
 fn row(provider: &Value, model: &Value) -> Vec<String> {

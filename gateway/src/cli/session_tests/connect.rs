@@ -253,3 +253,39 @@ resold            0.001        0.002  no
         .unwrap();
     assert_eq!(listed.matches("yes").count(), 3, "{listed}");
 }
+
+#[tokio::test]
+async fn a_changed_connection_is_tried_before_it_is_saved() {
+    let node = Node::start().await;
+    node.connect().await;
+    let before = node.only_provider().await;
+    std::fs::write(node.file("bad"), REFUSED_KEY).unwrap();
+    let bad = node.file("bad");
+    let update = ["providers", "update", "OpenAI API"];
+    let words = [&update[..], &["--key-file", bad.to_str().unwrap()]].concat();
+    let failure = node.run(&words).await.unwrap_err();
+    let message = failure.message();
+    assert!(
+        message.contains("nothing was saved: refuses the key (401)"),
+        "{message}"
+    );
+    assert!(message.contains("--no-test"), "{message}");
+    assert_eq!(node.only_provider().await, before);
+
+    let renamed = [&update[..], &["--name", "Main"]].concat();
+    node.run(&renamed).await.unwrap();
+    let untested = ["providers", "update", "Main", "--no-test", "--key-file"];
+    node.run(&[&untested[..], &[bad.to_str().unwrap()]].concat())
+        .await
+        .unwrap();
+    // The stored key is tried with what is new.
+    let moved = [
+        "providers",
+        "update",
+        "Main",
+        "--url",
+        "https://elsewhere.example",
+    ];
+    let failure = node.run(&moved).await.unwrap_err();
+    assert!(failure.message().contains("nothing was saved"));
+}

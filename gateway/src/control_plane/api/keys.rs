@@ -176,7 +176,7 @@ pub(super) fn checked(
         .map(SecretInput::into_secret)
         .map_err(|error| ApiError::invalid("api_key", error.to_string()))?;
     match kind {
-        KeyKind::Text => Ok(secret),
+        KeyKind::Text | KeyKind::Aws => Ok(secret),
         KeyKind::GoogleServiceAccount => {
             ServiceAccount::normalise(&secret, allow_private_addresses)
                 .map_err(|error| ApiError::invalid("api_key", error.to_string()))
@@ -200,7 +200,7 @@ pub(super) async fn drop_old(
         KeyKind::GoogleServiceAccount if provider.enabled => {
             state.node.mints(new.id.clone()).await.err()
         }
-        KeyKind::GoogleServiceAccount | KeyKind::Text => None,
+        KeyKind::GoogleServiceAccount | KeyKind::Text | KeyKind::Aws => None,
     };
     let dropping = Transaction {
         compares: Vec::new(),

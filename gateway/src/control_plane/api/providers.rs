@@ -156,7 +156,7 @@ pub(super) async fn update(
         let (new, put) = keys::put_sealed(&keyring, &id, &secret, now)?;
         transaction.operations.push(put);
         match entry.key {
-            KeyKind::Text => {
+            KeyKind::Text | KeyKind::Aws => {
                 let deletions = old.iter().map(keys::deletion);
                 transaction.operations.extend(deletions);
             }

@@ -367,6 +367,7 @@ impl ProviderTester for FixedTester {
             let model = |id: &str, price| ListedModel {
                 id: id.to_owned(),
                 label: None,
+                base_model: None,
                 price,
             };
             Ok(vec![

@@ -1,4 +1,4 @@
-//! How a kind of upstream lists its models, and how it is tried where it does not.
+//! How a kind of upstream lists its models, and how it is tried.
 
 use serde::Deserialize;
 
@@ -6,8 +6,11 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
-    /// As an agent would ask for it: joined with the upstream URL's path.
+    /// As an agent would ask for it, with its query: joined with the upstream URL's path.
     pub path: String,
+    /// Further lists, in the same shape.
+    #[serde(default)]
+    pub then: Vec<String>,
     pub shape: ListingShape,
 }
 
@@ -25,27 +28,35 @@ pub enum ListingShape {
     /// LiteLLM's `data[].model_name`, with prices in `model_info`.
     #[serde(rename = "litellm")]
     LiteLlm,
+    /// `modelSummaries[]`, or `inferenceProfileSummaries[]` in pages.
+    Bedrock,
+    /// `publisherModels[].name`, in pages.
+    Vertex,
 }
 
-/// A `POST` that costs nothing, as its body is refused; which status comes says whether the key is good.
+/// One call of a model, as cheap as there is one. It says more about a key than a listing does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// Joined with the upstream URL's path.
-    pub path: String,
-    pub body: String,
-    /// Status of the refusal that only a good key meets.
-    pub passes: u16,
+    pub form: ProbeForm,
+    /// Asked for where the provider itself lists none.
+    pub model: String,
+}
+
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeForm {
+    /// Bedrock's Converse, for one token.
+    Converse,
+    /// Vertex AI's counting of tokens, which is free.
+    CountTokens,
 }
 
 impl Listing {
-    /// What to ask for first: pages as long as the vendor gives them.
-    pub fn query(&self) -> &'static str {
-        match self.shape {
-            ListingShape::OpenAi | ListingShape::LiteLlm => "",
-            ListingShape::Anthropic => "limit=1000",
-            ListingShape::Google => "pageSize=1000",
-        }
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let then = self.then.iter().map(String::as_str);
+        std::iter::once(self.path.as_str()).chain(then)
     }
 }
 

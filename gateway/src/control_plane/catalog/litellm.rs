@@ -1,12 +1,15 @@
 //! LiteLLM's price file (`model_prices_and_context_window.json`, MIT) as a price file of ours. It names the
 //! vendors' own pages as its sources and is kept up within days.
 
+mod source;
+
 use std::{collections::BTreeMap, fmt::Write};
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use toml::Table;
 
-use super::rate::{self, RateError};
+use super::rate::RateError;
+use source::Source;
 
 /// One list of ours.
 struct List {
@@ -68,38 +71,6 @@ const LISTS: [List; 8] = [
         prefixes: &["vertex_ai/"],
         container: None,
     },
-];
-
-/// LiteLLM's suffix of a class of service, and ours.
-const TIERS: [(&str, &str); 4] = [
-    ("_batches", "batch"),
-    ("_flex", "flex"),
-    ("_priority", "priority"),
-    ("_ultrafast", "ultrafast"),
-];
-
-/// LiteLLM's rates, and ours. Dollars per token.
-const RATES: [(&str, &str); 10] = [
-    ("input_cost_per_token", "input"),
-    ("output_cost_per_token", "output"),
-    ("cache_read_input_token_cost", "cache_read"),
-    ("cache_creation_input_token_cost", "cache_write"),
-    (
-        "cache_creation_input_token_cost_above_1hr",
-        "cache_write_long",
-    ),
-    ("input_cost_per_audio_token", "audio_input"),
-    ("cache_read_input_audio_token_cost", "audio_cache_read"),
-    ("output_cost_per_audio_token", "audio_output"),
-    ("input_cost_per_image_token", "image_input"),
-    ("output_cost_per_image_token", "image_output"),
-];
-
-/// What region-bound processing is multiplied with, under its several names.
-const REGIONAL: [&str; 3] = [
-    "regional_processing_uplift_multiplier_us",
-    "regional_processing_uplift_multiplier_eu",
-    "regional_endpoint_uplift_multiplier",
 ];
 
 /// Why a file is none of LiteLLM's.
@@ -209,8 +180,10 @@ const HEADER: &str = "\
 # batch, flex, priority, fast, ultrafast
 #                      rates in another class of service.
 # regional             what all of this is multiplied with when processing is bound to a region.
-# web_search, file_search, code_interpreter
+# web_search, maps, file_search, code_interpreter
 #                      dollars per call of the provider's own tool, or per session.
+# web_search_request, maps_request
+#                      dollars per request that calls the tool, however often.
 # audio_second         dollars per second of audio that has no tokens.
 # context              in tokens. source and retires are for people.
 ";
@@ -241,198 +214,6 @@ impl List {
     }
 }
 
-/// One model of LiteLLM's.
-struct Source<'a> {
-    id: &'a str,
-    model: &'a Map<String, Value>,
-}
-
-impl Source<'_> {
-    fn table(&self, list: &List, all: &Map<String, Value>) -> Result<Option<Table>, NotLiteLlm> {
-        let mut table = Table::new();
-        let second = self.decimal("input_cost_per_second", rate::usd)?;
-        if let Some(standard) = self.tier("")? {
-            table = standard;
-        } else if second.is_some() {
-            for rate in ["input", "output"] {
-                table.insert(rate.to_owned(), "0".into());
-            }
-        } else {
-            return Ok(None);
-        }
-        let mut text = |key: &str, value: Option<String>| {
-            if let Some(value) = value {
-                table.insert(key.to_owned(), value.into());
-            }
-        };
-        text("audio_second", second);
-        text("source", self.text("source"));
-        text("retires", self.text("deprecation_date"));
-        text("regional", self.regional());
-        text("web_search", self.web_search()?);
-        if let Some(container) = list.container.and_then(|id| all.get(id))
-            && let Value::Object(model) = container
-            && matches!(self.text("mode").as_deref(), Some("chat" | "responses"))
-        {
-            let container = Source { id: self.id, model };
-            let session = container.decimal("code_interpreter_cost_per_session", rate::usd)?;
-            text("code_interpreter", session);
-        }
-        for (suffix, tier) in TIERS {
-            if let Some(rates) = self.tier(suffix)? {
-                table.insert(tier.to_owned(), rates.into());
-            }
-        }
-        if let Some(fast) = self.fast()? {
-            table.insert("fast".to_owned(), fast.into());
-        }
-        if let (Some(above), true) = (
-            self.long_context_above(),
-            table.contains_key("long_context"),
-        ) {
-            table.insert("long_context_above".to_owned(), above.into());
-        }
-        let context = ["max_input_tokens", "max_tokens"];
-        let context = context
-            .iter()
-            .find_map(|key| self.model.get(*key)?.as_i64());
-        if let Some(context) = context {
-            table.insert("context".to_owned(), context.into());
-        }
-        Ok(Some(table))
-    }
-
-    /// Rates of one class of service; `None` when it has none.
-    fn tier(&self, suffix: &str) -> Result<Option<Table>, NotLiteLlm> {
-        let Some(mut table) = self.rates("", suffix)? else {
-            return Ok(None);
-        };
-        if !suffix.is_empty()
-            && let Some(standard) = self.rates("", "")?
-        {
-            self.fill(&mut table, &standard)?;
-        }
-        if let Some(above) = self.long_context_above() {
-            let infix = format!("_above_{}k_tokens", above / 1000);
-            if let Some(mut long) = self.rates(&infix, suffix)? {
-                self.fill(&mut long, &table)?;
-                table.insert("long_context".to_owned(), long.into());
-            }
-        }
-        Ok(Some(table))
-    }
-
-    /// Where `rates` lack one that `standard` has, it is in the proportion of their inputs: vendors sell the
-    /// other classes, and long inputs, at a multiple of the whole price.
-    fn fill(&self, rates: &mut Table, standard: &Table) -> Result<(), NotLiteLlm> {
-        let input = |table: &Table| table["input"].as_str().unwrap_or_default().to_owned();
-        let (from, to) = (input(standard), input(rates));
-        for (key, rate) in standard {
-            if let Some(rate) = rate.as_str()
-                && !rates.contains_key(key)
-            {
-                let scaled = rate::in_proportion(rate, &from, &to);
-                let scaled = scaled.map_err(|reason| self.error(key, reason))?;
-                rates.insert(key.clone(), scaled.into());
-            }
-        }
-        Ok(())
-    }
-
-    fn rates(&self, infix: &str, suffix: &str) -> Result<Option<Table>, NotLiteLlm> {
-        let mut table = Table::new();
-        for (theirs, ours) in RATES {
-            if let Some(rate) =
-                self.decimal(&format!("{theirs}{infix}{suffix}"), rate::usd_per_token)?
-            {
-                table.insert(ours.to_owned(), rate.into());
-            }
-        }
-        if !table.contains_key("input") {
-            return Ok(None);
-        }
-        // Embeddings have no output, and no price for it.
-        table.entry("output").or_insert_with(|| "0".into());
-        Ok(Some(table))
-    }
-
-    /// The smallest bound from which on other rates hold.
-    fn long_context_above(&self) -> Option<i64> {
-        let bounds = self.model.keys().filter_map(|key| {
-            let rest = key.strip_prefix("input_cost_per_token_above_")?;
-            let (thousands, _) = rest.split_once("k_tokens")?;
-            Some(thousands.parse::<i64>().ok()? * 1000)
-        });
-        bounds.min()
-    }
-
-    /// Anthropic's fast mode is a multiple of the standard rates.
-    fn fast(&self) -> Result<Option<Table>, NotLiteLlm> {
-        let factor = self.specific("fast");
-        let (Some(factor), Some(standard)) = (factor, self.rates("", "")?) else {
-            return Ok(None);
-        };
-        let input = standard["input"].as_str().unwrap_or_default();
-        let raised = rate::in_proportion(input, "1", &factor.to_string());
-        let raised = raised.map_err(|reason| self.error("fast", reason))?;
-        let mut rates = Table::from_iter([("input".to_owned(), raised.into())]);
-        self.fill(&mut rates, &standard)?;
-        Ok(Some(rates))
-    }
-
-    fn regional(&self) -> Option<String> {
-        let factor = REGIONAL
-            .iter()
-            .find_map(|key| self.model.get(*key)?.as_number());
-        factor
-            .or_else(|| self.specific("us"))
-            .map(Number::to_string)
-    }
-
-    fn specific(&self, key: &str) -> Option<&Number> {
-        self.model
-            .get("provider_specific_entry")?
-            .get(key)?
-            .as_number()
-    }
-
-    /// The price of a search with the context size that is the default.
-    fn web_search(&self) -> Result<Option<String>, NotLiteLlm> {
-        let sizes = self.model.get("search_context_cost_per_query");
-        let number = sizes
-            .and_then(|sizes| sizes.get("search_context_size_medium"))
-            .and_then(Value::as_number);
-        let text = number.map(|number| rate::usd(&number.to_string()));
-        text.transpose()
-            .map_err(|reason| self.error("search_context_cost_per_query", reason))
-    }
-
-    fn decimal(
-        &self,
-        key: &str,
-        read: impl Fn(&str) -> Result<String, RateError>,
-    ) -> Result<Option<String>, NotLiteLlm> {
-        let Some(number) = self.model.get(key).and_then(Value::as_number) else {
-            return Ok(None);
-        };
-        read(&number.to_string())
-            .map(Some)
-            .map_err(|reason| self.error(key, reason))
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        self.model.get(key)?.as_str().map(str::to_owned)
-    }
-
-    fn error(&self, key: &str, reason: RateError) -> NotLiteLlm {
-        NotLiteLlm::Rate {
-            model: self.id.to_owned(),
-            key: key.to_owned(),
-            reason,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -450,6 +231,7 @@ mod tests {
             "output_cost_per_token_above_272k_tokens_flex": 1.5e-05,
             "regional_processing_uplift_multiplier_us": 1.1,
             "search_context_cost_per_query": {"search_context_size_medium": 0.01},
+            "file_search_cost_per_1k_calls": 2.5,
             "deprecation_date": "2027-01-01", "source": "https://vendor.test/pricing"
         },
         "1024-x-1024/gpt-image-x": {"litellm_provider": "openai", "input_cost_per_token": 1.0},
@@ -461,7 +243,26 @@ mod tests {
         },
         "bedrock/us-east-1/claude-x": {"litellm_provider": "bedrock", "input_cost_per_token": 1.0},
         "gemini-x": {"litellm_provider": "vertex_ai-language-models", "input_cost_per_token": 1.0},
-        "vertex_ai/gemini-x": {"litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07},
+        "vertex_ai/gemini-x": {
+            "litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07,
+            "search_context_cost_per_query": {"search_context_size_medium": 0.014},
+            "web_search_billing_unit": "per_query", "google_maps_grounding_cost_per_query": 0.015,
+            "file_search_cost_per_1k_calls": 0.0
+        },
+        "vertex_ai/gemini-older": {
+            "litellm_provider": "vertex_ai", "input_cost_per_token": 7.5e-07,
+            "search_context_cost_per_query": {"search_context_size_medium": 0.035},
+            "google_maps_grounding_cost_per_query": 0.025
+        },
+        "picture-x": {
+            "litellm_provider": "openai", "input_cost_per_token": 5e-06, "output_cost_per_image_token": 4e-05,
+            "input_cost_per_token_batches": 2.5e-06, "output_cost_per_image_token_batches": 2e-05
+        },
+        "chat-picture-x": {
+            "litellm_provider": "openai", "input_cost_per_token": 3e-07, "output_cost_per_token": 2.5e-06,
+            "output_cost_per_image_token": 3e-05,
+            "input_cost_per_token_batches": 1.5e-07, "output_cost_per_image_token_batches": 1.5e-05
+        },
         "whisper-x": {"litellm_provider": "openai", "input_cost_per_second": 0.0001},
         "someone-else": {"litellm_provider": "groq", "input_cost_per_token": 1.0}
     }"#;
@@ -477,8 +278,11 @@ mod tests {
             ids,
             [
                 "anthropic/claude-x",
+                "openai/chat-picture-x",
                 "openai/gpt-x",
+                "openai/picture-x",
                 "openai/whisper-x",
+                "vertex/gemini-older",
                 "vertex/gemini-x"
             ]
         );
@@ -486,7 +290,17 @@ mod tests {
             (
                 "openai",
                 "gpt-x",
-                r#"{ cache_read = "0.4", cache_write = "5", code_interpreter = "0.03", context = 922000, flex = { cache_read = "0.2", cache_write = "2.5", input = "2", long_context = { cache_read = "0.4", cache_write = "5", input = "4", output = "15" }, output = "10" }, input = "4", long_context = { cache_read = "0.8", cache_write = "10", input = "8", output = "30" }, long_context_above = 272000, output = "20", regional = "1.1", retires = "2027-01-01", source = "https://vendor.test/pricing", web_search = "0.01" }"#,
+                r#"{ cache_read = "0.4", cache_write = "5", code_interpreter = "0.03", context = 922000, file_search = "0.0025", flex = { cache_read = "0.2", cache_write = "2.5", input = "2", long_context = { cache_read = "0.4", cache_write = "5", input = "4", output = "15" }, output = "10" }, input = "4", long_context = { cache_read = "0.8", cache_write = "10", input = "8", output = "30" }, long_context_above = 272000, output = "20", regional = "1.1", retires = "2027-01-01", source = "https://vendor.test/pricing", web_search = "0.01" }"#,
+            ),
+            (
+                "openai",
+                "picture-x",
+                r#"{ batch = { image_output = "20", input = "2.5", output = "20" }, image_output = "40", input = "5", output = "40" }"#,
+            ),
+            (
+                "openai",
+                "chat-picture-x",
+                r#"{ batch = { image_output = "15", input = "0.15", output = "1.25" }, image_output = "30", input = "0.3", output = "2.5" }"#,
             ),
             (
                 "openai",
@@ -498,7 +312,16 @@ mod tests {
                 "claude-x",
                 r#"{ cache_write_long = "10", fast = { cache_write_long = "20", input = "10", output = "50" }, input = "5", output = "25", regional = "1.1" }"#,
             ),
-            ("vertex", "gemini-x", r#"{ input = "0.75", output = "0" }"#),
+            (
+                "vertex",
+                "gemini-x",
+                r#"{ input = "0.75", maps = "0.015", output = "0", web_search = "0.014" }"#,
+            ),
+            (
+                "vertex",
+                "gemini-older",
+                r#"{ input = "0.75", maps_request = "0.025", output = "0", web_search_request = "0.035" }"#,
+            ),
         ];
         for (list, id, expected) in expected {
             let table = toml::Value::Table(converted[list][id].clone());

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{problem::Problems, rate};
 use crate::handoff::{
     record::ServiceTier,
-    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice, ToolPrices},
+    snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, TierPrice, ToolPrice, ToolPrices},
 };
 
 /// A model of the price file.
@@ -95,9 +95,10 @@ impl<'a> Reader<'a> {
             self.take("regional", per_mille)
         });
         let tools = ToolPrices {
-            web_search: self.piece("web_search"),
-            file_search: self.piece("file_search"),
-            code_interpreter: self.piece("code_interpreter"),
+            web_search: self.tool("web_search", "web_search_request"),
+            maps: self.tool("maps", "maps_request"),
+            file_search: self.piece("file_search").map(ToolPrice::PerCall),
+            code_interpreter: self.piece("code_interpreter").map(ToolPrice::PerCall),
         };
         let audio_second = self.piece("audio_second");
         for for_people in ["source", "retires"] {
@@ -159,6 +160,12 @@ impl<'a> Reader<'a> {
     fn rate(&mut self, key: &str) -> Option<NanoUsdPerMillion> {
         let rate = rate::per_million(&self.text(key)?);
         self.take(key, rate)
+    }
+
+    /// One of the two keys.
+    fn tool(&mut self, call: &str, request: &str) -> Option<ToolPrice> {
+        let by_call = self.piece(call).map(ToolPrice::PerCall);
+        by_call.or_else(|| self.piece(request).map(ToolPrice::PerRequest))
     }
 
     fn piece(&mut self, key: &str) -> Option<NanoUsd> {

@@ -84,6 +84,12 @@ pub fn usd(text: &str) -> Result<String, RateError> {
     Ok(decimal_text(piece, PER_MILLION_PLACES))
 }
 
+/// Dollars for a thousand pieces, as our decimal text for one.
+pub fn usd_per_thousand(text: &str) -> Result<String, RateError> {
+    let (piece, _) = decimal(text, PER_MILLION_PLACES - 3)?;
+    Ok(decimal_text(piece, PER_MILLION_PLACES))
+}
+
 /// `rate` as `to` is to `from`, all three decimal text; rounded down, and as it is where `from` is nothing.
 pub fn in_proportion(rate: &str, from: &str, to: &str) -> Result<String, RateError> {
     let [rate, from, to] = [rate, from, to].map(|text| per_million(text).map(|rate| rate.0));

@@ -51,8 +51,6 @@ struct RawEntry {
     probe: Option<Probe>,
     unlisted: Option<String>,
     #[serde(default)]
-    key_is_file: bool,
-    #[serde(default)]
     key_help: String,
     #[serde(default)]
     url_help: String,
@@ -253,7 +251,6 @@ fn resolve_entry(
         }),
         listing: raw.listing,
         probe: raw.probe,
-        key_is_file: raw.key_is_file,
         help: Help {
             key: raw.key_help,
             url: raw.url_help,
@@ -288,11 +285,8 @@ fn check_texts(raw: &RawEntry, place: &str, problems: &mut Problems) {
     if !prefix.is_some_and(|prefix| prefix.bytes().all(|b| matches!(b, 0x20..=0x7e))) {
         problems.add(place, format!("auth.value ends with {KEY_PLACEHOLDER}"));
     }
-    let paths = [
-        raw.listing.as_ref().map(|listing| &listing.path),
-        raw.probe.as_ref().map(|probe| &probe.path),
-    ];
-    if !paths.iter().flatten().all(|path| path.starts_with('/')) {
+    let mut paths = raw.listing.iter().flat_map(Listing::paths);
+    if !paths.all(|path| path.starts_with('/')) {
         problems.add(place, "a path begins with '/'");
     }
     for name in &raw.extra_headers {

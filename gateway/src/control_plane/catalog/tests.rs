@@ -5,7 +5,7 @@ use crate::{
     dialect::BodyIdentity,
     handoff::{
         record::ServiceTier,
-        snapshot::{NanoUsd, NanoUsdPerMillion},
+        snapshot::{NanoUsd, NanoUsdPerMillion, ToolPrice},
     },
 };
 
@@ -220,7 +220,10 @@ fn prices_are_the_vendors() {
     let long = sol.standard.long_context.unwrap();
     assert_eq!((long.input, long.output), (dollars(4_000), dollars(15_000)));
     assert_eq!(sol.regional_per_mille, Some(1_100));
-    assert_eq!(sol.tools.web_search, Some(NanoUsd(10_000_000)));
+    assert_eq!(
+        sol.tools.web_search,
+        Some(ToolPrice::PerCall(NanoUsd(10_000_000)))
+    );
     let (_, flex) = sol
         .tiers
         .iter()

@@ -4,9 +4,13 @@ use std::io::ErrorKind;
 
 use rustls::{CertificateError, Error as TlsError};
 
-use super::{Diagnosis, Trouble, url_remedy};
+use super::{Diagnosis, Trouble, url_remedy, words};
 use crate::control_plane::{
-    catalog::CatalogEntry, outbound::CallError, resolve::AddressRefused, snapshot::Problem,
+    catalog::CatalogEntry,
+    mint::{Fault, MintFailure},
+    outbound::CallError,
+    resolve::AddressRefused,
+    snapshot::Problem,
 };
 
 /// Where the operator says which CA to believe.
@@ -26,10 +30,8 @@ pub fn of_problem(entry: &CatalogEntry, problem: &Problem) -> Diagnosis {
             | AddressRefused::LinkLocal
             | AddressRefused::Metadata => (Trouble::AddressRefused, url_remedy(entry)),
         },
-        Problem::NoCredential
-        | Problem::NoToken
-        | Problem::MintFailed(_)
-        | Problem::RefreshFailed(_) => (Trouble::BadKey, entry.help.key.clone()),
+        Problem::NoCredential | Problem::NoToken => (Trouble::BadKey, entry.help.key.clone()),
+        Problem::MintFailed(failure) | Problem::RefreshFailed(failure) => of_mint(entry, failure),
         Problem::UnknownKind(_)
         | Problem::UpstreamUrl(_)
         | Problem::ExtraHeader(_)
@@ -44,6 +46,21 @@ pub fn of_problem(entry: &CatalogEntry, problem: &Problem) -> Diagnosis {
         message: problem.to_string(),
         remedy,
     }
+}
+
+fn of_mint(entry: &CatalogEntry, failure: &MintFailure) -> (Trouble, String) {
+    let refused = match &failure.fault {
+        Fault::Key => None,
+        Fault::Refused(reason) => words::of_grant(reason),
+        Fault::Unreached => {
+            let remedy = "Look at this machine's way to Google's token endpoint (DNS, firewall)";
+            return (Trouble::Unreachable, remedy.to_owned());
+        }
+    };
+    refused.map_or_else(
+        || (Trouble::BadKey, entry.help.key.clone()),
+        |meaning| (meaning.trouble, meaning.remedy.to_owned()),
+    )
 }
 
 /// Why no answer came.
@@ -235,6 +252,12 @@ mod tests {
             address: [10, 0, 0, 1].into(),
             reason,
         };
+        let grant_refused = |reason: &str| {
+            Problem::MintFailed(MintFailure {
+                message: reason.to_owned(),
+                fault: Fault::Refused(reason.to_owned()),
+            })
+        };
         for (problem, trouble, part) in [
             (
                 Problem::ResolveFailed("no such host".to_owned()),
@@ -253,6 +276,28 @@ mod tests {
             ),
             (Problem::NoCredential, Trouble::BadKey, "Bedrock API key"),
             (Problem::CaBundle("x".to_owned()), Trouble::Settings, ""),
+            (
+                grant_refused("invalid_grant: Invalid JWT Signature."),
+                Trouble::BadKey,
+                "make a new one",
+            ),
+            (
+                grant_refused("invalid_grant: Invalid grant: account not found"),
+                Trouble::BadKey,
+                "deleted",
+            ),
+            (
+                grant_refused(
+                    "invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes)",
+                ),
+                Trouble::Clock,
+                "clock",
+            ),
+            (
+                grant_refused("unheard_of"),
+                Trouble::BadKey,
+                "Bedrock API key",
+            ),
         ] {
             let found = of_problem(entry, &problem);
             assert_eq!(found.trouble, trouble, "{problem}");

@@ -37,6 +37,7 @@ pub enum AccountError {
 /// A key that can sign. Its memory is wiped when it is dropped: by AWS-LC, and by the allocator.
 pub struct ServiceAccount {
     pub(super) client_email: String,
+    pub(super) project_id: String,
     pub(super) private_key_id: Option<String>,
     pub(super) token_uri: Uri,
     /// Where it is Google's.
@@ -81,7 +82,7 @@ impl ServiceAccount {
                 .ok_or(AccountError::Missing(name))
         };
         let client_email = given(file.client_email, "client_email")?;
-        given(file.project_id, "project_id")?;
+        let project_id = given(file.project_id, "project_id")?;
         let token_uri = given(file.token_uri, "token_uri")?;
         let token_uri_is_google = GOOGLE_TOKEN_URIS.contains(&token_uri.as_str());
         let token_uri: Uri = token_uri.parse().map_err(|_| AccountError::TokenUri)?;
@@ -96,6 +97,7 @@ impl ServiceAccount {
             RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| AccountError::PrivateKey)?;
         Ok(Self {
             client_email,
+            project_id,
             private_key_id: file.private_key_id,
             token_uri,
             token_uri_is_google,

@@ -1,4 +1,4 @@
-//! One token for one assertion (RFC 7523), over a connection of its own.
+//! One token for one assertion (RFC 7523).
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,26 +7,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::{Request, StatusCode, Uri, header, uri::Authority};
+use http_body_util::Full;
 use jiff::Timestamp;
 use rustls::{ClientConfig, pki_types::ServerName};
 use serde::Deserialize;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
 
 use super::{AccountError, Order, ServiceAccount, assertion::assertion};
 use crate::{
-    control_plane::resolve::{self, AddressRefused, Lookup},
+    control_plane::{
+        outbound::{self, CallError, Destination},
+        resolve::{self, AddressRefused, Lookup},
+    },
+    handoff::snapshot::TargetTls,
     secret::Secret,
 };
 
-/// Of the answer; a token has about a kilobyte.
-const ANSWER_BYTES_LIMIT: usize = 64 * 1024;
+/// TCP and the TLS handshake, each; a dead address leaves time for the next one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Of what the operator is told about a refusal.
 const REFUSAL_CHARS_LIMIT: usize = 300;
@@ -50,10 +48,10 @@ pub enum MintError {
         address: IpAddr,
         reason: AddressRefused,
     },
-    #[error("no connection: {0}")]
-    Connection(#[from] std::io::Error),
-    #[error("the token endpoint does not speak HTTP: {0}")]
-    Http(#[from] hyper::Error),
+    #[error("the token endpoint has no address")]
+    NoAddress,
+    #[error("the token endpoint: {0}")]
+    Call(#[from] CallError),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     #[error("refused with status {status}: {reason}")]
@@ -62,9 +60,48 @@ pub enum MintError {
     NoToken,
 }
 
+/// A [`MintError`] to be told again and again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct MintFailure {
+    pub message: String,
+    pub fault: Fault,
+}
+
+/// Who is to mend a [`MintFailure`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The key cannot sign.
+    Key,
+    /// Google says no, for this reason.
+    Refused(String),
+    /// There was no usable answer.
+    Unreached,
+}
+
+impl From<&MintError> for MintFailure {
+    fn from(error: &MintError) -> Self {
+        Self {
+            message: error.to_string(),
+            fault: match error {
+                MintError::Account(_) | MintError::Signature => Fault::Key,
+                MintError::Refused { reason, .. } => Fault::Refused(reason.clone()),
+                MintError::Unresolved { .. }
+                | MintError::AddressRefused { .. }
+                | MintError::NoAddress
+                | MintError::Call(_)
+                | MintError::Timeout(_)
+                | MintError::NoToken => Fault::Unreached,
+            },
+        }
+    }
+}
+
 /// A token, and how long it may be used from `asked_at` on.
 pub(super) struct Granted {
     pub(super) token: Secret,
+    /// The service account's own.
+    pub(super) project: String,
     pub(super) asked_at: Instant,
     pub(super) lifetime: Duration,
 }
@@ -73,95 +110,101 @@ pub(super) struct Granted {
 pub(super) async fn mint(order: &Order, lookup: &Lookup) -> Result<Granted, MintError> {
     let account = ServiceAccount::read(&order.account, order.allow_loopback)?;
     let uri = account.token_uri.clone();
-    let (google, allow_loopback) = (account.token_uri_is_google, order.allow_loopback);
-    let body = format!("{GRANT}{}", *assertion(&account, Timestamp::now())?);
+    let is_google = account.token_uri_is_google;
+    let body = Bytes::from(format!(
+        "{GRANT}{}",
+        *assertion(&account, Timestamp::now())?
+    ));
+    let project = account.project_id.clone();
     // The key is not needed while the network is waited for.
     drop(account);
     let asked_at = Instant::now();
-    let tcp = connect(&uri, allow_loopback && !google, lookup).await?;
-    let client = match google {
+    let client = match is_google {
         true => Some(&order.google),
         false => order.provider.as_ref(),
     };
-    let (status, answer) = match (uri.scheme_str(), client) {
-        (Some("https"), Some(client)) => {
-            let stream = handshake(&uri, client, tcp).await?;
-            ask(&uri, body, stream).await?
-        }
-        (Some("http"), _) if !google => ask(&uri, body, tcp).await?,
-        (_, _) => return Err(AccountError::TokenUri.into()),
-    };
-    read(status, &answer, asked_at)
-}
-
-async fn connect(uri: &Uri, allow_private: bool, lookup: &Lookup) -> Result<TcpStream, MintError> {
-    let host = uri.host().unwrap_or_default();
-    let default_port = match uri.scheme_str() {
-        Some("http") => 80,
-        Some(_) | None => 443,
-    };
-    let port = uri.port_u16().unwrap_or(default_port);
-    let unresolved = |reason| MintError::Unresolved {
-        host: host.to_owned(),
-        reason,
-    };
-    let addresses = match host.trim_matches(['[', ']']).parse() {
-        Ok(address) => vec![address],
-        Err(_) => lookup(host.to_owned()).await.map_err(unresolved)?,
-    };
-    let mut failure = unresolved("it has no address".to_owned());
-    for address in addresses {
-        failure = match resolve::check(address, allow_private) {
-            Ok(address) => match TcpStream::connect(SocketAddr::new(address, port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => error.into(),
-            },
-            Err(reason) => MintError::AddressRefused { address, reason },
+    let tls = tls(&uri, is_google, client)?;
+    let mut failure = MintError::NoAddress;
+    for address in addresses(&uri, lookup).await? {
+        let address = match resolve::check(address, order.allow_loopback && !is_google) {
+            Ok(address) => SocketAddr::new(address, port(&uri)),
+            Err(reason) => {
+                failure = MintError::AddressRefused { address, reason };
+                continue;
+            }
         };
+        let destination = Destination {
+            address,
+            tls: tls.as_ref(),
+        };
+        let request = request(&uri, body.clone());
+        match outbound::call(destination, CONNECT_TIMEOUT, request).await {
+            Ok(answer) => return read(&answer, project, asked_at),
+            Err(error) if error.is_of_address() => failure = error.into(),
+            Err(error) => return Err(error.into()),
+        }
     }
     Err(failure)
 }
 
-async fn handshake(
+/// How to speak TLS to the token endpoint. Only one that is not Google's may go without.
+fn tls(
     uri: &Uri,
-    client: &ClientConfig,
-    tcp: TcpStream,
-) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, MintError> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-    let mut config = client.clone();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let connector = TlsConnector::from(Arc::new(config));
-    Ok(connector.connect(name, tcp).await?)
+    is_google: bool,
+    client: Option<&Arc<ClientConfig>>,
+) -> Result<Option<TargetTls>, MintError> {
+    match (uri.scheme_str(), client) {
+        (Some("https"), Some(client)) => Ok(Some(TargetTls {
+            config: Arc::clone(client),
+            server_name: ServerName::try_from(host(uri).to_owned())
+                .map_err(|_| AccountError::TokenUri)?,
+        })),
+        (Some("http"), _) if !is_google => Ok(None),
+        (_, _) => Err(AccountError::TokenUri.into()),
+    }
 }
 
-async fn ask<S>(uri: &Uri, body: String, stream: S) -> Result<(StatusCode, Bytes), MintError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::post(uri.path())
+async fn addresses(uri: &Uri, lookup: &Lookup) -> Result<Vec<IpAddr>, MintError> {
+    let host = host(uri);
+    match host.parse() {
+        Ok(address) => Ok(vec![address]),
+        Err(_) => lookup(host.to_owned())
+            .await
+            .map_err(|reason| MintError::Unresolved {
+                host: host.to_owned(),
+                reason,
+            }),
+    }
+}
+
+fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+fn port(uri: &Uri) -> u16 {
+    let default = if uri.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    uri.port_u16().unwrap_or(default)
+}
+
+fn request(uri: &Uri, body: Bytes) -> Request<Full<Bytes>> {
+    let authority = uri.authority().map_or("", Authority::as_str);
+    Request::post(uri.path())
         .header(header::HOST, authority)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(std::io::Error::other)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let answered = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_LIMIT);
-        let body = body.collect().await.map_err(std::io::Error::other)?;
-        Ok((status, body.to_bytes()))
-    };
-    let answered = answered.await;
-    connection.abort();
-    answered
+        .body(Full::new(body))
+        .expect("a URI's path and authority are a request's")
 }
 
-fn read(status: StatusCode, answer: &[u8], asked_at: Instant) -> Result<Granted, MintError> {
+fn read(
+    answer: &outbound::Answer,
+    project: String,
+    asked_at: Instant,
+) -> Result<Granted, MintError> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Answer<'a> {
@@ -171,7 +214,8 @@ fn read(status: StatusCode, answer: &[u8], asked_at: Instant) -> Result<Granted,
         error: Option<String>,
         error_description: Option<String>,
     }
-    let answer: Answer<'_> = serde_json::from_slice(answer).unwrap_or_default();
+    let status = answer.status;
+    let answer: Answer<'_> = serde_json::from_slice(&answer.body).unwrap_or_default();
     if status != StatusCode::OK {
         let reason = [answer.error, answer.error_description];
         let reason: Vec<String> = reason.into_iter().flatten().collect();
@@ -189,6 +233,7 @@ fn read(status: StatusCode, answer: &[u8], asked_at: Instant) -> Result<Granted,
     }
     Ok(Granted {
         token: Secret::copy_of(token.as_bytes()),
+        project,
         asked_at,
         lifetime: Duration::from_secs(lifetime.min(LIFETIME_SECONDS_MAX)),
     })

@@ -10,8 +10,13 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::AbortHandle;
 
-use super::{Granted, MintError, Minted, Order, ProviderMints, Token, TokenState};
-use crate::{control_plane::backoff::Backoff, handoff::snapshot::Credential};
+use super::{
+    Fault, Granted, MintError, MintFailure, Minted, Order, ProviderMints, Token, TokenState,
+};
+use crate::{
+    control_plane::backoff::Backoff,
+    handoff::snapshot::{Credential, MintedFor},
+};
 
 /// Of a token's life, when the next one is minted: between these, by chance, so that tokens that began
 /// together do not end together.
@@ -24,6 +29,10 @@ const RETRY: Backoff = Backoff {
     shortest: Duration::from_secs(1),
     longest: Duration::from_secs(60),
 };
+
+/// Between mints of the same credential because the provider refuses its token: a provider that refuses every
+/// one does not make the node hammer Google.
+const FORCED_MINT_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -38,9 +47,11 @@ struct Entry {
     /// `None`: never, as long as the order is the same.
     due: Option<Instant>,
     in_flight: Option<InFlight>,
+    /// When a mint was last due because the token was refused.
+    forced_at: Option<Instant>,
     failures_in_a_row: u32,
     token: Option<(Token, Instant)>,
-    failure: Option<String>,
+    failure: Option<MintFailure>,
 }
 
 struct InFlight {
@@ -131,6 +142,18 @@ impl Table {
         mints.chain(ends).min()
     }
 
+    pub(super) fn has_tokens(&self) -> bool {
+        self.entries.values().any(|entry| entry.token.is_some())
+    }
+
+    /// Makes a mint due for every token that its provider refuses; returns the orders.
+    pub(super) fn force_refused(&mut self, now: Instant) -> Vec<&Order> {
+        let entries = self.entries.values_mut();
+        entries
+            .filter_map(|entry| entry.force_refused(now).then_some(&entry.order))
+            .collect()
+    }
+
     /// Drops tokens whose life is over; returns whether there was one.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let mut dropped = false;
@@ -163,17 +186,15 @@ impl Table {
                 |mints| &mut mints.minted
             }
             Err(error) => {
-                entry.failed(&error, now, chance);
-                match error {
-                    MintError::Refused { .. } => |mints| &mut mints.refused,
-                    MintError::Account(_)
-                    | MintError::Signature
-                    | MintError::Unresolved { .. }
-                    | MintError::AddressRefused { .. }
-                    | MintError::Connection(_)
-                    | MintError::Http(_)
-                    | MintError::Timeout(_)
-                    | MintError::NoToken => |mints| &mut mints.failed,
+                let failure = MintFailure::from(&error);
+                let is_refusal = match failure.fault {
+                    Fault::Refused(_) => true,
+                    Fault::Key | Fault::Unreached => false,
+                };
+                entry.failed(failure, now, chance);
+                match is_refusal {
+                    true => |mints| &mut mints.refused,
+                    false => |mints| &mut mints.failed,
                 }
             }
         };
@@ -222,6 +243,7 @@ impl Entry {
             order,
             due: Some(now),
             in_flight: None,
+            forced_at: None,
             failures_in_a_row: 0,
             token: None,
             failure: None,
@@ -234,9 +256,26 @@ impl Entry {
         }
     }
 
+    /// Returns whether a mint became due.
+    fn force_refused(&mut self, now: Instant) -> bool {
+        let minted = self.token.as_ref();
+        let minted = minted.and_then(|(token, _)| token.credential.minted.as_ref());
+        let is_held_back = |at| now < at + FORCED_MINT_INTERVAL;
+        let is_refused = minted.is_some_and(MintedFor::is_refused);
+        // After a failure the next mint has its time already.
+        let is_awaited = self.in_flight.is_some() || self.failures_in_a_row > 0;
+        if !is_refused || is_awaited || self.forced_at.is_some_and(is_held_back) {
+            return false;
+        }
+        self.forced_at = Some(now);
+        self.due = Some(now);
+        true
+    }
+
     fn granted(&mut self, serial: u64, granted: Granted, now: Instant, chance: f64) {
         let Granted {
             token,
+            project,
             asked_at,
             lifetime,
         } = granted;
@@ -253,6 +292,7 @@ impl Entry {
             credential: Arc::new(Credential {
                 secret: token,
                 signer: None,
+                minted: Some(MintedFor::new(&project)),
             }),
             serial,
             expires_at: Timestamp::now()
@@ -262,12 +302,12 @@ impl Entry {
         self.token = Some((token, end));
     }
 
-    fn failed(&mut self, error: &MintError, now: Instant, chance: f64) {
+    fn failed(&mut self, failure: MintFailure, now: Instant, chance: f64) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        self.failure = Some(error.to_string());
         let wait = RETRY.after(self.failures_in_a_row, chance);
         // What is wrong with the key stays wrong.
-        self.due = (!matches!(error, MintError::Account(_))).then(|| now + wait);
+        self.due = (failure.fault != Fault::Key).then(|| now + wait);
+        self.failure = Some(failure);
     }
 }
 

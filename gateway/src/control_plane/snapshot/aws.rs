@@ -2,7 +2,7 @@
 
 use super::upstream::{Host, Upstream};
 use crate::{
-    control_plane::catalog::CatalogEntry,
+    control_plane::catalog::{CatalogEntry, KeyKind},
     dialect::bedrock::{self, host::Endpoint},
     handoff::snapshot::{Credential, Signer},
     secret::Secret,
@@ -30,10 +30,11 @@ pub(super) fn credential(
     endpoint: Option<Endpoint<'_>>,
 ) -> Result<Credential, &'static str> {
     let keys = secret.expose().strip_prefix(SCHEME);
-    let Some(keys) = keys.filter(|_| entry.id == bedrock::CATALOG_ID) else {
+    let Some(keys) = keys.filter(|_| entry.key == KeyKind::Aws) else {
         return Ok(Credential {
             secret,
             signer: None,
+            minted: None,
         });
     };
     let (own_region, keys) = match keys.strip_prefix(b"@") {
@@ -69,6 +70,7 @@ pub(super) fn credential(
                 .map_or(bedrock::host::Kind::Runtime, |endpoint| endpoint.kind)
                 .signing_name(),
         }),
+        minted: None,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Why a provider is left out of a snapshot, or is in it and cannot be reached.
 
-use crate::control_plane::{catalog::InvalidIdentityName, resolve::AddressRefused};
+use crate::control_plane::{
+    catalog::InvalidIdentityName, mint::MintFailure, resolve::AddressRefused,
+};
 
 /// For the operator; names no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,9 +28,9 @@ pub enum Problem {
     #[error("there is no token yet")]
     NoToken,
     #[error("no token can be minted: {0}")]
-    MintFailed(String),
+    MintFailed(MintFailure),
     #[error("the next token cannot be minted: {0}")]
-    RefreshFailed(String),
+    RefreshFailed(MintFailure),
     #[error("the host was not resolved yet")]
     Unresolved,
     #[error("the host does not resolve: {0}")]

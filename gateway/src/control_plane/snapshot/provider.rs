@@ -23,7 +23,7 @@ use crate::{
         resolve::{self, Answers},
         resource::{CredentialDoc, ProviderDoc},
     },
-    dialect::bedrock::host::Endpoint,
+    dialect::{bedrock::host::Endpoint, google},
     handoff::{
         reason::Reason,
         snapshot::{Credential, Grants, Provider, ProviderSlot, Target, TargetId, TargetTls},
@@ -170,7 +170,7 @@ impl Turn<'_> {
         let host = aws::endpoint(entry, &upstream);
         let credentials = self.credentials(doc, entry, host, documents, surroundings, status)?;
         let (credentials, no_token) = match entry.key {
-            KeyKind::Text => (credentials, None),
+            KeyKind::Text | KeyKind::Aws => (credentials, None),
             KeyKind::GoogleServiceAccount => {
                 self.tokens(doc, credentials, client.as_ref(), surroundings, status)?
             }
@@ -371,9 +371,8 @@ impl Turn<'_> {
 fn is_regional(catalog_id: &str, authority: &str) -> bool {
     match catalog_id {
         "openai_api" => ["us.api.openai.com", "eu.api.openai.com"].contains(&authority),
-        "vertex_ai_api" => {
-            authority.ends_with(".googleapis.com") && authority != "aiplatform.googleapis.com"
-        }
+        "vertex_ai_api" => google::host::location(authority)
+            .is_some_and(|location| location != google::host::GLOBAL),
         _ => false,
     }
 }

@@ -190,6 +190,7 @@ mod tests {
         let credential = Credential {
             secret: Secret::copy_of(secret),
             signer: None,
+            minted: None,
         };
         (auth, Arc::new(credential))
     }

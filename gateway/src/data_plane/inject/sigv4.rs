@@ -185,6 +185,7 @@ mod tests {
                 region: "us-east-1".into(),
                 service: "bedrock",
             }),
+            minted: None,
         }));
         target
     }

@@ -34,6 +34,7 @@ pub(super) fn target(secret: Option<&str>) -> Target {
             Arc::new(Credential {
                 secret: Secret::new(secret.into()),
                 signer: None,
+                minted: None,
             })
         }),
         tls: None,

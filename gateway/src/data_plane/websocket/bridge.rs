@@ -90,13 +90,7 @@ impl<'b> Bridge<'b> {
         } = self;
         let classified = Api::Responses.classified();
         let body = body::scan(bytes)?;
-        let edits = edit::edits(
-            permit,
-            &body,
-            classified.dialect,
-            classified.operation,
-            recorder.output_bound(),
-        );
+        let edits = edit::edits(permit, &body, &classified, recorder.output_bound());
         let outgoing = Outgoing {
             worker: &session.worker,
             head,

@@ -14,8 +14,15 @@ use super::{
 };
 use crate::{
     data_plane::{
-        accept::Peer, alarm::Alarm, failure::Failure, io as rt, message::RequestHead,
-        record::Recorder, worker::Worker,
+        accept::Peer,
+        alarm::Alarm,
+        body::RequestBody,
+        failure::Failure,
+        io as rt,
+        limits::{self, Wish},
+        message::RequestHead,
+        record::Recorder,
+        worker::Worker,
     },
     dialect::{
         Classified, error_body,
@@ -73,7 +80,12 @@ pub(super) async fn open<'s>(
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
     recorder.provider = Some(permit.provider());
-    recorder.policy = Some(permit.policy());
+    let wish = Wish {
+        ask,
+        operation: classified.operation,
+        body: &RequestBody::None,
+    };
+    let permit = limits::reserve(worker, permit, wish, alarm, recorder).await?;
     let is_offered = handshake::protocols(head).any(|offered| offered == PROTOCOL);
     let protocol = is_offered.then_some(PROTOCOL);
     let dialect = classified.dialect;
@@ -117,6 +129,7 @@ impl<'s> Realtime<'s> {
             _open: open,
         } = provider;
         let mut session = Session::new(worker, peer, permit, head, classified, model, target);
+        session.begin_with(opened.reservation.take());
         let ended = session.serve(&mut agent, &mut provider, &alarm).await;
         session.finish(&ended, &alarm);
         if session.is_used() {

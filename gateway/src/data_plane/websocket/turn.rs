@@ -157,8 +157,7 @@ impl<'s> Turn<'_, 's> {
             .bound_all(total.map(|total| coarse_now() + TICK + total));
         self.recorder.overhead_us = u32::try_from(self.recorder.elapsed_us()).unwrap_or(u32::MAX);
         let bound = self.recorder.output_bound();
-        let (dialect, operation) = (classified.dialect, classified.operation);
-        let edits = edit::edits(&permit, &body, dialect, operation, bound);
+        let edits = edit::edits(&permit, &body, &classified, bound);
         let RequestBody::Held { bytes, .. } = body else {
             return Err(Reason::MalformedJson.into());
         };

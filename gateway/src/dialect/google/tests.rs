@@ -82,6 +82,21 @@ fn paths_of_vertex() {
             "claude-x",
         ),
         (
+            "publishers/mistralai/models/mistral-x@2503:rawPredict",
+            Op::ChatCompletions,
+            "mistral-x@2503",
+        ),
+        (
+            "publishers/mistralai/models/mistral-x:streamRawPredict",
+            Op::ChatCompletions,
+            "mistral-x",
+        ),
+        (
+            "publishers/ai21/models/jamba-x:rawPredict",
+            Op::Unmetered,
+            "jamba-x",
+        ),
+        (
             "publishers/anthropic/models/count-tokens:rawPredict",
             Op::CountTokens,
             "(body)",
@@ -216,7 +231,9 @@ fn what_is_not_metered_is_out_of_reach() {
         "publishers/google/models/a%2Fb:generateContent",
         "publishers/google/models/gemini-x:rawPredict",
         "publishers/anthropic/models/claude-x:generateContent",
-        "publishers/mistralai/models/mistral-x:rawPredict",
+        "publishers/mistralai/models/mistral-x:generateContent",
+        "publishers/mistralai/models/mistral-x",
+        "publishers/ai21/models/jamba-x:predict",
         "publishers/openai/v1/files",
         "publishers/openai/v1/models",
         "endpoints/openapi/audio/speech",

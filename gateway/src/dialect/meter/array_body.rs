@@ -1,10 +1,7 @@
 //! A stream that is one JSON array, as Gemini's is without `alt=sse`: its elements, found while it passes
 //! in chunks of any size.
 
-use super::{
-    Metered,
-    gemini::{GeminiEvents, object},
-};
+use super::{Metered, gemini::GeminiEvents};
 
 /// Most bytes of one element held together.
 const ELEMENT_BYTES_LIMIT: usize = 64 * 1024;
@@ -83,10 +80,10 @@ impl ArrayBody {
             self.events.long_object(&self.held, true, false, metered);
             self.events.long_object(tail, false, true, metered);
         } else if self.held.is_empty() {
-            object(tail, metered);
+            self.events.object(tail, metered);
         } else {
             self.held.extend_from_slice(tail);
-            object(&self.held, metered);
+            self.events.object(&self.held, metered);
         }
         self.oversized = false;
         self.held.clear();

@@ -8,7 +8,7 @@ use super::{
     Metered, anthropic,
     count::Count,
     openai_usage,
-    report::{Reported, add_tier, service_tier},
+    report::{Reported, add_tier, plain, service_tier},
 };
 use crate::{
     dialect::json::capture::{Capture, Wanted},
@@ -22,6 +22,10 @@ pub(super) const CONVERSE: Wanted = Wanted {
     types: None,
 };
 
+const USAGE: usize = 0;
+const SERVICE_TIER: usize = 1;
+const PERFORMANCE: usize = 2;
+
 /// A vendor's answer to InvokeModel: most have `usage`; Llama and Titan have counts at the top.
 pub(super) const INVOKE: Wanted = Wanted {
     parent: &[],
@@ -34,42 +38,33 @@ pub(super) const INVOKE: Wanted = Wanted {
     types: None,
 };
 
+const PROMPT_TOKENS: usize = 1;
+const GENERATED_TOKENS: usize = 2;
+const TITANS_TOKENS: usize = 3;
+
 /// Adds what an answer to Converse says.
 pub(super) fn read_converse(capture: &Capture, metered: &mut Metered) {
-    let Some(usage) = capture.value(0).and_then(in_converse) else {
+    let Some(usage) = capture.value(USAGE).and_then(in_converse) else {
         return;
     };
     metered.usage = Some(usage);
     let object = |index| serde_json::from_slice(capture.value(index)?).ok();
-    let (tier, performance) = (object(1), object(2));
+    let (tier, performance) = (object(SERVICE_TIER), object(PERFORMANCE));
     let tier = served_in(&tier.unwrap_or_default(), &performance.unwrap_or_default());
     add_tier(&mut metered.terms, tier);
 }
 
 /// Adds what a vendor's answer says.
 pub(super) fn read_invoke(capture: &Capture, metered: &mut Metered) {
-    if let Some(reported) = capture.value(0).and_then(in_any) {
+    if let Some(reported) = capture.value(USAGE).and_then(in_any) {
         reported.add_to(metered);
         return;
     }
-    let count = |index| {
-        capture
-            .value(index)
-            .and_then(|value| serde_json::from_slice::<Count>(value).ok())
-            .unwrap_or_default()
-    };
+    let count = |index| capture.value(index).map(Count::parse).unwrap_or_default();
     // Titan counts its output elsewhere; the head has both.
-    let counted = || counts(count(1).or(count(3)), count(2));
+    let input = count(PROMPT_TOKENS).or(count(TITANS_TOKENS));
+    let counted = || plain(input, count(GENERATED_TOKENS));
     metered.usage = metered.usage.or_else(counted);
-}
-
-/// Input and output by themselves.
-pub(super) fn counts(input: Count, output: Count) -> Option<Usage> {
-    input.or(output).get().map(|_| Usage {
-        input_tokens: input.or_zero(),
-        output_tokens: output.or_zero(),
-        ..Usage::default()
-    })
 }
 
 /// `usage` in whatever shape a vendor has it.
@@ -189,11 +184,7 @@ impl InvocationMetrics {
 
 /// Counts in the head of an answer to InvokeModel; no vendor's model leaves them out.
 pub(super) fn in_headers<'h>(header: impl Fn(&str) -> Option<&'h [u8]>) -> Metered {
-    let count = |name| {
-        header(name)
-            .and_then(|value| serde_json::from_slice::<Count>(value).ok())
-            .unwrap_or_default()
-    };
+    let count = |name| header(name).map(Count::parse).unwrap_or_default();
     let text = |name| std::str::from_utf8(header(name)?).ok();
     let tier = tier_of(
         text("x-amzn-bedrock-service-tier"),

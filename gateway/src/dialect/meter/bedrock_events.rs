@@ -14,7 +14,7 @@ use super::{
     bedrock::{self, InvocationMetrics},
     count::Count,
     event_body::event_type,
-    report::add_tier,
+    report::{add_tier, plain},
 };
 use crate::dialect::{
     event_stream::{Framer, MESSAGE_BYTES_LIMIT, Message},
@@ -178,7 +178,7 @@ impl Reader<'_> {
         // Only the last event has them.
         self.metered.complete = true;
         if !*self.has_vendor_usage {
-            let by_vendor = bedrock::counts(event.prompt_token_count, event.generation_token_count);
+            let by_vendor = plain(event.prompt_token_count, event.generation_token_count);
             self.metered.usage = metrics.usage().or(by_vendor);
         }
     }

@@ -18,6 +18,11 @@ impl Count {
         self.0
     }
 
+    /// Of a number's text, such as a header's value.
+    pub(super) fn parse(text: &[u8]) -> Self {
+        serde_json::from_slice(text).unwrap_or_default()
+    }
+
     /// Zero where there is none.
     pub(super) fn or_zero(self) -> u64 {
         self.0.unwrap_or(0)

@@ -2,8 +2,8 @@
 //! but the one chunk that the agent shall not see.
 
 use super::{
-    Metered, Operation, anthropic::AnthropicEvents, gemini::GeminiEvents, openai_chat,
-    openai_responses::ResponsesEvents,
+    Metered, Operation, anthropic::AnthropicEvents, gemini::GeminiEvents, media::MediaEvents,
+    openai_chat, openai_responses::ResponsesEvents,
 };
 use crate::dialect::sse::{Event, Frame, Framer, parse};
 
@@ -15,6 +15,7 @@ pub(super) enum Events {
     Responses(ResponsesEvents),
     Anthropic(AnthropicEvents),
     Gemini(GeminiEvents),
+    Media(MediaEvents),
 }
 
 impl Events {
@@ -29,6 +30,7 @@ impl Events {
             Operation::GenerateContent | Operation::StreamGenerateContent => {
                 Some(Self::Gemini(GeminiEvents::default()))
             }
+            Operation::Unmetered => Some(Self::Media(MediaEvents::default())),
             Operation::ResponsesInputTokens
             | Operation::Realtime
             | Operation::Embeddings
@@ -42,7 +44,6 @@ impl Events {
             | Operation::ListModels
             | Operation::GetModel
             | Operation::Hello
-            | Operation::Unmetered
             | Operation::Other => None,
         }
     }
@@ -54,6 +55,7 @@ impl Events {
             Self::Responses(events) => events.event(event, metered),
             Self::Anthropic(events) => events.event(event, metered),
             Self::Gemini(events) => events.event(event, metered),
+            Self::Media(events) => events.event(event, metered),
         }
         false
     }
@@ -65,6 +67,15 @@ impl Events {
             Self::Chat | Self::Anthropic(_) => metered.content_started = true,
             Self::Responses(events) => events.part(bytes, first, last, metered),
             Self::Gemini(events) => events.part(bytes, first, last, metered),
+            Self::Media(events) => events.part(bytes, first, last, metered),
+        }
+    }
+
+    /// The stream may end anywhere.
+    fn has_no_end(&self) -> bool {
+        match self {
+            Self::Chat | Self::Responses(_) | Self::Anthropic(_) | Self::Gemini(_) => false,
+            Self::Media(events) => events.is_unknown(),
         }
     }
 }
@@ -139,6 +150,7 @@ impl EventBody {
                 forward,
             );
         });
+        metered.complete |= events.has_no_end();
     }
 }
 

@@ -1,6 +1,9 @@
 //! Gemini's answers, of Vertex AI and of the Gemini API: one object, or a stream of such, as events or as
 //! the elements of one array. Each may carry usage so far; the last one counts.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -11,7 +14,10 @@ use super::{
 };
 use crate::{
     dialect::{
-        json::capture::{Capture, Wanted},
+        json::{
+            capture::{Capture, Wanted},
+            grounding::Grounding,
+        },
         sse::{Event, parse},
     },
     handoff::record::{MediaUsage, Terms, Usage},
@@ -24,6 +30,10 @@ pub(super) const USAGE_METADATA: Wanted = Wanted {
     types: None,
 };
 
+/// Of most of a stream's objects, only the last one has it.
+static GROUNDING_KEY: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("\"groundingMetadata\""));
+
 const AUDIO: &str = "AUDIO";
 const IMAGE: &str = "IMAGE";
 
@@ -32,11 +42,29 @@ const IMAGE: &str = "IMAGE";
 pub(super) struct GeminiEvents {
     /// Reads an object that is over the limit. Boxed, as only pictures and sound are so long.
     long: Option<Box<Capture>>,
+    grounding: Grounding,
 }
 
 impl GeminiEvents {
     pub(super) fn event(&mut self, event: &Event<'_>, metered: &mut Metered) {
-        object(&event.data, metered);
+        self.object(&event.data, metered);
+    }
+
+    /// One object, whole.
+    pub(super) fn object(&mut self, json: &[u8], metered: &mut Metered) {
+        object(json, metered);
+        if GROUNDING_KEY.find(json).is_some() {
+            self.grounding.next_object();
+            self.grounding.feed(json);
+        }
+        self.note_calls(metered);
+    }
+
+    /// Each report of usage replaces the last one, calls and all.
+    fn note_calls(&self, metered: &mut Metered) {
+        if let Some(usage) = &mut metered.usage {
+            usage.tool_calls = self.grounding.calls();
+        }
     }
 
     /// A piece of an event over the limit.
@@ -60,7 +88,9 @@ impl GeminiEvents {
         metered.content_started = true;
         if first {
             self.long = Some(Box::new(Capture::new(&USAGE_METADATA)));
+            self.grounding.next_object();
         }
+        self.grounding.feed(json);
         if let Some(capture) = &mut self.long {
             capture.feed(json);
         }
@@ -70,11 +100,11 @@ impl GeminiEvents {
         {
             reported.add_to(metered);
         }
+        self.note_calls(metered);
     }
 }
 
-/// Reads one object of a stream.
-pub(super) fn object(json: &[u8], metered: &mut Metered) {
+fn object(json: &[u8], metered: &mut Metered) {
     let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(json) else {
         return;
     };
@@ -141,17 +171,6 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
         },
         cost: None,
     })
-}
-
-/// Usage of embeddings that tell their tokens one by one.
-pub(super) fn embeddings(input_tokens: u64) -> Reported {
-    Reported {
-        usage: Usage {
-            input_tokens,
-            ..Usage::default()
-        },
-        ..Reported::default()
-    }
 }
 
 #[derive(Deserialize)]

@@ -1,14 +1,18 @@
 //! A response that is one JSON object: its end, and what is wanted of its top level.
 
 use super::{
-    Metered, anthropic, bedrock, gemini, openai_usage,
-    report::{add_tier, service_tier},
+    Metered, anthropic, bedrock, gemini,
+    media::Made,
+    openai_usage,
+    report::{Reported, add_tier, service_tier},
     response_object,
 };
 use crate::dialect::json::{
     capture::{Capture, Wanted},
+    grounding::Grounding,
     key_sum::KeySum,
 };
+use crate::handoff::record::Usage;
 
 /// In Vertex AI's embeddings, the tokens of one text.
 const EMBEDDED_TOKENS: &str = "token_count";
@@ -42,13 +46,13 @@ impl Shape {
     fn wanted(self) -> &'static Wanted {
         const NOTHING: Wanted = keys(&[]);
         const ID: Wanted = keys(&["id"]);
-        const ID_AND_USAGE: Wanted = keys(&["id", "usage"]);
+        const MEDIA: Wanted = keys(&["id", "usage", "created", "object"]);
         const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
         const USAGE: Wanted = keys(&["usage"]);
         match self {
             Self::Any => &NOTHING,
             Self::Object => &ID,
-            Self::Media => &ID_AND_USAGE,
+            Self::Media => &MEDIA,
             Self::OpenAi => &USAGE_AND_TIER,
             Self::Response => &response_object::IN_BODY,
             Self::Anthropic => &USAGE,
@@ -58,6 +62,14 @@ impl Shape {
         }
     }
 }
+
+/// Indexes of the keys above.
+const ID: usize = 0;
+const MEDIA_USAGE: usize = 1;
+const CREATED: usize = 2;
+const OBJECT: usize = 3;
+const USAGE: usize = 0;
+const SERVICE_TIER: usize = 1;
 
 const fn keys(keys: &'static [&'static str]) -> Wanted {
     Wanted {
@@ -73,6 +85,8 @@ pub(super) struct JsonBody {
     shape: Shape,
     /// Of [`Shape::GoogleEmbeddings`].
     tokens: Option<KeySum>,
+    /// Of [`Shape::Gemini`].
+    grounding: Option<Box<Grounding>>,
 }
 
 impl JsonBody {
@@ -81,6 +95,7 @@ impl JsonBody {
             capture: Capture::new(shape.wanted()),
             shape,
             tokens: (shape == Shape::GoogleEmbeddings).then(|| KeySum::new(EMBEDDED_TOKENS)),
+            grounding: (shape == Shape::Gemini).then(Box::default),
         }
     }
 
@@ -93,13 +108,16 @@ impl JsonBody {
         if let Some(tokens) = &mut self.tokens {
             tokens.feed(input);
         }
+        if let Some(grounding) = &mut self.grounding {
+            grounding.feed(input);
+        }
         metered.complete = self.capture.ended();
     }
 
     /// Id of the object that this is, known with its last byte.
     pub(super) fn object(&self) -> Option<&str> {
         let id = match self.shape {
-            Shape::Object | Shape::Media => self.capture.plain_text(0),
+            Shape::Object | Shape::Media => self.capture.plain_text(ID),
             Shape::Response => response_object::id(&self.capture),
             Shape::Any
             | Shape::OpenAi
@@ -119,27 +137,53 @@ impl JsonBody {
             Shape::Object => metered.object = self.object().map(Into::into),
             Shape::Media => {
                 metered.object = self.object().map(Into::into);
-                if let Some(reported) = self.capture.value(1).and_then(openai_usage::read) {
+                // Of a batch that was just made, which has used nothing.
+                if self.capture.plain_text(OBJECT) == Some("batch") {
+                    return;
+                }
+                // Of the others, only pictures say when they were made.
+                let made = match self.capture.value(CREATED) {
+                    Some(_) => Made::Pictures,
+                    None => Made::Text,
+                };
+                if let Some(reported) = self
+                    .capture
+                    .value(MEDIA_USAGE)
+                    .and_then(|usage| made.read(usage))
+                {
                     reported.add_to(metered);
                 }
             }
             Shape::Response => response_object::read(&self.capture, metered),
             Shape::OpenAi => {
-                if let Some(reported) = self.capture.value(0).and_then(openai_usage::read) {
+                if let Some(reported) = self.capture.value(USAGE).and_then(openai_usage::read) {
                     reported.add_to(metered);
-                    let tier = self.capture.plain_text(1);
+                    let tier = self.capture.plain_text(SERVICE_TIER);
                     add_tier(&mut metered.terms, service_tier(tier));
                 }
             }
             Shape::Gemini | Shape::GoogleEmbeddings => {
-                let told = self.capture.value(0).and_then(gemini::read);
-                let counted = || self.tokens.as_ref()?.sum().map(gemini::embeddings);
-                if let Some(reported) = told.or_else(counted) {
+                let told = self.capture.value(USAGE).and_then(gemini::read);
+                let counted = || {
+                    let input_tokens = self.tokens.as_ref()?.sum()?;
+                    let usage = Usage {
+                        input_tokens,
+                        ..Usage::default()
+                    };
+                    Some(Reported {
+                        usage,
+                        ..Reported::default()
+                    })
+                };
+                if let Some(mut reported) = told.or_else(counted) {
+                    if let Some(grounding) = &self.grounding {
+                        reported.usage.tool_calls = grounding.calls();
+                    }
                     reported.add_to(metered);
                 }
             }
             Shape::Anthropic => {
-                if let Some(reported) = self.capture.value(0).and_then(anthropic::read) {
+                if let Some(reported) = self.capture.value(USAGE).and_then(anthropic::read) {
                     reported.add_to(metered);
                 }
             }

@@ -3,11 +3,8 @@
 
 use memchr::memchr;
 
-use super::{Metered, count::Count};
-use crate::{
-    dialect::json::capture::{Capture, Wanted},
-    handoff::record::Usage,
-};
+use super::{Metered, count::Count, report::plain};
+use crate::dialect::json::capture::{Capture, Wanted};
 
 const WANTED: Wanted = Wanted {
     parent: &[],
@@ -68,19 +65,9 @@ impl LinesBody {
         }
         metered.error_event |= self.line.value(ERROR).is_some();
         metered.complete |= !self.is_stream || self.line.value(DONE) == Some(b"true");
-        let count = |index| -> Option<u64> {
-            serde_json::from_slice::<Count>(self.line.value(index)?)
-                .ok()?
-                .get()
-        };
-        let (input, output) = (count(PROMPT_EVAL_COUNT), count(EVAL_COUNT));
-        if input.is_some() || output.is_some() {
-            metered.usage = Some(Usage {
-                input_tokens: input.unwrap_or(0),
-                output_tokens: output.unwrap_or(0),
-                ..Usage::default()
-            });
-        }
+        let count = |index| self.line.value(index).map(Count::parse).unwrap_or_default();
+        let counted = plain(count(PROMPT_EVAL_COUNT), count(EVAL_COUNT));
+        metered.usage = counted.or(metered.usage);
     }
 }
 
@@ -88,6 +75,7 @@ impl LinesBody {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::handoff::record::Usage;
 
     const STREAM: &str = concat!(
         r#"{"model":"m","message":{"role":"assistant","content":"a \"done\":true"},"done":false}"#,

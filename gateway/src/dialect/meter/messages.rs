@@ -2,9 +2,12 @@
 //! those of Realtime sessions.
 
 use super::{Metered, openai_responses::ResponsesEvents, openai_usage, response_object};
-use crate::dialect::{
-    json::capture::{Capture, Wanted},
-    sse::Event,
+use crate::{
+    dialect::{
+        json::capture::{Capture, Wanted},
+        sse::Event,
+    },
+    handoff::record::MODEL_BYTES_LIMIT,
 };
 
 /// Reads the events of one response.
@@ -38,6 +41,8 @@ impl ResponsesMessages {
 /// What an event of a Realtime session means to a meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RealtimeEvent {
+    /// The session is set up, or otherwise than before: the model that transcribes what is said, if one does.
+    SetUp(Option<Box<str>>),
     /// `response.created`.
     Created,
     /// `response.done`, whatever became of it.
@@ -55,11 +60,24 @@ const TYPE: Wanted = Wanted {
 };
 const USAGE: usize = 1;
 
+const TRANSCRIBER: Wanted = Wanted {
+    parent: &["session", "audio", "input", "transcription"],
+    keys: &["model"],
+    types: None,
+};
+
 /// Reads an event of a Realtime session.
 pub fn realtime_event(json: &[u8]) -> RealtimeEvent {
     let mut event = Capture::new(&TYPE);
     event.feed(json);
     match event.plain_text(0) {
+        Some("session.created" | "session.updated") => {
+            let mut session = Capture::new(&TRANSCRIBER);
+            session.feed(json);
+            let model = session.plain_text(0);
+            let model = model.filter(|model| model.len() <= MODEL_BYTES_LIMIT);
+            RealtimeEvent::SetUp(model.map(Into::into))
+        }
         Some("response.created") => RealtimeEvent::Created,
         Some("response.done") => {
             let mut response = Capture::new(&response_object::IN_EVENT);
@@ -142,7 +160,15 @@ mod tests {
                 r#"{"type":"response.output_audio.delta"}"#,
                 RealtimeEvent::Content,
             ),
-            (r#"{"type":"session.created"}"#, RealtimeEvent::Other),
+            (
+                r#"{"type":"session.created","session":{"model":"gpt-realtime","audio":{"input":{"transcription":null}}}}"#,
+                RealtimeEvent::SetUp(None),
+            ),
+            (
+                r#"{"session":{"audio":{"output":{"transcription":{"model":"x"}},"input":{"transcription":{"language":"de","model":"whisper-1"}}}},"type":"session.updated"}"#,
+                RealtimeEvent::SetUp(Some("whisper-1".into())),
+            ),
+            (r#"{"type":"rate_limits.updated"}"#, RealtimeEvent::Other),
             ("no json", RealtimeEvent::Other),
         ] {
             assert_eq!(realtime_event(json.as_bytes()), expected, "{json}");

@@ -1,7 +1,7 @@
 //! OpenAI's usage object, in the words of chat (`prompt_tokens`) and of Responses (`input_tokens`).
 //! Input includes what was read from and written to the cache. Fields of other servers are passed over.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{
@@ -9,6 +9,9 @@ use super::{
     report::{Dollars, Reported, service_tier},
 };
 use crate::handoff::record::{MediaUsage, Terms, Usage};
+
+/// Three hundred years.
+const SECONDS_MAX: f64 = 1e10;
 
 /// `None`: not an object, or one without counts.
 pub(super) fn read(json: &[u8]) -> Option<Reported> {
@@ -18,7 +21,7 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
     let report: UsageObject = serde_json::from_slice(json).ok()?;
     let input = report.prompt_tokens.or(report.input_tokens);
     let output = report.completion_tokens.or(report.output_tokens);
-    if input.get().is_none() && output.get().is_none() && report.seconds.get().is_none() {
+    if input.get().is_none() && output.get().is_none() && report.seconds.0.is_none() {
         return None;
     }
     let input_details = report
@@ -47,7 +50,7 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
     let cached = input_details.cached_tokens_details.unwrap_or_default();
     let audio_input = input_details.audio_tokens.or_zero().min(input);
     let audio_output = output_details.audio_tokens.or_zero().min(output);
-    let seconds = report.prompt_audio_seconds.or(report.seconds).or_zero();
+    let audio_ms = report.prompt_audio_seconds.0.or(report.seconds.0);
     let usage = Usage {
         input_tokens: input,
         output_tokens: output,
@@ -67,7 +70,7 @@ pub(super) fn read(json: &[u8]) -> Option<Reported> {
                 .image_tokens
                 .or_zero()
                 .min(output - audio_output),
-            audio_ms: seconds.saturating_mul(1000),
+            audio_ms: audio_ms.unwrap_or(0),
         },
         ..Usage::default()
     };
@@ -100,9 +103,9 @@ struct UsageObject {
     /// Moonshot's place for it.
     cached_tokens: Count,
     /// Mistral's.
-    prompt_audio_seconds: Count,
+    prompt_audio_seconds: Seconds,
     /// Of transcriptions that are billed by their length.
-    seconds: Count,
+    seconds: Seconds,
     /// OpenRouter's and Vercel's.
     cost: Dollars,
     cost_details: Option<CostDetails>,
@@ -116,6 +119,18 @@ struct UsageObject {
     completion_tokens_details: Option<OutputDetails>,
     #[serde(alias = "output_token_details")]
     output_tokens_details: Option<OutputDetails>,
+}
+
+/// A length of audio, in milliseconds. Vendors write whole seconds, and may write parts.
+#[derive(Debug, Default)]
+struct Seconds(Option<u64>);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = Value::deserialize(deserializer)?.as_f64();
+        let in_range = seconds.filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds));
+        Ok(Self(in_range.map(|seconds| (seconds * 1e3).round() as u64)))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -250,6 +265,14 @@ mod tests {
             (
                 r#"{"type":"duration","seconds":7}"#,
                 ([0, 0, 0, 0, 0, 7_000], "standard"),
+            ),
+            (
+                r#"{"type":"duration","seconds":8.47}"#,
+                ([0, 0, 0, 0, 0, 8_470], "standard"),
+            ),
+            (
+                r#"{"prompt_tokens":1,"prompt_audio_seconds":-1,"seconds":1e300}"#,
+                ([0, 0, 0, 0, 0, 0], "standard"),
             ),
             (
                 r#"{"prompt_tokens":9,"completion_tokens":9,"service_tier":"scale","prompt_tokens_details":{"audio_tokens":4,"image_tokens":3},"completion_tokens_details":{"audio_tokens":7}}"#,

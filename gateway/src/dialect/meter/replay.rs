@@ -12,7 +12,7 @@ use crate::{
     handoff::record::{Terms, Usage},
 };
 
-/// `<name>.expected.json` beside `<name>.sse`, `<name>.eventstream` or `<name>.json`.
+/// `<name>.expected.json` beside `<name>.sse`, `<name>.eventstream`, `<name>.ndjson` or `<name>.json`.
 #[derive(Debug, Deserialize)]
 struct Expected {
     dialect: String,
@@ -56,6 +56,7 @@ fn corpus() -> Vec<Recorded> {
         let kinds = [
             ("sse", "text/event-stream; charset=utf-8"),
             ("eventstream", event_stream::MEDIA_TYPE),
+            ("ndjson", "application/x-ndjson"),
             ("json", "application/json"),
         ];
         let (extension, content_type, body) = kinds

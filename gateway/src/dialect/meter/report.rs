@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Metered;
+use super::{Metered, count::Count};
 use crate::handoff::record::{ServiceTier, Terms, Usage};
 
 /// Dollars to [`Reported::cost`].
@@ -28,6 +28,15 @@ impl Reported {
         metered.terms.regional |= self.terms.regional;
         add_tier(&mut metered.terms, self.terms.tier);
     }
+}
+
+/// Usage of input and output alone. `None`: neither was counted.
+pub(super) fn plain(input: Count, output: Count) -> Option<Usage> {
+    input.or(output).get().map(|_| Usage {
+        input_tokens: input.or_zero(),
+        output_tokens: output.or_zero(),
+        ..Usage::default()
+    })
 }
 
 /// A report that leaves the tier out does not take it back.

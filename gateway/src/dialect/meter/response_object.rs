@@ -98,6 +98,7 @@ fn tool_calls(capture: &Capture) -> ToolCalls {
         .and_then(|usage| usage.web_search?.num_requests.get());
     ToolCalls {
         web_search: told.unwrap_or_else(|| capture.count_of_type(WEB_SEARCH)),
+        maps: 0,
         file_search: capture.count_of_type(FILE_SEARCH),
         // One container serves all calls of a response.
         code_interpreter: capture.count_of_type(CODE_INTERPRETER).min(1),

@@ -133,6 +133,7 @@ impl ExchangeRecord<'_> {
         } = media;
         let ToolCalls {
             web_search,
+            maps,
             file_search,
             code_interpreter,
             other: other_calls,
@@ -145,6 +146,7 @@ impl ExchangeRecord<'_> {
             image_output_tokens,
             audio_ms,
             web_search,
+            maps,
             file_search,
             code_interpreter,
             other_calls,

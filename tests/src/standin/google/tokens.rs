@@ -79,6 +79,11 @@ impl Tokens {
         self.state().refusal = status;
     }
 
+    /// Lets none of the tokens in any more that were given out so far.
+    pub(in crate::standin) fn revoke(&self) {
+        self.state().valid.clear();
+    }
+
     /// How many tokens were given out.
     pub(in crate::standin) fn minted(&self) -> u64 {
         self.state().minted

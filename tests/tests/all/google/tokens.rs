@@ -145,6 +145,26 @@ fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 #[tokio::test]
+async fn a_revoked_token_is_replaced_at_once() {
+    let (standin, node) = vertex(Options::new(Vendor::Vertex, Transport::TlsHttp1, KEY)).await;
+    let mut session = session(&node).await;
+    ask(&mut session).await;
+    standin.revoke_tokens();
+    let (path, body) = (google("generateContent"), generate("hi"));
+    let denied = session.post(&path, &body, &[]).await.unwrap();
+    assert_eq!(denied.status, StatusCode::BAD_GATEWAY);
+    let error = denied.json().unwrap();
+    assert_eq!(error["code"], "llm_policy.upstream_auth_failed");
+    // Its life would be an hour.
+    until("an answer", async || {
+        let reply = session.post(&path, &body, &[]).await.unwrap();
+        (reply.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    assert_eq!(standin.tokens(), (2, Vec::new()));
+}
+
+#[tokio::test]
 async fn only_keys_that_can_mint_are_taken_and_never_shown() {
     let standin = StandIn::start(Options::new(Vendor::Vertex, Transport::Plain, KEY))
         .await

@@ -42,15 +42,24 @@ async fn each_response_leaves_a_record() {
                 .filter(|e| e["type"] == "response.output_text.delta");
             assert_eq!(deltas.count(), words);
         }
+        let transcript = "conversation.item.input_audio_transcription.completed";
+        let commit = json!({"type": "input_audio_buffer.commit"});
+        socket.send(commit.clone()).await;
+        socket.until(&[transcript]).await;
+        let transcriber = json!({"input": {"transcription": {"model": "gpt-4o-transcribe"}}});
         socket
-            .send(json!({"type": "input_audio_buffer.commit"}))
+            .send(json!({"type": "session.update", "session": {"audio": transcriber}}))
             .await;
-        socket
-            .until(&["conversation.item.input_audio_transcription.completed"])
-            .await;
+        socket.until(&["session.updated"]).await;
+        socket.send(commit).await;
+        socket.until(&[transcript]).await;
         socket.0.close(None).await.unwrap();
-        let rows = node.records(3).await.unwrap();
-        assert_eq!(rows.len(), 3, "{rows:#?}");
+        let mut rows = node.records(4).await.unwrap();
+        assert_eq!(rows.len(), 4, "{rows:#?}");
+        let transcribed = rows.remove(0);
+        assert_eq!(text(&transcribed, "model"), "gpt-4o-transcribe");
+        assert_eq!(nano_usd(&transcribed, "cost_usd"), 20 * 2_500 + 4 * 10_000);
+        assert_eq!(transcribed["unpriced"], false);
         let counted: Vec<_> = (rows.iter())
             .map(|row| (number(row, "input_tokens"), number(row, "output_tokens")))
             .collect();

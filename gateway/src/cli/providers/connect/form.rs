@@ -1,16 +1,20 @@
 //! What is to be connected, field by field: from the arguments, the catalog's defaults, and whoever sits at
 //! the terminal. Without a terminal everything that is missing is said at once.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Arguments, url};
-use crate::cli::{
-    Failure, catalog,
-    client::Client,
-    lookup::{items, text},
-    prompt::Ask,
-    secret_input::{self, Need},
+use super::{Arguments, key, url};
+use crate::{
+    cli::{
+        Failure, catalog,
+        client::Client,
+        lookup::{items, text},
+        prompt::Ask,
+        secret_input::Need,
+    },
+    control_plane::catalog::KeyKind,
 };
 
 /// A provider before it is saved.
@@ -77,15 +81,8 @@ impl Form {
             "enabled": !arguments.disabled,
         });
         arguments.options.apply(&mut body)?;
-        for (name, value) in &arguments.parts {
-            let url = text(&body, "upstream_url");
-            if !url::open_parts(url).contains(&name.as_str()) {
-                return Err(Failure::Usage(format!(
-                    "the URL has no part <{name}>: {url}"
-                )));
-            }
-            body["upstream_url"] = json!(url::fill(url, name, value));
-        }
+        let url = url::fill_all(text(&body, "upstream_url"), &arguments.parts)?;
+        body["upstream_url"] = json!(url);
         let mut form = Self {
             entry,
             body,
@@ -182,31 +179,16 @@ impl Form {
         Ok(())
     }
 
-    /// The parts one by one; a URL without parts as a whole.
+    /// A location of Google's, the parts one by one, or a URL without parts as a whole.
     pub(super) fn ask_url(&mut self, ask: &mut dyn Ask) -> Result<(), Failure> {
         let help = text(&self.entry, "url_help");
-        let mut url = self.url().to_owned();
-        let parts: Vec<String> = url::open_parts(&url).into_iter().map(Into::into).collect();
-        if parts.is_empty() {
-            url = loop {
-                let answer = ask.text("Upstream URL", help, &url)?;
-                if answer.contains("://") && url::open_parts(&answer).is_empty() {
-                    break answer;
-                }
-                ask.say("  A URL begins with https:// or http://, and has no <parts> left.");
-            };
-        }
-        for part in parts {
-            ask.say(&format!("  {url}"));
-            let value = loop {
-                let answer = ask.text(&format!("<{part}>"), help, "")?;
-                if url::is_value(&answer) {
-                    break answer;
-                }
-                ask.say("  Letters, digits, '-', '_' and '.' only.");
-            };
-            url = url::fill(&url, &part, &value);
-        }
+        let url = match self.key_kind() {
+            KeyKind::GoogleServiceAccount => url::ask_location(self.url(), ask)?,
+            KeyKind::Text | KeyKind::Aws if url::open_parts(self.url()).is_empty() => {
+                url::ask_whole(self.url(), help, ask)?
+            }
+            KeyKind::Text | KeyKind::Aws => url::ask_parts(self.url(), help, ask)?,
+        };
         self.body["upstream_url"] = json!(url);
         Ok(())
     }
@@ -214,19 +196,7 @@ impl Form {
     pub(super) fn ask_key(&self, ask: &mut dyn Ask) -> Result<Option<Zeroizing<String>>, Failure> {
         let help = text(&self.entry, "key_help");
         loop {
-            let key = if self.entry["key_is_file"] == true {
-                let path = ask.text("Path of the key file", help, "")?;
-                match secret_input::read_file(path.as_ref()) {
-                    Ok(key) => key,
-                    Err(failure) => {
-                        ask.say(&format!("  {}", failure.message()));
-                        continue;
-                    }
-                }
-            } else {
-                ask.secret("Key", help)?
-            };
-            let key = Zeroizing::new(key.trim().to_owned());
+            let key = key::ask(self.key_kind(), help, self.url(), ask)?;
             if !key.is_empty() {
                 return Ok(Some(key));
             }
@@ -235,6 +205,10 @@ impl Form {
             }
             ask.say("  It takes no request without a key.");
         }
+    }
+
+    fn key_kind(&self) -> KeyKind {
+        KeyKind::deserialize(&self.entry["key_kind"]).unwrap_or_default()
     }
 
     /// How the upstream is told who calls, where it can be told.
@@ -255,6 +229,15 @@ impl Form {
             let tells = ask.confirm(&question, true)?;
             self.body["metadata_disabled"] = json!(!tells);
         }
+        if self.body["metadata_disabled"] == true {
+            return Ok(());
+        }
+        self.ask_identity_names(*ask)
+    }
+
+    /// Under which names it is told, where they can be chosen.
+    fn ask_identity_names(&mut self, ask: &mut dyn Ask) -> Result<(), Failure> {
+        let identity = &self.entry["identity_injection"];
         let names = [
             (
                 "identity_header_user_id",
@@ -272,7 +255,7 @@ impl Form {
             return Ok(());
         };
         for (field, keys, what) in names {
-            if self.body["metadata_disabled"] == true || self.body[field].is_string() {
+            if self.body[field].is_string() {
                 continue;
             }
             let default = keys

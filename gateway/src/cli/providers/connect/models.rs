@@ -3,13 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Arguments, form::Form};
-use crate::cli::{
-    Failure,
-    client::Client,
-    lookup::items,
-    prompt::Ask,
-    providers::{discovery, model::WithKey},
-};
+use crate::cli::{Failure, client::Client, lookup::items, prompt::Ask, providers::discovery};
 
 pub(super) async fn choose(
     arguments: &Arguments,
@@ -18,7 +12,7 @@ pub(super) async fn choose(
     client: &Client,
 ) -> Result<(), Failure> {
     if arguments.discover {
-        let listed = listed(form, client).await?;
+        let listed = discovery::listed(&form.body, form.key.as_ref(), client).await?;
         let models = items(&listed["models"]);
         discovery::add(&mut form.body, models.iter());
         return Ok(());
@@ -37,7 +31,7 @@ async fn offered(form: &Form, ask: &mut dyn Ask, client: &Client) -> Result<Vec<
         ask.say(&format!("  {reason}."));
         return Ok(from_catalog(&form.entry));
     }
-    match listed(form, client).await {
+    match discovery::listed(&form.body, form.key.as_ref(), client).await {
         Ok(listed) => Ok(items(&listed["models"]).to_vec()),
         Err(Failure::Failed(reason)) => {
             ask.say(&format!("  Its models cannot be listed: {reason}"));
@@ -47,23 +41,6 @@ async fn offered(form: &Form, ask: &mut dyn Ask, client: &Client) -> Result<Vec<
             Err(failure)
         }
     }
-}
-
-async fn listed(form: &Form, client: &Client) -> Result<Value, Failure> {
-    let mut body = json!({"catalog_provider_id": form.entry["id"]});
-    for field in [
-        "upstream_url",
-        "extra_values",
-        "ca_pem",
-        "skip_tls_verification",
-        "allow_private_addresses",
-    ] {
-        if let Some(value) = form.body.get(field) {
-            body[field] = value.clone();
-        }
-    }
-    let request = WithKey::new(&body, form.key.as_ref());
-    client.post(discovery::PATH, &request).await
 }
 
 fn from_catalog(entry: &Value) -> Vec<Value> {

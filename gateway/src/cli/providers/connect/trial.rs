@@ -1,11 +1,9 @@
 //! Trying what is about to be saved. At a terminal a failure is a question: mend it, save anyway, or stop.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::form::Form;
-use crate::cli::{Failure, client::Client, lookup::text, prompt::Ask, providers::model::WithKey};
-
-const PATH: &str = "/providers/test";
+use crate::cli::{Failure, client::Client, lookup::text, prompt::Ask, providers::trial};
 
 /// Returns when the provider works, or when somebody wants to have it as it is.
 pub(super) async fn pass(
@@ -14,10 +12,9 @@ pub(super) async fn pass(
     client: &Client,
 ) -> Result<(), Failure> {
     loop {
-        let request = WithKey::new(&form.body, form.key.as_ref());
-        let report = client.post(PATH, &request).await?;
+        let report = trial::report(&form.body, form.key.as_ref(), client).await?;
         let Some(ask) = ask else {
-            return verdict(&report);
+            return trial::verdict(&report);
         };
         if report["ok"] == true {
             let took = &report["duration_ms"];
@@ -33,20 +30,6 @@ pub(super) async fn pass(
             return Ok(());
         }
     }
-}
-
-fn verdict(report: &Value) -> Result<(), Failure> {
-    if report["ok"] == true {
-        return Ok(());
-    }
-    let remedy = match text(report, "remedy") {
-        "" => String::new(),
-        remedy => format!("\n  {remedy}"),
-    };
-    Err(Failure::Failed(format!(
-        "nothing was saved: {}{remedy}\n  (--no-test saves without trying)",
-        text(report, "message")
-    )))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +65,7 @@ impl Fix {
 
 fn mend(form: &mut Form, ask: &mut dyn Ask, problem: &str) -> Result<Next, Failure> {
     let fixes: &[Fix] = match problem {
-        "bad_key" | "no_access" | "no_credit" => {
+        "bad_key" | "no_access" | "no_model" | "no_credit" => {
             &[Fix::Key, Fix::Url, Fix::Again, Fix::Save, Fix::Stop]
         }
         "address_refused" => &[Fix::AllowPrivate, Fix::Url, Fix::Save, Fix::Stop],

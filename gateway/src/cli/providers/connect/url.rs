@@ -1,5 +1,60 @@
 //! Upstream URLs with `<parts>` that only the operator knows: a region, a resource, an account.
 
+use http::Uri;
+
+use crate::{
+    cli::{Failure, prompt::Ask},
+    dialect::google::host,
+};
+
+pub(super) fn ask_whole(url: &str, help: &str, ask: &mut dyn Ask) -> Result<String, Failure> {
+    loop {
+        let answer = ask.text("Upstream URL", help, url)?;
+        if is_whole(&answer) {
+            return Ok(answer);
+        }
+        ask.say("  A URL begins with https:// or http://, and has no <parts> left.");
+    }
+}
+
+/// One by one.
+pub(super) fn ask_parts(url: &str, help: &str, ask: &mut dyn Ask) -> Result<String, Failure> {
+    let mut filled = url.to_owned();
+    for part in open_parts(url) {
+        ask.say(&format!("  {filled}"));
+        let value = loop {
+            let answer = ask.text(&format!("<{part}>"), help, "")?;
+            if is_value(&answer) {
+                break answer;
+            }
+            ask.say("  Letters, digits, '-', '_' and '.' only.");
+        };
+        filled = fill(&filled, part, &value);
+    }
+    Ok(filled)
+}
+
+/// The location of Vertex AI that is to be asked, or another URL.
+pub(super) fn ask_location(url: &str, ask: &mut dyn Ask) -> Result<String, Failure> {
+    let help = "global, us, eu or a region such as europe-west4; a URL for another host";
+    let uri = url.parse::<Uri>().ok();
+    let asked_now = uri.as_ref().and_then(|uri| host::location(uri.host()?));
+    loop {
+        let answer = ask.text("Location", help, asked_now.unwrap_or(url))?;
+        if is_whole(&answer) {
+            return Ok(answer);
+        }
+        if is_value(&answer) && !answer.contains('.') {
+            return Ok(format!("https://{}", host::of_location(&answer)));
+        }
+        ask.say("  That is neither a location nor a URL.");
+    }
+}
+
+fn is_whole(url: &str) -> bool {
+    url.contains("://") && open_parts(url).is_empty()
+}
+
 /// `NAME=VALUE`.
 pub(super) fn part_argument(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -26,7 +81,19 @@ pub(super) fn open_parts(url: &str) -> Vec<&str> {
     parts
 }
 
-pub(super) fn fill(url: &str, name: &str, value: &str) -> String {
+/// Fills in parts that were given by name.
+pub(super) fn fill_all(url: &str, parts: &[(String, String)]) -> Result<String, Failure> {
+    parts.iter().try_fold(url.to_owned(), |url, (name, value)| {
+        if open_parts(&url).contains(&name.as_str()) {
+            Ok(fill(&url, name, value))
+        } else {
+            let problem = format!("the URL has no part <{name}>: {url}");
+            Err(Failure::Usage(problem))
+        }
+    })
+}
+
+fn fill(url: &str, name: &str, value: &str) -> String {
     url.replace(&format!("<{name}>"), value)
 }
 

@@ -69,6 +69,9 @@ struct DiscoveredModel {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
+    /// What it is priced as, where its id does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_model: Option<String>,
     /// Where not, the zeros mean nothing.
     pricing_known: bool,
     /// `catalog`: known to this node, so that a model without a price of its own gets it; `vendor`: told by
@@ -158,7 +161,8 @@ fn refusal(diagnosis: Diagnosis) -> ApiError {
 }
 
 fn discovered(entry: &CatalogEntry, model: ListedModel) -> DiscoveredModel {
-    let (price, source) = match (entry.price(&model.id), &model.price) {
+    let priced_as = model.base_model.as_ref().unwrap_or(&model.id);
+    let (price, source) = match (entry.price(priced_as), &model.price) {
         (Some(price), _) => (Some(&price.standard.rates), Some("catalog")),
         (None, Some(price)) => (Some(price), Some("vendor")),
         (None, None) => (None, None),
@@ -176,5 +180,6 @@ fn discovered(entry: &CatalogEntry, model: ListedModel) -> DiscoveredModel {
         cache_creation_per_1k: cache(|price| price.cache_write),
         id: model.id,
         label: model.label,
+        base_model: model.base_model,
     }
 }

@@ -218,7 +218,13 @@ impl Client {
         let mut called = Err(CallError::Silent(self.timeout));
         for target in targets {
             let request = self.request(path, token)?;
-            called = call_within(target, CONNECT_TIMEOUT.min(self.timeout), limits, request).await;
+            called = call_within(
+                target.into(),
+                CONNECT_TIMEOUT.min(self.timeout),
+                limits,
+                request,
+            )
+            .await;
             let unreachable = matches!(
                 called,
                 Err(CallError::Connect { .. } | CallError::ConnectTimeout { .. })

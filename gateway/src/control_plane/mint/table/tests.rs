@@ -1,5 +1,3 @@
-use std::io;
-
 use super::*;
 use crate::secret::Secret;
 
@@ -25,13 +23,14 @@ fn order(credential: &str, account: &str) -> Order {
 fn granted(asked_at: Instant, seconds: u64) -> Result<Granted, MintError> {
     Ok(Granted {
         token: Secret::copy_of(b"ya29.token"),
+        project: "project".to_owned(),
         asked_at,
         lifetime: Duration::from_secs(seconds),
     })
 }
 
 fn no_connection() -> MintError {
-    io::Error::from(io::ErrorKind::ConnectionRefused).into()
+    MintError::NoAddress
 }
 
 /// The number of the one mint that is due.
@@ -144,4 +143,39 @@ fn only_so_many_mints_begin_at_once() {
     table.want((0..5).map(|n| order(&n.to_string(), "a")).collect(), now);
     assert_eq!(table.due(now, 3).len(), 3);
     assert_eq!(table.due(now, 3).len(), 2);
+}
+
+#[test]
+fn a_refused_token_is_minted_anew_at_once_and_not_again_and_again() {
+    let (mut table, start) = (Table::default(), Instant::now());
+    table.want(vec![order("c", "a")], start);
+    let turn = one_due(&mut table, start);
+    table.finished(turn, granted(start, 3600), start, 0.5);
+    let refuse = |table: &Table| {
+        let minted = table.minted();
+        minted.tokens["c"]
+            .token
+            .as_ref()
+            .unwrap()
+            .credential
+            .refused();
+    };
+    assert!(table.force_refused(start).is_empty());
+    refuse(&table);
+    assert_eq!(table.force_refused(start).len(), 1);
+    let turn = one_due(&mut table, start);
+    // As long as the answer is awaited, nothing more is due.
+    assert!(table.force_refused(start + FORCED_MINT_INTERVAL).is_empty());
+    table.finished(turn, granted(start, 3600), start, 0.5);
+    assert!(table.force_refused(start + FORCED_MINT_INTERVAL).is_empty());
+
+    refuse(&table);
+    let soon = start + FORCED_MINT_INTERVAL - seconds(1);
+    assert!(table.force_refused(soon).is_empty());
+    let later = start + FORCED_MINT_INTERVAL;
+    assert_eq!(table.force_refused(later).len(), 1);
+    let turn = one_due(&mut table, later);
+    table.finished(turn, Err(no_connection()), later, 0.0);
+    // A failure has its own pace.
+    assert!(table.force_refused(later + FORCED_MINT_INTERVAL).is_empty());
 }

@@ -408,7 +408,7 @@ fn an_entry_has_the_original_names_and_exact_money() {
         r#""other_cost_usd":0.03,"cost_usd":0.0384,"cache_cost_usd":0.001375"#,
         r#""cost_source":"operator","service_tier":"priority","regional":true"#,
         r#""beyond_text":{"media":{"audio_input_tokens":9"#,
-        r#""tool_calls":{"web_search":3,"file_search":2,"code_interpreter":1,"other":4}"#,
+        r#""tool_calls":{"web_search":3,"maps":5,"file_search":2,"code_interpreter":1,"other":4}"#,
         r#""group_ids":["engineers","everyone"]"#,
         r#""outcome":"answered""#,
         r#""time_to_first_token_ms":210.0"#,

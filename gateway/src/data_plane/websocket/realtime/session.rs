@@ -12,6 +12,9 @@ use crate::{
     data_plane::{
         accept::Peer,
         alarm::{Alarm, Elapsed},
+        body::RequestBody,
+        failure::Failure,
+        limits::{self, Reservation, Spending, Wish},
         message::RequestHead,
         record::Recorder,
         settle,
@@ -25,12 +28,13 @@ use crate::{
     },
     dialect::{
         Classified, error_body,
-        meter::{RealtimeEvent, realtime_event},
+        meter::{Metered, RealtimeEvent, realtime_event},
+        price,
         websocket::{keeps_model, refuses_credential},
     },
     handoff::{
         reason::{Reason, Source},
-        record::Outcome,
+        record::{CostSource, Outcome, Terms},
         snapshot::TargetId,
     },
     policy::{self, Ask, Permit},
@@ -52,12 +56,21 @@ pub(super) struct Session<'r, 's> {
     classified: Classified<'static>,
     model: String,
     target: TargetId,
-    /// When each response under way began.
-    running: Vec<Instant>,
+    running: Vec<Running<'s>>,
+    /// Spent in advance for the next response, so that none has to wait for a grant.
+    next: Option<Reservation<'s>>,
     /// A response was recorded.
     is_used: bool,
     /// When the first content of the oldest response under way came.
     content_at: Option<Instant>,
+    /// The model that transcribes what is said.
+    transcriber: Option<Box<str>>,
+}
+
+/// A response under way.
+struct Running<'s> {
+    begun: Instant,
+    reservation: Option<Reservation<'s>>,
 }
 
 impl<'r, 's> Session<'r, 's> {
@@ -79,9 +92,16 @@ impl<'r, 's> Session<'r, 's> {
             model,
             target,
             running: Vec::new(),
+            next: None,
             is_used: false,
             content_at: None,
+            transcriber: None,
         }
+    }
+
+    /// What is spent in advance for the first response.
+    pub(super) fn begin_with(&mut self, next: Option<Reservation<'s>>) {
+        self.next = next;
     }
 
     /// Whether a response was recorded.
@@ -194,10 +214,20 @@ impl<'r, 's> Session<'r, 's> {
     fn note(&mut self, event: RealtimeEvent) -> Result<(), Reason> {
         match event {
             RealtimeEvent::Created => {
+                self.may_go_on()?;
+                let reservation = match self.next.take() {
+                    Some(reservation) => Some(reservation),
+                    None => {
+                        let reserved = self.reserve().map_err(|failure| failure.reason)?;
+                        Some(reserved.ok_or(Reason::LedgerBehind)?)
+                    }
+                };
                 if self.running.len() < RESPONSES_LIMIT {
-                    self.running.push(Instant::now());
+                    self.running.push(Running {
+                        begun: Instant::now(),
+                        reservation,
+                    });
                 }
-                return self.may_go_on();
             }
             RealtimeEvent::Content => {
                 self.content_at.get_or_insert_with(Instant::now);
@@ -206,27 +236,67 @@ impl<'r, 's> Session<'r, 's> {
                 let mut recorder = self.recorder();
                 settle::settle(self.worker, &self.permit, None, &metered, &mut recorder);
                 recorder.answered();
+                drop(recorder);
+                // Where there is no room now, there may be when the next one begins.
+                self.next = self.next.take().or_else(|| self.reserve().ok().flatten());
             }
-            RealtimeEvent::Transcribed(metered) => {
-                let running = std::mem::take(&mut self.running);
-                let mut recorder = self.recorder();
-                self.running = running;
-                // By another model, whose price nobody told.
-                recorder.model.clear();
-                recorder.usage = metered.usage.unwrap_or_default();
-                recorder.unpriced = true;
-                recorder.answered();
-            }
+            RealtimeEvent::SetUp(transcriber) => self.transcriber = transcriber,
+            RealtimeEvent::Transcribed(metered) => self.transcribed(&metered),
             RealtimeEvent::Other => {}
         }
         Ok(())
     }
 
+    fn reserve(&self) -> Result<Option<Reservation<'s>>, Failure> {
+        let wish = Wish {
+            ask: Ask {
+                path: self.head.path(),
+                model: Some(&*self.model),
+                keeper: None,
+            },
+            operation: self.classified.operation,
+            body: &RequestBody::None,
+        };
+        limits::reserve_now(self.worker, &self.permit, &wish)
+    }
+
+    /// Records a transcript, which is another model's work.
+    fn transcribed(&mut self, metered: &Metered) {
+        let running = std::mem::take(&mut self.running);
+        let mut recorder = self.recorder();
+        self.running = running;
+        let model = self.transcriber.as_deref().unwrap_or_default();
+        model.clone_into(&mut recorder.model);
+        recorder.usage = metered.usage.unwrap_or_default();
+        recorder.terms = Terms {
+            regional: self.permit.provider().is_regional,
+            ..metered.terms
+        };
+        match self.permit.route().price_of(model) {
+            Some(price) => {
+                let bill = price::bill(&recorder.usage, recorder.terms, price);
+                recorder.cost = bill.cost;
+                recorder.left_out = bill.left_out;
+                recorder.cost_source = match price.is_own {
+                    true => CostSource::Operator,
+                    false => CostSource::Catalog,
+                };
+            }
+            None => recorder.unpriced = true,
+        }
+        recorder.reservation = self.reserve().ok().flatten();
+        recorder.spending = Spending::Whole;
+        recorder.answered();
+    }
+
     /// The record of the oldest response under way.
     fn recorder(&mut self) -> Recorder<'s> {
         self.is_used = true;
-        let begun = match self.running.is_empty() {
-            true => Instant::now(),
+        let Running { begun, reservation } = match self.running.is_empty() {
+            true => Running {
+                begun: Instant::now(),
+                reservation: None,
+            },
             false => self.running.remove(0),
         };
         let mut recorder = Recorder::start(self.worker, self.peer.address, Some(self.head), begun);
@@ -238,6 +308,8 @@ impl<'r, 's> Session<'r, 's> {
         recorder.model.clone_from(&self.model);
         recorder.stream = true;
         recorder.status = 200;
+        recorder.reservation = reservation;
+        recorder.spending = Spending::Unknown;
         if let Some(content) = self.content_at.take() {
             let waited = content.saturating_duration_since(begun).as_micros() as u64;
             recorder.time_to_first_token_us = waited.max(1);
