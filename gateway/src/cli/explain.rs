@@ -94,9 +94,9 @@ fn summary(answer: &Value) -> Vec<(&'static str, String)> {
         ("provider", named("provider")),
         (
             "but",
-            match problem {
-                problem if problem.is_null() || answer["allowed"] != true => String::new(),
-                problem => format!(
+            match problem.is_null() || answer["allowed"] != true {
+                true => String::new(),
+                false => format!(
                     "the provider cannot be asked now: {} {}",
                     problem["status"],
                     text(problem, "code")
@@ -160,9 +160,9 @@ fn limits(policy: &Value, output: &mut Output) -> Result<(), Failure> {
     ];
     let rows = limits.iter().map(|limit| {
         let unit = text(limit, "unit");
-        let takes = match &limit["takes"] {
-            Value::Null => "any".to_owned(),
-            takes => levels::amount(unit, takes),
+        let takes = match limit["takes"].is_null() {
+            true => "any".to_owned(),
+            false => levels::amount(unit, &limit["takes"]),
         };
         vec![
             match text(limit, "rule") {

@@ -100,11 +100,11 @@ fn cap_of<'a>(row: &'a Value, id: &str) -> Option<&'a Value> {
 }
 
 fn spent(row: &Value) -> &Value {
-    row.get("spent_usd").unwrap_or(&row["spent"])
+    row.get("spent_usd").unwrap_or_else(|| &row["spent"])
 }
 
 fn cap_amount(cap: &Value) -> &Value {
-    cap.get("cap_usd").unwrap_or(&cap["cap"])
+    cap.get("cap_usd").unwrap_or_else(|| &cap["cap"])
 }
 
 fn part(row: &Value, cap: &Value) -> f64 {

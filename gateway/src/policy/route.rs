@@ -76,7 +76,9 @@ pub fn fit(
     model: &str,
 ) -> Result<Rank, Unfit> {
     let is_listed = lists(&provider.models, model);
-    if !is_listed && !(provider.models.is_catch_all() && may_have(provider, dialect, Some(model))) {
+    let serves =
+        is_listed || provider.models.is_catch_all() && may_have(provider, dialect, Some(model));
+    if !serves {
         return Err(Unfit::Model);
     }
     reaches(provider, principal, dialect)?;

@@ -1,10 +1,6 @@
 //! What is explained of a request is what then becomes of it.
 
-use gateway_tests::{
-    agent::Version,
-    node::Node,
-    standin::Transport,
-};
+use gateway_tests::{agent::Version, node::Node, standin::Transport};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -34,7 +30,14 @@ async fn what_is_explained_is_what_happens() {
     };
     let bytes = size.to_string();
     let explain = async || {
-        let words = ["policies", "explain", "--peer", "127.0.0.1", "--model", "gpt-4o-mini"];
+        let words = [
+            "policies",
+            "explain",
+            "--peer",
+            "alice",
+            "--model",
+            "gpt-4o-mini",
+        ];
         let wants = ["--body-bytes", &bytes, "--max-tokens", "100"];
         cli_json(&node, &[&words[..], &wants].concat()).await
     };
@@ -53,7 +56,10 @@ async fn what_is_explained_is_what_happens() {
     let told = explain().await;
     assert!(told["policies"][0]["limits"][0]["spent"].as_u64().unwrap() > 0);
     let shown = cli_json(&node, &["policies", "show", &policy]).await;
-    assert_eq!(shown["used"][0]["spent"], told["policies"][0]["limits"][0]["spent"]);
+    assert_eq!(
+        shown["used"][0]["spent"],
+        told["policies"][0]["limits"][0]["spent"]
+    );
     for (flag, value) in [
         ("--user-tokens", "1/3650d"),
         ("--allow-path", "/v1/responses"),

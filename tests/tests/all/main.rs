@@ -11,6 +11,7 @@ mod bedrock;
 mod catalog;
 mod connect;
 mod disk;
+mod explain;
 mod gateways;
 mod google;
 mod hostile;

@@ -11,7 +11,6 @@ use crate::{
     control_plane::{
         explain::{Explanation, Named, Question, Stored, explain},
         resource::{PeerDoc, key},
-        store::Store,
     },
     dialect::{Classified, ModelSource, Operation, classify, google::model_in_body, path},
     handoff::snapshot::{Principal, Snapshot},
@@ -55,7 +54,7 @@ pub(super) async fn answer(
     JsonBody(request): JsonBody<ExplainRequest>,
 ) -> Result<Json<ExplainAnswer>, ApiError> {
     let store = state.store.as_ref();
-    let peer = peer(store, &request.peer).await?;
+    let peer = peer(&state, &request.peer).await?;
     let stored = Stored {
         providers: documents::list(store, key::PROVIDERS).await?,
         policies: documents::list(store, key::POLICIES).await?,
@@ -95,10 +94,7 @@ pub(super) async fn answer(
     };
     let explanation = explain(&snapshot, &question, &stored, &state.limits, now());
     Ok(Json(ExplainAnswer {
-        peer: Named {
-            id: peer.id,
-            name: peer.name,
-        },
+        peer,
         user: Named {
             id: (*principal.id).to_owned(),
             name: (*principal.display_name).to_owned(),
@@ -114,30 +110,38 @@ pub(super) async fn answer(
     }))
 }
 
-async fn peer(store: &dyn Store, wanted: &str) -> Result<PeerDoc, ApiError> {
-    let peers: Vec<PeerDoc> = documents::list(store, key::PEERS).await?;
+/// A peer of any source that is let in.
+async fn peer(state: &AppState, wanted: &str) -> Result<Named, ApiError> {
+    let docs: Vec<PeerDoc> = documents::list(state.store.as_ref(), key::PEERS).await?;
+    let identity = state.identity.current();
+    let members = identity.members(&docs);
     let address: Option<IpAddr> = wanted.parse().ok();
-    let is_meant = |peer: &PeerDoc| {
+    let address = address.map(|address| address.to_canonical());
+    let mut meant = members.iter().filter(|peer| {
         peer.id == wanted
             || peer.name.eq_ignore_ascii_case(wanted)
             || address.is_some_and(|address| peer.addresses.contains(&address))
-    };
-    let mut meant = peers.into_iter().filter(is_meant);
+    });
     match (meant.next(), meant.next()) {
-        (Some(peer), None) => Ok(peer),
+        (Some(peer), None) => match peer.denial {
+            Some(denial) => Err(ApiError::precondition(format!(
+                "the peer is not let in: {denial}"
+            ))),
+            None => Ok(Named {
+                id: peer.id.to_owned(),
+                name: peer.name.to_owned(),
+            }),
+        },
         (Some(_), Some(_)) => Err(ApiError::invalid("peer", "names several; use the id")),
         (None, _) => Err(ApiError::not_found("peer")),
     }
 }
 
-fn principal<'s>(snapshot: &'s Snapshot, peer: &PeerDoc) -> Result<&'s Principal, ApiError> {
+fn principal<'s>(snapshot: &'s Snapshot, peer: &Named) -> Result<&'s Principal, ApiError> {
     let mut principals = snapshot.peers.values();
     let found = principals.find(|principal| *principal.peer_id == *peer.id);
     found.map(|principal| &**principal).ok_or_else(|| {
-        ApiError::precondition(match peer.blocked {
-            true => "the peer is blocked: its connections are closed",
-            false => "no address of the peer lets it in: its connections are closed",
-        })
+        ApiError::precondition("no address of the peer lets it in: its connections are closed")
     })
 }
 

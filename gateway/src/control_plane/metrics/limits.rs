@@ -74,3 +74,49 @@ fn fullest(snapshot: &Snapshot) -> BTreeMap<(&'static str, &str), f64> {
     }
     fullest
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        handoff::{
+            ledger::{Bucket, Unit},
+            snapshot::{
+                BudgetRule,
+                access::{Buckets, Cap, LimitMode, Limits},
+            },
+        },
+        policy::tests::{provider, snapshot},
+    };
+
+    #[test]
+    fn a_rule_is_as_full_as_its_fullest_limit() {
+        let cap = |most, spent| {
+            let bucket = Arc::new(Bucket::volatile(Unit::InFlight, 0));
+            bucket.spend(0, spent, most).expect("there is room");
+            Cap {
+                unit: Unit::InFlight,
+                most,
+                buckets: Buckets::One(bucket),
+            }
+        };
+        let mut snapshot = snapshot(vec![provider("a", "")]);
+        snapshot.budget_rules = vec![BudgetRule {
+            id: "r".into(),
+            name: "All".into(),
+            groups: Box::default(),
+            limits: Limits {
+                mode: LimitMode::Soft,
+                caps: [cap(10, 1), cap(4, 2)].into(),
+            },
+        }];
+        // The policy has no limits.
+        let expected = BTreeMap::from([(("budget_rule", "All"), 0.5)]);
+        assert_eq!(fullest(&snapshot), expected);
+        let families = gather(&GrantCounts::default(), &snapshot);
+        assert_eq!(families.len(), 4);
+        assert_eq!(families[3].get_metric().len(), 1);
+    }
+}

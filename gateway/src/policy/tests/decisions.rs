@@ -272,16 +272,16 @@ fn table() -> Vec<Row> {
         row(
             "then the larger cap on a group's tokens",
             &[
-                policy("a", caps(100, 9, 9, 9)),
-                policy("b", caps(101, 1, 1, 1)),
+                policy("a", caps(100, 9, 90, 9)),
+                policy("b", caps(101, 1, 10, 1)),
             ],
             Ok(("b", "g2")),
         ),
         row(
             "then on its dollars",
             &[
-                policy("a", caps(100, 5, 9, 9)),
-                policy("b", caps(100, 6, 1, 1)),
+                policy("a", caps(100, 5, 90, 9)),
+                policy("b", caps(100, 6, 10, 1)),
             ],
             Ok(("b", "g2")),
         ),
