@@ -85,13 +85,9 @@ fn shapes(entry: &Value) -> String {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let shapes = match shapes.as_slice() {
+    match shapes.as_slice() {
         [] => "any".to_owned(),
         some => some.join(", "),
-    };
-    match text(entry, "status") {
-        "implemented" => shapes,
-        status => format!("{shapes} ({status})"),
     }
 }
 
@@ -155,7 +151,6 @@ id = "a"
 name = "A"
 auth = { header = "authorization", value = "Bearer ${API_KEY}" }
 dialects = []
-status = "implemented"
 listing = { path = "/v1/models", shape = "openai" }
 
 [[entry]]
@@ -163,7 +158,6 @@ id = "b"
 name = "B"
 auth = { header = "x-key", value = "${API_KEY}" }
 dialects = ["openai", "azure"]
-status = "partly"
 [entry.identity]
 user_header = "X-U"
 body = ["user"]
@@ -182,7 +176,7 @@ body = ["user"]
             rows,
             [
                 "| A | `a` | any | `authorization: Bearer` | no | yes | — |",
-                "| B | `b` | openai, azure (partly) | `x-key` | `x-u`, body | no | sdk 1.2.3 |",
+                "| B | `b` | openai, azure | `x-key` | `x-u`, body | no | sdk 1.2.3 |",
             ]
         );
         assert!(render(&catalog.replace("\"b\"", "\"c\""), &clients).is_err());
