@@ -214,20 +214,18 @@ impl<'r, 's> Session<'r, 's> {
     fn note(&mut self, event: RealtimeEvent) -> Result<(), Reason> {
         match event {
             RealtimeEvent::Created => {
-                self.may_go_on()?;
-                let reservation = match self.next.take() {
-                    Some(reservation) => Some(reservation),
-                    None => {
-                        let reserved = self.reserve().map_err(|failure| failure.reason)?;
-                        Some(reserved.ok_or(Reason::LedgerBehind)?)
-                    }
+                let (reservation, may_go_on) = match self.admit() {
+                    Ok(reservation) => (Some(reservation), Ok(())),
+                    Err(reason) => (None, Err(reason)),
                 };
+                // One that may not be is recorded too.
                 if self.running.len() < RESPONSES_LIMIT {
                     self.running.push(Running {
                         begun: Instant::now(),
                         reservation,
                     });
                 }
+                return may_go_on;
             }
             RealtimeEvent::Content => {
                 self.content_at.get_or_insert_with(Instant::now);
@@ -245,6 +243,16 @@ impl<'r, 's> Session<'r, 's> {
             RealtimeEvent::Other => {}
         }
         Ok(())
+    }
+
+    /// Lets one more response be, and spends what it may use.
+    fn admit(&mut self) -> Result<Reservation<'s>, Reason> {
+        self.may_go_on()?;
+        if let Some(reservation) = self.next.take() {
+            return Ok(reservation);
+        }
+        let reserved = self.reserve().map_err(|failure| failure.reason)?;
+        reserved.ok_or(Reason::LedgerBehind)
     }
 
     fn reserve(&self) -> Result<Option<Reservation<'s>>, Failure> {
