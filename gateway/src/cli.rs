@@ -329,7 +329,10 @@ mod tests {
             ),
             ("policies update p --guardrail g --no-guardrails", false),
             ("policies update p --allow-path /v1 --any-path", false),
-            ("guardrails add g --model gpt-4o* --capture --redact", true),
+            (
+                "guardrails add g --model gpt-4o* --max-output-tokens 4k",
+                true,
+            ),
             ("guardrails create g --max-output-tokens 4k", true),
             ("guardrails update g --any-model --model x", false),
             ("budgets add b --user ada@example.com --user-usd 5/1d", true),

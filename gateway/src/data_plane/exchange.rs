@@ -129,7 +129,7 @@ async fn serve<'s>(
         operation: classified.operation,
         body: &body,
     };
-    let permit = limits::reserve(worker, permit, wish, alarm, recorder).await?;
+    let permit = limits::reserve(worker, permit, wish, recorder).await?;
     if body.is_to_be_held(&permit) {
         body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }

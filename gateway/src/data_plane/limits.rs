@@ -7,14 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{
-    alarm::{Alarm, Elapsed},
-    body::RequestBody,
-    failure::Failure,
-    io as rt,
-    record::Recorder,
-    worker::Worker,
-};
+use super::{body::RequestBody, failure::Failure, io as rt, record::Recorder, worker::Worker};
 use crate::{
     dialect::Operation,
     handoff::{
@@ -89,11 +82,10 @@ pub async fn reserve<'s>(
     worker: &Rc<Worker>,
     permit: Permit<'s>,
     wish: Wish<'_>,
-    alarm: &Alarm,
     recorder: &mut Recorder<'s>,
 ) -> Result<Permit<'s>, Failure> {
     recorder.policy = Some(permit.policy());
-    let (permit, reservation) = by_any_policy(worker, permit, &wish, alarm).await?;
+    let (permit, reservation) = by_any_policy(worker, permit, &wish).await?;
     recorder.policy = Some(permit.policy());
     recorder.reservation = Some(reservation);
     Ok(permit)
@@ -119,24 +111,24 @@ async fn by_any_policy<'s>(
     worker: &Rc<Worker>,
     mut permit: Permit<'s>,
     wish: &Wish<'_>,
-    alarm: &Alarm,
 ) -> Result<(Permit<'s>, Reservation<'s>), Failure> {
-    let waiting = async {
-        loop {
-            match attempt(worker, &permit, wish) {
-                Ok(reservation) => return Ok((permit, reservation)),
-                Err(Denial::Ungranted) => rt::sleep(GRANT_LOOK).await,
-                Err(Denial::Final(failure)) => return Err(failure),
-                Err(Denial::ByPolicy(failure)) => match permit.next(wish.ask) {
-                    Some(next) => permit = next,
-                    None => return Err(failure),
-                },
+    let mut waited = Duration::ZERO;
+    loop {
+        match attempt(worker, &permit, wish) {
+            Ok(reservation) => return Ok((permit, reservation)),
+            Err(Denial::Ungranted) if waited >= GRANT_WAIT => {
+                return Err(Reason::LedgerBehind.into());
             }
+            Err(Denial::Ungranted) => {
+                rt::sleep(GRANT_LOOK).await;
+                waited += GRANT_LOOK;
+            }
+            Err(Denial::Final(failure)) => return Err(failure),
+            Err(Denial::ByPolicy(failure)) => match permit.next(wish.ask) {
+                Some(next) => permit = next,
+                None => return Err(failure),
+            },
         }
-    };
-    match alarm.within(GRANT_WAIT, waiting).await {
-        Ok(result) => result,
-        Err(Elapsed) => Err(Reason::LedgerBehind.into()),
     }
 }
 

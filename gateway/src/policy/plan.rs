@@ -71,9 +71,10 @@ impl<'a> Plan<'a> {
                 let most = most.unwrap_or(config.hard_output_tokens);
                 let key = output_bound_key(&permit.provider().catalog_id, operation);
                 if may_be_bounded && key.is_some() {
-                    let most = (most / size.answers).max(1);
+                    let answers = size.answers.max(1);
+                    let most = (most / answers).max(1);
                     output_tokens_max = Some(most);
-                    size.output_tokens_max = Some(most.saturating_mul(size.answers));
+                    size.output_tokens_max = Some(most.saturating_mul(answers));
                 }
             }
             (Some(_) | None, _) => {}

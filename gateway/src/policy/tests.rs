@@ -1,4 +1,5 @@
 mod decisions;
+mod measure;
 
 use std::{sync::Arc, time::Duration};
 

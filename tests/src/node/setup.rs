@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
+    fs::File,
     io,
     net::{IpAddr, Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
@@ -157,7 +157,12 @@ pub(super) fn spawn(directory: &Path, options: &Options) -> Result<Child> {
         // The workspace may lie where only its owner gets to.
         let copy = directory.join("keyway");
         if !copy.exists() {
-            fs::copy(&program, &copy)?;
+            // By another process: what this one has open for writing, so has every child that another test forks
+            // meanwhile, and a file that is open for writing cannot be run.
+            let copied = std::process::Command::new("cp")
+                .args([&program, &copy])
+                .status()?;
+            ensure!(copied.success(), "cannot copy {}", program.display());
         }
         program = copy;
     }

@@ -85,7 +85,7 @@ pub(super) async fn open<'s>(
         operation: classified.operation,
         body: &RequestBody::None,
     };
-    let permit = limits::reserve(worker, permit, wish, alarm, recorder).await?;
+    let permit = limits::reserve(worker, permit, wish, recorder).await?;
     let is_offered = handshake::protocols(head).any(|offered| offered == PROTOCOL);
     let protocol = is_offered.then_some(PROTOCOL);
     let dialect = classified.dialect;

@@ -146,7 +146,7 @@ impl<'s> Turn<'_, 's> {
             operation: classified.operation,
             body: &body,
         };
-        let permit = limits::reserve(worker, permit, wish, self.alarm, self.recorder).await?;
+        let permit = limits::reserve(worker, permit, wish, self.recorder).await?;
         if let Some(lane) = successor {
             return self.follow(&permit, lane, None).await;
         }
