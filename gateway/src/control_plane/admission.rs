@@ -172,17 +172,22 @@ impl Admission {
     /// Keeps the kernel's peers those of the newest snapshot until no more come, and looks what a unit of
     /// its own does meanwhile.
     pub async fn follow(self: Arc<Self>, mut reports: watch::Receiver<Arc<SnapshotReport>>) {
+        let mut known: Option<Arc<Snapshot>> = None;
         loop {
             let report = Arc::clone(&reports.borrow_and_update());
-            let admission = Arc::clone(&self);
-            let snapshot = Arc::clone(&report.snapshot);
-            if spawn_blocking(move || admission.set_peers(&snapshot))
-                .await
-                .is_err()
-            {
-                error!("the kernel's peers are no longer kept");
-                return;
+            // A revision without a snapshot of its own changes no peer.
+            if !known.is_some_and(|known| Arc::ptr_eq(&known, &report.snapshot)) {
+                let admission = Arc::clone(&self);
+                let snapshot = Arc::clone(&report.snapshot);
+                if spawn_blocking(move || admission.set_peers(&snapshot))
+                    .await
+                    .is_err()
+                {
+                    error!("the kernel's peers are no longer kept");
+                    return;
+                }
             }
+            known = Some(Arc::clone(&report.snapshot));
             self.revision.send_replace(report.store_revision);
             loop {
                 tokio::select! {

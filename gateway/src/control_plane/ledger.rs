@@ -99,7 +99,7 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read or written.
     pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+        let now = now();
         let mut recorded = HashMap::new();
         let mut over = Vec::new();
         for entry in store.range(LEDGER).await?.entries {
@@ -164,6 +164,11 @@ impl Ledger {
         // Whoever panicked left whole entries behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -79,7 +79,12 @@ pub fn settle(
     let price = permit
         .price()
         .or_else(|| permit.route().price_of(metered.model.as_deref()?));
-    let (source, bill) = charge(&usage, terms, price, reported(permit, metered, head));
+    note_cost(recorder, price, reported(permit, metered, head));
+}
+
+/// Notes what the usage on the record costs, at `price` or as the provider `reported`.
+pub fn note_cost(recorder: &mut Recorder<'_>, price: Option<&Price>, reported: Option<u64>) {
+    let (source, bill) = charge(&recorder.usage, recorder.terms, price, reported);
     recorder.cost_source = source;
     recorder.cost = bill.cost;
     recorder.left_out = bill.left_out;

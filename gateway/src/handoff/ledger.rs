@@ -111,6 +111,12 @@ impl Bucket {
         now.checked_div(u64::from(self.window_seconds)).unwrap_or(0)
     }
 
+    /// As [`Self::window_at`], but no window that is over: a clock that was set back opens none again.
+    pub fn window(&self, now: u64) -> u64 {
+        let (begun, _) = split(self.spent.load(Acquire));
+        self.window_at(now).max(begun)
+    }
+
     /// Seconds from `now` to the next window, 0 where there is none.
     pub fn seconds_left(&self, now: u64) -> u64 {
         let window = u64::from(self.window_seconds);
@@ -126,7 +132,7 @@ impl Bucket {
         let mut held = self.spent.load(Acquire);
         loop {
             let (begun, spent) = split(held);
-            // A clock that was set back opens no window again.
+            // As in `window`.
             let window = self.window_at(now).max(begun);
             let spent = if window == begun { spent } else { 0 };
             let after = match spent.checked_add(amount) {
@@ -145,10 +151,10 @@ impl Bucket {
                     amount: after,
                 }));
             }
-            let (next, order) = (join(window, after), (AcqRel, Acquire));
+            let next = join(window, after);
             match self
                 .spent
-                .compare_exchange_weak(held, next, order.0, order.1)
+                .compare_exchange_weak(held, next, AcqRel, Acquire)
             {
                 Ok(_) => return Ok(window),
                 Err(newer) => held = newer,

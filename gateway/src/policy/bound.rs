@@ -47,13 +47,6 @@ impl Amounts {
             Unit::Requests | Unit::InFlight => 1,
         }
     }
-
-    pub fn at_least(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.max(other.tokens),
-            nano_usd: self.nano_usd.max(other.nano_usd),
-        }
-    }
 }
 
 /// Why there is no upper bound.

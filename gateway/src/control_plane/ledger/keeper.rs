@@ -5,10 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use tracing::warn;
 
-use super::{GrantCounts, GrantDoc, Ledger};
+use super::{GrantCounts, GrantDoc, Ledger, now};
 use crate::{
     control_plane::{
         resource::key::LEDGER,
@@ -26,7 +25,7 @@ pub async fn keep(ledger: Arc<Ledger>, store: Arc<dyn Store>, queue: Arc<GrantQu
         let mut grants: Vec<(Arc<Bucket>, Grant)> = wishes
             .into_iter()
             .map(|(bucket, asked)| {
-                let window = bucket.window_at(now);
+                let window = bucket.window(now);
                 let amount = asked
                     .max(bucket.spent(now))
                     .max(ledger.recorded(&bucket, window));
@@ -65,7 +64,7 @@ pub async fn close(ledger: &Ledger, store: &dyn Store) -> Result<(), StoreError>
         .filter_map(|bucket| {
             let granted = bucket.granted()?;
             let exact = Grant {
-                window: bucket.window_at(now),
+                window: bucket.window(now),
                 amount: bucket.spent(now),
             };
             (granted.window == exact.window && granted.amount != exact.amount)
@@ -127,9 +126,4 @@ impl Ledger {
     fn record(&self, bucket: &Bucket, grant: Grant) {
         self.lock().recorded.insert(bucket.name().to_owned(), grant);
     }
-}
-
-/// Seconds since the epoch.
-fn now() -> u64 {
-    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }

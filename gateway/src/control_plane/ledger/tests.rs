@@ -41,10 +41,6 @@ fn key(user: &str) -> BucketKey {
     }
 }
 
-fn now() -> u64 {
-    u64::try_from(Timestamp::now().as_second()).unwrap()
-}
-
 /// Asks as workers do, and waits until it is granted.
 async fn grant(home: &Home, store: &Arc<dyn Store>, ledger: &Arc<Ledger>, asked: &[(&str, u64)]) {
     let buckets: Vec<_> = asked

@@ -25,7 +25,7 @@ use crate::{
         resolve::{Answers, Resolver},
         resource::{SettingsDoc, key::LEDGER},
         seal::LiveKeyring,
-        store::{Revision, Store, StoreError},
+        store::{Change, Revision, Store, StoreError},
     },
     handoff::{
         publish::SnapshotPublisher,
@@ -174,8 +174,7 @@ impl SnapshotBuilder {
                     Ok(changes) => {
                         // Grants come often, and no snapshot is made of them.
                         if changes.iter().all(|change| change.key.starts_with(LEDGER)) {
-                            let last = changes.last().map(|change| change.revision);
-                            self.store_revision = last.unwrap_or(self.store_revision);
+                            self.pass_over(&changes);
                             continue;
                         }
                         Ok(())
@@ -209,6 +208,18 @@ impl SnapshotBuilder {
             }
             self.rebuild().await;
         }
+    }
+
+    /// The snapshot stays, and is that of a later revision: there may be somebody who waits for it.
+    fn pass_over(&mut self, changes: &[Change]) {
+        let Some(last) = changes.last() else { return };
+        self.store_revision = last.revision;
+        self.report.send_modify(|report| {
+            *report = Arc::new(SnapshotReport {
+                store_revision: last.revision,
+                ..SnapshotReport::clone(report)
+            });
+        });
     }
 
     /// One consistent read of everything: thousands of small documents at most.

@@ -282,3 +282,13 @@ async fn another_sources_peers_come_and_go() {
     node.until(|report| report.snapshot.peers.is_empty()).await;
     assert!(node.worker.get().peers.is_empty());
 }
+
+#[tokio::test]
+async fn a_grant_is_reached_without_a_snapshot_of_its_own() {
+    let mut node = Running::start().await;
+    let first = node.reports.borrow().clone();
+    let grant = put("ledger/tokens/60/user/ada", &serde_json::json!({}));
+    let revision = node.write(vec![grant]).await;
+    let report = node.until(|report| report.store_revision >= revision).await;
+    assert!(Arc::ptr_eq(&report.snapshot, &first.snapshot));
+}

@@ -29,12 +29,11 @@ use crate::{
     dialect::{
         Classified, error_body,
         meter::{Metered, RealtimeEvent, realtime_event},
-        price,
         websocket::{keeps_model, refuses_credential},
     },
     handoff::{
         reason::{Reason, Source},
-        record::{CostSource, Outcome, Terms},
+        record::{Outcome, Terms},
         snapshot::TargetId,
     },
     policy::{self, Ask, Permit},
@@ -280,18 +279,7 @@ impl<'r, 's> Session<'r, 's> {
             regional: self.permit.provider().is_regional,
             ..metered.terms
         };
-        match self.permit.route().price_of(model) {
-            Some(price) => {
-                let bill = price::bill(&recorder.usage, recorder.terms, price);
-                recorder.cost = bill.cost;
-                recorder.left_out = bill.left_out;
-                recorder.cost_source = match price.is_own {
-                    true => CostSource::Operator,
-                    false => CostSource::Catalog,
-                };
-            }
-            None => recorder.unpriced = true,
-        }
+        settle::note_cost(&mut recorder, self.permit.route().price_of(model), None);
         recorder.reservation = self.reserve().ok().flatten();
         recorder.spending = Spending::Whole;
         recorder.answered();
