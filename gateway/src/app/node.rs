@@ -108,11 +108,14 @@ impl Node {
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
-        let (senders, records) = record_queue(
+        let (mut senders, records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
+        for sender in &mut senders {
+            sender.set_when_full(config.usage.when_full);
+        }
         let mut usage = UsageLog::start(&config.usage.path, records)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
 
@@ -176,6 +179,7 @@ impl Node {
             listening.clone(),
             reports.clone(),
             usage.status(),
+            config.usage.when_full,
             Arc::clone(&admission),
             Arc::clone(&identity),
         );
