@@ -120,6 +120,18 @@ impl Setup {
         self.disk.path().join("mounted")
     }
 
+    /// The id of the thread that writes the log.
+    fn usage_writer(&self) -> String {
+        let tasks = format!("/proc/{}/task", self.node.pid().unwrap());
+        let mut tasks = std::fs::read_dir(tasks).unwrap().map(Result::unwrap);
+        let is_writer = |task: &std::fs::DirEntry| {
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            name.is_ok_and(|name| name == "usage-writer\n")
+        };
+        let writer = tasks.find(is_writer).unwrap().file_name();
+        writer.into_string().unwrap()
+    }
+
     async fn exchange(&mut self) -> Reply {
         self.begun += 1;
         let begun = Instant::now();
@@ -377,6 +389,31 @@ async fn a_disk_that_hangs_is_waited_for() {
         .wait_log("the disk of the usage log is slow")
         .await
         .unwrap();
+    assert_eq!(setup.exchange().await.status, StatusCode::OK);
+    setup.assert_all_recorded().await;
+    setup.node.stop().await.unwrap();
+}
+
+/// A failed sync leaves open what of it is on the disk: nothing counts as written before one succeeds.
+#[tokio::test]
+async fn a_disk_that_fails_to_sync_is_written_again() {
+    let test = "a_disk_that_fails_to_sync_is_written_again";
+    let Some(mut setup) = Setup::start(test, mount_tmpfs).await else {
+        return;
+    };
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null"]);
+    strace.args(["-p", &setup.usage_writer()]);
+    let Ok(mut strace) = strace.spawn() else {
+        skip(test, "needs strace");
+        return;
+    };
+    setup.exchange_until_refused().await;
+    setup.node.wait_unready("disk I/O error").await.unwrap();
+    strace.kill().unwrap();
+    strace.wait().unwrap();
+    setup.node.wait_ready().await.unwrap();
+    setup.node.wait_log("caught up").await.unwrap();
     assert_eq!(setup.exchange().await.status, StatusCode::OK);
     setup.assert_all_recorded().await;
     setup.node.stop().await.unwrap();
