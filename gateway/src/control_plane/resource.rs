@@ -4,7 +4,7 @@
 mod guardrail;
 mod limits;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,9 @@ pub struct ModelDoc {
     pub cache_read_per_1k: Option<serde_json::Number>,
     #[serde(default)]
     pub cache_creation_per_1k: Option<serde_json::Number>,
+    /// Tokens that one call of the model takes in at most; over the catalog's.
+    #[serde(default)]
+    pub context: Option<NonZeroU64>,
 }
 
 /// A sealed provider key.

@@ -126,6 +126,7 @@ async fn serve<'s>(
     recorder.provider = Some(permit.provider());
     let wish = Wish {
         ask,
+        dialect: classified.dialect,
         operation: classified.operation,
         body: &body,
     };

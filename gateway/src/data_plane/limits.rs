@@ -2,6 +2,7 @@
 //! written, whatever happened in between.
 
 use std::{
+    cell::OnceCell,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -9,7 +10,12 @@ use std::{
 
 use super::{body::RequestBody, failure::Failure, io as rt, record::Recorder, worker::Worker};
 use crate::{
-    dialect::Operation,
+    dialect::{
+        Dialect, Operation,
+        elsewhere::{Endless, elsewhere, has_keyed_tools},
+        json::inputs::Inputs,
+        output::{OutputBound, OutputKeys, output_keys},
+    },
     handoff::{
         ledger::{Bucket, Refusal, Unit},
         reason::Reason,
@@ -39,8 +45,16 @@ const IN_FLIGHT_RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy)]
 pub struct Wish<'r> {
     pub ask: Ask<'r>,
+    pub dialect: Dialect,
     pub operation: Operation,
     pub body: &'r RequestBody,
+}
+
+impl Wish<'_> {
+    fn keys(&self, permit: &Permit<'_>) -> Option<OutputKeys> {
+        let catalog_id = &permit.provider().catalog_id;
+        output_keys(self.dialect, self.operation, catalog_id, self.ask.model)
+    }
 }
 
 /// What a request has spent in advance. Dropped, it gives all of it back.
@@ -48,7 +62,7 @@ pub struct Reservation<'s> {
     worker: Rc<Worker>,
     held: Vec<Held<'s>>,
     /// A bound that must be written into the request, which has none.
-    pub output_tokens_max: Option<u64>,
+    pub output_bound: Option<OutputBound>,
 }
 
 /// An amount that was spent in advance.
@@ -100,7 +114,7 @@ pub fn reserve_now<'s>(
     permit: &Permit<'s>,
     wish: &Wish<'_>,
 ) -> Result<Option<Reservation<'s>>, Failure> {
-    match attempt(worker, permit, wish) {
+    match attempt(worker, permit, wish, &OnceCell::new()) {
         Ok(reservation) => Ok(Some(reservation)),
         Err(Denial::Ungranted) => Ok(None),
         Err(Denial::ByPolicy(failure) | Denial::Final(failure)) => Err(failure),
@@ -113,8 +127,9 @@ async fn by_any_policy<'s>(
     wish: &Wish<'_>,
 ) -> Result<(Permit<'s>, Reservation<'s>), Failure> {
     let mut waited = Duration::ZERO;
+    let inputs = OnceCell::new();
     loop {
-        match attempt(worker, &permit, wish) {
+        match attempt(worker, &permit, wish, &inputs) {
             Ok(reservation) => return Ok((permit, reservation)),
             Err(Denial::Ungranted) if waited >= GRANT_WAIT => {
                 return Err(Reason::LedgerBehind.into());
@@ -145,14 +160,23 @@ fn attempt<'s>(
     worker: &Rc<Worker>,
     permit: &Permit<'s>,
     wish: &Wish<'_>,
+    inputs: &OnceCell<Option<Inputs>>,
 ) -> Result<Reservation<'s>, Denial> {
+    let Wish {
+        operation, body, ..
+    } = *wish;
+    let keys = wish.keys(permit);
     let wants = Wants {
-        operation: wish.operation,
-        size: wish.body.size(),
-        may_be_bounded: wish.body.may_be_bounded(),
+        operation,
+        size: body.size(keys),
+        may_be_bounded: body.may_be_bounded(keys),
     };
-    let limits = &worker.config.limits;
-    let plan = Plan::new(permit, wants, limits, || wish.body.is_all_input());
+    let elsewhere = || {
+        let inputs = inputs.get_or_init(|| body.inputs(has_keyed_tools(operation)));
+        let inputs = inputs.as_ref().ok_or(Endless::Unread)?;
+        elsewhere(inputs, operation, &permit.provider().catalog_id)
+    };
+    let plan = Plan::new(permit, wants, &worker.config.limits, elsewhere);
     let plan = plan.map_err(|why| match why {
         Unplanned::Output { wanted, most } => Denial::ByPolicy(message::output(wanted, most)),
         Unplanned::Unbounded(charge, why) => denied(&charge, message::unbounded(why)),
@@ -160,7 +184,13 @@ fn attempt<'s>(
     let mut reservation = Reservation {
         worker: Rc::clone(worker),
         held: Vec::with_capacity(plan.charges.len()),
-        output_tokens_max: plan.output_tokens_max,
+        output_bound: plan
+            .output_tokens_max
+            .zip(keys)
+            .map(|(tokens, keys)| OutputBound {
+                key: keys.written,
+                tokens,
+            }),
     };
     let now = now();
     for charge in &plan.charges {

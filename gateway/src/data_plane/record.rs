@@ -17,6 +17,7 @@ use super::{
 use crate::{
     dialect::{
         Dialect, Object, Operation,
+        output::OutputBound,
         session::{AgentIds, session_id},
     },
     handoff::{
@@ -189,8 +190,8 @@ impl<'s> Recorder<'s> {
     }
 
     /// A bound on its output that must be written into the request.
-    pub fn output_bound(&self) -> Option<u64> {
-        self.reservation.as_ref()?.output_tokens_max
+    pub fn output_bound(&self) -> Option<OutputBound> {
+        self.reservation.as_ref()?.output_bound
     }
 
     /// Time since the request's first byte.

@@ -182,6 +182,8 @@ pub struct Price {
     pub tools: ToolPrices,
     /// Of audio that is billed by its length.
     pub audio_second: Option<NanoUsd>,
+    /// Tokens that one call of the model takes in at most; `None`: nobody knows.
+    pub context: Option<u64>,
     /// Set by the operator, not by the catalog.
     pub is_own: bool,
 }

@@ -8,7 +8,7 @@ use super::{
     *,
 };
 use crate::{
-    dialect::{Dialect, DialectSet, ModelSource, Object, Operation},
+    dialect::{Dialect, DialectSet, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::snapshot::{
         Endpoint, Grants, Group, GroupIndex, Models, NanoUsdPerMillion, ProviderSlot, Rates,
         TierPrice, Timeouts,

@@ -1,5 +1,7 @@
 //! Limits: what passes and what does not, together, in any order of ends, and after a kill.
 
+mod hard;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -103,32 +105,6 @@ async fn what_fails_gives_its_share_back_and_what_was_cut_keeps_it() {
         assert_eq!(spent(&node).await, most(&leaving) as u64);
         node.stop().await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn hard_limits_bound_what_has_no_bound_and_refuse_what_cannot_have_one() {
-    let (standin, node, alice) = limited(&["--user-tokens", "1M/1d", "--mode", "hard"]).await;
-    let reply = alice
-        .post(Version::Http1, CHAT, &chat("free", false))
-        .await
-        .unwrap();
-    assert_eq!(reply.status, StatusCode::OK);
-    let seen = standin.seen();
-    let sent: Value = serde_json::from_slice(&seen.last().unwrap().body).unwrap();
-    assert_eq!(sent["max_completion_tokens"], 8192);
-
-    let mut image = bounded("look");
-    image["messages"][0]["content"] =
-        json!([{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]);
-    let mut odd = chat("odd", false);
-    odd["max_tokens"] = json!("100");
-    for body in [image, odd] {
-        let reply = alice.post(Version::Http1, CHAT, &body).await.unwrap();
-        assert_eq!(reply.status, StatusCode::FORBIDDEN);
-        assert_eq!(reply.error_code(), "llm_policy.unboundable");
-    }
-    assert_eq!(standin.stats().requests, 1);
-    node.stop().await.unwrap();
 }
 
 #[tokio::test]

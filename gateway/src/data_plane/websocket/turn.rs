@@ -143,6 +143,7 @@ impl<'s> Turn<'_, 's> {
         self.recorder.provider = Some(provider);
         let wish = Wish {
             ask,
+            dialect: classified.dialect,
             operation: classified.operation,
             body: &body,
         };

@@ -380,7 +380,7 @@ fn decide(
     let code = |reason: Reason| reason.public_code().into_owned();
     let mut permit = first.map_err(code)?;
     loop {
-        let plan = Plan::new(&permit, wants, &LIMITS, || true);
+        let plan = Plan::new(&permit, wants, &LIMITS, || Ok(Elsewhere::default()));
         let Ok(plan) = plan else {
             panic!("no limit is hard")
         };
@@ -451,6 +451,7 @@ fn decisions_come_in_their_order() {
                 },
                 may_be_bounded: true,
             },
+            elsewhere: Elsewhere::default(),
         };
         let stored = Stored {
             providers: documents.providers.clone(),
@@ -468,6 +469,7 @@ fn decisions_come_in_their_order() {
             classified,
             ask,
             wants,
+            ..
         } = question;
         let first = permit(&snapshot, principal, &classified, ask);
         let found = decide(first, ask, wants);

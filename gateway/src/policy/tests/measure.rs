@@ -120,7 +120,8 @@ fn nanos(policies: usize, peers: usize) -> f64 {
         let Ok(permit) = permit(&snapshot, peer, &chat, ask) else {
             continue;
         };
-        let plan = Plan::new(&permit, wants, &config, || true).unwrap_or_else(|_| unreachable!());
+        let plan = Plan::new(&permit, wants, &config, || Ok(Elsewhere::default()))
+            .unwrap_or_else(|_| unreachable!());
         for charge in &plan.charges {
             let amount = plan.amount(charge).unwrap();
             let window = charge.bucket.spend(1, amount, charge.most).unwrap();

@@ -261,6 +261,7 @@ impl<'r, 's> Session<'r, 's> {
                 model: Some(&*self.model),
                 keeper: None,
             },
+            dialect: self.classified.dialect,
             operation: self.classified.operation,
             body: &RequestBody::None,
         };
