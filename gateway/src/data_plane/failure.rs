@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use super::limits::Tightest;
 use crate::handoff::reason::Reason;
 
 /// When a request that was shed may be tried again.
@@ -17,6 +18,8 @@ pub struct Failure {
     pub detail: Option<String>,
     /// When the same request may succeed.
     pub retry_after: Option<Duration>,
+    /// What is left of the limits that the request would have counted into. Boxed, as few failures have it.
+    pub tightest: Option<Box<Tightest>>,
 }
 
 impl Failure {
@@ -33,11 +36,17 @@ impl Failure {
                     | Reason::LedgerBehind
             )
             .then_some(SHED_RETRY),
+            tightest: None,
         }
     }
 
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    pub fn with_tightest(mut self, tightest: Tightest) -> Self {
+        self.tightest = Some(Box::new(tightest));
         self
     }
 

@@ -23,7 +23,10 @@ use crate::{
     },
 };
 
+mod headers;
 mod message;
+
+pub use headers::{RateFields, Tightest};
 
 /// How long a request waits until what it spends is granted.
 const GRANT_WAIT: Duration = Duration::from_secs(1);
@@ -54,6 +57,7 @@ pub struct Reservation<'s> {
 /// An amount that was spent in advance.
 struct Held<'s> {
     bucket: &'s Arc<Bucket>,
+    most: u64,
     mode: LimitMode,
     window: u64,
     taken: u64,
@@ -169,13 +173,21 @@ fn attempt<'s>(
         match charge.bucket.spend(now, amount, charge.most) {
             Ok(window) => reservation.held.push(Held {
                 bucket: charge.bucket,
+                most: charge.most,
                 mode: charge.mode,
                 window,
                 taken: amount,
             }),
             Err(Refusal::Cap { left }) => {
                 let failure = message::refused(charge, amount, left, now);
-                return Err(denied(charge, failure));
+                // What was taken of the limits before this one is theirs again.
+                drop(reservation);
+                let limits = plan
+                    .charges
+                    .iter()
+                    .map(|charge| (charge.bucket, charge.most));
+                let tightest = Tightest::of(limits, now);
+                return Err(denied(charge, failure.with_tightest(tightest)));
             }
             Err(Refusal::Grant(needed)) => {
                 let ahead = (GRANT_REQUESTS.saturating_mul(amount)).max(charge.most / GRANT_PART);
@@ -196,6 +208,12 @@ fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
 }
 
 impl Reservation<'_> {
+    /// What is left of the request's limits, what it has spent in advance not counted.
+    pub fn tightest(&self) -> Tightest {
+        let limits = self.held.iter().map(|held| (held.bucket, held.most));
+        Tightest::of(limits, now())
+    }
+
     /// Replaces what was spent in advance by what was used.
     pub fn settle(mut self, spending: Spending, used: Amounts) {
         for held in self.held.drain(..) {

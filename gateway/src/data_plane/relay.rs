@@ -10,7 +10,7 @@ use super::{
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     inject,
-    limits::Spending,
+    limits::{RateFields, Spending},
     message::{Framing, RequestHead, ResponseHead},
     record::Recorder,
     settle,
@@ -85,30 +85,7 @@ pub async fn relay(
             framing
         }
     };
-    let id = recorder.request_id();
-    let head_request = request.method == Method::HEAD;
-    let takes_trailers = down.takes_trailers();
-    // RFC 9110 section 6.6.1: who forwards an answer without a date adds it.
-    let missing_date = head.fields.get("date").is_none().then(http_date);
-    let mut fields = head
-        .fields
-        .iter()
-        .filter(|(name, _)| {
-            inject::response_header_passes(name)
-                || (takes_trailers && name.eq_ignore_ascii_case(b"trailer"))
-        })
-        .filter(|(name, _)| !head.is_of_connection(name))
-        // The writer frames the body; only the answer to HEAD tells of a length without one.
-        .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
-        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())])
-        .chain(missing_date.as_ref().map(|date| (&b"date"[..], &date[..])));
-    let gone = |_: io::Error| Failure::from(Reason::ClientGone);
-    down.start(ReplyHead {
-        status: head.status,
-        fields: &mut fields,
-        framing,
-    })
-    .map_err(gone)?;
+    start(request, head, framing, down, recorder).map_err(|_| Failure::from(Reason::ClientGone))?;
     recorder.status = head.status;
 
     let timeouts = &permit.provider().timeouts;
@@ -173,6 +150,48 @@ pub async fn relay(
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Queues the answer's head: the provider's, without what is of its connection, and with what the node adds.
+fn start(
+    request: &RequestHead,
+    head: &ResponseHead,
+    framing: Framing,
+    down: &mut Downstream<'_>,
+    recorder: &Recorder<'_>,
+) -> io::Result<()> {
+    let id = recorder.request_id();
+    let head_request = request.method == Method::HEAD;
+    let takes_trailers = down.takes_trailers();
+    // RFC 9110 section 6.6.1: who forwards an answer without a date adds it.
+    let missing_date = head.fields.get("date").is_none().then(http_date);
+    let reservation = recorder.reservation.as_ref();
+    let rates = reservation.map_or_else(RateFields::default, |reservation| {
+        let of_provider = |name: &str| head.fields.get(name);
+        RateFields::new(
+            recorder.error_dialect(),
+            &reservation.tightest(),
+            of_provider,
+        )
+    });
+    let mut fields = head
+        .fields
+        .iter()
+        .filter(|(name, _)| {
+            inject::response_header_passes(name)
+                || (takes_trailers && name.eq_ignore_ascii_case(b"trailer"))
+        })
+        .filter(|(name, _)| !head.is_of_connection(name) && !rates.replace(name))
+        // The writer frames the body; only the answer to HEAD tells of a length without one.
+        .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
+        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())])
+        .chain(rates.lines())
+        .chain(missing_date.as_ref().map(|date| (&b"date"[..], &date[..])));
+    down.start(ReplyHead {
+        status: head.status,
+        fields: &mut fields,
+        framing,
+    })
 }
 
 enum Step {
