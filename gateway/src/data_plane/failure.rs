@@ -103,6 +103,9 @@ fn message(reason: Reason) -> &'static str {
         Reason::RequestRateExceeded => "too many requests in this minute",
         Reason::TokenRateExceeded => "too many tokens in this minute",
         Reason::ConcurrencyExceeded => "too many requests at once",
+        Reason::LimitPassed => {
+            "the answer was ended: it used more than was set aside for it, and a limit is used up"
+        }
         Reason::PeerRevoked => "this peer may not use the endpoint any more",
         Reason::DialectUnsupported => "this provider does not take such requests",
         Reason::Overloaded => "the endpoint is at its limit; try again",

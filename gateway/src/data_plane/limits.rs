@@ -25,8 +25,10 @@ use crate::{
 
 mod headers;
 mod message;
+mod watch;
 
 pub use headers::{RateFields, Tightest};
+pub use watch::Watch;
 
 /// How long a request waits until what it spends is granted.
 const GRANT_WAIT: Duration = Duration::from_secs(1);
@@ -61,6 +63,8 @@ struct Held<'s> {
     mode: LimitMode,
     window: u64,
     taken: u64,
+    /// More was used than was spent in advance.
+    is_outgrown: bool,
 }
 
 /// What is known of a request's use when its record is written.
@@ -177,6 +181,7 @@ fn attempt<'s>(
                 mode: charge.mode,
                 window,
                 taken: amount,
+                is_outgrown: false,
             }),
             Err(Refusal::Cap { left }) => {
                 let failure = message::refused(charge, amount, left, now);
@@ -241,6 +246,14 @@ impl Drop for Reservation<'_> {
         for held in self.held.drain(..) {
             held.bucket.settle(held.window, held.taken, 0);
         }
+    }
+}
+
+/// Counted in what an answer uses, and not by the request.
+fn is_amount(unit: Unit) -> bool {
+    match unit {
+        Unit::Tokens | Unit::NanoUsd => true,
+        Unit::Requests | Unit::InFlight => false,
     }
 }
 

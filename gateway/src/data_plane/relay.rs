@@ -10,7 +10,7 @@ use super::{
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     inject,
-    limits::{RateFields, Spending},
+    limits::{RateFields, Spending, Watch},
     message::{Framing, RequestHead, ResponseHead},
     record::Recorder,
     settle,
@@ -78,6 +78,7 @@ pub async fn relay(
         // Unasked it streams, so the answer tells.
         recorder.stream = meter.is_lines();
     }
+    let mut watch = Watch::over(permit, &mut meter, recorder);
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
@@ -91,7 +92,8 @@ pub async fn relay(
     let timeouts = &permit.provider().timeouts;
     let write_idle = worker.config.timeouts.response_write_idle;
     let result = loop {
-        let step = poll_fn(|cx| poll_step(cx, upstream, down, &mut meter, recorder, sent));
+        let step =
+            poll_fn(|cx| poll_step(cx, upstream, down, &mut meter, recorder, sent, &mut watch));
         match alarm.within(timeouts.idle, step).await {
             Ok(Step::Flush) => {
                 settle::note_object(worker, permit, &meter, recorder);
@@ -210,6 +212,7 @@ fn poll_step(
     meter: &mut Meter,
     recorder: &mut Recorder<'_>,
     sent: Instant,
+    watch: &mut Option<Watch<'_>>,
 ) -> Poll<Step> {
     loop {
         match upstream.poll_fill(cx) {
@@ -220,6 +223,11 @@ fn poll_step(
                 upstream.consume();
                 if recorder.time_to_first_token_us == 0 && meter.content_started() {
                     recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
+                }
+                if let Some(watch) = watch
+                    && watch.is_passed(meter, recorder)
+                {
+                    return Poll::Ready(Step::Failed(Reason::LimitPassed.into()));
                 }
                 if down.queued() >= GATHER_BYTES {
                     return Poll::Ready(Step::Flush);

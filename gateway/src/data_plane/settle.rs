@@ -5,11 +5,11 @@ use super::{limits::Spending, message::ResponseHead, record::Recorder, worker::W
 use crate::{
     dialect::{
         Object, Operation,
-        meter::{Meter, Metered, reported_cost},
+        meter::{Meter, Metered, SoFar, reported_cost},
         price::{self, Bill},
     },
     handoff::{
-        record::{CostNanoUsd, CostSource, LeftOut, Terms, Usage},
+        record::{CostNanoUsd, CostSource, LeftOut, ServiceTier, Terms, Usage},
         snapshot::Price,
     },
     policy::Permit,
@@ -89,6 +89,34 @@ pub fn note_cost(recorder: &mut Recorder<'_>, price: Option<&Price>, reported: O
     recorder.cost = bill.cost;
     recorder.left_out = bill.left_out;
     recorder.unpriced = source == CostSource::None;
+}
+
+/// What an answer that goes on costs so far, at the least.
+pub fn least_cost(permit: &Permit<'_>, so_far: &SoFar) -> u64 {
+    let provider = permit.provider();
+    let price = permit
+        .price()
+        .filter(|price| price.is_own || provider.reported_cost.is_none());
+    let Some(price) = price else {
+        // Of a provider whose word counts, the list says nothing.
+        return so_far
+            .cost
+            .filter(|_| provider.reported_cost.is_some())
+            .unwrap_or(0);
+    };
+    let at = |tier| {
+        let terms = Terms {
+            tier,
+            ..so_far.terms
+        };
+        price::bill(&so_far.usage, terms, price).cost.total()
+    };
+    if so_far.is_reported {
+        return at(so_far.terms.tier);
+    }
+    let tiers = price.tiers.iter().map(|(tier, _)| *tier);
+    let tiers = tiers.chain([ServiceTier::Standard]);
+    tiers.map(at).min().unwrap_or(0)
 }
 
 /// What a provider whose word counts says that it charges.
