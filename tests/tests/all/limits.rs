@@ -1,5 +1,8 @@
 //! Limits: what passes and what does not, together, in any order of ends, and after a kill.
 
+mod answers;
+mod ended;
+
 use std::time::Duration;
 
 use bytes::Bytes;
