@@ -19,7 +19,7 @@ use crate::{
         Ask, Permit,
         bound::Amounts,
         charge::{Charge, Origin},
-        plan::{Plan, Unplanned, Wants},
+        plan::{self, Plan, Unplanned, Wants},
     },
 };
 
@@ -63,6 +63,8 @@ struct Held<'s> {
     mode: LimitMode,
     window: u64,
     taken: u64,
+    /// Of tokens or money, and hard.
+    is_hard: bool,
     /// More was used than was spent in advance.
     is_outgrown: bool,
 }
@@ -181,6 +183,7 @@ fn attempt<'s>(
                 mode: charge.mode,
                 window,
                 taken: amount,
+                is_hard: plan::is_hard(charge),
                 is_outgrown: false,
             }),
             Err(Refusal::Cap { left }) => {
@@ -246,14 +249,6 @@ impl Drop for Reservation<'_> {
         for held in self.held.drain(..) {
             held.bucket.settle(held.window, held.taken, 0);
         }
-    }
-}
-
-/// Counted in what an answer uses, and not by the request.
-fn is_amount(unit: Unit) -> bool {
-    match unit {
-        Unit::Tokens | Unit::NanoUsd => true,
-        Unit::Requests | Unit::InFlight => false,
     }
 }
 

@@ -78,7 +78,10 @@ pub async fn relay(
         // Unasked it streams, so the answer tells.
         recorder.stream = meter.is_lines();
     }
-    let mut watch = Watch::over(permit, &mut meter, recorder);
+    let mut watch = Watch::over(permit, recorder);
+    if watch.is_some() {
+        meter.watch();
+    }
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
@@ -224,8 +227,8 @@ fn poll_step(
                 if recorder.time_to_first_token_us == 0 && meter.content_started() {
                     recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
                 }
-                if let Some(watch) = watch
-                    && watch.is_passed(meter, recorder)
+                if let (Some(watch), Some(so_far)) = (&mut *watch, meter.so_far())
+                    && watch.is_passed(&so_far, meter.is_between_events(), recorder)
                 {
                     return Poll::Ready(Step::Failed(Reason::LimitPassed.into()));
                 }

@@ -76,6 +76,24 @@ pub struct SoFar {
     pub cost: Option<u64>,
 }
 
+impl Metered {
+    /// `None` where nobody watches, and when nothing has come since the provider's last count: it may be the very last.
+    fn so_far(&self) -> Option<SoFar> {
+        let least = self.least.as_ref().filter(|least| least.has_more())?;
+        if self.complete || self.error_event {
+            return None;
+        }
+        let mut usage = self.usage.unwrap_or_default();
+        usage.output_tokens = usage.output_tokens.max(least.tokens());
+        Some(SoFar {
+            usage,
+            is_reported: self.usage.is_some(),
+            terms: self.terms,
+            cost: self.cost,
+        })
+    }
+}
+
 /// One per response.
 ///
 /// Gzip and deflate are decoded on the side; the bytes passed on stay compressed. Other encodings are
@@ -186,21 +204,9 @@ impl Meter {
         }
     }
 
-    /// `None` where nobody watches, and when nothing has come since the provider's last count: it may be the very last.
+    /// See [`Self::watch`].
     pub fn so_far(&self) -> Option<SoFar> {
-        let metered = &self.metered;
-        let least = metered.least.as_ref().filter(|least| least.has_more())?;
-        if metered.complete || metered.error_event {
-            return None;
-        }
-        let mut usage = metered.usage.unwrap_or_default();
-        usage.output_tokens = usage.output_tokens.max(least.tokens());
-        Some(SoFar {
-            usage,
-            is_reported: metered.usage.is_some(),
-            terms: metered.terms,
-            cost: metered.cost,
-        })
+        self.metered.so_far()
     }
 
     /// An event of the node's own may follow what was passed on.

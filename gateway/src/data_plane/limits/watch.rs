@@ -1,16 +1,15 @@
 //! Ends an answer under way that would pass a hard limit: one that uses more than was set aside for it, where the limit
 //! has no more.
 //!
-//! It goes by what is certain, and by nothing else: the counts that a provider reports while it answers, and the least
-//! that the text can be, which [`Meter::so_far`] knows. Bytes or events alone would end answers that keep to their bound. So
-//! what may pass a limit is what a provider sends against the bound it was given, between one such sign and the next,
-//! or without any; all that becomes known counts at once. Soft limits end nothing: what they set aside is a guess.
+//! It goes by what is certain, and by nothing else ([`SoFar`]): the counts that a provider reports while it answers, and
+//! the least that the text can be. The number of bytes or events would end answers that keep to their bound. So what
+//! may pass a limit is what a provider sends against its bound, between one such sign and the next, or without any;
+//! all that becomes known counts at once. Soft limits end nothing, since what they set aside is a guess.
 
-use super::{GRANT_PART, Reservation, is_amount, now};
+use super::{GRANT_PART, Reservation, now};
 use crate::{
     data_plane::{record::Recorder, settle},
-    dialect::meter::Meter,
-    handoff::snapshot::access::LimitMode,
+    dialect::meter::SoFar,
     policy::{Permit, bound::Amounts},
 };
 
@@ -26,30 +25,27 @@ pub struct Watch<'p> {
 
 impl<'p> Watch<'p> {
     /// Where a hard limit of tokens or money holds for a stream.
-    pub fn over(
-        permit: &'p Permit<'p>,
-        meter: &mut Meter,
-        recorder: &Recorder<'_>,
-    ) -> Option<Self> {
+    pub fn over(permit: &'p Permit<'p>, recorder: &Recorder<'_>) -> Option<Self> {
         let reservation = recorder.reservation.as_ref()?;
         if !recorder.stream || !reservation.is_hard() {
             return None;
         }
-        meter.watch();
         Some(Self {
             permit,
             passed_at: None,
         })
     }
 
-    /// Whether the answer is to be ended here.
-    pub fn is_passed(&mut self, meter: &Meter, recorder: &mut Recorder<'_>) -> bool {
-        let Some(so_far) = meter.so_far() else {
-            return false;
-        };
+    /// Whether the answer is to be ended: at best where it `is_between_events`, as one of the node's own follows.
+    pub fn is_passed(
+        &mut self,
+        so_far: &SoFar,
+        is_between_events: bool,
+        recorder: &mut Recorder<'_>,
+    ) -> bool {
         let used = Amounts {
             tokens: (so_far.usage.input_tokens).saturating_add(so_far.usage.output_tokens),
-            nano_usd: settle::least_cost(self.permit, &so_far),
+            nano_usd: settle::least_cost(self.permit, so_far),
         };
         let reservation = recorder.reservation.as_mut();
         if !reservation.is_some_and(|reservation| reservation.outgrows(used)) {
@@ -57,26 +53,21 @@ impl<'p> Watch<'p> {
         }
         let passed_at = *self.passed_at.get_or_insert(recorder.response_bytes);
         let late = recorder.response_bytes.saturating_sub(passed_at);
-        meter.is_between_events() || late > LAST_EVENT_BYTES_LIMIT
+        is_between_events || late > LAST_EVENT_BYTES_LIMIT
     }
 }
 
 impl Reservation<'_> {
     /// A hard limit of tokens or money holds.
     fn is_hard(&self) -> bool {
-        let mut held = self.held.iter();
-        held.any(|held| held.mode == LimitMode::Hard && is_amount(held.bucket.unit()))
+        self.held.iter().any(|held| held.is_hard)
     }
 
     /// Counts what was used beyond what is set aside. True when that passes a hard limit.
     fn outgrows(&mut self, used: Amounts) -> bool {
         let mut is_passed = false;
-        for held in &mut self.held {
-            let unit = held.bucket.unit();
-            if held.mode != LimitMode::Hard || !is_amount(unit) {
-                continue;
-            }
-            let used = used.of(unit);
+        for held in self.held.iter_mut().filter(|held| held.is_hard) {
+            let used = used.of(held.bucket.unit());
             if used > held.taken {
                 held.bucket.settle(held.window, held.taken, used);
                 held.taken = used;

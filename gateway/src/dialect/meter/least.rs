@@ -8,9 +8,9 @@ const TOKEN_BYTES_MAX: u64 = 128;
 /// The least number of tokens that the text so far can be.
 ///
 /// Tokenizers part text before they look for tokens, and a letter or digit after a blank always begins a new part: so
-/// say the patterns of o200k, cl100k and their descendants (Llama, Qwen, DeepSeek), and SentencePiece, which splits at
-/// blanks. So there is a token for each word at least, whatever the number of events that the words come in, and for
-/// text without blanks one for as many bytes as the longest tokens have. Not counted is what is billed otherwise than by its length, or may be: thoughts
+/// say the patterns of OpenAI's o200k and cl100k and of those made after them, and SentencePiece splits at blanks. So
+/// there is a token for each word at least, in however many events the words come, and for text without blanks one for
+/// as many bytes as no token has. Not counted is what may be billed by something else than its length: thoughts
 /// (vendors send summaries), sound, and the text of completions, which may repeat the prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Least {
