@@ -30,7 +30,7 @@ async fn limited(arguments: &[&str]) -> (StandIn, Node, Agent) {
 }
 
 /// Sets limits on the only policy.
-async fn limit(node: &Node, arguments: &[&str]) {
+pub(super) async fn limit(node: &Node, arguments: &[&str]) {
     let policies = node
         .api_ok(Method::GET, "/api/agent-network/policies", None)
         .await

@@ -47,7 +47,8 @@ fn seconds(span: &str) -> i64 {
 }
 
 async fn post(session: &mut Session, path: &str, body: &Value) -> Reply {
-    let reply = session.post(path, body, &[]).await.unwrap();
+    let version = [("anthropic-version", "2023-06-01")];
+    let reply = session.post(path, body, &version).await.unwrap();
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     reply
 }

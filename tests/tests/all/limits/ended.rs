@@ -5,7 +5,11 @@ use gateway_tests::agent::PATIENCE;
 use super::*;
 use crate::streams::{until_cut, until_cut_bytes};
 
-const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+/// As every vendor takes them.
+const HEADERS: [(&str, &str); 2] = [
+    ("content-type", "application/json"),
+    ("anthropic-version", "2023-06-01"),
+];
 /// More than the sockets between take in: who does not stop reading never sees the end of it.
 const ENDLESS: &str = "[[events=100000]]";
 const WORDS: u64 = 100_000;
@@ -71,7 +75,7 @@ fn cases() -> [Case; 4] {
 async fn broken_off(node: &Node, version: Version, path: &str, body: &Value) -> String {
     let mut session = node.alice().await.unwrap().session(version).await.unwrap();
     let bytes = Bytes::from(body.to_string());
-    let response = session.begin(Method::POST, path, &JSON, bytes).await;
+    let response = session.begin(Method::POST, path, &HEADERS, bytes).await;
     let response = response.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let told = tokio::time::timeout(PATIENCE, until_cut(response.into_body())).await;
@@ -126,8 +130,9 @@ async fn a_stream_beyond_its_bound_is_ended_where_the_limit_is() {
             let spent = spent(&node).await;
             assert!((cap + 1..=cap + SLACK).contains(&spent), "{spent} of {cap}");
             let alice = node.alice().await.unwrap();
-            let refused = alice.post(version, case.path, &case.body).await.unwrap();
-            assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+            let mut session = alice.session(version).await.unwrap();
+            let refused = session.post(case.path, &case.body, &HEADERS[1..]).await;
+            assert_eq!(refused.unwrap().status, StatusCode::TOO_MANY_REQUESTS);
             node.stop().await.unwrap();
         }
     }
@@ -153,7 +158,7 @@ async fn an_event_stream_of_aws_ends_with_an_exception() {
     let mut session = alice.session(Version::Http1).await.unwrap();
     let bytes = Bytes::from(body.to_string());
     let path = "/model/amazon.nova-lite-v1:0/converse-stream";
-    let response = session.begin(Method::POST, path, &JSON, bytes).await;
+    let response = session.begin(Method::POST, path, &HEADERS, bytes).await;
     let told = tokio::time::timeout(PATIENCE, until_cut_bytes(response.unwrap().into_body()));
     let told = told.await.unwrap();
     let last = String::from_utf8_lossy(&told[told.len() - 400..]).into_owned();
