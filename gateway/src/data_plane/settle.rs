@@ -93,17 +93,16 @@ pub fn note_cost(recorder: &mut Recorder<'_>, price: Option<&Price>, reported: O
 
 /// What an answer that goes on costs so far, at the least.
 pub fn least_cost(permit: &Permit<'_>, so_far: &SoFar) -> u64 {
-    let provider = permit.provider();
-    let price = permit
-        .price()
-        .filter(|price| price.is_own || provider.reported_cost.is_none());
-    let Some(price) = price else {
-        // Of a provider whose word counts, the list says nothing.
-        return so_far
-            .cost
-            .filter(|_| provider.reported_cost.is_some())
-            .unwrap_or(0);
-    };
+    let is_told = permit.provider().reported_cost.is_some();
+    match permit.price() {
+        Some(price) if price.is_own || !is_told => least_at(price, so_far),
+        // Where a provider's word counts, the list says nothing.
+        Some(_) | None => so_far.cost.filter(|_| is_told).unwrap_or(0),
+    }
+}
+
+/// Until the provider tells the class of service, it may be the cheapest.
+fn least_at(price: &Price, so_far: &SoFar) -> u64 {
     let at = |tier| {
         let terms = Terms {
             tier,
@@ -114,9 +113,9 @@ pub fn least_cost(permit: &Permit<'_>, so_far: &SoFar) -> u64 {
     if so_far.is_reported {
         return at(so_far.terms.tier);
     }
-    let tiers = price.tiers.iter().map(|(tier, _)| *tier);
-    let tiers = tiers.chain([ServiceTier::Standard]);
-    tiers.map(at).min().unwrap_or(0)
+    let sold = price.tiers.iter().map(|(tier, _)| *tier);
+    let costs = sold.chain([ServiceTier::Standard]).map(at);
+    costs.min().unwrap_or(0)
 }
 
 /// What a provider whose word counts says that it charges.
@@ -205,6 +204,40 @@ mod tests {
         for (price, reported, source, total) in table {
             let (found, bill) = charge(&usage, Terms::default(), price, reported);
             assert_eq!((found, bill.cost.total()), (source, total));
+        }
+    }
+    #[test]
+    fn what_is_not_told_is_taken_to_be_cheap() {
+        let of = |output: u64| TierPrice {
+            rates: Rates {
+                output: NanoUsdPerMillion(output * 1_000_000),
+                ..Rates::default()
+            },
+            long_context: None,
+        };
+        let price = Price {
+            standard: of(10),
+            tiers: [(ServiceTier::Flex, of(5)), (ServiceTier::Priority, of(20))].into(),
+            ..Price::default()
+        };
+        for (tier, is_reported, cost) in [
+            (ServiceTier::Standard, false, 35),
+            (ServiceTier::Standard, true, 70),
+            (ServiceTier::Priority, true, 140),
+        ] {
+            let so_far = SoFar {
+                usage: Usage {
+                    output_tokens: 7,
+                    ..Usage::default()
+                },
+                is_reported,
+                terms: Terms {
+                    tier,
+                    ..Terms::default()
+                },
+                cost: None,
+            };
+            assert_eq!(least_at(&price, &so_far), cost);
         }
     }
 }

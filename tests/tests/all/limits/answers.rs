@@ -68,9 +68,9 @@ async fn answers_count_down_what_is_left() {
                 let cap = format!("{CAP}/365d");
                 limit(&node, &["--user-tokens", &cap, "--mode", "hard"]).await;
                 let mut session = node.alice().await.unwrap().session(version).await.unwrap();
-                let body = match vendor {
-                    Vendor::Anthropic => message("one two three", stream),
-                    _ => {
+                let body = match vendor == Vendor::Anthropic {
+                    true => message("one two three", stream),
+                    false => {
                         let mut body = chat("one two three", stream);
                         body["max_tokens"] = json!(MAX_TOKENS);
                         body
@@ -89,13 +89,13 @@ async fn answers_count_down_what_is_left() {
                 let named = |part| names[0].replace("remaining", part);
                 assert_eq!(left(&reply, &named("limit")), CAP);
                 let reset = told(&reply, &named("reset")).unwrap();
-                let reset = match vendor {
-                    Vendor::Anthropic => {
+                let reset = match vendor == Vendor::Anthropic {
+                    true => {
                         let at: Timestamp = reset.parse().unwrap();
                         assert_eq!(at.as_second() % YEAR_SECONDS, 0);
                         at.as_second() - Timestamp::now().as_second()
                     }
-                    _ => seconds(reset),
+                    false => seconds(reset),
                 };
                 assert!((0..=YEAR_SECONDS).contains(&reset), "{reset}");
                 node.stop().await.unwrap();
