@@ -32,6 +32,10 @@ pub use form::Form;
 const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
 
 /// See the module.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one of each request, and most are held"
+)]
 pub enum RequestBody {
     None,
     /// Held whole, so that it can be sent again as long as no answer came.

@@ -25,11 +25,16 @@ use crate::{
         Ask, Permit,
         bound::Amounts,
         charge::{Charge, Origin},
-        plan::{Plan, Unplanned, Wants},
+        plan::{self, Plan, Unplanned, Wants},
     },
 };
 
+mod headers;
 mod message;
+mod watch;
+
+pub use headers::{RateFields, Tightest};
+pub use watch::Watch;
 
 /// How long a request waits until what it spends is granted.
 const GRANT_WAIT: Duration = Duration::from_secs(1);
@@ -68,9 +73,14 @@ pub struct Reservation<'s> {
 /// An amount that was spent in advance.
 struct Held<'s> {
     bucket: &'s Arc<Bucket>,
+    most: u64,
     mode: LimitMode,
     window: u64,
     taken: u64,
+    /// Of tokens or money, and hard.
+    is_hard: bool,
+    /// More was used than was spent in advance.
+    is_outgrown: bool,
 }
 
 /// What is known of a request's use when its record is written.
@@ -199,13 +209,23 @@ fn attempt<'s>(
         match charge.bucket.spend(now, amount, charge.most) {
             Ok(window) => reservation.held.push(Held {
                 bucket: charge.bucket,
+                most: charge.most,
                 mode: charge.mode,
                 window,
                 taken: amount,
+                is_hard: plan::is_hard(charge),
+                is_outgrown: false,
             }),
             Err(Refusal::Cap { left }) => {
                 let failure = message::refused(charge, amount, left, now);
-                return Err(denied(charge, failure));
+                // What was taken of the limits before this one is theirs again.
+                drop(reservation);
+                let limits = plan
+                    .charges
+                    .iter()
+                    .map(|charge| (charge.bucket, charge.most));
+                let tightest = Tightest::of(limits, now);
+                return Err(denied(charge, failure.with_tightest(tightest)));
             }
             Err(Refusal::Grant(needed)) => {
                 let ahead = (GRANT_REQUESTS.saturating_mul(amount)).max(charge.most / GRANT_PART);
@@ -226,6 +246,12 @@ fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
 }
 
 impl Reservation<'_> {
+    /// What is left of the request's limits, what it has spent in advance not counted.
+    pub fn tightest(&self) -> Tightest {
+        let limits = self.held.iter().map(|held| (held.bucket, held.most));
+        Tightest::of(limits, now())
+    }
+
     /// Replaces what was spent in advance by what was used.
     pub fn settle(mut self, spending: Spending, used: Amounts) {
         for held in self.held.drain(..) {

@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
 }
 
 /// A hard limit of tokens or money.
-fn is_hard(charge: &Charge<'_>) -> bool {
+pub fn is_hard(charge: &Charge<'_>) -> bool {
     let is_amount = match charge.bucket.unit() {
         Unit::Tokens | Unit::NanoUsd => true,
         Unit::Requests | Unit::InFlight => false,

@@ -231,7 +231,13 @@ async fn begin(out: &mut Out<'_>, plan: &Plan) -> Result<(), Gone> {
     Ok(())
 }
 
-fn headers(content_type: &'static str, plan: &Plan) -> Vec<(&'static str, &'static str)> {
+fn headers<'p>(content_type: &'static str, plan: &'p Plan) -> Vec<(&'static str, &'p str)> {
+    const LEFT: [&str; 4] = [
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-remaining-requests",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-remaining",
+    ];
     let mut headers = vec![
         ("content-type", content_type),
         ("x-request-id", "req_standin"),
@@ -239,6 +245,9 @@ fn headers(content_type: &'static str, plan: &Plan) -> Vec<(&'static str, &'stat
     ];
     if plan.script.gzip {
         headers.push(("content-encoding", "gzip"));
+    }
+    if let Some(left) = &plan.script.left {
+        headers.extend(LEFT.map(|name| (name, left.as_str())));
     }
     headers
 }

@@ -48,6 +48,8 @@ pub(super) struct Script {
     pub(super) code: Option<u16>,
     /// `steered`: a WebSocket's response ends early, and another follows it unasked.
     pub(super) steered: bool,
+    /// `left=N`: both vendors' fields say that so many tokens and requests are left.
+    pub(super) left: Option<String>,
     /// `polls=N`: a job in the background is done when it is asked for the N-th time.
     pub(super) polls: u64,
 }
@@ -76,6 +78,7 @@ impl Default for Script {
             trailers: false,
             code: None,
             steered: false,
+            left: None,
             polls: 2,
         }
     }
@@ -127,6 +130,7 @@ impl Script {
             "trailers" => self.trailers = true,
             "code" => self.code = u16::try_from(number).ok(),
             "steered" => self.steered = true,
+            "left" => self.left = Some(value.to_owned()),
             "polls" => self.polls = number,
             _ => {}
         }

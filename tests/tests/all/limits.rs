@@ -1,5 +1,7 @@
 //! Limits: what passes and what does not, together, in any order of ends, and after a kill.
 
+mod answers;
+mod ended;
 mod hard;
 
 use std::time::Duration;
@@ -29,7 +31,7 @@ async fn limited(arguments: &[&str]) -> (StandIn, Node, Agent) {
 }
 
 /// Sets limits on the only policy.
-async fn limit(node: &Node, arguments: &[&str]) {
+pub(super) async fn limit(node: &Node, arguments: &[&str]) {
     let policies = node
         .api_ok(Method::GET, "/api/agent-network/policies", None)
         .await

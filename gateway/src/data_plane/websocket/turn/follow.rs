@@ -7,7 +7,7 @@ use crate::{
     data_plane::{
         alarm::Elapsed,
         failure::Failure,
-        limits::Spending,
+        limits::{Spending, Watch},
         settle,
         websocket::{line::Lane, mailbox::Closed, payload::Payload},
     },
@@ -68,6 +68,10 @@ impl<'s> Turn<'_, 's> {
         }
         let sent = Instant::now();
         let mut late = Reason::FirstByteTimeout;
+        let mut watch = Watch::over(permit, self.recorder);
+        if watch.is_some() {
+            meter.watch();
+        }
         while !meter.is_over() {
             let event = match self.alarm.within(limit, lane.next()).await {
                 Ok(Some(event)) => event,
@@ -115,6 +119,11 @@ impl<'s> Turn<'_, 's> {
             {
                 Ok(Ok(())) => {}
                 Ok(Err(Closed)) | Err(Elapsed) => return Err(Reason::ClientGone.into()),
+            }
+            if let (Some(watch), Some(so_far)) = (&mut watch, meter.so_far())
+                && watch.is_passed(&so_far, true, self.recorder)
+            {
+                return Err(Reason::LimitPassed.into());
             }
         }
         Ok(())
