@@ -1,6 +1,6 @@
 mod decisions;
 mod oracle;
-mod worlds;
+pub(crate) mod worlds;
 
 use std::{sync::Arc, time::Duration};
 
