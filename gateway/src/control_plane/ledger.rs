@@ -1,5 +1,6 @@
 //! The ledger of limits: which buckets there are, and how far their spending is on durable record.
 
+pub mod fullest;
 mod keeper;
 pub mod levels;
 

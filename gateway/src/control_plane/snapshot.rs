@@ -153,7 +153,7 @@ impl Compiler {
                 .map(|(policy, _)| policy)
                 .collect(),
             budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
-            groups: groups.into_all(),
+            groups: Arc::clone(groups.all()),
         };
         Compiled {
             snapshot,

@@ -248,7 +248,7 @@ impl Drop for Recorder<'_> {
             display_name: principal.map_or("", |p| &p.display_name),
             peer_id: principal.map_or("", |p| &p.peer_id),
             group_ids: principal
-                .map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
+                .map_or_else(Vec::new, |p| p.named_groups().map(|g| &*g.id).collect()),
             source_ip: self.source_ip,
             method: self.method.as_str(),
             host: self.host,

@@ -93,9 +93,10 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         id: "peer-1".into(),
         display_name: "agent-1".into(),
         peer_id: "peer-1".into(),
-        groups: [group].into(),
-        buckets: Arc::default(),
+        groups: [GroupIndex(0)].into_iter().collect(),
+        buckets: OwnBuckets::new(),
         budget_rules: Box::default(),
+        all_groups: [group].into(),
         slot: 1,
     };
     let price = Price {
@@ -170,7 +171,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         providers: vec![Arc::new(provider)],
         policies: vec![policy],
         budget_rules: Vec::new(),
-        groups: Box::default(),
+        groups: Arc::default(),
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) async fn answer(
             id: (*principal.id).to_owned(),
             name: (*principal.display_name).to_owned(),
         },
-        groups: principal.groups.iter().map(Named::from).collect(),
+        groups: principal.named_groups().map(Named::from).collect(),
         path: path.to_owned(),
         dialect: classified.dialect.code(),
         operation: classified.operation.code(),

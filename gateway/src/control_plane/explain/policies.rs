@@ -125,10 +125,8 @@ pub(super) fn pay(
             }
         };
         let policy = permit.policy();
-        let group = permit.group_place().and_then(|place| {
-            let index = policy.groups[place].0 as usize;
-            permit.snapshot().groups.get(index)
-        });
+        let index = policy.groups[permit.group_place()].0 as usize;
+        let group = permit.snapshot().groups.get(index);
         tried.push(Tried {
             policy_place: permit.place(),
             group: group.map(Named::from),
@@ -284,7 +282,10 @@ pub(super) fn considered(
         .map(|tried| (tried.policy_place, tried))
         .collect();
     let granting: HashSet<usize> = asked
-        .map(|asked| asked.grants.places(question.principal).collect())
+        .map(|asked| {
+            let held = asked.grants.hold_from(question.principal, 0);
+            held.map(|held| held.policy as usize).collect()
+        })
         .unwrap_or_default();
     let mut rows: Vec<(PolicyState, Option<usize>, Considered)> = stored
         .policies

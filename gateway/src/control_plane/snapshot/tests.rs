@@ -209,16 +209,17 @@ fn a_provider_with_everything() {
     assert_eq!(tls.server_name.to_str(), "api.example.com");
 
     let peer = |address: &str| &compiled.snapshot.peers[&address.parse::<IpAddr>().unwrap()];
-    let developer = &peer("100.64.0.1").groups[0];
+    let developer = peer("100.64.0.1").named_groups().next().unwrap();
     assert_eq!((&*developer.id, &*developer.name), ("g-dev", "Developers"));
-    assert!(provider.grants.reaches(developer));
+    assert!(provider.grants.reaches(developer.index));
     let [policy] = compiled.snapshot.policies.as_slice() else {
         panic!("one policy");
     };
     assert!(policy.groups.contains(&developer.index));
     assert!(policy.groups.is_sorted());
     // "g-all" has no document: its name is its id.
-    assert_eq!(&*peer("100.64.0.2").groups[0].name, "g-all");
+    let all = peer("100.64.0.2").named_groups().next().unwrap();
+    assert_eq!(&*all.name, "g-all");
     assert_eq!(
         compiled.hosts,
         BTreeSet::from(["api.example.com".to_owned()])
