@@ -33,7 +33,7 @@ use crate::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
         identity::IdentitySources,
-        ledger::{self, Ledger},
+        ledger::{self, Ledger, Tally},
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
         mint::Minter,
@@ -119,7 +119,7 @@ impl Node {
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
         let shared = Shared::default();
-        let ledger = Arc::new(Ledger::load(store.as_ref()).await?);
+        let ledger = Arc::new(ledger(&config, store.as_ref()).await?);
         let workers = Workers::start(&config, random_node(), &publisher, senders, &shared)?;
         tasks.spawn(ledger::keep(
             Arc::clone(&ledger),
@@ -361,6 +361,13 @@ fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
         error!(%damage, "changes may be lost");
     }
     Ok(Arc::new(opened.store))
+}
+
+/// What limits have counted. The file lies beside the socket, where a reboot clears.
+async fn ledger(config: &Config, store: &dyn Store) -> anyhow::Result<Ledger> {
+    let path = config.admin.socket.with_file_name("limits");
+    let tally = Tally::open(&path, store).await?;
+    Ok(Ledger::load(store, tally).await?)
 }
 
 /// Tells the workers' table what an earlier process knew. Objects at providers that are gone are left out.

@@ -43,7 +43,7 @@ fn windows_are_aligned_with_the_epoch_and_keep_apart() {
 
 #[test]
 fn nothing_is_spent_that_is_not_granted() {
-    let bucket = Bucket::durable(Unit::Tokens, DAY, "b");
+    let bucket = Bucket::durable(Unit::Tokens, DAY, "b", Words::default());
     let wanted = Grant {
         window: 0,
         amount: 10,
@@ -71,7 +71,7 @@ fn nothing_is_spent_that_is_not_granted() {
 
 #[test]
 fn what_was_granted_counts_as_spent_after_a_crash() {
-    let bucket = Bucket::durable(Unit::Tokens, DAY, "b");
+    let bucket = Bucket::durable(Unit::Tokens, DAY, "b", Words::default());
     bucket.recover(Grant {
         window: 0,
         amount: 90,
