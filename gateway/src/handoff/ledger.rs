@@ -187,6 +187,26 @@ impl Bucket {
         }
     }
 
+    /// The window of `now`, begun if need be, in which [`Self::settle`] adds what was used already.
+    pub fn enter(&self, now: u64) -> u64 {
+        let line = &*self.words;
+        let mut held = line.spent.load(Acquire);
+        loop {
+            let (begun, _) = split(held);
+            let window = self.window_at(now);
+            if window <= begun {
+                return begun;
+            }
+            match line
+                .spent
+                .compare_exchange_weak(held, join(window, 0), AcqRel, Acquire)
+            {
+                Ok(_) => return window,
+                Err(newer) => held = newer,
+            }
+        }
+    }
+
     /// What is spent in the window of `now`, requests in flight included.
     pub fn spent(&self, now: u64) -> u64 {
         let (begun, spent) = split(self.words.spent.load(Acquire));
