@@ -100,13 +100,12 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// When the limit is hard and there is no saying.
     pub fn amount(&self, charge: &Charge<'_>) -> Result<u64, Unbounded> {
-        let amounts = bound(
-            charge.mode,
-            self.operation,
-            self.size,
-            self.price,
-            self.estimate,
-        )?;
+        // What counts requests needs no bound, however hard it is.
+        let mode = match is_hard(charge) {
+            true => LimitMode::Hard,
+            false => LimitMode::Soft,
+        };
+        let amounts = bound(mode, self.operation, self.size, self.price, self.estimate)?;
         let unit = charge.bucket.unit();
         if is_hard(charge) && unit == Unit::NanoUsd && self.price.is_none() && amounts.tokens > 0 {
             return Err(Unbounded::Price);
