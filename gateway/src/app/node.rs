@@ -337,9 +337,9 @@ impl Node {
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
         let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
-        let closed = ledger::close(&self.ledger, self.store.as_ref()).await;
+        let closed = ledger::close(&self.ledger, self.store.as_ref(), ledger::now()).await;
         if let Err(error) = closed {
-            warn!(%error, "limits: what was granted counts as spent after the restart");
+            warn!(%error, "limits: what was granted counts as spent after a reboot");
         }
         drop((self.admin, self.telemetry));
         self.tasks.shutdown().await;
@@ -367,7 +367,7 @@ fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
 async fn ledger(config: &Config, store: &dyn Store) -> anyhow::Result<Ledger> {
     let path = config.admin.socket.with_file_name("limits");
     let tally = Tally::open(&path, store).await?;
-    Ok(Ledger::load(store, tally).await?)
+    Ok(Ledger::load(store, tally, ledger::now()).await?)
 }
 
 /// Tells the workers' table what an earlier process knew. Objects at providers that are gone are left out.

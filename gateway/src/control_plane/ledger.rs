@@ -21,6 +21,8 @@ use super::{
     store::{OPERATIONS_MAX, Operation, Store, StoreError, Transaction},
 };
 use crate::handoff::ledger::{Bucket, Grant, Unit};
+#[cfg(test)]
+pub(crate) use keeper::answer;
 pub use keeper::{close, keep};
 pub use tally::Tally;
 
@@ -107,8 +109,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub async fn load(store: &dyn Store, tally: Tally) -> Result<Self, StoreError> {
-        let now = now();
+    pub async fn load(store: &dyn Store, tally: Tally, now: u64) -> Result<Self, StoreError> {
         let mut recorded = HashMap::new();
         let mut over = Vec::new();
         for entry in store.range(LEDGER).await?.entries {
@@ -195,7 +196,7 @@ impl State {
 }
 
 /// Seconds since the epoch.
-fn now() -> u64 {
+pub fn now() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 

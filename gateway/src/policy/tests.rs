@@ -1,5 +1,6 @@
 mod decisions;
 mod measure;
+mod model;
 
 use std::{sync::Arc, time::Duration};
 

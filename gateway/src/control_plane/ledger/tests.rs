@@ -28,7 +28,7 @@ impl Home {
         let opened = SledStore::open(&self.directory.path().join("store"), 0).unwrap();
         let store: Arc<dyn Store> = Arc::new(opened.store);
         let tally = Tally::open(&self.tally(), store.as_ref()).await.unwrap();
-        let ledger = Ledger::load(store.as_ref(), tally).await.unwrap();
+        let ledger = Ledger::load(store.as_ref(), tally, now()).await.unwrap();
         (store, Arc::new(ledger))
     }
 
@@ -122,7 +122,7 @@ async fn what_was_granted_is_spent_after_a_power_cut_and_what_was_spent_after_a_
         assert_eq!(bucket.spent(now()), 40);
         grant(&home, &store, &ledger, &[("ada", 50)]).await;
         bucket.spend(now(), 5, 100).unwrap();
-        close(&ledger, store.as_ref()).await.unwrap();
+        close(&ledger, store.as_ref(), now()).await.unwrap();
     }
     home.lose_power();
     let (_, ledger) = home.open().await;

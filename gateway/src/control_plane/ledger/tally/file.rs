@@ -185,6 +185,27 @@ impl TallyFile {
     }
 }
 
+#[cfg(test)]
+impl TallyFile {
+    /// One segment that cannot grow, as on a full disk.
+    pub(super) fn full() -> Self {
+        use nix::{
+            fcntl::{FcntlArg, SealFlag, fcntl},
+            sys::memfd::{MFdFlags, memfd_create},
+        };
+
+        let file = memfd_create("limits", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        let mut full = Self {
+            file: file.into(),
+            segments: Vec::new(),
+        };
+        full.grow().unwrap();
+        let seal = FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW);
+        fcntl(&full.file, seal).unwrap();
+        full
+    }
+}
+
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
         Self::Io(error)

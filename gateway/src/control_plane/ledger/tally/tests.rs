@@ -193,6 +193,21 @@ fn without_a_file_buckets_count_on_the_heap() {
     tally.reclaim(NOON);
 }
 
+#[test]
+fn where_the_file_cannot_grow_further_buckets_count_on_the_heap() {
+    let mut tally = Tally::with(TallyFile::full(), ID).unwrap();
+    let is_kept =
+        |tally: &mut Tally, bucket: u64| claim(tally, &bucket.to_string()).0.digest() != 0;
+    let kept = (0..).take_while(|bucket| is_kept(&mut tally, *bucket));
+    assert_eq!(kept.count(), 16 * 1024 - file::HEADER_LINES);
+    assert!(!is_kept(&mut tally, 20_000));
+    // One that comes free is given away again.
+    tally.release(digest_of("3"));
+    tally.reclaim(u64::from(DAY));
+    assert!(is_kept(&mut tally, 20_000));
+    assert!(!is_kept(&mut tally, 20_001));
+}
+
 #[tokio::test]
 async fn the_store_names_the_file_that_was_in_use_last() {
     let place = Place::new();
@@ -200,7 +215,7 @@ async fn the_store_names_the_file_that_was_in_use_last() {
     let store: &dyn Store = &opened.store;
     let elsewhere = place.directory.path().join("elsewhere");
     let spent = |tally, expected| async move {
-        let ledger = Ledger::load(store, tally).await.unwrap();
+        let ledger = Ledger::load(store, tally, NOON).await.unwrap();
         let bucket = ledger.bucket(key("ada"));
         assert_eq!(bucket.spent(u64::from(DAY)), expected);
         bucket.recover(Grant {
