@@ -86,11 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             peers,
         } = fleet.size;
         if let Some(Spread { median, min, max }) = Spread::of(nanos) {
-            let verdict = if median <= TARGET_NS {
-                "met"
-            } else {
-                "missed"
-            };
+            let verdict = if median <= TARGET_NS { "met" } else { "missed" };
             writeln!(
                 report,
                 "| {policies} | {groups} | {peers} | {min:.0} | {median:.0} | {max:.0} | ≤ {TARGET_NS:.0}: {verdict} | {:.1} |",

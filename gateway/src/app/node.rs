@@ -33,7 +33,7 @@ use crate::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
         identity::IdentitySources,
-        ledger::{self, Ledger},
+        ledger::{self, Ledger, Tally},
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
         mint::Minter,
@@ -122,7 +122,7 @@ impl Node {
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
         let shared = Shared::default();
-        let ledger = Arc::new(Ledger::load(store.as_ref()).await?);
+        let ledger = Arc::new(ledger(&config, store.as_ref()).await?);
         let workers = Workers::start(&config, random_node(), &publisher, senders, &shared)?;
         tasks.spawn(ledger::keep(
             Arc::clone(&ledger),
@@ -341,9 +341,9 @@ impl Node {
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
         let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
-        let closed = ledger::close(&self.ledger, self.store.as_ref()).await;
+        let closed = ledger::close(&self.ledger, self.store.as_ref(), ledger::now()).await;
         if let Err(error) = closed {
-            warn!(%error, "limits: what was granted counts as spent after the restart");
+            warn!(%error, "limits: what was granted counts as spent after a reboot");
         }
         drop((self.admin, self.telemetry));
         self.tasks.shutdown().await;
@@ -365,6 +365,13 @@ fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
         error!(%damage, "changes may be lost");
     }
     Ok(Arc::new(opened.store))
+}
+
+/// What limits have counted. The file lies beside the socket, where a reboot clears.
+async fn ledger(config: &Config, store: &dyn Store) -> anyhow::Result<Ledger> {
+    let path = config.admin.socket.with_file_name("limits");
+    let tally = Tally::open(&path, store).await?;
+    Ok(Ledger::load(store, tally, ledger::now()).await?)
 }
 
 /// Tells the workers' table what an earlier process knew. Objects at providers that are gone are left out.

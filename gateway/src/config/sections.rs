@@ -218,7 +218,8 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
             SECTION,
             "socket",
             PathBuf::from("/run/keyway/admin.sock"),
-            "Unix socket of the management API; root and the service's user need no token there.",
+            "Unix socket of the management API; root and the service's user need no token there.\n\
+             Beside it lies `limits`, what limits have counted: best in memory, as /run is.",
         ),
         listen,
     }

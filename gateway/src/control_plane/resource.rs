@@ -32,6 +32,8 @@ pub mod key {
     pub const PRICES: &str = "prices";
     /// How far limits may be spent: `ledger/<unit>/<window>/<scope>/<id>`.
     pub const LEDGER: &str = "ledger/";
+    /// Which file has the counters of limits.
+    pub const TALLY: &str = "tally";
     /// The one settings document.
     pub const SETTINGS: &str = "settings";
     /// Sealed key and certificate of the internal CA.

@@ -24,7 +24,7 @@ use crate::{
     policy::{
         Ask, Permit,
         bound::Amounts,
-        charge::{Charge, Origin},
+        charge::{Charge, Origin, charges},
         plan::{self, Plan, Unplanned, Wants},
     },
 };
@@ -83,6 +83,20 @@ struct Held<'s> {
     is_outgrown: bool,
 }
 
+impl<'s> Held<'s> {
+    fn new(charge: &Charge<'s>, window: u64, taken: u64) -> Self {
+        Self {
+            bucket: charge.bucket,
+            most: charge.most,
+            mode: charge.mode,
+            window,
+            taken,
+            is_hard: plan::is_hard(charge),
+            is_outgrown: false,
+        }
+    }
+}
+
 /// What is known of a request's use when its record is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Spending {
@@ -95,6 +109,20 @@ pub enum Spending {
     Part,
     /// The record has all of it.
     Whole,
+}
+
+impl Spending {
+    /// What a limit counts for a request that has taken so much of it in advance, and used so much as far as is known.
+    pub fn counted(self, unit: Unit, mode: LimitMode, taken: u64, used: u64) -> u64 {
+        match (unit, self, mode) {
+            // A request was made, however it ended.
+            (Unit::Requests, _, _) => taken,
+            (Unit::InFlight, _, _) | (_, Self::None, _) => 0,
+            (_, Self::Whole, _) | (_, Self::Part, LimitMode::Soft) => used,
+            // The provider may have charged for all that it could have used.
+            (_, Self::Part, LimitMode::Hard) | (_, Self::Unknown, _) => taken.max(used),
+        }
+    }
 }
 
 /// Spends the upper bound of a request from every limit that holds for it, until its record is written. The first
@@ -128,6 +156,19 @@ pub fn reserve_now<'s>(
         Ok(reservation) => Ok(Some(reservation)),
         Err(Denial::Ungranted) => Ok(None),
         Err(Denial::ByPolicy(failure) | Denial::Final(failure)) => Err(failure),
+    }
+}
+
+/// Counts what was used before anybody could ask for it: nothing is taken in advance, and no limit refuses it.
+pub fn afterwards<'s>(worker: &Rc<Worker>, permit: &Permit<'s>) -> Reservation<'s> {
+    let now = now();
+    let held = charges(permit)
+        .into_iter()
+        .map(|charge| Held::new(&charge, charge.bucket.enter(now), 0));
+    Reservation {
+        worker: Rc::clone(worker),
+        held: held.collect(),
+        output_bound: None,
     }
 }
 
@@ -207,15 +248,7 @@ fn attempt<'s>(
         let amount = plan.amount(charge);
         let amount = amount.map_err(|why| denied(charge, message::unbounded(why)))?;
         match charge.bucket.spend(now, amount, charge.most) {
-            Ok(window) => reservation.held.push(Held {
-                bucket: charge.bucket,
-                most: charge.most,
-                mode: charge.mode,
-                window,
-                taken: amount,
-                is_hard: plan::is_hard(charge),
-                is_outgrown: false,
-            }),
+            Ok(window) => reservation.held.push(Held::new(charge, window, amount)),
             Err(Refusal::Cap { left }) => {
                 let failure = message::refused(charge, amount, left, now);
                 // What was taken of the limits before this one is theirs again.
@@ -255,17 +288,8 @@ impl Reservation<'_> {
     /// Replaces what was spent in advance by what was used.
     pub fn settle(mut self, spending: Spending, used: Amounts) {
         for held in self.held.drain(..) {
-            let used = used.of(held.bucket.unit());
-            let used = match (held.bucket.unit(), spending, held.mode) {
-                // A request was made, however it ended.
-                (Unit::Requests, _, _) => held.taken,
-                (Unit::InFlight, _, _) | (_, Spending::None, _) => 0,
-                (_, Spending::Whole, _) | (_, Spending::Part, LimitMode::Soft) => used,
-                // The provider may have charged for all that it could have used.
-                (_, Spending::Part, LimitMode::Hard) | (_, Spending::Unknown, _) => {
-                    held.taken.max(used)
-                }
-            };
+            let unit = held.bucket.unit();
+            let used = spending.counted(unit, held.mode, held.taken, used.of(unit));
             held.bucket.settle(held.window, held.taken, used);
             if let Some(missing) = held.bucket.ungranted() {
                 self.worker.grants.ask(held.bucket, missing);

@@ -104,8 +104,13 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// When the limit is hard and there is no saying.
     pub fn amount(&self, charge: &Charge<'_>) -> Result<u64, Unbounded> {
+        // What counts requests needs no bound, however hard it is.
+        let mode = match is_hard(charge) {
+            true => LimitMode::Hard,
+            false => LimitMode::Soft,
+        };
         let amounts = bound(
-            charge.mode,
+            mode,
             self.operation,
             self.size,
             &self.elsewhere,

@@ -1,4 +1,5 @@
 mod decisions;
+mod model;
 mod oracle;
 pub(crate) mod worlds;
 

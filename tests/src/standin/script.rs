@@ -26,6 +26,8 @@ pub(super) struct Script {
     pub(super) retry_after: Option<u64>,
     /// `slow_head=N`: milliseconds before the head.
     pub(super) slow_head: Duration,
+    /// `gate`: nothing is answered until the test says so.
+    pub(super) gate: bool,
     /// `bytes=N`: each word is padded to this many bytes.
     pub(super) word_bytes: usize,
     /// `cached=N`, `written=N`, `written_long=N`: input tokens beside the prompt's words.
@@ -66,6 +68,7 @@ impl Default for Script {
             status: None,
             retry_after: None,
             slow_head: Duration::ZERO,
+            gate: false,
             word_bytes: 0,
             cached: 0,
             written: 0,
@@ -118,6 +121,7 @@ impl Script {
             "status" => self.status = u16::try_from(number).ok(),
             "retry_after" => self.retry_after = Some(number),
             "slow_head" => self.slow_head = Duration::from_millis(number),
+            "gate" => self.gate = true,
             "bytes" => self.word_bytes = usize::try_from(number).unwrap_or(0),
             "cached" => self.cached = number,
             "written" => self.written = number,

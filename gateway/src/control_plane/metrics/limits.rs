@@ -30,6 +30,11 @@ pub(super) fn gather(grants: &GrantCounts, snapshot: &Snapshot) -> Vec<MetricFam
             "How long the last write of grants took.",
             grants.last_write_us.load(Relaxed) as f64 / MICROS_PER_SECOND,
         ),
+        plain_gauge(
+            "keyway_limit_buckets_unkept",
+            "Counters of limits that a kill loses, so that all that was granted of them counts as spent.",
+            grants.unkept.load(Relaxed) as f64,
+        ),
     ];
     let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
     let fullest = fullest(snapshot, now);
@@ -88,7 +93,7 @@ mod tests {
         let expected = BTreeMap::from([(("budget_rule", "All"), 0.5)]);
         assert_eq!(fullest(&snapshot, 0), expected);
         let families = gather(&GrantCounts::default(), &snapshot);
-        assert_eq!(families.len(), 4);
-        assert_eq!(families[3].get_metric().len(), 1);
+        assert_eq!(families.len(), 5);
+        assert_eq!(families[4].get_metric().len(), 1);
     }
 }

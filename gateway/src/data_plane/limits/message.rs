@@ -140,7 +140,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::handoff::{ledger::Bucket, snapshot::access::LimitMode};
+    use crate::handoff::{
+        ledger::{Bucket, Words},
+        snapshot::access::LimitMode,
+    };
 
     fn told(bucket: Bucket, most: u64, origin: Origin<'_>, amount: u64, left: u64) -> Failure {
         let charge = Charge {
@@ -156,7 +159,7 @@ mod tests {
     fn a_refusal_says_what_is_left_and_when_it_begins_anew() {
         const DAY: u32 = 86_400;
         let usd = |cents: u64| cents * 10_000_000;
-        let budget = || Bucket::durable(Unit::NanoUsd, DAY, "b");
+        let budget = || Bucket::durable(Unit::NanoUsd, DAY, "b", Words::default());
         let found = told(budget(), usd(5000), Origin::Policy, usd(30), usd(12));
         assert_eq!(
             found.message,

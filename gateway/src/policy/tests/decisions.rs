@@ -85,7 +85,7 @@ fn rule(id: &str, changes: Value) -> Value {
     merged(base, changes)
 }
 
-fn merged(mut base: Value, changes: Value) -> Value {
+pub(super) fn merged(mut base: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         base[name.as_str()] = value.clone();
     }
@@ -102,7 +102,7 @@ fn caps(group_tokens: u64, group_usd: u64, user_tokens: u64, user_usd: u64) -> V
     }})
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
