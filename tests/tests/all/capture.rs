@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use gateway_tests::{
-    agent::{Agent, Version},
+    agent::{Agent, Reply, Version},
     node::Node,
     standin::{StandIn, Transport},
 };
@@ -39,9 +39,15 @@ pub(super) async fn capturing(
     (standin, node, alice)
 }
 
-async fn ask(alice: &Agent, version: Version, path: &str, body: &Value) {
-    let reply = alice.post(version, path, body).await.unwrap();
+async fn ask(alice: &Agent, version: Version, path: &str, body: &Value) -> Reply {
+    let mut session = alice.session(version).await.unwrap();
+    let headers: &[_] = match path {
+        MESSAGES => &[("anthropic-version", "2023-06-01")],
+        _ => &[],
+    };
+    let reply = session.post(path, body, headers).await.unwrap();
     assert_eq!(reply.status, StatusCode::OK);
+    reply
 }
 
 /// Stops the node, so that everything is written, and starts it again.
@@ -125,10 +131,7 @@ async fn prompts_and_answers_of_every_kind_are_kept_sealed() {
         for version in VERSIONS {
             for directives in ["", " [[gzip]]"] {
                 let prompt = format!("planted-prompt{directives}");
-                let reply = alice
-                    .post(version, path, &make(&prompt, true))
-                    .await
-                    .unwrap();
+                let reply = ask(&alice, version, path, &make(&prompt, true)).await;
                 if directives.is_empty() {
                     answers.push(reply.streamed_text().trim_end().to_owned());
                 }
