@@ -59,9 +59,9 @@ pub fn of_request(body: &[u8], bytes_max: usize) -> String {
     };
     let mut messages = Vec::new();
     for found in REQUEST_KEYS.iter().filter_map(|key| request.get(key)) {
-        match found {
-            Value::Array(items) => messages.extend(items.iter().map(message::text)),
-            single => messages.push(message::text(single)),
+        match found.as_array() {
+            Some(items) => messages.extend(items.iter().map(message::text)),
+            None => messages.push(message::text(found)),
         }
     }
     messages.retain(|message| !message.is_empty());

@@ -52,13 +52,13 @@ pub(super) fn push_delta(event: &Value, text: &mut String) {
         return;
     }
     for found in EVENT_KEYS.iter().filter_map(|key| event.get(key)) {
-        match found {
+        match found.as_array() {
             // Of several answers at once the first.
-            Value::Array(answers) => answers
+            Some(answers) => answers
                 .iter()
                 .filter(|answer| !matches!(answer.get("index"), Some(index) if *index != 0))
                 .for_each(|answer| push_pieces(answer, text)),
-            single => push_pieces(single, text),
+            None => push_pieces(found, text),
         }
     }
 }
@@ -72,15 +72,17 @@ fn push_pieces(value: &Value, text: &mut String) {
                 push_tool(tool, text);
             }
             for key in PIECE_KEYS {
-                match fields.get(key) {
-                    // Gemini sends a tool's arguments whole; Anthropic begins with none.
-                    Some(Value::Object(data)) if matches!(key, "args" | "input") => {
-                        if !data.is_empty() {
-                            text.push_str(&fields[key].to_string());
-                        }
-                    }
-                    Some(piece) => push_pieces(piece, text),
-                    None => {}
+                let Some(piece) = fields.get(key) else {
+                    continue;
+                };
+                // Gemini sends a tool's arguments whole; Anthropic begins with none.
+                let data = piece
+                    .as_object()
+                    .filter(|_| matches!(key, "args" | "input"));
+                match data {
+                    Some(data) if data.is_empty() => {}
+                    Some(_) => text.push_str(&piece.to_string()),
+                    None => push_pieces(piece, text),
                 }
             }
         }
