@@ -19,6 +19,7 @@ pub mod path;
 pub mod price;
 pub mod session;
 pub mod sse;
+pub mod text;
 pub mod websocket;
 
 use http::{HeaderName, Method};

@@ -38,13 +38,14 @@ use crate::{
         metrics::{Metrics, ProviderLabel},
         mint::Minter,
         resolve::{Resolver, system_lookup},
-        seal::{Keyring, LiveKeyring},
+        seal::{Keyring, LiveKeyring, TextKey},
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{KnownObject, UsageLog},
+        usage::{CaptureLog, KnownObject, UsageLog},
     },
     handoff::{
+        capture::capture_queue,
         objects::ObjectTable,
         publish::SnapshotPublisher,
         queue::record_queue,
@@ -77,6 +78,7 @@ pub struct Node {
     certificate_epoch: Arc<watch::Sender<u64>>,
     workers: Workers,
     usage: UsageLog,
+    captures: CaptureLog,
     store: Arc<dyn Store>,
     ledger: Arc<Ledger>,
     admin: Vec<AdminListener>,
@@ -105,6 +107,7 @@ impl Node {
         info!(key_id = keyring.key_id(), source = ?config.secrets.master_key, "master key unlocked");
         let (certificates, ca_pem) =
             certificates(&config.endpoint, store.as_ref(), &keyring).await?;
+        let text_key = TextKey::open_or_create(store.as_ref(), &keyring).await?;
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
@@ -118,6 +121,10 @@ impl Node {
         }
         let mut usage = UsageLog::start(&config.usage.path, records)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let (capture_senders, captured) = capture_queue(config.workers.count);
+        let captures = CaptureLog::start(&config.usage.path, captured, text_key)
+            .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let senders = senders.into_iter().zip(capture_senders).collect();
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
@@ -189,6 +196,7 @@ impl Node {
             store: Arc::clone(&store),
             keyring,
             usage: usage.reader(),
+            captures: captures.reader(),
             tester: Arc::new(UpstreamTester {
                 reports: reports.clone(),
                 catalog: Arc::clone(&catalog),
@@ -236,6 +244,7 @@ impl Node {
             certificate_epoch,
             workers,
             usage,
+            captures,
             store,
             ledger,
             admin,
@@ -268,9 +277,8 @@ impl Node {
         if let Some(settings) = &report.settings {
             self.usage
                 .set_log_collection(settings.enable_log_collection);
-            let days = settings.access_log_retention_days.max(0);
-            self.usage
-                .set_retention_days(u32::try_from(days).unwrap_or(u32::MAX));
+            self.usage.set_retention_days(settings.log_days());
+            self.captures.set_retention_days(settings.text_days());
         }
         let labels: Vec<_> = report
             .providers
@@ -340,7 +348,11 @@ impl Node {
         self.serving.not_ready("draining");
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
-        let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
+        let flushed = spawn_blocking(move || {
+            self.captures.flush_and_stop(deadline);
+            self.usage.flush_and_stop(deadline)
+        })
+        .await?;
         let closed = ledger::close(&self.ledger, self.store.as_ref(), ledger::now()).await;
         if let Err(error) = closed {
             warn!(%error, "limits: what was granted counts as spent after a reboot");

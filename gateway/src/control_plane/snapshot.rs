@@ -6,6 +6,7 @@
 mod access;
 mod aws;
 mod builder;
+mod captures;
 mod documents;
 mod kept;
 mod peers;

@@ -134,6 +134,7 @@ async fn serve<'s>(
     if body.is_to_be_held(&permit) {
         body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }
+    recorder.keep_request(&permit, &body);
 
     alarm.bound_all(
         permit

@@ -1,6 +1,8 @@
 //! Exactly one record per exchange: made at its beginning, written when it is dropped, whatever
 //! happened in between.
 
+mod capture;
+
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -24,13 +26,14 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
-            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
+            Attempt, CaptureState, CostNanoUsd, CostSource, ExchangeRecord, LeftOut,
+            MODEL_BYTES_LIMIT, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
     policy::bound::Amounts,
 };
+use capture::Keeping;
 
 /// What is known of an exchange so far. Borrows from the request's head, and from the snapshot that the
 /// exchange is served from, so that no count shared between workers is touched.
@@ -76,6 +79,8 @@ pub struct Recorder<'s> {
     /// What the exchange has spent in advance, and what is known of what it used.
     pub reservation: Option<Reservation<'s>>,
     pub spending: Spending,
+    /// `None`: texts are not kept.
+    keeping: Option<Box<Keeping>>,
     is_retracted: bool,
 }
 
@@ -131,6 +136,7 @@ impl<'s> Recorder<'s> {
             overhead_us: 0,
             reservation: None,
             spending: Spending::None,
+            keeping: None,
             is_retracted: false,
         }
     }
@@ -237,6 +243,10 @@ impl Drop for Recorder<'_> {
         if self.overhead_us > 0 {
             counters.overhead.observe_us(u64::from(self.overhead_us));
         }
+        let keeping = self.keeping.take();
+        let capture = keeping.map_or(CaptureState::Off, |keeping| {
+            keeping.finish(&self.worker.captures)
+        });
         let principal = self.principal;
         let record = ExchangeRecord {
             id: self.id,
@@ -277,6 +287,7 @@ impl Drop for Recorder<'_> {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),
+            capture,
         };
         self.worker.append_record(&record);
     }

@@ -70,6 +70,12 @@ pub async fn relay(
         head.fields.get("content-encoding").unwrap_or(b""),
         hide_usage_chunk,
     );
+    if (200..300).contains(&head.status) {
+        recorder.keep_answer(
+            head.fields.get("content-type").unwrap_or(b""),
+            head.fields.get("content-encoding").unwrap_or(b""),
+        );
+    }
     if operation == Operation::Invoke {
         meter.read_head(|name| head.fields.get(name));
     }
@@ -222,6 +228,7 @@ fn poll_step(
             Poll::Ready(Ok(true)) => {
                 let data = upstream.data();
                 recorder.response_bytes += data.len() as u64;
+                recorder.keep(data);
                 meter.feed(data, &mut |piece| down.push(piece));
                 upstream.consume();
                 if recorder.time_to_first_token_us == 0 && meter.content_started() {

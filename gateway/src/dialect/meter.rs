@@ -11,7 +11,7 @@ mod bedrock_events;
 mod count;
 mod event_body;
 mod gemini;
-mod inflate;
+pub(in crate::dialect) mod inflate;
 mod json_body;
 mod least;
 mod lines_body;

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use super::{Documents, SkippedDocument, peers::Groups};
+use super::{Documents, SkippedDocument, captures::Captures, peers::Groups};
 use crate::{
     control_plane::{
         catalog::rate,
@@ -66,9 +66,10 @@ impl<'d> Access<'d> {
             .iter()
             .map(|guardrail| (guardrail.id.as_str(), guardrail))
             .collect();
+        let captures = Captures::of(documents.settings.as_ref());
         let mut policies = Vec::new();
         for doc in documents.policies.iter().filter(|policy| policy.enabled) {
-            match policy(doc, groups, &guardrails, ledger, &mut meters) {
+            match policy(doc, groups, &guardrails, captures, ledger, &mut meters) {
                 Ok(policy) => policies.push((doc, policy)),
                 Err(reason) => skipped.push(SkippedDocument {
                     key: format!("{POLICIES}{}", doc.id),
@@ -127,6 +128,7 @@ fn policy(
     doc: &PolicyDoc,
     groups: &Groups,
     guardrails: &HashMap<&str, &GuardrailDoc>,
+    mut captures: Captures,
     ledger: &Ledger,
     meters: &mut Vec<Meter>,
 ) -> Result<Policy, String> {
@@ -148,6 +150,7 @@ fn policy(
             let most = checks.output_limit.max_tokens;
             output_tokens_max = output_tokens_max.into_iter().chain([most]).min();
         }
+        captures.read(&checks.prompt_capture);
     }
     Ok(Policy {
         id: doc.id.as_str().into(),
@@ -159,6 +162,7 @@ fn policy(
             .map(|path| Pattern::new(path))
             .collect(),
         output_tokens_max,
+        capture: captures.of_policy(),
         limits: limits(&doc.limits, &ids, &doc.id, ledger, meters)?,
         groups: members.into_vec().into(),
     })

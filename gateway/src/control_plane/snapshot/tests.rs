@@ -570,6 +570,7 @@ fn the_endpoint_is_known_by_its_name_and_its_addresses() {
         enable_prompt_collection: false,
         redact_pii: false,
         access_log_retention_days: 0,
+        prompt_retention_days: 0,
         created_at: at(1),
         updated_at: at(1),
     };

@@ -20,7 +20,18 @@ pub struct Policy {
     pub paths: Box<[Pattern]>,
     /// The most that one request may ask for.
     pub output_tokens_max: Option<u64>,
+    /// Texts are kept.
+    pub capture: Option<Capture>,
     pub limits: Limits,
+}
+
+/// How texts of requests and answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capture {
+    /// Of a request's text, and of its answer's.
+    pub text_bytes_max: usize,
+    /// Keys and personal data are replaced.
+    pub redact: bool,
 }
 
 /// A ceiling that holds beside policies: for some groups and users, or for everyone.

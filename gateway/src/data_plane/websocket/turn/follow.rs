@@ -13,12 +13,15 @@ use crate::{
     },
     dialect::{
         meter::ResponsesMessages,
+        text,
         websocket::{ServerEventKind, server_event},
     },
     handoff::reason::Reason,
     policy::Permit,
 };
 
+/// What messages are, one after another in lines.
+const MESSAGES: &[u8] = text::LINES.as_bytes();
 /// Status of an error event that names none.
 const UNSTATED_ERROR: u16 = 500;
 
@@ -68,6 +71,7 @@ impl<'s> Turn<'_, 's> {
         }
         let sent = Instant::now();
         let mut late = Reason::FirstByteTimeout;
+        self.recorder.keep_answer(MESSAGES, b"");
         let mut watch = Watch::over(permit, self.recorder);
         if watch.is_some() {
             meter.watch();
@@ -111,6 +115,8 @@ impl<'s> Turn<'_, 's> {
                 recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
             }
             recorder.response_bytes += event.len() as u64;
+            recorder.keep(&event);
+            recorder.keep(b"\n");
             let write_idle = session.worker.config.timeouts.response_write_idle;
             match self
                 .alarm
