@@ -17,7 +17,7 @@ use gateway::{
         resource::CredentialDoc,
         snapshot::{Compiler, Documents, Surroundings, Unseal},
     },
-    dialect::{Classified, Dialect, ModelSource, Object, Operation},
+    dialect::{Classified, Dialect, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::{
         ledger::{Grant, Refusal},
         snapshot::{Endpoint, Snapshot, Timeouts},
@@ -127,7 +127,7 @@ impl Fleet {
         let Ok(permit) = permit(&self.snapshot, principal, &CHAT, ask) else {
             return false;
         };
-        let Ok(plan) = Plan::new(&permit, WANTS, &LIMITS, || true) else {
+        let Ok(plan) = Plan::new(&permit, WANTS, &LIMITS, || Ok(Elsewhere::default())) else {
             return false;
         };
         for charge in &plan.charges {

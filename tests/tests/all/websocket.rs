@@ -2,6 +2,7 @@
 //! the protocol.
 
 mod captured;
+mod limited;
 mod realtime;
 mod responses;
 mod wire;
