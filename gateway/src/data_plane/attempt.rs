@@ -231,6 +231,8 @@ impl Try<'_> {
         match alarm.within(timeouts.first_byte, response).await {
             Ok(Raced::First(Ok(head))) => {
                 attempt.status = head.status;
+                let counters = self.out.worker.counters.provider(provider.slot);
+                counters.responded(head.status);
                 if let (UNAUTHORIZED, Some(credential)) = (head.status, &self.target.credential) {
                     credential.refused();
                 }

@@ -53,13 +53,26 @@ impl RetryCause {
     }
 }
 
-/// What a provider's connections added up to.
+/// Classes of the statuses that providers answer with.
+pub const STATUS_CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// What a provider's connections and answers added up to.
 #[derive(Debug)]
 pub struct ProviderCounters {
     /// TCP and TLS handshake.
     pub connect: ShortHistogram,
     /// Indexed by `RetryCause as usize`.
     pub retries: [Counter; RetryCause::ALL.len()],
+    /// Indexed as [`STATUS_CLASSES`].
+    pub responses: [Counter; STATUS_CLASSES.len()],
+}
+
+impl ProviderCounters {
+    /// A head has come.
+    pub fn responded(&self, status: u16) {
+        let class = usize::from(status / 100).wrapping_sub(1);
+        self.responses[class.min(STATUS_CLASSES.len() - 1)].add(1);
+    }
 }
 
 impl Default for ProviderCounters {
@@ -67,6 +80,7 @@ impl Default for ProviderCounters {
         Self {
             connect: Histogram::new(&SHORT_BOUNDS_US),
             retries: std::array::from_fn(|_| Counter::default()),
+            responses: std::array::from_fn(|_| Counter::default()),
         }
     }
 }

@@ -131,10 +131,8 @@ fn status_labels(request: RequestSlot, place: usize) -> Labels {
         let code = status.map_or_else(|| "other".to_owned(), u16::to_string);
         labels.push(("http_response_status_code", code));
     }
-    match status {
-        Some(0) => labels.push(("error_type", "_OTHER".to_owned())),
-        Some(500..) => labels.push(("error_type", labels[2].1.clone())),
-        Some(1..500) | None => {}
+    if let Some(500..) = status {
+        labels.extend(status.map(|code| ("error_type", code.to_string())));
     }
     labels
 }

@@ -13,34 +13,40 @@ use super::{
 };
 use crate::{
     control_plane::snapshot::{ProviderState, ProviderStatus},
-    handoff::counters::{RetryCause, SHORT_BOUNDS_US},
+    handoff::counters::{ProviderCounters, RetryCause, SHORT_BOUNDS_US, STATUS_CLASSES},
 };
 
 /// Providers of one name are added up.
 pub(super) fn gather(workers: Workers<'_>, names: &Names) -> Vec<MetricFamily> {
-    let mut connects: BTreeMap<&str, Tally> = BTreeMap::new();
-    let mut retries: BTreeMap<&str, [u64; RetryCause::ALL.len()]> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Totals> = BTreeMap::new();
     for slot in names.providers() {
-        let name = names.provider(slot);
-        let connect = connects
-            .entry(name)
-            .or_insert_with(|| Tally::new(&SHORT_BOUNDS_US));
-        let causes = retries.entry(name).or_default();
-        for counters in workers.iter().map(|worker| worker.provider(slot)) {
-            connect.add(&counters.connect);
-            for (sum, count) in causes.iter_mut().zip(&counters.retries) {
-                *sum += count.get();
-            }
-        }
+        let totals = by_name.entry(names.provider(slot)).or_default();
+        workers.iter().for_each(|w| totals.add(w.provider(slot)));
     }
     let label = |name: &str| ("provider", name.to_owned());
-    let retries = retries.iter().flat_map(|(name, causes)| {
-        RetryCause::ALL.map(|cause| {
-            let labels = vec![label(name), ("reason", cause.code().to_owned())];
-            (labels, causes[cause as usize] as f64)
+    let responses = by_name.iter().flat_map(|(name, totals)| {
+        let counts = STATUS_CLASSES.into_iter().zip(totals.responses);
+        counts.map(move |(class, count)| {
+            let labels = vec![label(name), ("class", class.to_owned())];
+            (labels, count as f64)
         })
     });
+    let retries = by_name.iter().flat_map(|(name, totals)| {
+        RetryCause::ALL.map(|cause| {
+            let labels = vec![label(name), ("reason", cause.code().to_owned())];
+            (labels, totals.retries[cause as usize] as f64)
+        })
+    });
+    let connects = by_name.iter().map(|(name, totals)| {
+        let labels = vec![label(name)];
+        (labels, totals.connect.clone())
+    });
     vec![
+        counter(
+            "keyway_upstream_responses_total",
+            "Answers of providers that began, by class of their status; each attempt counts.",
+            responses.collect(),
+        ),
         counter(
             "keyway_retries_total",
             "Attempts beyond the first one of an exchange, by reason.",
@@ -49,11 +55,37 @@ pub(super) fn gather(workers: Workers<'_>, names: &Names) -> Vec<MetricFamily> {
         seconds(
             "keyway_upstream_connect_seconds",
             "How long connections to providers took to open: TCP and TLS.",
-            connects
-                .into_iter()
-                .map(|(name, tally)| (vec![label(name)], tally)),
+            connects,
         ),
     ]
+}
+
+struct Totals {
+    connect: Tally,
+    retries: [u64; RetryCause::ALL.len()],
+    responses: [u64; STATUS_CLASSES.len()],
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            connect: Tally::new(&SHORT_BOUNDS_US),
+            retries: Default::default(),
+            responses: Default::default(),
+        }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, counters: &ProviderCounters) {
+        self.connect.add(&counters.connect);
+        for (sum, count) in self.retries.iter_mut().zip(&counters.retries) {
+            *sum += count.get();
+        }
+        for (sum, count) in self.responses.iter_mut().zip(&counters.responses) {
+            *sum += count.get();
+        }
+    }
 }
 
 /// Of providers of one name the worst counts.

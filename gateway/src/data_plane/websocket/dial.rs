@@ -132,6 +132,7 @@ impl Dialling<'_> {
             Err(Elapsed) => return Err(Reason::FirstByteTimeout.into()),
         };
         attempt.status = answered.status;
+        counters.provider(provider.slot).responded(answered.status);
         match answered.status {
             101 if opening.is_answered_by(&answered) => {}
             101 => {
