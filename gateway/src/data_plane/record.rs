@@ -232,9 +232,14 @@ impl<'s> Recorder<'s> {
 
     fn asked(&self, duration_us: u64) -> Option<Asked> {
         let asked_us = self.asked_us?;
+        // An error has content, too, and no tokens.
+        let first_token_us = match self.status {
+            400.. => 0,
+            0..400 => self.time_to_first_token_us,
+        };
         Some(Asked {
             duration_us: duration_us.saturating_sub(asked_us),
-            first_token_us: self.time_to_first_token_us,
+            first_token_us,
             stream: self.stream,
             failed: self.outcome != Outcome::Answered || self.status >= 400,
         })

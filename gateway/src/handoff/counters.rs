@@ -235,6 +235,21 @@ impl WorkerCounters {
     }
 
     fn peer(&self, slot: u32) -> Option<&PeerCounters> {
-        self.peers.get(slot as usize).or(self.peers.first())
+        self.peers.get(slot as usize).or_else(|| self.peers.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_class() {
+        let counters = ProviderCounters::default();
+        for status in [101, 200, 299, 302, 404, 500, 599, 600, 999, 0] {
+            counters.responded(status);
+        }
+        let counts = counters.responses.each_ref().map(Counter::get);
+        assert_eq!(counts, [1, 2, 1, 1, 2, 3]);
     }
 }
