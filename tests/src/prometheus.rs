@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at its API, which has no event to wait for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two scrapes, and two evaluations of rules.
-const INTERVAL: &str = "500ms";
+const INTERVAL: &str = "1s";
 
 /// Why there is none here, for the line of a skipped test; `None` when there is.
 pub fn why_not() -> Option<&'static str> {
@@ -112,10 +112,10 @@ impl Prometheus {
             address,
         };
         let deadline = Instant::now() + PATIENCE;
-        while prometheus.last_scrape().await.ok().flatten().is_none() {
+        while prometheus.query("up", None).await.is_err() {
             ensure!(
                 Instant::now() < deadline,
-                "Prometheus does not scrape\n{}",
+                "Prometheus does not answer\n{}",
                 prometheus.log()
             );
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -123,13 +123,15 @@ impl Prometheus {
         Ok(prometheus)
     }
 
-    /// When the node was scraped last, in seconds since the epoch; `None` before the first time.
+    /// When the node was scraped last, in seconds since the epoch. Waits for the first time, and for the next one after
+    /// a scrape that took too long.
     ///
     /// # Errors
-    /// When it does not answer.
-    pub async fn last_scrape(&self) -> Result<Option<f64>> {
-        let series = self.query("timestamp(keyway_build_info)", None).await?;
-        Ok(series.first().map(|series| series.value))
+    /// When there is none in time.
+    pub async fn last_scrape(&self) -> Result<f64> {
+        let has_come = |series: &[Series]| !series.is_empty();
+        let series = self.wait("timestamp(keyway_build_info)", has_come).await?;
+        Ok(series[0].value)
     }
 
     /// Evaluates an expression, at a time in seconds since the epoch or now.
