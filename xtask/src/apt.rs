@@ -19,6 +19,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("ping", "iputils-ping"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
+    ("strace", "strace"),
     ("systemd-analyze", "systemd"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),

@@ -1,6 +1,8 @@
 //! Exactly one record per exchange: made at its beginning, written when it is dropped, whatever
 //! happened in between.
 
+mod capture;
+
 use std::{
     future::poll_fn,
     net::IpAddr,
@@ -21,6 +23,7 @@ use super::{
 use crate::{
     dialect::{
         Dialect, Object, Operation,
+        output::OutputBound,
         session::{AgentIds, session_id},
     },
     handoff::{
@@ -32,13 +35,14 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
-            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
+            Attempt, CaptureState, CostNanoUsd, CostSource, ExchangeRecord, LeftOut,
+            MODEL_BYTES_LIMIT, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider},
     },
     policy::bound::Amounts,
 };
+use capture::Keeping;
 
 /// What is known of an exchange so far. Borrows from the request's head, and from the snapshot that the
 /// exchange is served from, so that no count shared between workers is touched.
@@ -89,6 +93,8 @@ pub struct Recorder<'s> {
     /// What the exchange has spent in advance, and what is known of what it used.
     pub reservation: Option<Reservation<'s>>,
     pub spending: Spending,
+    /// `None`: texts are not kept.
+    keeping: Option<Box<Keeping>>,
     is_retracted: bool,
 }
 
@@ -150,6 +156,7 @@ impl<'s> Recorder<'s> {
             asked_us: None,
             reservation: None,
             spending: Spending::None,
+            keeping: None,
             is_retracted: false,
         }
     }
@@ -209,8 +216,8 @@ impl<'s> Recorder<'s> {
     }
 
     /// A bound on its output that must be written into the request.
-    pub fn output_bound(&self) -> Option<u64> {
-        self.reservation.as_ref()?.output_tokens_max
+    pub fn output_bound(&self) -> Option<OutputBound> {
+        self.reservation.as_ref()?.output_bound
     }
 
     /// The request is ready to go to a provider.
@@ -284,6 +291,10 @@ impl Drop for Recorder<'_> {
             response_bytes: self.response_bytes,
             asked: self.asked(duration_us),
         });
+        let keeping = self.keeping.take();
+        let capture = keeping.map_or(CaptureState::Off, |keeping| {
+            keeping.finish(&self.worker.captures)
+        });
         let principal = self.principal;
         let record = ExchangeRecord {
             id: self.id,
@@ -295,7 +306,7 @@ impl Drop for Recorder<'_> {
             display_name: principal.map_or("", |p| &p.display_name),
             peer_id: principal.map_or("", |p| &p.peer_id),
             group_ids: principal
-                .map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
+                .map_or_else(Vec::new, |p| p.named_groups().map(|g| &*g.id).collect()),
             source_ip: self.source_ip,
             method: self.method.as_str(),
             host: self.host,
@@ -324,6 +335,7 @@ impl Drop for Recorder<'_> {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),
+            capture,
         };
         self.worker.append_record(&record);
     }

@@ -227,6 +227,31 @@ impl LeftOut {
     }
 }
 
+/// What became of an exchange's texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CaptureState {
+    /// They were not to be kept.
+    #[default]
+    Off = 0,
+    /// Handed over to be kept.
+    Kept = 1,
+    /// There was no room for them, or for one of them.
+    Skipped = 2,
+}
+
+impl CaptureState {
+    pub const ALL: [Self; 3] = [Self::Off, Self::Kept, Self::Skipped];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Kept => "kept",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// How an exchange ended. Exactly one per exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -360,6 +385,9 @@ pub struct ExchangeRecord<'a> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    /// Absent in batches of format 1.
+    #[serde(skip)]
+    pub capture: CaptureState,
 }
 
 impl<'a> ExchangeRecord<'a> {
@@ -367,12 +395,14 @@ impl<'a> ExchangeRecord<'a> {
     pub fn decode(input: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
         let (length, rest) = take_length(input)?;
         let (bytes, rest) = rest.split_at_checked(length).ok_or(RecordError)?;
-        let (record, left) = postcard::take_from_bytes(bytes).map_err(|_| RecordError)?;
-        if left.is_empty() {
-            Ok((record, rest))
-        } else {
-            Err(RecordError)
-        }
+        let (mut record, added): (Self, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| RecordError)?;
+        record.capture = match added {
+            [] => CaptureState::Off,
+            [state] => *(CaptureState::ALL.get(usize::from(*state))).ok_or(RecordError)?,
+            _ => return Err(RecordError),
+        };
+        Ok((record, rest))
     }
 }
 
@@ -487,6 +517,7 @@ pub(crate) mod tests {
                 connect_us: 1500,
                 status: 200,
             }],
+            capture: CaptureState::Kept,
         }
     }
 

@@ -67,6 +67,7 @@ impl ExchangeRecord<'_> {
             request_bytes,
             response_bytes,
             attempts,
+            capture,
         } = self;
         out.wide(*id);
         // Zigzag: small negative numbers are short too.
@@ -184,6 +185,7 @@ impl ExchangeRecord<'_> {
             out.number(*connect_us);
             out.number(*status);
         }
+        out.byte(*capture as u8);
     }
 }
 
