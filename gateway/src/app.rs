@@ -128,6 +128,7 @@ fn reload(node: &mut Node, path: &Path) {
             info!("configuration read again");
         }
         Err(error) => {
+            node.reload_failed();
             // A line each: the report for people has excerpts over several.
             for problem in error.problems() {
                 error!(key = problem.key, "{}", problem.message);

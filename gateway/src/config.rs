@@ -294,6 +294,8 @@ pub struct AdminConfig {
 pub struct TelemetryConfig {
     /// `/metrics`, `/healthz`, `/readyz`.
     pub listen: Option<SocketAddr>,
+    /// Most peers with series of their own in `/metrics`; 0: none has.
+    pub peers_limit: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

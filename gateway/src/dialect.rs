@@ -165,6 +165,31 @@ pub enum Operation {
 }
 
 impl Operation {
+    pub const ALL: [Self; 22] = [
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Responses,
+        Self::StoredResponse,
+        Self::ResponsesInputTokens,
+        Self::Realtime,
+        Self::Embeddings,
+        Self::Messages,
+        Self::CountTokens,
+        Self::Invoke,
+        Self::InvokeStream,
+        Self::Converse,
+        Self::ConverseStream,
+        Self::GenerateContent,
+        Self::StreamGenerateContent,
+        Self::CountContentTokens,
+        Self::EmbedContent,
+        Self::ListModels,
+        Self::GetModel,
+        Self::Hello,
+        Self::Unmetered,
+        Self::Other,
+    ];
+
     pub fn code(self) -> &'static str {
         match self {
             Self::ChatCompletions => "chat_completions",

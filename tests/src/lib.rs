@@ -10,6 +10,7 @@ pub mod memory;
 pub mod namespace;
 pub mod netbird;
 pub mod node;
+pub mod prometheus;
 pub mod standin;
 pub mod terminal;
 mod unix_http;

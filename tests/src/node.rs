@@ -27,7 +27,7 @@ use crate::{
     standin::{StandIn, Vendor},
     unix_http,
 };
-pub use setup::{Options, keyway};
+pub use setup::{Options, free_port, keyway};
 
 /// Start, stop and every change of state happen within this time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -139,6 +139,11 @@ impl Node {
     /// The plain HTTP listener, if asked for.
     pub fn plain(&self) -> Option<SocketAddr> {
         self.plain
+    }
+
+    /// Where it is scraped.
+    pub fn telemetry_address(&self) -> SocketAddr {
+        self.telemetry
     }
 
     /// The endpoint's name.

@@ -17,6 +17,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("ping", "iputils-ping"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("strace", "strace"),
     ("systemd-analyze", "systemd"),

@@ -35,6 +35,8 @@ const EXPECTED_SKIPS: &[&str] = &[
     // Devices, mounts and other processes' memory are root's; an ordinary user's CI is welcome too.
     ", needs root privileges",
     ", reading /proc/PID/mem: ",
+    // Debian's, which an ordinary user may lack.
+    ", needs Debian's package prometheus",
     // Containers may withhold it, and kernels may be built without.
     ", needs the right to make namespaces",
     ", needs a loop device with ext4",

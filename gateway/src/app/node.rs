@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,7 +35,7 @@ use crate::{
         identity::IdentitySources,
         ledger::{self, Ledger, Tally},
         listeners::{ListenerStatus, Listeners},
-        metrics::{Metrics, ProviderLabel},
+        metrics::Metrics,
         mint::Minter,
         resolve::{Resolver, system_lookup},
         seal::{Keyring, LiveKeyring, TextKey},
@@ -102,6 +102,7 @@ impl Node {
             store.exports_directory(),
             EXPORT_INTERVAL_MIN,
         ));
+        let store_status = store.status();
         let store: Arc<dyn Store> = store;
         let keyring = Keyring::unlock(&config.secrets.master_key, store.as_ref()).await?;
         info!(key_id = keyring.key_id(), source = ?config.secrets.master_key, "master key unlocked");
@@ -228,7 +229,9 @@ impl Node {
         let metrics = Metrics::new(workers.counters(), usage.status())
             .with_admission(admission)
             .with_mints(minted)
-            .with_limits(Arc::clone(&ledger), reports.clone())
+            .with_limits(Arc::clone(&ledger))
+            .with_store(store_status)
+            .with_readiness(readiness.clone())
             .with_identity(Arc::clone(&identity));
         let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
@@ -280,29 +283,7 @@ impl Node {
             self.usage.set_retention_days(settings.log_days());
             self.captures.set_retention_days(settings.text_days());
         }
-        let labels: Vec<_> = report
-            .providers
-            .iter()
-            .map(|provider| ProviderLabel {
-                slot: provider.slot,
-                id: provider.id.clone(),
-                name: provider.name.clone(),
-            })
-            .collect();
-        self.metrics.set_providers(&labels);
-        let metrics = &self.metrics;
-        let expires_at = report
-            .certificate_expires_at
-            .map_or(0, Timestamp::as_second);
-        metrics
-            .certificate_expires_at
-            .store(expires_at, Ordering::Relaxed);
-        metrics
-            .config_revision
-            .store(report.snapshot.revision, Ordering::Relaxed);
-        metrics
-            .store_revision
-            .store(report.store_revision, Ordering::Relaxed);
+        self.metrics.follow(&report);
     }
 
     /// Takes over what can change at run time, and has the certificate read again. Returns the sections
@@ -313,7 +294,13 @@ impl Node {
             .send_replace(provider_timeouts(&config.timeouts));
         self.certificate_epoch.send_modify(|epoch| *epoch += 1);
         self.config = Arc::new(taken_over(&self.config, &config));
+        self.metrics.reloaded(true);
         sections
+    }
+
+    /// The configuration was read again and has mistakes.
+    pub fn reload_failed(&self) {
+        self.metrics.reloaded(false);
     }
 
     pub fn readiness(&self) -> &Readiness {

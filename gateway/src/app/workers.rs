@@ -76,7 +76,7 @@ impl Workers {
         shared: &Shared,
     ) -> io::Result<()> {
         let (sender, commands) = mpsc::channel();
-        let counters = Arc::new(WorkerCounters::default());
+        let counters = Arc::new(WorkerCounters::new(config.telemetry.peers_limit));
         let running = worker::start(WorkerStart {
             index,
             node,

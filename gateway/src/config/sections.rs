@@ -23,6 +23,9 @@ const WORKERS_MAX: usize = 1024;
 /// Vendors' models write less than this.
 const OUTPUT_TOKENS_MAX: usize = 1 << 24;
 
+/// Every peer is three series per scrape.
+const PEER_SERIES_MAX: usize = 1000;
+
 /// More lines of dropped packets per second and processor than this would only hurt.
 const LOG_DROPS_MAX: usize = 1000;
 
@@ -226,13 +229,24 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
 }
 
 fn telemetry(reader: &mut Reader<'_>) -> TelemetryConfig {
+    const SECTION: &str = "telemetry";
     let Listen(listen) = reader.get(
-        "telemetry",
+        SECTION,
         "listen",
         Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9471)))),
         "/metrics, /healthz and /readyz; or \"off\".",
     );
-    TelemetryConfig { listen }
+    let peers_limit = reader.get_in(
+        SECTION,
+        "peers_limit",
+        0,
+        0..=PEER_SERIES_MAX,
+        "Most peers that /metrics shows apart, by id and user; all others are added up as `other`. 0: no peers.",
+    );
+    TelemetryConfig {
+        listen,
+        peers_limit,
+    }
 }
 
 fn store(reader: &mut Reader<'_>) -> StoreConfig {

@@ -32,12 +32,12 @@ use super::{
     ledger::Ledger,
     mint::{Minted, Order},
     resolve::Answers,
-    resource::{CredentialDoc, SettingsDoc, key::CREDENTIALS},
+    resource::{CredentialDoc, ProviderDoc, SettingsDoc, key::CREDENTIALS},
     seal::Keyring,
 };
 use crate::{
     handoff::{
-        counters::PROVIDER_SLOTS,
+        counters::{PROVIDER_SLOTS, model::ModelSlot},
         snapshot::{Endpoint, Provider, ProviderSlot, Snapshot, Timeouts},
     },
     secret::Secret,
@@ -101,6 +101,8 @@ pub struct Compiled {
 pub struct Compiler {
     revision: u64,
     provider_slots: HashMap<String, ProviderSlot>,
+    /// By provider and model.
+    model_slots: HashMap<(String, String), ModelSlot>,
     providers: ProviderCompiler,
     peers: peers::PeerCompiler,
 }
@@ -132,8 +134,10 @@ impl Compiler {
             let slot = slot(&mut self.provider_slots, &doc.id);
             let (provider, status) = turn.compile(doc, slot, documents, &surroundings);
             hosts.extend(status.host.clone());
+            let model_slots = &mut self.model_slots;
             providers.extend(provider.map(|provider| {
                 Arc::new(Provider {
+                    model_slots: number_models(model_slots, doc),
                     grants: access.grants(&doc.id),
                     caps: access::provider_caps(&doc.id, &doc.rate_limit, ledger),
                     ..provider
@@ -180,6 +184,26 @@ fn slot(slots: &mut HashMap<String, ProviderSlot>, id: &str) -> ProviderSlot {
         }
         Ok(_) | Err(_) => ProviderSlot(0),
     }
+}
+
+/// Models keep their counters for the life of the process, too; when they run out, the rest share their provider's.
+fn number_models(
+    slots: &mut HashMap<(String, String), ModelSlot>,
+    doc: &ProviderDoc,
+) -> foldhash::HashMap<Box<str>, ModelSlot> {
+    let mut numbered = foldhash::HashMap::default();
+    for model in &doc.models {
+        let key = (doc.id.clone(), model.id.clone());
+        let next = slots.len();
+        let slot = match slots.get(&key) {
+            Some(slot) => Some(*slot),
+            None => ModelSlot::own(next).inspect(|slot| {
+                slots.insert(key, *slot);
+            }),
+        };
+        numbered.extend(slot.map(|slot| (model.id.as_str().into(), slot)));
+    }
+    numbered
 }
 
 /// The names agents may use for this node: the endpoint's own and the addresses it listens on.

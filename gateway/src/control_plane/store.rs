@@ -10,6 +10,7 @@ mod frame;
 mod history;
 mod open;
 mod sled;
+mod status;
 mod watermark;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use self::{
     export::{ExportError, Exported, ImportMode, Imported, export, import},
     open::{DamageReport, OpenError, Opened, RestoredFrom},
     sled::{EngineError, SledStore},
+    status::StoreStatus,
 };
 
 /// Longest key in bytes.

@@ -66,7 +66,7 @@ const INDEX_FILE: &str = "usage.db";
 
 /// What the spool may take on disk. When indexing cannot go on for so long that this fills, the writer
 /// waits, the queue fills and new exchanges are refused.
-const SPOOL_BYTES_LIMIT: u64 = 16 << 30;
+pub const SPOOL_BYTES_LIMIT: u64 = 16 << 30;
 
 /// The running usage log.
 pub struct UsageLog {

@@ -1,7 +1,13 @@
 //! Sockets, admission and handshakes: a connection from an address that is no peer is closed before
 //! anything is read from it.
 
-use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     alarm::{Alarm, Elapsed},
@@ -36,7 +42,9 @@ pub struct Peer {
     pub address: std::net::IpAddr,
     /// [`Principal::slot`](crate::handoff::snapshot::Principal::slot).
     pub slot: u32,
-    pub _guard: ConnectionGuard,
+    /// Requests come over TLS.
+    pub tls: bool,
+    pub guard: ConnectionGuard,
 }
 
 /// Starts to accept on a socket.
@@ -78,22 +86,28 @@ fn admit(worker: &Rc<Worker>, socket: Socket, address: std::net::IpAddr, tls: bo
         socket.reset_on_close();
         return;
     };
-    let guard = worker.admit_connection(principal.slot);
-    let Some(guard) = guard.filter(|_| worker.may_begin()) else {
-        worker.counters.connections_shed.add(1);
+    if !worker.may_begin() {
+        worker.counters.connections_log_full.add(1);
+        tracing::debug!(%address, "refused: too many records wait");
+        socket.reset_on_close();
+        return;
+    }
+    let Some(guard) = worker.admit_connection(principal.slot) else {
+        worker.counters.connections_over_limit.add(1);
         tracing::debug!(%address, "refused: too many connections");
         socket.reset_on_close();
         return;
-    };
-    let peer = Peer {
-        address,
-        slot: principal.slot,
-        _guard: guard,
     };
     let tls = if tls {
         snapshot.endpoint.tls.clone()
     } else {
         None
+    };
+    let peer = Peer {
+        address,
+        slot: principal.slot,
+        tls: tls.is_some(),
+        guard,
     };
     let alarm = worker.alarms.alarm(peer.address, peer.slot);
     rt::spawn(serve(Rc::clone(worker), socket, peer, tls, alarm));
@@ -136,6 +150,7 @@ async fn handshake(
     alarm: &Alarm,
     inbox: &mut Buffer,
 ) -> io::Result<Transport> {
+    let began = Instant::now();
     let session = rustls::ServerConnection::new(config).map_err(io::Error::other)?;
     let shake = Transport::handshake(socket, Box::new(session.into()), inbox);
     match alarm
@@ -143,7 +158,8 @@ async fn handshake(
         .await
     {
         Ok(result) => {
-            worker.counters.tls_handshakes.add(1);
+            let us = began.elapsed().as_micros() as u64;
+            worker.counters.tls_handshake.observe(us);
             result
         }
         Err(Elapsed) => Err(io::ErrorKind::TimedOut.into()),

@@ -33,7 +33,7 @@ use crate::{
         Dialect,
         json::{pieces, spliced_len},
     },
-    handoff::{reason::Reason, record::Attempt, snapshot::Target},
+    handoff::{counters::RetryCause, reason::Reason, record::Attempt, snapshot::Target},
     policy::Permit,
 };
 
@@ -102,14 +102,17 @@ impl Outgoing<'_> {
                 Err(failed) => failed,
             };
             let next = match retry {
-                Retry::SameTarget if !fresh => Some((target, true)),
-                Retry::NextTarget => targets.next().map(|next| (next, false)),
+                Retry::SameTarget if !fresh => Some((target, true, RetryCause::StaleConnection)),
+                Retry::NextTarget => targets
+                    .next()
+                    .map(|next| (next, false, RetryCause::Unreachable)),
                 Retry::SameTarget | Retry::No => None,
             };
             match next {
-                Some(next) if tries_left > 0 => {
-                    (target, fresh) = next;
-                    self.worker.counters.provider(provider.slot).retries.add(1);
+                Some((next, is_fresh, cause)) if tries_left > 0 => {
+                    (target, fresh) = (next, is_fresh);
+                    let counters = self.worker.counters.provider(provider.slot);
+                    counters.retries[cause as usize].add(1);
                 }
                 Some(_) | None => return Err(failure),
             }
@@ -172,12 +175,8 @@ impl Try<'_> {
         };
         attempt.connect_us = ready.connect_us;
         if !ready.reused() {
-            self.out
-                .worker
-                .counters
-                .provider(self.out.permit.provider().slot)
-                .connects
-                .add(1);
+            let counters = self.out.worker.counters.provider(provider.slot);
+            counters.connect.observe(u64::from(ready.connect_us));
         }
         let retry = match self.out.body {
             // What may be the old connection's fault is tried again; a streamed body is gone for good.
@@ -188,6 +187,7 @@ impl Try<'_> {
             | RequestBody::Form(_) => Retry::No,
         };
         recorder.spending = Spending::Unknown;
+        let sending = Instant::now();
         let mut upstream = match ready.connection {
             Acquired::H1(connection) => {
                 let limit = self.out.worker.config.workers.head_bytes_limit;
@@ -222,10 +222,17 @@ impl Try<'_> {
             }
         };
         let sent = Instant::now();
+        match self.out.body {
+            RequestBody::None | RequestBody::Held { .. } => recorder.add_overhead(sent - sending),
+            // The agent was waited for.
+            RequestBody::Streamed(_) | RequestBody::Form(_) => {}
+        }
         let response = race(upstream.response(), poll_fn(|cx| down.poll_gone(cx)));
         match alarm.within(timeouts.first_byte, response).await {
             Ok(Raced::First(Ok(head))) => {
                 attempt.status = head.status;
+                let counters = self.out.worker.counters.provider(provider.slot);
+                counters.responded(head.status);
                 if let (UNAUTHORIZED, Some(credential)) = (head.status, &self.target.credential) {
                     credential.refused();
                 }

@@ -12,7 +12,7 @@ use super::{
     downstream::Downstream,
     failure::Failure,
     message::{Fields, Framing, RequestHead},
-    record::Recorder,
+    record::{Recorder, waited},
     worker::{ExchangeGuard, Worker},
 };
 use crate::{
@@ -199,10 +199,12 @@ pub async fn hold(
     }
     let mut scanner = scan.then(BodyScanner::default);
     let idle = worker.config.timeouts.request_body_idle;
-    while alarm
-        .within(idle, poll_fn(|cx| down.poll_body(cx)))
-        .await
-        .map_err(|Elapsed| Reason::RequestTimeout)??
+    while waited(
+        &mut recorder.waited_us,
+        alarm.within(idle, poll_fn(|cx| down.poll_body(cx))),
+    )
+    .await
+    .map_err(|Elapsed| Reason::RequestTimeout)??
     {
         let data = down.body_data();
         if bytes.len() + data.len() > limit {

@@ -20,11 +20,14 @@ use super::{
     io as rt,
     message::{Fields, Framing, RequestHead, Version},
     parse::h1,
-    transport::{H2Io, Transport},
+    transport::{FLOOD, H2Io, Transport},
     websocket,
     worker::Worker,
 };
-use crate::handoff::reason::Reason;
+use crate::handoff::{
+    counters::{H2End, Protocol},
+    reason::Reason,
+};
 
 /// Streams an agent may have open on one connection.
 const STREAMS_LIMIT: u32 = 256;
@@ -48,6 +51,7 @@ pub async fn serve_h1(
 ) {
     let timeouts = worker.config.timeouts.clone();
     let head_limit = worker.config.workers.head_bytes_limit;
+    peer.guard.speaks(Protocol::Http1);
     let mut down = H1Downstream::new(transport, inbox);
     let mut may_be_http2 = plain;
     loop {
@@ -58,7 +62,7 @@ pub async fn serve_h1(
             }
         }
         if !worker.may_begin() {
-            worker.counters.connections_shed.add(1);
+            worker.counters.requests_log_full.add(1);
             break;
         }
         let arrived = Instant::now();
@@ -138,11 +142,13 @@ pub async fn serve_h2(
     let Ok(Ok(mut connection)) = alarm.within_idle(timeouts.request_head, handshake).await else {
         return;
     };
+    peer.guard.speaks(Protocol::Http2);
     let peer = Rc::new(peer);
     let streams = Rc::new(Cell::new(0usize));
-    let mut ending = false;
-    loop {
-        let arrived = if ending {
+    // Set once the agent was told to go, to the reason.
+    let mut ending: Option<H2End> = None;
+    let end = loop {
+        let arrived = if ending.is_some() {
             // An agent that was told to go gets as long for its farewell as for a request's head.
             let limit = match worker.is_draining() {
                 true => timeouts.request_head.min(FAREWELL_LIMIT),
@@ -157,6 +163,7 @@ pub async fn serve_h2(
         match arrived {
             // "Not processed": the agent may try again.
             Ok(Some(Ok((_, mut respond)))) if !worker.may_begin() => {
+                worker.counters.requests_log_full.add(1);
                 respond.send_reset(h2::Reason::REFUSED_STREAM);
             }
             Ok(Some(Ok((request, respond)))) => {
@@ -170,25 +177,42 @@ pub async fn serve_h2(
             }
             Ok(Some(Err(error))) => {
                 tracing::debug!(address = %peer.address, %error, "HTTP/2 connection failed");
-                return;
+                break end_of(&error);
             }
-            Ok(None) => return,
+            Ok(None) => break ending.unwrap_or(H2End::Agent),
             Err(Elapsed) if alarm.ended().is_some() => {
                 // Its streams were woken too: a moment for what they say at the end.
                 connection.graceful_shutdown();
                 let farewell = poll_fn(|cx| connection.poll_closed(cx));
                 rt::race(farewell, rt::sleep(TICK)).await;
-                return;
+                break H2End::Ended;
             }
-            Err(Elapsed) if ending && streams.get() == 0 => return,
-            Err(Elapsed) => {
-                if !ending && (worker.is_draining() || streams.get() == 0) {
-                    ending = true;
+            Err(Elapsed) => match ending {
+                Some(end) if streams.get() == 0 => break end,
+                Some(_) => {}
+                None if worker.is_draining() || streams.get() == 0 => {
+                    ending = Some(match worker.is_draining() {
+                        true => H2End::Draining,
+                        false => H2End::Idle,
+                    });
                     // GOAWAY: what runs goes on, nothing new begins.
                     connection.graceful_shutdown();
                 }
-            }
+                None => {}
+            },
         }
+    };
+    worker.counters.h2_ends[end as usize].add(1);
+}
+
+/// Whose end an error is.
+fn end_of(error: &h2::Error) -> H2End {
+    match (error.get_io(), error.reason()) {
+        (Some(io), _) if io.kind() == FLOOD => H2End::ControlFlood,
+        (Some(_), _) => H2End::Io,
+        (None, Some(h2::Reason::ENHANCE_YOUR_CALM)) => H2End::EnhanceYourCalm,
+        (None, Some(h2::Reason::NO_ERROR)) => H2End::Agent,
+        (None, _) => H2End::ProtocolError,
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn run(
     arrived: Instant,
 ) {
     let snapshot = worker.snapshot();
-    let mut recorder = Recorder::start(worker, peer.address, Some(head), arrived);
+    let mut recorder = Recorder::start(worker, peer, Some(head), arrived);
     let served = serve(
         worker,
         &snapshot,
@@ -68,7 +68,7 @@ pub async fn refuse(
     arrived: Instant,
 ) {
     let snapshot = worker.snapshot();
-    let mut recorder = Recorder::start(worker, peer.address, None, arrived);
+    let mut recorder = Recorder::start(worker, peer, None, arrived);
     recorder.principal = snapshot
         .peers
         .get(&peer.address)
@@ -143,7 +143,7 @@ async fn serve<'s>(
             .total
             .map(|total| coarse_now() + TICK + total),
     );
-    recorder.overhead_us = u32::try_from(recorder.elapsed_us()).unwrap_or(u32::MAX);
+    recorder.asks();
     let bound = recorder.output_bound();
     let edits = edit::edits(&permit, &body, &classified, bound);
     let outgoing = Outgoing {

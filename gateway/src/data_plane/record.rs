@@ -4,14 +4,18 @@
 mod capture;
 
 use std::{
+    future::poll_fn,
     net::IpAddr,
+    pin::pin,
     rc::Rc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    task::Poll,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use http::Method;
 
 use super::{
+    accept::Peer,
     limits::{Reservation, Spending},
     message::RequestHead,
     worker::Worker,
@@ -23,13 +27,18 @@ use crate::{
         session::{AgentIds, session_id},
     },
     handoff::{
+        counters::{
+            Ended,
+            http::RequestSlot,
+            model::{Asked, ModelSlot},
+        },
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
             Attempt, CaptureState, CostNanoUsd, CostSource, ExchangeRecord, LeftOut,
             MODEL_BYTES_LIMIT, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
-        snapshot::{Policy, Principal, Provider, ProviderSlot},
+        snapshot::{Policy, Principal, Provider},
     },
     policy::bound::Amounts,
 };
@@ -42,6 +51,7 @@ pub struct Recorder<'s> {
     pub id: u128,
     arrived: Instant,
     started_at_us: i64,
+    request: RequestSlot,
     source_ip: IpAddr,
     method: Method,
     host: &'s str,
@@ -75,7 +85,11 @@ pub struct Recorder<'s> {
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
     pub time_to_first_token_us: u64,
-    pub overhead_us: u32,
+    overhead_us: u64,
+    /// How long the agent was waited for before a provider was asked.
+    pub waited_us: u64,
+    /// When the request was ready to go to a provider, since its first byte.
+    asked_us: Option<u64>,
     /// What the exchange has spent in advance, and what is known of what it used.
     pub reservation: Option<Reservation<'s>>,
     pub spending: Spending,
@@ -88,7 +102,7 @@ impl<'s> Recorder<'s> {
     /// `head` is absent when the request could not be read.
     pub fn start(
         worker: &Rc<Worker>,
-        source_ip: IpAddr,
+        peer: &Peer,
         head: Option<&'s RequestHead>,
         arrived: Instant,
     ) -> Self {
@@ -97,13 +111,17 @@ impl<'s> Recorder<'s> {
             .map_or(0, |since| {
                 i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
             });
+        let method = head.map_or(Method::GET, |head| head.method.clone());
+        let request = RequestSlot::new(&method, peer.tls);
+        worker.counters.http.begin(request);
         Self {
             worker: Rc::clone(worker),
             id: worker.next_record_id(started_at_us),
             arrived,
             started_at_us,
-            source_ip,
-            method: head.map_or(Method::GET, |head| head.method.clone()),
+            request,
+            source_ip: peer.address,
+            method,
             host: "",
             path: head.map_or("", |head| cut(head.path(), PATH_BYTES_LIMIT)),
             http_version: head.map_or(11, |head| head.version.number()),
@@ -134,6 +152,8 @@ impl<'s> Recorder<'s> {
             attempts: Vec::new(),
             time_to_first_token_us: 0,
             overhead_us: 0,
+            waited_us: 0,
+            asked_us: None,
             reservation: None,
             spending: Spending::None,
             keeping: None,
@@ -200,6 +220,38 @@ impl<'s> Recorder<'s> {
         self.reservation.as_ref()?.output_bound
     }
 
+    /// The request is ready to go to a provider.
+    pub fn asks(&mut self) {
+        let elapsed = self.elapsed_us();
+        self.asked_us = Some(elapsed);
+        self.overhead_us += elapsed.saturating_sub(self.waited_us);
+    }
+
+    /// The provider was asked before this exchange was known to have begun.
+    pub fn was_asked(&mut self) {
+        self.asked_us = Some(0);
+    }
+
+    /// Something more that the node did by itself, and that the agent waited for.
+    pub fn add_overhead(&mut self, spent: Duration) {
+        self.overhead_us += spent.as_micros() as u64;
+    }
+
+    fn asked(&self, duration_us: u64) -> Option<Asked> {
+        let asked_us = self.asked_us?;
+        // An error has content, too, and no tokens.
+        let first_token_us = match self.status {
+            400.. => 0,
+            0..400 => self.time_to_first_token_us,
+        };
+        Some(Asked {
+            duration_us: duration_us.saturating_sub(asked_us),
+            first_token_us,
+            stream: self.stream,
+            failed: self.outcome != Outcome::Answered || self.status >= 400,
+        })
+    }
+
     /// Time since the request's first byte.
     pub fn elapsed_us(&self) -> u64 {
         u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
@@ -216,33 +268,29 @@ impl Drop for Recorder<'_> {
         if let Some(reservation) = self.reservation.take() {
             reservation.settle(self.spending, Amounts::used(&self.usage, &self.cost));
         }
+        self.worker.counters.http.end(self.request);
         if self.is_retracted {
             return;
         }
         let duration_us = self.elapsed_us();
-        let counters = &self.worker.counters;
-        let is_priced = !self.unpriced && self.left_out.is_empty();
-        let slot = self
-            .provider
-            .as_ref()
-            .map_or(ProviderSlot(0), |provider| provider.slot);
-        counters
-            .provider(slot)
-            .count(self.outcome, &self.usage, &self.cost, !is_priced);
-        counters.request_duration.observe_us(duration_us);
-        counters.request_bytes.add(self.request_bytes);
-        counters.response_bytes.add(self.response_bytes);
-        if let Some(reason) = self.reason {
-            counters.failures[reason as usize].add(1);
-        }
-        if self.time_to_first_token_us > 0 {
-            counters
-                .time_to_first_token
-                .observe_us(self.time_to_first_token_us);
-        }
-        if self.overhead_us > 0 {
-            counters.overhead.observe_us(u64::from(self.overhead_us));
-        }
+        let overhead_us = u32::try_from(self.overhead_us).unwrap_or(u32::MAX);
+        self.worker.counters.count(&Ended {
+            request: self.request,
+            status: self.status,
+            duration_us,
+            overhead_us,
+            model: (self.provider).map_or(ModelSlot::NONE, |p| p.model_slot(&self.model)),
+            operation: self.operation,
+            peer: self.principal.map_or(0, |p| p.slot),
+            outcome: self.outcome,
+            reason: self.reason,
+            usage: &self.usage,
+            cost: &self.cost,
+            unpriced: self.unpriced || !self.left_out.is_empty(),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            asked: self.asked(duration_us),
+        });
         let keeping = self.keeping.take();
         let capture = keeping.map_or(CaptureState::Off, |keeping| {
             keeping.finish(&self.worker.captures)
@@ -253,7 +301,7 @@ impl Drop for Recorder<'_> {
             started_at_us: self.started_at_us,
             duration_us,
             time_to_first_token_us: self.time_to_first_token_us,
-            overhead_us: self.overhead_us,
+            overhead_us,
             principal_id: principal.map_or("", |p| &p.id),
             display_name: principal.map_or("", |p| &p.display_name),
             peer_id: principal.map_or("", |p| &p.peer_id),
@@ -291,6 +339,18 @@ impl Drop for Recorder<'_> {
         };
         self.worker.append_record(&record);
     }
+}
+
+/// Waits for the agent, and adds how long it took. No clock is read for what is ready at once.
+pub async fn waited<F: Future>(waited_us: &mut u64, future: F) -> F::Output {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return output;
+    }
+    let began = Instant::now();
+    let output = future.await;
+    *waited_us += began.elapsed().as_micros() as u64;
+    output
 }
 
 /// A record's id as text: `req_` and 32 hexadecimal digits.

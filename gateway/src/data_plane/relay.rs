@@ -53,6 +53,8 @@ pub async fn relay(
         hide_usage_chunk,
     } = answer;
     let (sent, hide_usage_chunk) = (*sent, *hide_usage_chunk);
+    // Until the first bytes are on their way the agent waits for the node.
+    let mut begun = Some(Instant::now());
     if head.status >= 400 {
         recorder.spending = Spending::None;
     }
@@ -107,7 +109,11 @@ pub async fn relay(
             Ok(Step::Flush) => {
                 settle::note_object(worker, permit, &meter, recorder);
                 match alarm.within(write_idle, down.flush()).await {
-                    Ok(Ok(())) => {}
+                    Ok(Ok(())) => {
+                        if let Some(begun) = begun.take() {
+                            recorder.add_overhead(begun.elapsed());
+                        }
+                    }
                     Ok(Err(_)) | Err(Elapsed) => break Err(Reason::ClientGone.into()),
                 }
             }

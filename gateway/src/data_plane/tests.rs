@@ -137,6 +137,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         reported_cost: None,
         is_regional: false,
         responses_websocket: false,
+        model_slots: foldhash::HashMap::default(),
         models: Models {
             listed: foldhash::HashMap::from_iter([("m".into(), Some(price))]),
             defaults: Arc::default(),

@@ -308,6 +308,10 @@ impl Write for Sink<'_> {
     }
 }
 
+/// Kind of the error by which [`H2Io`] ends a connection with too many control frames: the h2 crate keeps little
+/// else of it.
+pub const FLOOD: io::ErrorKind = io::ErrorKind::QuotaExceeded;
+
 /// The transport as the h2 crate wants it.
 pub struct H2Io {
     transport: Transport,
@@ -362,7 +366,7 @@ impl tokio::io::AsyncRead for H2Io {
         if let Some(watch) = &mut this.watch {
             watch
                 .feed(data)
-                .map_err(|Flood| io::Error::other("too many control frames"))?;
+                .map_err(|Flood| io::Error::new(FLOOD, "too many control frames"))?;
         }
         buf.put_slice(data);
         this.inbox.consume(n);

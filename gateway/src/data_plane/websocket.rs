@@ -35,6 +35,7 @@ use super::{
 use crate::{
     dialect::websocket::Api,
     handoff::{
+        counters::Protocol,
         reason::Reason,
         snapshot::{Principal, Snapshot},
     },
@@ -56,7 +57,7 @@ pub async fn serve(
     arrived: Instant,
 ) {
     let snapshot = worker.snapshot();
-    let mut recorder = Recorder::start(&worker, peer.address, Some(&head), arrived);
+    let mut recorder = Recorder::start(&worker, &peer, Some(&head), arrived);
     // Boxed, so that what it took is free while the socket is open.
     let opening = open(&worker, &snapshot, &peer, &head, &alarm, &mut recorder);
     let opened = Box::pin(opening).await;
@@ -78,6 +79,7 @@ pub async fn serve(
             return down.close(&alarm).await;
         }
     };
+    peer.guard.speaks(Protocol::WebSocket);
     let (transport, inbox) = down.into_parts();
     let mut limit = worker.config.workers.body_bytes_limit;
     if let Next::Realtime(_) = &next {

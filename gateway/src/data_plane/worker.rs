@@ -29,7 +29,7 @@ use crate::{
     handoff::{
         capture::CaptureSender,
         command::WorkerCommand,
-        counters::WorkerCounters,
+        counters::{Protocol, WorkerCounters},
         ledger::GrantQueue,
         objects::ObjectTable,
         publish::SnapshotReader,
@@ -304,10 +304,12 @@ impl Worker {
         }
         *of_peer += 1;
         self.connections.set(self.connections.get() + 1);
-        self.counters.connections_open.add(1);
+        let protocol = Cell::new(Protocol::Handshake);
+        self.counters.connections_open[Protocol::Handshake as usize].add(1);
         Some(ConnectionGuard {
             worker: Rc::clone(self),
             peer_slot,
+            protocol,
         })
     }
 
@@ -340,6 +342,16 @@ impl std::ops::Deref for HeldSnapshot {
 pub struct ConnectionGuard {
     worker: Rc<Worker>,
     peer_slot: u32,
+    protocol: Cell<Protocol>,
+}
+
+impl ConnectionGuard {
+    /// What the connection turned out to speak.
+    pub fn speaks(&self, protocol: Protocol) {
+        let open = &self.worker.counters.connections_open;
+        open[self.protocol.replace(protocol) as usize].add(-1);
+        open[protocol as usize].add(1);
+    }
 }
 
 impl Drop for ConnectionGuard {
@@ -347,7 +359,8 @@ impl Drop for ConnectionGuard {
         self.worker
             .connections
             .set(self.worker.connections.get() - 1);
-        self.worker.counters.connections_open.add(-1);
+        let open = &self.worker.counters.connections_open;
+        open[self.protocol.get() as usize].add(-1);
         let mut by_peer = self.worker.connections_by_peer.borrow_mut();
         if let Some(count) = by_peer.get_mut(&self.peer_slot) {
             *count -= 1;

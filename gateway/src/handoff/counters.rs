@@ -1,129 +1,97 @@
 //! Counters of one worker: written by that worker alone (plain load and store on its own cache lines),
-//! read by the control plane at scrape. No label is looked up on the request path; slots are resolved
-//! when a snapshot is compiled.
+//! read by the control plane at scrape. Labels are slots, resolved when a snapshot is compiled.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod connection;
+pub mod http;
+pub mod model;
+mod value;
 
+use std::sync::OnceLock;
+
+pub use self::{
+    connection::{H2End, Protocol},
+    value::{Counter, Gauge, Histogram},
+};
+use self::{
+    http::{HttpCounters, RequestSlot},
+    model::{Asked, MODEL_SLOTS, ModelCounters, ModelSlot},
+};
 use super::{
     reason::Reason,
     record::{CostNanoUsd, Outcome, Usage},
     snapshot::ProviderSlot,
 };
+use crate::dialect::Operation;
 
 /// Most providers counted apart; the rest share slot 0.
 pub const PROVIDER_SLOTS: usize = 128;
 
-/// A monotonic number with a single writer.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub fn add(&self, n: u64) {
-        // One writer: a plain load and store is enough, and cheaper than a locked add.
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A number that goes both ways, with a single writer.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    pub fn add(&self, n: i64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add_signed(n),
-            Ordering::Relaxed,
-        );
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Upper bounds of duration buckets, in microseconds; the last bucket is `+Inf`.
-pub const DURATION_BOUNDS_US: [u64; 22] = [
-    50,
-    100,
-    250,
-    500,
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    30_000_000,
-    60_000_000,
-    120_000_000,
-    300_000_000,
-    600_000_000,
+/// Of what is short: the node's own work, connecting, handshakes.
+pub const SHORT_BOUNDS_US: [u64; 19] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000,
+    500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
+pub type ShortHistogram = Histogram<{ SHORT_BOUNDS_US.len() }>;
 
-/// A histogram of durations with a single writer.
-#[derive(Debug, Default)]
-pub struct DurationHistogram {
-    buckets: [Counter; DURATION_BOUNDS_US.len() + 1],
-    sum_us: Counter,
+/// Why an exchange tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryCause {
+    /// A pooled connection broke before the provider answered.
+    StaleConnection,
+    /// The target could not be reached; the next one was tried.
+    Unreachable,
 }
 
-impl DurationHistogram {
-    pub fn observe_us(&self, us: u64) {
-        let i = DURATION_BOUNDS_US.partition_point(|bound| *bound < us);
-        self.buckets[i].add(1);
-        self.sum_us.add(us);
-    }
+impl RetryCause {
+    pub const ALL: [Self; 2] = [Self::StaleConnection, Self::Unreachable];
 
-    /// Counts per bucket (not cumulative), and the sum.
-    pub fn read(&self) -> ([u64; DURATION_BOUNDS_US.len() + 1], u64) {
-        (
-            std::array::from_fn(|i| self.buckets[i].get()),
-            self.sum_us.get(),
-        )
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::StaleConnection => "stale_connection",
+            Self::Unreachable => "unreachable",
+        }
     }
 }
 
-/// What one provider's exchanges added up to.
-#[derive(Debug, Default)]
+/// Classes of the statuses that providers answer with.
+pub const STATUS_CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// What a provider's connections and answers added up to.
+#[derive(Debug)]
 pub struct ProviderCounters {
-    /// Indexed by `Outcome as usize`.
-    pub exchanges: [Counter; Outcome::ALL.len()],
-    pub input_tokens: Counter,
-    pub output_tokens: Counter,
-    pub cache_read_input_tokens: Counter,
-    pub cache_creation_input_tokens: Counter,
-    pub cost_nano_usd: Counter,
-    pub unpriced: Counter,
-    pub connects: Counter,
-    pub retries: Counter,
+    /// TCP and TLS handshake.
+    pub connect: ShortHistogram,
+    /// Indexed by `RetryCause as usize`.
+    pub retries: [Counter; RetryCause::ALL.len()],
+    /// Indexed as [`STATUS_CLASSES`].
+    pub responses: [Counter; STATUS_CLASSES.len()],
 }
 
 impl ProviderCounters {
-    pub fn count(&self, outcome: Outcome, usage: &Usage, cost: &CostNanoUsd, unpriced: bool) {
-        self.exchanges[outcome as usize].add(1);
-        self.input_tokens.add(usage.input_tokens);
-        self.output_tokens.add(usage.output_tokens);
-        self.cache_read_input_tokens
-            .add(usage.cache_read_input_tokens);
-        self.cache_creation_input_tokens
-            .add(usage.cache_creation_tokens());
-        self.cost_nano_usd.add(cost.total());
-        self.unpriced.add(u64::from(unpriced));
+    /// A head has come.
+    pub fn responded(&self, status: u16) {
+        let class = usize::from(status / 100).wrapping_sub(1);
+        self.responses[class.min(STATUS_CLASSES.len() - 1)].add(1);
     }
+}
+
+impl Default for ProviderCounters {
+    fn default() -> Self {
+        Self {
+            connect: Histogram::new(&SHORT_BOUNDS_US),
+            retries: std::array::from_fn(|_| Counter::default()),
+            responses: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+/// What one peer's exchanges added up to.
+#[derive(Debug, Default)]
+pub struct PeerCounters {
+    pub exchanges: Counter,
+    /// Input and output.
+    pub tokens: Counter,
+    pub cost_nano_usd: Counter,
 }
 
 /// All counters of one worker.
@@ -131,12 +99,20 @@ impl ProviderCounters {
 #[repr(align(128))]
 pub struct WorkerCounters {
     pub connections_accepted: Counter,
-    pub connections_open: Gauge,
+    /// Indexed by `Protocol as usize`.
+    pub connections_open: [Gauge; Protocol::ALL.len()],
     /// Closed before TLS: the source address is no peer.
     pub connections_unknown_peer: Counter,
     /// Closed at accept: over a cap on connections.
-    pub connections_shed: Counter,
-    pub tls_handshakes: Counter,
+    pub connections_over_limit: Counter,
+    /// Closed at accept: the worker holds as many records as it may.
+    pub connections_log_full: Counter,
+    /// Closed between requests, or a stream refused, for the same reason.
+    pub requests_log_full: Counter,
+    /// Indexed by `H2End as usize`.
+    pub h2_ends: [Counter; H2End::ALL.len()],
+    /// Those that were completed.
+    pub tls_handshake: ShortHistogram,
     pub tls_handshake_failures: Counter,
     pub exchanges_in_flight: Gauge,
     pub upstream_connections_open: Gauge,
@@ -144,41 +120,136 @@ pub struct WorkerCounters {
     pub response_bytes: Counter,
     /// Indexed by `Reason as usize`.
     pub failures: [Counter; Reason::ALL.len()],
-    pub request_duration: DurationHistogram,
-    pub time_to_first_token: DurationHistogram,
-    /// The node's own share of the time before the first byte went upstream.
-    pub overhead: DurationHistogram,
+    /// See [`ExchangeRecord::overhead_us`](super::record::ExchangeRecord::overhead_us).
+    pub overhead: ShortHistogram,
+    pub http: HttpCounters,
     providers: Box<[ProviderCounters]>,
+    models: Box<[OnceLock<Box<ModelCounters>>]>,
+    /// The first is for peers without a slot of their own; empty when peers are not counted apart.
+    peers: Box<[PeerCounters]>,
 }
 
 impl Default for WorkerCounters {
     fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+/// An exchange that is over.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    pub request: RequestSlot,
+    /// Sent to the agent; 0 when none was.
+    pub status: u16,
+    pub duration_us: u64,
+    pub overhead_us: u32,
+    pub model: ModelSlot,
+    pub operation: Option<Operation>,
+    /// [`Principal::slot`](super::snapshot::Principal::slot); 0 where nobody is known.
+    pub peer: u32,
+    pub outcome: Outcome,
+    pub reason: Option<Reason>,
+    pub usage: &'a Usage,
+    pub cost: &'a CostNanoUsd,
+    pub unpriced: bool,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    /// `None`: no provider was.
+    pub asked: Option<Asked>,
+}
+
+impl WorkerCounters {
+    /// Counts up to `peers` peers apart.
+    pub fn new(peers: usize) -> Self {
+        let peer_slots = match peers {
+            0 => 0,
+            peers => peers + 1,
+        };
         Self {
             connections_accepted: Counter::default(),
-            connections_open: Gauge::default(),
+            connections_open: std::array::from_fn(|_| Gauge::default()),
             connections_unknown_peer: Counter::default(),
-            connections_shed: Counter::default(),
-            tls_handshakes: Counter::default(),
+            connections_over_limit: Counter::default(),
+            connections_log_full: Counter::default(),
+            requests_log_full: Counter::default(),
+            h2_ends: std::array::from_fn(|_| Counter::default()),
+            tls_handshake: Histogram::new(&SHORT_BOUNDS_US),
             tls_handshake_failures: Counter::default(),
             exchanges_in_flight: Gauge::default(),
             upstream_connections_open: Gauge::default(),
             request_bytes: Counter::default(),
             response_bytes: Counter::default(),
             failures: std::array::from_fn(|_| Counter::default()),
-            request_duration: DurationHistogram::default(),
-            time_to_first_token: DurationHistogram::default(),
-            overhead: DurationHistogram::default(),
+            overhead: Histogram::new(&SHORT_BOUNDS_US),
+            http: HttpCounters::default(),
             providers: (0..PROVIDER_SLOTS)
                 .map(|_| ProviderCounters::default())
                 .collect(),
+            models: (0..MODEL_SLOTS).map(|_| OnceLock::new()).collect(),
+            peers: (0..peer_slots).map(|_| PeerCounters::default()).collect(),
         }
     }
-}
 
-impl WorkerCounters {
+    pub fn count(&self, ended: &Ended<'_>) {
+        self.http
+            .observe(ended.request, ended.status, ended.duration_us);
+        self.request_bytes.add(ended.request_bytes);
+        self.response_bytes.add(ended.response_bytes);
+        if let Some(reason) = ended.reason {
+            self.failures[reason as usize].add(1);
+        }
+        if ended.overhead_us > 0 {
+            self.overhead.observe(u64::from(ended.overhead_us));
+        }
+        let model = self.models[ended.model.index()].get_or_init(Box::default);
+        model.count(ended.usage, ended.cost, ended.unpriced);
+        let operation = model.operation(ended.operation);
+        operation.exchanges[ended.outcome as usize].add(1);
+        if let Some(asked) = &ended.asked {
+            operation.observe(ended.usage, asked);
+        }
+        if let Some(peer) = self.peer(ended.peer) {
+            peer.exchanges.add(1);
+            let usage = ended.usage;
+            peer.tokens
+                .add(usage.input_tokens.wrapping_add(usage.output_tokens));
+            peer.cost_nano_usd.add(ended.cost.total());
+        }
+    }
+
     pub fn provider(&self, slot: ProviderSlot) -> &ProviderCounters {
         self.providers
             .get(usize::from(slot.0))
             .unwrap_or(&self.providers[0])
+    }
+
+    /// Those that were asked for.
+    pub fn models(&self) -> impl Iterator<Item = (ModelSlot, &ModelCounters)> {
+        let slots = ModelSlot::all().zip(&self.models);
+        slots.filter_map(|(slot, counters)| Some((slot, &**counters.get()?)))
+    }
+
+    /// By slot, the first of which stands for all peers without one of their own.
+    pub fn peers(&self) -> &[PeerCounters] {
+        &self.peers
+    }
+
+    fn peer(&self, slot: u32) -> Option<&PeerCounters> {
+        self.peers.get(slot as usize).or_else(|| self.peers.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_class() {
+        let counters = ProviderCounters::default();
+        for status in [101, 200, 299, 302, 404, 500, 599, 600, 999, 0] {
+            counters.responded(status);
+        }
+        let counts = counters.responses.each_ref().map(Counter::get);
+        assert_eq!(counts, [1, 2, 1, 1, 2, 3]);
     }
 }

@@ -100,7 +100,8 @@ pub struct ExchangeRecord<'a> {
     pub duration_us: u64,
     /// Request sent to first content byte from the provider; 0 when none came.
     pub time_to_first_token_us: u64,
-    /// The node's own share of the time before the first byte went upstream.
+    /// What the node added to the time until the answer began: its own work before the request went out, its sending
+    /// where the body is held, and passing the first bytes on; without waiting for agent or provider.
     pub overhead_us: u32,
     #[serde(borrow)]
     pub principal_id: &'a str,

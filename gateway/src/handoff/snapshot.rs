@@ -15,9 +15,9 @@ use smallvec::SmallVec;
 
 pub mod access;
 
-use super::{ledger::Bucket, reason::Reason};
+use super::{counters::model::ModelSlot, ledger::Bucket, reason::Reason};
 use crate::{
-    dialect::{DialectSet, IdentityFormat},
+    dialect::{DialectSet, IdentityFormat, known_ids},
     handoff::record::ServiceTier,
     secret::Secret,
 };
@@ -125,6 +125,8 @@ pub struct Provider {
     /// an agent's events.
     pub responses_websocket: bool,
     pub models: Models,
+    /// Counters of the models in [`Models::listed`], of those that have some.
+    pub model_slots: foldhash::HashMap<Box<str>, ModelSlot>,
     /// Its address is bound to a region, which the vendor may charge more for.
     pub is_regional: bool,
     /// In the order to try. Empty when the host has no usable address, or no key can be used (yet).
@@ -138,6 +140,12 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Where exchanges of a model are counted.
+    pub fn model_slot(&self, model: &str) -> ModelSlot {
+        let own = known_ids(model).find_map(|id| self.model_slots.get(id));
+        own.copied().unwrap_or_else(|| ModelSlot::other(self.slot))
+    }
+
     /// Requests are signed with their body in hand.
     pub fn is_signed(&self) -> bool {
         self.targets.iter().any(|target| {

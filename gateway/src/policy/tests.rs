@@ -33,6 +33,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         reported_cost: None,
         is_regional: false,
         responses_websocket: false,
+        model_slots: foldhash::HashMap::default(),
         models: Models::default(),
         targets: Vec::new(),
         no_target: Reason::ProviderUnresolved,

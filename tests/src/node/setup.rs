@@ -67,13 +67,17 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// any port would not do: it hands the same one out again before the node has bound it.
 pub(super) fn free_ports() -> Result<Ports> {
     Ok(Ports {
-        endpoint: next_port()?,
-        plain: next_port()?,
-        telemetry: next_port()?,
+        endpoint: free_port()?,
+        plain: free_port()?,
+        telemetry: free_port()?,
     })
 }
 
-fn next_port() -> Result<u16> {
+/// A port that nobody uses, and that no other test of this process is given.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     let span = PORTS.end - PORTS.start;
     // Test processes that run at once begin far apart.

@@ -20,6 +20,7 @@ mod http1;
 mod keyless;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod netbird;
 mod objects;
 mod overlay;

@@ -4,8 +4,11 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
-/// Label values and the number they belong to.
-pub(super) type Sample = (Vec<(&'static str, String)>, f64);
+use super::tally::Tally;
+
+pub(super) type Labels = Vec<(&'static str, String)>;
+/// Labels and the number they belong to.
+pub(super) type Sample = (Labels, f64);
 
 const MICROS_PER_SECOND: f64 = 1e6;
 
@@ -39,33 +42,53 @@ pub(super) fn plain_gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     gauge(name, help, vec![(Vec::new(), value)])
 }
 
-/// `counts` are per bucket and one longer than `bounds_us`; what is shown is cumulative, in seconds.
-pub(super) fn histogram(
+/// Of microseconds, shown in seconds.
+pub(super) fn seconds(
     name: &str,
     help: &str,
-    bounds_us: &[u64],
-    counts: &[u64],
-    sum_us: u64,
+    samples: impl IntoIterator<Item = (Labels, Tally)>,
 ) -> MetricFamily {
-    let mut total = 0;
-    let buckets = bounds_us.iter().zip(counts).map(|(bound, count)| {
-        total += count;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound as f64 / MICROS_PER_SECOND);
-        bucket.set_cumulative_count(total);
-        bucket
-    });
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    // The encoder adds `+Inf` from the count.
-    histogram.set_sample_count(counts.iter().sum());
-    histogram.set_sample_sum(sum_us as f64 / MICROS_PER_SECOND);
-    let mut metric = Metric::default();
-    metric.set_histogram(histogram);
-    family(name, help, MetricType::HISTOGRAM, vec![metric])
+    histogram(name, help, MICROS_PER_SECOND, samples)
 }
 
-fn pairs(labels: Vec<(&'static str, String)>) -> Vec<LabelPair> {
+/// Of whole numbers, shown as they are.
+pub(super) fn numbers(
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (Labels, Tally)>,
+) -> MetricFamily {
+    histogram(name, help, 1.0, samples)
+}
+
+fn histogram(
+    name: &str,
+    help: &str,
+    unit: f64,
+    samples: impl IntoIterator<Item = (Labels, Tally)>,
+) -> MetricFamily {
+    let metrics = samples.into_iter().map(|(labels, tally)| {
+        let mut total = 0;
+        let buckets = tally.bounds.iter().zip(&tally.counts);
+        let buckets = buckets.map(|(bound, count)| {
+            total += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound as f64 / unit);
+            bucket.set_cumulative_count(total);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        // The encoder adds `+Inf` from the count.
+        histogram.set_sample_count(tally.count());
+        histogram.set_sample_sum(tally.sum as f64 / unit);
+        let mut metric = Metric::from_label(pairs(labels));
+        metric.set_histogram(histogram);
+        metric
+    });
+    family(name, help, MetricType::HISTOGRAM, metrics.collect())
+}
+
+fn pairs(labels: Labels) -> Vec<LabelPair> {
     let pair = |(name, value): (&str, String)| {
         let mut pair = LabelPair::default();
         pair.set_name(name.to_owned());

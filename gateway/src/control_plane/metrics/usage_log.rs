@@ -4,8 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::proto::MetricFamily;
 
-use super::family::{gauge, plain_counter, plain_gauge};
-use crate::control_plane::usage::{Health, UsageStatus};
+use super::{
+    family::{gauge, plain_counter, plain_gauge, seconds},
+    tally::Tally,
+};
+use crate::{
+    control_plane::usage::{Health, SPOOL_BYTES_LIMIT, UsageStatus},
+    handoff::counters::SHORT_BOUNDS_US,
+};
 
 pub(super) fn gather(status: &UsageStatus) -> Vec<MetricFamily> {
     let load = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
@@ -46,13 +52,28 @@ pub(super) fn gather(status: &UsageStatus) -> Vec<MetricFamily> {
         ),
         plain_counter(
             "keyway_usage_log_damaged_batches_total",
-            "Batches set aside because they could not be read.",
+            "Batches set aside because they could not be read; nothing else is ever left out.",
             load(&status.batches_damaged),
         ),
         plain_counter(
             "keyway_usage_log_rows_swept_total",
             "Rows deleted because they were older than the retention.",
             load(&status.rows_swept),
+        ),
+        plain_gauge(
+            "keyway_usage_log_spool_bytes",
+            "What records on their way to the index take on disk.",
+            load(&status.spool_bytes),
+        ),
+        plain_gauge(
+            "keyway_usage_log_spool_bytes_limit",
+            "What they may take; then new exchanges are refused.",
+            SPOOL_BYTES_LIMIT as f64,
+        ),
+        seconds(
+            "keyway_usage_log_write_seconds",
+            "How long transactions took that made batches durable.",
+            [(Vec::new(), Tally::of(&SHORT_BOUNDS_US, [&status.write.0]))],
         ),
         gauge(
             "keyway_usage_log_behind",

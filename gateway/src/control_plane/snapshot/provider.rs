@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, header};
+use jiff::Timestamp;
 use rustls::ClientConfig;
 
 use super::{
@@ -41,10 +42,12 @@ pub struct ProviderStatus {
     /// Where its counters are.
     pub slot: ProviderSlot,
     pub state: ProviderState,
+    /// When its newest key was saved.
+    pub keyed_at: Option<Timestamp>,
     /// What is wrong without keeping the provider from serving.
     pub warnings: Vec<Problem>,
     /// The host that needs an address.
-    pub(super) host: Option<String>,
+    pub(in crate::control_plane) host: Option<String>,
 }
 
 /// See [`ProviderStatus`].
@@ -115,6 +118,7 @@ impl Turn<'_> {
             name: doc.name.clone(),
             slot,
             state: ProviderState::Disabled,
+            keyed_at: keyed_at(&doc.id, documents),
             warnings: Vec::new(),
             host: None,
         };
@@ -226,6 +230,8 @@ impl Turn<'_> {
             reported_cost: entry.reported_cost.clone(),
             responses_websocket: entry.responses_websocket,
             models,
+            // Whoever compiles the snapshot numbers them.
+            model_slots: foldhash::HashMap::default(),
             is_regional: is_regional(&doc.provider_id, &upstream.authority),
             targets,
             no_target,
@@ -461,4 +467,9 @@ fn extra_headers(
             Ok((header, value))
         })
         .collect()
+}
+fn keyed_at(provider_id: &str, documents: &Documents) -> Option<Timestamp> {
+    let credentials = documents.credentials.iter();
+    let own = credentials.filter(|credential| credential.provider_id == provider_id);
+    own.map(|credential| credential.created_at).max()
 }

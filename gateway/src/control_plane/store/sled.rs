@@ -16,8 +16,8 @@ use tokio::sync::{Mutex, watch};
 pub use self::engine::EngineError;
 pub(super) use self::engine::{Engine, free_bytes};
 use super::{
-    Change, OpenError, Opened, Range, Revision, Store, StoreError, StoreFuture, Transaction,
-    TransactionOutcome, open,
+    Change, OpenError, Opened, Range, Revision, Store, StoreError, StoreFuture, StoreStatus,
+    Transaction, TransactionOutcome, open,
 };
 
 /// A [`Store`] in a directory of this machine. Its methods need a tokio runtime: the disk is waited for
@@ -42,6 +42,11 @@ impl SledStore {
     /// Where [`super::keep_exported`] should write, and where `open` looks when the store is damaged.
     pub fn exports_directory(&self) -> PathBuf {
         open::exports_directory(&self.directory)
+    }
+
+    /// What its writes take.
+    pub fn status(&self) -> Arc<StoreStatus> {
+        Arc::clone(&self.engine.0.status)
     }
 
     pub(super) fn new(engine: Engine, directory: &Path, lock: Flock<File>) -> Self {

@@ -1,7 +1,10 @@
 //! The spool: batches on their way from the queue to the index, each one durable row. Only the writer
 //! thread changes it; the indexer reads.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
@@ -43,6 +46,11 @@ impl Spool {
             bytes_limit,
             connection: Some(open(path, bytes_limit)?),
         })
+    }
+
+    /// What its file takes on disk, without the log of what is being written.
+    pub(super) fn bytes(&self) -> io::Result<u64> {
+        Ok(fs::metadata(&self.path)?.len())
     }
 
     pub(super) fn reader(&self) -> Result<SpoolReader, UsageError> {

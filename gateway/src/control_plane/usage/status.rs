@@ -11,6 +11,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use crate::handoff::counters::{Histogram, SHORT_BOUNDS_US, ShortHistogram};
+
 /// A disk that takes longer for one write holds the log up, although it has refused nothing.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -32,10 +34,24 @@ pub struct UsageStatus {
     pub batches_damaged: AtomicU64,
     /// Rows deleted because they were older than the retention.
     pub rows_swept: AtomicU64,
+    /// What the spool takes on disk; set by the writer.
+    pub spool_bytes: AtomicU64,
+    /// Transactions of the writer that went well.
+    pub write: WriteHistogram,
     writer: Mutex<Option<Trouble>>,
     /// When the write that runs began.
     writing: Mutex<Option<(Instant, Timestamp)>>,
     indexer: Mutex<Option<Trouble>>,
+}
+
+/// Written by the writer's thread alone.
+#[derive(Debug)]
+pub struct WriteHistogram(pub ShortHistogram);
+
+impl Default for WriteHistogram {
+    fn default() -> Self {
+        Self(Histogram::new(&SHORT_BOUNDS_US))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -86,10 +102,14 @@ impl UsageStatus {
 
     pub(super) fn writer_result<E: std::fmt::Display>(&self, result: Result<(), &E>) {
         let mut writing = self.writing.lock().expect("nothing panics under this lock");
-        if let Some((begun, _)) = writing.take()
-            && begun.elapsed() > WRITE_TIME_MAX
-        {
-            tracing::warn!(took = ?begun.elapsed(), "the disk of the usage log is slow");
+        if let Some((begun, _)) = writing.take() {
+            let took = begun.elapsed();
+            if result.is_ok() {
+                self.write.0.observe(took.as_micros() as u64);
+            }
+            if took > WRITE_TIME_MAX {
+                tracing::warn!(?took, "the disk of the usage log is slow");
+            }
         }
         drop(writing);
         note(&self.writer, "usage writer", result);

@@ -104,6 +104,7 @@ impl Writer {
             }
             self.status.writer_begins();
             let result = self.write_and_purge();
+            self.note_spool();
             self.status.writer_result(result.as_ref().map(|_| ()));
             is_failing = result.is_err();
             if !is_failing {
@@ -191,6 +192,11 @@ impl Writer {
         self.status
             .records_dropped
             .store(self.receiver.dropped(), Ordering::Relaxed);
+    }
+
+    fn note_spool(&self) {
+        let bytes = self.spool.bytes().unwrap_or(0);
+        self.status.spool_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn report(mut self) -> StopReport {

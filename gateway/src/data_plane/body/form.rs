@@ -10,7 +10,7 @@ use crate::{
         buffer::Buffer,
         downstream::Downstream,
         failure::Failure,
-        record::Recorder,
+        record::{Recorder, waited},
         worker::{ExchangeGuard, Worker},
     },
     dialect::form::{FormError, FormScanner},
@@ -78,8 +78,8 @@ pub(super) async fn receive(
     let limit = worker.config.workers.body_bytes_limit;
     let idle = worker.config.timeouts.request_body_idle;
     while scanner.model().is_none() {
-        let more = alarm
-            .within(idle, poll_fn(|cx| down.poll_body(cx)))
+        let arriving = alarm.within(idle, poll_fn(|cx| down.poll_body(cx)));
+        let more = waited(&mut recorder.waited_us, arriving)
             .await
             .map_err(|Elapsed| Reason::RequestTimeout)??;
         if !more {

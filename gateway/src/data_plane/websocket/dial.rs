@@ -123,7 +123,8 @@ impl Dialling<'_> {
         let elapsed = u32::try_from(started.elapsed().as_micros());
         attempt.connect_us = elapsed.unwrap_or(u32::MAX).max(1);
         let counters = &self.worker.counters;
-        counters.provider(provider.slot).connects.add(1);
+        let connect = &counters.provider(provider.slot).connect;
+        connect.observe(u64::from(attempt.connect_us));
         let opening = Opening::new(protocol);
         let switching = self.switch(&mut transport, &mut inbox, &opening);
         let answered = match alarm.within(HANDSHAKE_LIMIT, switching).await {
@@ -131,6 +132,7 @@ impl Dialling<'_> {
             Err(Elapsed) => return Err(Reason::FirstByteTimeout.into()),
         };
         attempt.status = answered.status;
+        counters.provider(provider.slot).responded(answered.status);
         match answered.status {
             101 if opening.is_answered_by(&answered) => {}
             101 => {

@@ -23,7 +23,7 @@ use crate::{
         failure::Failure,
         io::{self as rt, Raced},
         limits::{self, Wish},
-        record::Recorder,
+        record::{Recorder, waited},
     },
     dialect::{Dialect, error_body, json::pieces, websocket::Api},
     handoff::{
@@ -83,7 +83,7 @@ async fn run(session: &Rc<Session>, lane: Option<Box<str>>, ask: Ask) {
     let worker = &session.worker;
     let mut alarm = worker.alarms.alarm(session.peer.address, session.peer.slot);
     let snapshot = worker.snapshot();
-    let mut recorder = Recorder::start(worker, session.peer.address, Some(&session.head), arrived);
+    let mut recorder = Recorder::start(worker, &session.peer, Some(&session.head), arrived);
     let mut turn = Turn {
         session,
         snapshot: &snapshot,
@@ -153,11 +153,14 @@ impl<'s> Turn<'_, 's> {
             return self.follow(&permit, lane, None).await;
         }
         // In one conversation there is one response at a time.
-        self.unless_gone(place.turn()).await?;
+        let mut waited_us = 0;
+        let turn = waited(&mut waited_us, place.turn());
+        self.unless_gone(turn).await?;
+        self.recorder.waited_us += waited_us;
         let total = provider.timeouts.total;
         self.alarm
             .bound_all(total.map(|total| coarse_now() + TICK + total));
-        self.recorder.overhead_us = u32::try_from(self.recorder.elapsed_us()).unwrap_or(u32::MAX);
+        self.recorder.asks();
         let bound = self.recorder.output_bound();
         let edits = edit::edits(&permit, &body, &classified, bound);
         let RequestBody::Held { bytes, .. } = body else {

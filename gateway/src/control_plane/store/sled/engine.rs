@@ -2,7 +2,8 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{RwLock, RwLockReadGuard},
+    sync::{Arc, RwLock, RwLockReadGuard},
+    time::Instant,
 };
 
 use sled::{Batch, Db, IVec, Mode};
@@ -12,6 +13,7 @@ use crate::control_plane::store::{
     TransactionOutcome,
     frame::Frame,
     history::{self, ChangeId, History},
+    status::StoreStatus,
     watermark::Watermark,
 };
 
@@ -29,6 +31,7 @@ pub(in crate::control_plane::store) struct Engine {
     free_bytes_min: u64,
     state: RwLock<State>,
     watermark: Watermark,
+    pub(super) status: Arc<StoreStatus>,
 }
 
 /// Why a database does not open.
@@ -70,7 +73,10 @@ impl Engine {
         let state = verify(&db)?;
         // Inside sled's directory, so that both are set aside together. sled leaves other files alone.
         let (watermark, acknowledged) = Watermark::open(&path.join("watermark"))?;
+        let status = StoreStatus::new(path.to_owned(), free_bytes_min);
+        status.set_bytes(db.size_on_disk()?);
         let engine = Self {
+            status: Arc::new(status),
             db,
             path: path.to_owned(),
             free_bytes_min,
@@ -159,7 +165,8 @@ impl Engine {
                 revision: state.revision,
             });
         }
-        self.check_free_space()?;
+        self.check_free_space()
+            .inspect_err(|_| self.status.failures.add(1))?;
         for (index, payload) in (0..).zip(&changes) {
             let id = ChangeId { revision, index };
             insert(&mut batch, change_key(id), revision, revision, payload);
@@ -170,7 +177,8 @@ impl Engine {
         }
         insert(&mut batch, REVISION_KEY.to_vec(), revision, revision, &[]);
         state.failed = true;
-        self.write(batch, revision)?;
+        self.write(batch, revision)
+            .inspect_err(|_| self.status.failures.add(1))?;
         state.failed = false;
         state.revision = revision;
         Ok(TransactionOutcome::Committed { revision })
@@ -232,8 +240,13 @@ impl Engine {
     }
 
     fn write(&self, batch: Batch, revision: Revision) -> Result<(), StoreError> {
+        let begun = Instant::now();
         self.db.apply_batch(batch).map_err(engine_error)?;
         self.db.flush().map_err(engine_error)?;
+        self.status.flushed(begun.elapsed());
+        if let Ok(bytes) = self.db.size_on_disk() {
+            self.status.set_bytes(bytes);
+        }
         self.watermark
             .set(revision)
             .map_err(|error| StoreError::Engine(error.to_string()))

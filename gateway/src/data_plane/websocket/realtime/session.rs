@@ -296,7 +296,7 @@ impl<'r, 's> Session<'r, 's> {
             },
             false => self.running.remove(0),
         };
-        let mut recorder = Recorder::start(self.worker, self.peer.address, Some(self.head), begun);
+        let mut recorder = Recorder::start(self.worker, self.peer, Some(self.head), begun);
         recorder.dialect = Some(self.classified.dialect);
         recorder.operation = Some(self.classified.operation);
         recorder.principal = Some(self.permit.principal());
@@ -305,6 +305,7 @@ impl<'r, 's> Session<'r, 's> {
         recorder.model.clone_from(&self.model);
         recorder.stream = true;
         recorder.status = 200;
+        recorder.was_asked();
         recorder.reservation = reservation;
         recorder.spending = Spending::Unknown;
         if let Some(content) = self.content_at.take() {
