@@ -399,7 +399,7 @@ mod tests {
             place[key.name()] = json!(7);
             prop_assert_eq!(serde_json::from_str::<Value>(&edited).unwrap(), expected);
             // What is read of it next is the bound.
-            prop_assert_eq!(scan(&edited).output.most(keys(key)), Some(7 * output.answers()));
+            prop_assert_eq!(scan(&edited).output.most(keys(key)), Some(7_u64.saturating_mul(output.answers())));
         }
     }
 }
