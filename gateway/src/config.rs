@@ -37,6 +37,7 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub store: StoreConfig,
     pub usage: UsageConfig,
+    pub access_log: AccessLogConfig,
     pub limits: LimitsConfig,
     pub catalog: CatalogConfig,
     pub secrets: SecretsConfig,
@@ -312,6 +313,13 @@ pub struct UsageConfig {
     pub flush_interval: Duration,
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,
+}
+
+/// The access log as lines of JSON, beside the usage log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    pub file: Option<PathBuf>,
+    pub stdout: bool,
 }
 
 /// What requests are taken to need where they do not say.

@@ -42,7 +42,7 @@ use crate::{
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{KnownObject, UsageLog},
+        usage::{KnownObject, LineTargets, UsageLog},
     },
     handoff::{
         objects::ObjectTable,
@@ -61,6 +61,8 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Least time between two exports of the store that are kept beside it.
 const EXPORT_INTERVAL_MIN: Duration = Duration::from_secs(60);
 
+/// Sums of usage by the hour are kept for so long; those by day for ever.
+const HOURS_KEPT_DAYS: u32 = 35;
 /// At shutdown, how long writing the last usage records may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -113,8 +115,14 @@ impl Node {
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
-        let mut usage = UsageLog::start(&config.usage.path, records)
+        let lines = LineTargets {
+            file: config.access_log.file.clone(),
+            stdout: config.access_log.stdout,
+        };
+        let mut usage = UsageLog::start_with_lines(&config.usage.path, records, &lines)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
+
+        usage.set_hours_kept_days(HOURS_KEPT_DAYS);
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
@@ -300,6 +308,7 @@ impl Node {
         self.timeouts
             .send_replace(provider_timeouts(&config.timeouts));
         self.certificate_epoch.send_modify(|epoch| *epoch += 1);
+        self.usage.reopen_lines();
         self.config = Arc::new(taken_over(&self.config, &config));
         sections
     }

@@ -5,9 +5,10 @@ mod identity;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
-    EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource, OverlayConfig,
-    SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
+    AccessLogConfig, AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig,
+    Config, Driver, EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource,
+    OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig,
+    WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Pins, Port, Size},
 };
@@ -39,6 +40,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         telemetry: telemetry(reader),
         store: store(reader),
         usage: usage(reader),
+        access_log: access_log(reader),
         limits: limits(reader),
         catalog: catalog(reader),
         secrets: secrets(reader),
@@ -276,6 +278,24 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             256,
             1..=65_536,
             "Batches of records that may wait for the disk, per worker.",
+        ),
+    }
+}
+
+fn access_log(reader: &mut Reader<'_>) -> AccessLogConfig {
+    const SECTION: &str = "access_log";
+    AccessLogConfig {
+        file: reader.get_optional(
+            SECTION,
+            "file",
+            PathBuf::from("/var/log/keyway/access.log"),
+            "Each exchange also as a line of JSON, appended here; SIGHUP opens the file again.",
+        ),
+        stdout: reader.get(
+            SECTION,
+            "stdout",
+            false,
+            "The same on standard output, which under systemd is the journal.",
         ),
     }
 }

@@ -222,10 +222,12 @@ impl Try<'_> {
             }
         };
         let sent = Instant::now();
+        recorder.marks.sent_us = recorder.elapsed_us();
         let response = race(upstream.response(), poll_fn(|cx| down.poll_gone(cx)));
         match alarm.within(timeouts.first_byte, response).await {
             Ok(Raced::First(Ok(head))) => {
                 attempt.status = head.status;
+                recorder.marks.first_byte_us = recorder.elapsed_us();
                 if let (UNAUTHORIZED, Some(credential)) = (head.status, &self.target.credential) {
                     credential.refused();
                 }

@@ -23,8 +23,8 @@ use crate::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
-            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
+            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Marks,
+            Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
     },
@@ -70,6 +70,7 @@ pub struct Recorder<'s> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    pub marks: Marks,
     pub time_to_first_token_us: u64,
     pub overhead_us: u32,
     /// What the exchange has spent in advance, and what is known of what it used.
@@ -126,6 +127,7 @@ impl<'s> Recorder<'s> {
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),
+            marks: Marks::default(),
             time_to_first_token_us: 0,
             overhead_us: 0,
             reservation: None,
@@ -276,6 +278,7 @@ impl Drop for Recorder<'_> {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),
+            marks: self.marks,
         };
         self.worker.append_record(&record);
     }

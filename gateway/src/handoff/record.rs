@@ -282,6 +282,21 @@ pub struct Attempt {
     pub status: u16,
 }
 
+/// How far an exchange had come when, in microseconds after the request's first byte; 0 for what it did not
+/// reach. With several attempts those of the last one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Marks {
+    /// The request was read, as far as it is before it is sent: a streamed body follows later.
+    pub received_us: u64,
+    /// Policy permits it, and its limits have set aside what it may use.
+    pub reserved_us: u64,
+    /// All of it was sent to the provider.
+    pub sent_us: u64,
+    /// The head of the provider's answer was there.
+    pub first_byte_us: u64,
+}
+
 /// Everything known about one exchange once it is over. Borrowed where a worker writes it, owned
 /// (`'static`) where the control plane reads it back.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -359,6 +374,7 @@ pub struct ExchangeRecord<'a> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    pub marks: Marks,
 }
 
 impl<'a> ExchangeRecord<'a> {
@@ -414,7 +430,7 @@ pub(crate) mod tests {
     /// A record with every field set, to vary in tests.
     pub(crate) fn sample() -> ExchangeRecord<'static> {
         ExchangeRecord {
-            id: 0x0199_aaaa_bbbb_0001_0200_0000_0000_0001,
+            id: 0x019e_7044_887b_0001_0200_0000_0000_0001,
             started_at_us: 1_780_000_000_123_456,
             duration_us: 850_321,
             time_to_first_token_us: 210_000,
@@ -486,6 +502,12 @@ pub(crate) mod tests {
                 connect_us: 1500,
                 status: 200,
             }],
+            marks: Marks {
+                received_us: 20,
+                reserved_us: 31,
+                sent_us: 1600,
+                first_byte_us: 180_000,
+            },
         }
     }
 

@@ -1,28 +1,18 @@
-//! `/access-logs`, `/access-log-sessions`, and `/access-logs/tail` beside them: what the usage index
-//! knows about single exchanges.
+//! `/access-logs` and `/access-log-sessions`: what the usage index knows about exchanges. `log_export` and
+//! `log_stream` are beside it.
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::{Path, Query, State},
 };
-use serde::Serialize;
 
 use super::{error::ApiError, state::AppState, usage};
 use crate::control_plane::usage::{
-    AccessLogEntry, AccessLogQuery, LogFilter, Page, SessionEntry, SessionQuery,
+    AccessLogEntry, AccessLogQuery, Page, SessionEntry, SessionQuery,
 };
 
 /// Decoded query parameters; a name may come several times.
 pub(super) type Pairs = Query<Vec<(String, String)>>;
-
-/// What came after a row, for a live tail.
-#[derive(Serialize)]
-pub(super) struct Tail {
-    /// Oldest first; a bounded number.
-    data: Vec<AccessLogEntry>,
-    /// To ask with next time, as `after`.
-    sequence: i64,
-}
 
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -34,6 +24,17 @@ pub(super) async fn list(
         .map(Json)
 }
 
+/// One exchange, by the id that agents and operators see (with `req_` or without).
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<AccessLogEntry>, ApiError> {
+    usage::ask(state, move |reader| reader.exchange(&id))
+        .await?
+        .map(Json)
+        .ok_or_else(|| ApiError::not_found("access log entry"))
+}
+
 pub(super) async fn sessions(
     State(state): State<AppState>,
     Query(pairs): Pairs,
@@ -42,33 +43,4 @@ pub(super) async fn sessions(
     usage::ask(state, move |reader| reader.sessions(&query))
         .await
         .map(Json)
-}
-
-/// Rows after the sequence `after`; without it none, and where a tail of what is to come begins.
-pub(super) async fn tail(
-    State(state): State<AppState>,
-    Query(pairs): Pairs,
-) -> Result<Json<Tail>, ApiError> {
-    let filter = LogFilter::from_pairs(&pairs)?;
-    let after = match usage::parameter(&pairs, "after") {
-        None => None,
-        Some(after) => Some(
-            after
-                .parse::<i64>()
-                .map_err(|_| ApiError::invalid("after", "must be a sequence number"))?,
-        ),
-    };
-    usage::ask(state, move |reader| {
-        let Some(after) = after else {
-            return Ok(Tail {
-                data: Vec::new(),
-                sequence: reader.last_sequence()?,
-            });
-        };
-        let data = reader.follow(after, &filter)?;
-        let sequence = data.last().map_or(after, |entry| entry.sequence);
-        Ok(Tail { data, sequence })
-    })
-    .await
-    .map(Json)
 }

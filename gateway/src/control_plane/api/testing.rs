@@ -84,8 +84,10 @@ fn usage(directory: &Path) -> UsageReader {
     let (mut senders, receiver) = record_queue(1, 1, Duration::ZERO);
     let log = UsageLog::start(directory, receiver).expect("an empty directory");
     let mut sender = senders.remove(0);
+    let now = jiff::Timestamp::now();
     sender.append(&ExchangeRecord {
-        started_at_us: jiff::Timestamp::now().as_microsecond(),
+        id: (now.as_millisecond() as u128) << 80,
+        started_at_us: now.as_microsecond(),
         ..sample()
     });
     drop(sender);

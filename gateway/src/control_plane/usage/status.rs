@@ -30,6 +30,8 @@ pub struct UsageStatus {
     pub batches_damaged: AtomicU64,
     /// Rows deleted because they were older than the retention.
     pub rows_swept: AtomicU64,
+    /// Lines of the access log that its file or standard output did not take.
+    pub lines_lost: AtomicU64,
     writer: Mutex<Option<Trouble>>,
     /// When the write that runs began.
     writing: Mutex<Option<(Instant, Timestamp)>>,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, MediaUsage, Terms,
+    Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, Marks, MediaUsage, Terms,
     ToolCalls, Usage,
 };
 
@@ -67,6 +67,7 @@ impl ExchangeRecord<'_> {
             request_bytes,
             response_bytes,
             attempts,
+            marks,
         } = self;
         out.wide(*id);
         // Zigzag: small negative numbers are short too.
@@ -183,6 +184,15 @@ impl ExchangeRecord<'_> {
             out.number(*target_id);
             out.number(*connect_us);
             out.number(*status);
+        }
+        let Marks {
+            received_us,
+            reserved_us,
+            sent_us,
+            first_byte_us,
+        } = marks;
+        for number in [received_us, reserved_us, sent_us, first_byte_us] {
+            out.number(*number);
         }
     }
 }

@@ -79,7 +79,11 @@ fn random_filter(lcg: &mut Lcg) -> LogFilter {
         session_id: some(lcg, &["s1", "s2"]),
         group_ids: list(lcg, &["a", "b"]),
         provider_ids: list(lcg, &["p1", "p2"]),
-        models: list(lcg, &["m1", "m3"]),
+        models: list(lcg, &["m1", "m3", "m*"]),
+        outcomes: match lcg.below(6) {
+            0 => vec![Outcome::Answered, Outcome::Cut],
+            _ => vec![],
+        },
         decision: match lcg.below(6) {
             0 => Some(Decision::Allow),
             1 => Some(Decision::Deny),
@@ -108,7 +112,15 @@ fn matches(filter: &LogFilter, r: &ExchangeRecord<'_>) -> bool {
                 .iter()
                 .any(|g| filter.group_ids.iter().any(|f| f == g)))
         && any(&filter.provider_ids, r.provider_id)
-        && any(&filter.models, r.model)
+        && (filter.models.is_empty()
+            || filter
+                .models
+                .iter()
+                .any(|model| match model.strip_suffix('*') {
+                    Some(prefix) => r.model.starts_with(prefix),
+                    None => model == r.model,
+                }))
+        && (filter.outcomes.is_empty() || filter.outcomes.contains(&r.outcome))
         && filter
             .decision
             .is_none_or(|d| (d == Decision::Deny) == (r.outcome == Outcome::Denied))
@@ -174,6 +186,7 @@ fn every_filter_selects_what_it_says() {
             page_size: 20,
             sort: LogSort::Timestamp,
             order: SortOrder::Descending,
+            cursor: None,
         };
         let page = reader.access_log(&query).unwrap();
         assert_eq!(page.total_records as usize, expected.len(), "{filter:?}");
@@ -185,6 +198,32 @@ fn every_filter_selects_what_it_says() {
             .map(|r| format!("{:032x}", r.id))
             .collect();
         assert_eq!(ids, expected_ids, "{filter:?}");
+        // The page before leads there in both ways, and an export goes the other way.
+        let first = AccessLogQuery {
+            page: 1,
+            ..query.clone()
+        };
+        let first = reader.access_log(&first).unwrap();
+        assert_eq!(first.next_cursor.is_some(), first.data.len() == 20);
+        if let Some(last) = first.data.get(19) {
+            let behind = AccessLogQuery {
+                cursor: Some(last.cursor),
+                ..query.clone()
+            };
+            assert_eq!(reader.access_log(&behind).unwrap().data, page.data);
+        }
+        let mut exported: Vec<AccessLogEntry> = Vec::new();
+        loop {
+            let cursor = exported.last().map(|last| last.cursor);
+            let next = reader.in_order(&filter, cursor, 70).unwrap();
+            if next.is_empty() {
+                break;
+            }
+            exported.extend(next);
+        }
+        exported.reverse();
+        let exported = exported.iter().map(|e| e.id.clone());
+        assert!(exported.eq(expected.iter().map(|r| format!("{:032x}", r.id))));
 
         // The roll-ups name no model where nothing was used; sums of usage are not touched by that.
         let by_model = !filter.models.is_empty() && !filter.needs_rows();
@@ -228,6 +267,14 @@ fn every_filter_selects_what_it_says() {
                 expected_buckets,
                 "{granularity:?} {filter:?}"
             );
+        }
+        for group in reader.totals(TotalBy::Group, &filter).unwrap() {
+            let of_group = expected
+                .iter()
+                .filter(comparable)
+                .filter(|r| r.group_ids.contains(&&*group.key))
+                .copied();
+            assert_eq!(group.sums, plain_sums(of_group), "{filter:?}");
         }
         let totals = reader.totals(TotalBy::User, &filter).unwrap();
         for total in &totals {
@@ -278,6 +325,7 @@ fn every_sort_sorts() {
                     page_size: 100,
                     sort,
                     order,
+                    cursor: None,
                 })
                 .unwrap();
             let keys: Vec<String> = page.data.iter().map(key).collect();
@@ -315,6 +363,7 @@ fn sessions_fold_by_user_and_session_id() {
                 page_size: 50,
                 sort,
                 order: SortOrder::Descending,
+                cursor: None,
             })
             .unwrap();
         assert_eq!(found.total_records as usize, expected.len());
@@ -371,6 +420,7 @@ fn sessions_sort_by_every_key() {
                 page_size: 100,
                 sort,
                 order: SortOrder::Ascending,
+                cursor: None,
             })
             .unwrap();
         if sort == SessionSort::CostUsd {
@@ -391,10 +441,10 @@ fn an_entry_has_the_original_names_and_exact_money() {
         ..sample()
     };
     let log = filled(directory.path(), &[sample(), denied]);
-    let entries = log.reader().follow(0, &LogFilter::default()).unwrap();
+    let (entries, _) = log.reader().follow(0, &LogFilter::default()).unwrap();
     let json = serde_json::to_string(&entries[0]).unwrap();
     for part in [
-        r#""id":"0199aaaabbbb00010200000000000001""#,
+        r#""id":"019e7044887b00010200000000000001""#,
         r#""timestamp":"2026-05-28T20:26:40.123456Z""#,
         r#""status_code":200,"duration_ms":850,"user_id":"user-1""#,
         r#""source_ip":"100.90.0.7""#,
@@ -414,24 +464,31 @@ fn an_entry_has_the_original_names_and_exact_money() {
         r#""time_to_first_token_ms":210.0"#,
         r#""agent_id":"agent-2","parent_agent_id":"agent-1""#,
         r#""attempts":[{"target_id":7,"connect_us":1500,"status_code":200}]"#,
+        r#""response_flags":[]"#,
+        r#""output_tokens_per_second":1002.0,"upstream_connect_ms":1.5"#,
+        r#""timeline":{"received_ms":0.02,"reserved_ms":0.031,"sent_ms":1.6,"first_byte_ms":180.0,"first_token_ms":211.6,"end_ms":850.321}"#,
     ] {
         assert!(json.contains(part), "{part} is not in {json}");
     }
     assert_eq!(entries[1].decision, "deny");
     assert_eq!(entries[1].deny_reason, "llm_policy.model_not_routable");
     assert_eq!(entries[1].time_to_first_token_ms, None);
+    assert_eq!(entries[1].response_flags, ["NR"]);
+    // A line in a file says the same.
+    let of_record = AccessLogEntry {
+        sequence: Some(1),
+        cursor: entries[0].cursor,
+        ..AccessLogEntry::of(&sample())
+    };
+    assert_eq!(entries[0], of_record);
 
     let reader = log.reader();
     let last = reader.last_sequence().unwrap();
-    assert_eq!(last, entries[1].sequence);
-    let later = reader.follow(entries[0].sequence, &LogFilter::default());
-    assert_eq!(later.unwrap(), entries[1..]);
-    assert!(
-        reader
-            .follow(last, &LogFilter::default())
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(Some(last), entries[1].sequence);
+    let later = reader.follow(entries[0].cursor.sequence, &LogFilter::default());
+    assert_eq!(later.unwrap(), (entries[1..].to_vec(), last));
+    let none = reader.follow(last, &LogFilter::default());
+    assert_eq!(none.unwrap(), (vec![], last));
     let total = &reader
         .totals(TotalBy::Model, &LogFilter::default())
         .unwrap()[0];
@@ -521,6 +578,89 @@ fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
         .totals(TotalBy::User, &LogFilter::default())
         .unwrap();
     assert_eq!(totals[0].sums.request_count, 12_000);
+}
+
+#[test]
+fn hours_go_and_days_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let hour_us = 3_600_000_000;
+    let today = jiff::Timestamp::now().as_microsecond().div_euclid(DAY_US);
+    let records: Vec<ExchangeRecord<'_>> = (0..48)
+        .map(|hour| ExchangeRecord {
+            id: hour as u128,
+            started_at_us: (today - 50) * DAY_US + hour * hour_us,
+            ..sample()
+        })
+        .chain([ExchangeRecord {
+            started_at_us: today * DAY_US,
+            ..sample()
+        }])
+        .collect();
+    let log = filled(directory.path(), &records);
+    log.set_hours_kept_days(35);
+    let connection = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
+    let hours = |table: &str| -> i64 {
+        connection
+            .query_row(
+                &format!("SELECT count(DISTINCT period) FROM {table}"),
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
+    };
+    wait_for("the sweep", || hours("usage_hour") == 1);
+    assert_eq!(hours("usage_slice WHERE unit = 0"), 1);
+    // From ten in the morning to ten the next day: both days whole, as their hours are gone.
+    let range = LogFilter {
+        from_us: Some((today - 50) * DAY_US + 10 * hour_us),
+        to_us: Some((today - 49) * DAY_US + 10 * hour_us),
+        ..LogFilter::default()
+    };
+    for filter in [
+        range.clone(),
+        LogFilter {
+            user_id: Some("user-1".to_owned()),
+            models: vec!["gpt-4o".to_owned()],
+            ..range
+        },
+    ] {
+        let totals = log.reader().totals(TotalBy::User, &filter).unwrap();
+        assert_eq!(totals[0].sums.request_count, 48, "{filter:?}");
+    }
+    let all = LogFilter::default();
+    let totals = log.reader().totals(TotalBy::Model, &all).unwrap();
+    assert_eq!(totals[0].sums.request_count, 49);
+}
+
+#[test]
+fn listings_say_what_they_did_not_look_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let records: Vec<ExchangeRecord<'_>> = (0..30_u32)
+        .map(|i| ExchangeRecord {
+            id: i.into(),
+            started_at_us: FIRST_US + i64::from(i),
+            ..sample()
+        })
+        .collect();
+    let reader = filled(directory.path(), &records).reader();
+    let connection = reader.connection().unwrap();
+    let all = LogFilter::default();
+    for (looked_at_max, expected) in [(10, Some(FIRST_US + 19)), (29, Some(FIRST_US)), (30, None)] {
+        let oldest = access_log::oldest_looked_at(&connection, &all, looked_at_max);
+        assert_eq!(oldest.unwrap(), expected);
+    }
+    let query = AccessLogQuery::from_pairs(&[]).unwrap();
+    let page = reader.access_log(&query).unwrap();
+    assert!(!page.total_is_capped && page.searched_back_to.is_none());
+    let capped: Page<AccessLogEntry> = Page::new(vec![], 1, 50, access_log::TOTAL_MAX + 1);
+    assert_eq!(
+        (
+            capped.total_records,
+            capped.total_pages,
+            capped.total_is_capped
+        ),
+        (10_000, 200, true)
+    );
 }
 
 #[test]
