@@ -58,7 +58,7 @@ enum LogCommand {
     /// One exchange in full: its steps in time, its attempts, what its cost is made of
     Show(show::Arguments),
     /// All exchanges that are meant, oldest first, to standard output
-    Export(export::Arguments),
+    Export(Box<export::Arguments>),
 }
 
 /// Which exchanges are meant.
@@ -116,7 +116,9 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match arguments.command {
         Some(LogCommand::Show(arguments)) => return show::run(arguments, client, output).await,
-        Some(LogCommand::Export(arguments)) => return export::run(arguments, client, output).await,
+        Some(LogCommand::Export(arguments)) => {
+            return export::run(*arguments, client, output).await;
+        }
         None => {}
     }
     let filter = arguments.selection.pairs(client).await?;

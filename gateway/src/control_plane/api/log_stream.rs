@@ -215,8 +215,10 @@ mod tests {
         let feeding = tokio::spawn(feed(subscription, pieces, impatient));
         let mut commits = log.reader().subscribe(LogFilter::default(), 0).unwrap();
         // More pieces than wait for a reader, whatever is read at once.
+        let mut id = 0;
         while !feeding.is_finished() {
-            sender.append(&sample());
+            id += 1;
+            sender.append(&ExchangeRecord { id, ..sample() });
             sender.flush();
             assert!(commits.changed().await);
         }

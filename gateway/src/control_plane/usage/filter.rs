@@ -199,9 +199,10 @@ impl LogFilter {
 
     fn searched_id(&self) -> Option<u128> {
         let search = self.search.as_deref()?;
-        search
-            .strip_prefix(record_id::PREFIX)
-            .and(record_id::parse(search))
+        match search.starts_with(record_id::PREFIX) {
+            true => record_id::parse(search),
+            false => None,
+        }
     }
 
     /// The one dimension that is restricted, and the condition on its key; `None` when several are, or when

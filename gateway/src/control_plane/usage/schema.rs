@@ -180,6 +180,7 @@ const MIGRATIONS: &[&str] = &[
         other_cost INTEGER NOT NULL,
         PRIMARY KEY (unit, dimension, period, key)
     ) WITHOUT ROWID;
+    CREATE INDEX usage_day_user ON usage_day (user_id, period);
     INSERT INTO usage_slice
         SELECT unit, dimension, period,
             CASE dimension WHEN 0 THEN '' WHEN 1 THEN provider_id WHEN 2 THEN model ELSE user_id END

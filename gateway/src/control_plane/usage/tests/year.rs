@@ -6,7 +6,7 @@
 
 use jiff::SignedDuration;
 
-use super::*;
+use super::{measure::thread_cpu, *};
 use crate::handoff::batch::{BatchBuilder, new_buffer};
 
 const RECORDS: u64 = 10_000_000;
@@ -130,6 +130,7 @@ fn pairs(parameters: &str) -> Vec<(String, String)> {
 }
 
 fn measure<T>(name: &str, mut query: impl FnMut() -> T) {
+    let cpu = thread_cpu();
     let mut took: Vec<Duration> = (0..TIMES)
         .map(|_| {
             let begun = Instant::now();
@@ -140,9 +141,10 @@ fn measure<T>(name: &str, mut query: impl FnMut() -> T) {
     let first = took[0];
     took.sort_unstable();
     println!(
-        "| {name} | {:.1} ms | {:.1} ms | {} MiB |",
+        "| {name} | {:.1} ms | {:.1} ms | {:.1} ms | {} MiB |",
         first.as_secs_f64() * 1e3,
         took[0].as_secs_f64() * 1e3,
+        (thread_cpu() - cpu).as_secs_f64() * 1e3 / TIMES as f64,
         memory("VmRSS")
     );
 }
@@ -173,7 +175,7 @@ fn queries_on_ten_million_records() {
     let (user, model) = (&world.users[42], &world.models[7]);
     let (group, provider) = (&world.groups[3], &world.providers[2]);
 
-    println!("| query | first | best of {TIMES} | RSS |\n|---|---|---|---|");
+    println!("| query | first | best of {TIMES} | CPU | RSS |\n|---|---|---|---|---|");
     for (name, parameters) in [
         ("access log, page 1", String::new()),
         ("page 1000", "page=1000".to_owned()),
