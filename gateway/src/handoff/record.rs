@@ -1,8 +1,11 @@
 //! `ExchangeRecord`: the line kept per exchange, and `Usage`, what a meter counted.
 
 mod encode;
+mod marks;
 
 use serde::{Deserialize, Serialize};
+
+pub use marks::Marks;
 
 /// Token counts in OpenTelemetry's meaning: `input_tokens` includes cached ones. A meter converts
 /// whatever the vendor reports (`facts`: inclusive for OpenAI, exclusive for Anthropic) into this.
@@ -280,21 +283,6 @@ pub struct Attempt {
     pub connect_us: u32,
     /// Zero when no response head came.
     pub status: u16,
-}
-
-/// How far an exchange had come when, in microseconds after the request's first byte; 0 for what it did not
-/// reach. With several attempts those of the last one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Marks {
-    /// The request was read, as far as it is before it is sent: a streamed body follows later.
-    pub received_us: u64,
-    /// Policy permits it, and its limits have set aside what it may use.
-    pub reserved_us: u64,
-    /// All of it was sent to the provider.
-    pub sent_us: u64,
-    /// The head of the provider's answer was there.
-    pub first_byte_us: u64,
 }
 
 /// Everything known about one exchange once it is over. Borrowed where a worker writes it, owned

@@ -6,6 +6,7 @@ mod crash;
 mod disk;
 mod measure;
 mod queries;
+mod retention;
 mod year;
 
 use std::{

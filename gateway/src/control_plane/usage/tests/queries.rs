@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-const DAY_US: i64 = 86_400_000_000;
+pub(super) const DAY_US: i64 = 86_400_000_000;
 /// 2026-01-30, a Friday: the records cross a week and a month.
 const FIRST_US: i64 = 20_483 * DAY_US;
 const DAYS: u64 = 12;
@@ -155,7 +155,7 @@ fn plain_sums<'a>(records: impl Iterator<Item = &'a ExchangeRecord<'a>>) -> Sums
     s
 }
 
-fn filled(directory: &Path, records: &[ExchangeRecord<'_>]) -> UsageLog {
+pub(super) fn filled(directory: &Path, records: &[ExchangeRecord<'_>]) -> UsageLog {
     let (log, mut sender) = start(directory);
     for chunk in records.chunks(100) {
         wait_for("room", || sender.has_room());
@@ -536,100 +536,6 @@ fn without_collection_only_sums_are_kept() {
         .totals(TotalBy::Provider, &LogFilter::default())
         .unwrap();
     assert_eq!(totals[0].sums.request_count, 1);
-}
-
-#[test]
-fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = "/x".repeat(100);
-    let now = jiff::Timestamp::now().as_microsecond();
-    let records: Vec<ExchangeRecord<'_>> = (0..12_000_u32)
-        .map(|i| ExchangeRecord {
-            id: i.into(),
-            started_at_us: if i % 1000 == 0 {
-                now
-            } else {
-                now - 20 * DAY_US
-            },
-            path: &path,
-            ..sample()
-        })
-        .collect();
-    let log = filled(directory.path(), &records);
-    let file = directory.path().join(INDEX_FILE);
-    let truncate = || {
-        let connection = rusqlite::Connection::open(&file).unwrap();
-        connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .unwrap();
-        file.metadata().unwrap().len()
-    };
-    let before = truncate();
-    log.set_retention_days(7);
-    let status = log.status();
-    wait_for("the sweep", || {
-        status.rows_swept.load(Ordering::Relaxed) == 12_000 - 12
-    });
-    wait_for("the space", || truncate() < before - (3 << 20));
-    let page = AccessLogQuery::from_pairs(&[]).unwrap();
-    assert_eq!(log.reader().access_log(&page).unwrap().total_records, 12);
-    let totals = log
-        .reader()
-        .totals(TotalBy::User, &LogFilter::default())
-        .unwrap();
-    assert_eq!(totals[0].sums.request_count, 12_000);
-}
-
-#[test]
-fn hours_go_and_days_stay() {
-    let directory = tempfile::tempdir().unwrap();
-    let hour_us = 3_600_000_000;
-    let today = jiff::Timestamp::now().as_microsecond().div_euclid(DAY_US);
-    let records: Vec<ExchangeRecord<'_>> = (0..48)
-        .map(|hour| ExchangeRecord {
-            id: hour as u128,
-            started_at_us: (today - 50) * DAY_US + hour * hour_us,
-            ..sample()
-        })
-        .chain([ExchangeRecord {
-            started_at_us: today * DAY_US,
-            ..sample()
-        }])
-        .collect();
-    let log = filled(directory.path(), &records);
-    log.set_hours_kept_days(35);
-    let connection = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
-    let hours = |table: &str| -> i64 {
-        connection
-            .query_row(
-                &format!("SELECT count(DISTINCT period) FROM {table}"),
-                [],
-                |row| row.get(0),
-            )
-            .unwrap()
-    };
-    wait_for("the sweep", || hours("usage_hour") == 1);
-    assert_eq!(hours("usage_slice WHERE unit = 0"), 1);
-    // From ten in the morning to ten the next day: both days whole, as their hours are gone.
-    let range = LogFilter {
-        from_us: Some((today - 50) * DAY_US + 10 * hour_us),
-        to_us: Some((today - 49) * DAY_US + 10 * hour_us),
-        ..LogFilter::default()
-    };
-    for filter in [
-        range.clone(),
-        LogFilter {
-            user_id: Some("user-1".to_owned()),
-            models: vec!["gpt-4o".to_owned()],
-            ..range
-        },
-    ] {
-        let totals = log.reader().totals(TotalBy::User, &filter).unwrap();
-        assert_eq!(totals[0].sums.request_count, 48, "{filter:?}");
-    }
-    let all = LogFilter::default();
-    let totals = log.reader().totals(TotalBy::Model, &all).unwrap();
-    assert_eq!(totals[0].sums.request_count, 49);
 }
 
 #[test]
