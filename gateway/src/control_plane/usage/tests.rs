@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod measure;
+mod plans;
 mod queries;
 mod retention;
 mod year;
