@@ -37,6 +37,7 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub store: StoreConfig,
     pub usage: UsageConfig,
+    pub access_log: AccessLogConfig,
     pub limits: LimitsConfig,
     pub catalog: CatalogConfig,
     pub secrets: SecretsConfig,
@@ -325,6 +326,13 @@ pub enum WhenFull {
     Refuse,
     /// They are served; those for whose records there is no room are counted. Limits hold all the same.
     Serve,
+}
+
+/// The access log as lines of JSON, beside the usage log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    pub file: Option<PathBuf>,
+    pub stdout: bool,
 }
 
 /// What requests are taken to need where they do not say.

@@ -42,7 +42,7 @@ use crate::{
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{CaptureLog, KnownObject, UsageLog},
+        usage::{CaptureLog, KnownObject, LineTargets, UsageLog},
     },
     handoff::{
         capture::capture_queue,
@@ -62,6 +62,8 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Least time between two exports of the store that are kept beside it.
 const EXPORT_INTERVAL_MIN: Duration = Duration::from_secs(60);
 
+/// Sums of usage by the hour are kept for so long; those by day for ever.
+const HOURS_KEPT_DAYS: u32 = 35;
 /// At shutdown, how long writing the last usage records may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -120,12 +122,18 @@ impl Node {
         for sender in &mut senders {
             sender.set_when_full(config.usage.when_full);
         }
-        let mut usage = UsageLog::start(&config.usage.path, records)
+        let lines = LineTargets {
+            file: config.access_log.file.clone(),
+            stdout: config.access_log.stdout,
+        };
+        let mut usage = UsageLog::start_with_lines(&config.usage.path, records, &lines)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
         let (capture_senders, captured) = capture_queue(config.workers.count);
         let captures = CaptureLog::start(&config.usage.path, captured, text_key)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
         let senders = senders.into_iter().zip(capture_senders).collect();
+
+        usage.set_hours_kept_days(HOURS_KEPT_DAYS);
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
@@ -293,6 +301,7 @@ impl Node {
         self.timeouts
             .send_replace(provider_timeouts(&config.timeouts));
         self.certificate_epoch.send_modify(|epoch| *epoch += 1);
+        self.usage.reopen_lines();
         self.config = Arc::new(taken_over(&self.config, &config));
         self.metrics.reloaded(true);
         sections

@@ -40,6 +40,7 @@ pub(super) fn restart_sections(old: &Config, new: &Config) -> Vec<&'static str> 
         ("telemetry", old.telemetry != new.telemetry),
         ("store", old.store != new.store),
         ("usage", old.usage != new.usage),
+        ("access_log", old.access_log != new.access_log),
         ("catalog", old.catalog != new.catalog),
         ("secrets", old.secrets != new.secrets),
         ("workers", old.workers != new.workers),

@@ -1,6 +1,7 @@
 //! The client side of the management API: HTTP/1 over the unix socket, or TCP with a token.
 
 mod server;
+mod streaming;
 
 use std::{
     io,
@@ -10,18 +11,20 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixStream,
+    task::JoinHandle,
 };
 use zeroize::Zeroizing;
 
 use super::{Failure, Global};
 use server::Server;
+pub(super) use streaming::Streaming;
 
 const SOCKET_DEFAULT: &str = "/run/keyway/admin.sock";
 const BASE: &str = "/api/agent-network";
@@ -69,6 +72,15 @@ impl Client {
             .map_err(|_| Failure::Failed("the node answered something that is no text".to_owned()))
     }
 
+    /// An answer that may be long, or never end.
+    pub(super) async fn stream(&self, path: &str) -> Result<Streaming, Failure> {
+        let answer = self.open(Method::GET, path, None).await?;
+        if answer.status.is_success() {
+            return Ok(Streaming::new(answer.body, answer.driver));
+        }
+        Err(refusal(answer.status, &answer.whole().await?))
+    }
+
     pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
         self.call(Method::POST, path, Some(encode(body)?)).await
     }
@@ -99,6 +111,22 @@ impl Client {
         path: &str,
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Bytes, Failure> {
+        let answer = self.open(method, path, body).await?;
+        let status = answer.status;
+        let body = answer.whole().await?;
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(refusal(status, &body))
+        }
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Answer, Failure> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{BASE}{path}"));
@@ -135,8 +163,27 @@ impl Client {
     }
 }
 
+/// An answer that has begun.
+struct Answer {
+    status: StatusCode,
+    body: Incoming,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Answer {
+    async fn whole(self) -> Result<Bytes, Failure> {
+        let body = Limited::new(self.body, ANSWER_BYTES_LIMIT)
+            .collect()
+            .await
+            .map_err(|error| Failure::Unreachable(format!("the answer broke off: {error}")))?
+            .to_bytes();
+        self.driver.abort();
+        Ok(body)
+    }
+}
+
 /// One request on its own connection.
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Bytes, Failure>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -146,18 +193,11 @@ where
         .map_err(broken)?;
     let driver = tokio::spawn(connection);
     let answer = sender.send_request(request).await.map_err(broken)?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_LIMIT)
-        .collect()
-        .await
-        .map_err(|error| Failure::Unreachable(format!("the answer broke off: {error}")))?
-        .to_bytes();
-    driver.abort();
-    if status.is_success() {
-        Ok(body)
-    } else {
-        Err(refusal(status, &body))
-    }
+    Ok(Answer {
+        status: answer.status(),
+        body: answer.into_body(),
+        driver,
+    })
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {

@@ -1,8 +1,9 @@
-//! `keyway logs`: the access log, newest last, and with `--follow` what comes next.
+//! `keyway logs`: the access log, newest last, and with `--follow` what comes next; `show` for one exchange
+//! in full, `export` for all of them.
 
+mod export;
+mod follow;
 mod show;
-
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
@@ -37,24 +38,11 @@ const USER_WIDTH: usize = 15;
 const PROVIDER_WIDTH: usize = 12;
 const MODEL_WIDTH: usize = 20;
 
-/// Between two looks when following.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// One request, with its prompt and answer where they were captured
-    Show {
-        /// The entry's, or what the agent was told as x-keyway-request-id
-        #[arg(value_parser = show::record_id)]
-        id: String,
-    },
-}
-
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<LogCommand>,
     /// How many
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     lines: u32,
@@ -62,10 +50,29 @@ pub(super) struct Arguments {
     #[arg(long, short)]
     follow: bool,
     #[command(flatten)]
+    selection: Selection,
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// One exchange in full: its steps in time, its attempts, what its cost is made of
+    Show(show::Arguments),
+    /// All exchanges that are meant, oldest first, to standard output
+    Export(Box<export::Arguments>),
+}
+
+/// Which exchanges are meant.
+#[derive(Debug, Args)]
+struct Selection {
+    #[command(flatten)]
     filter: Filter,
     /// Only what was allowed, or denied
     #[arg(long, value_enum)]
     decision: Option<Decision>,
+    /// Only what ended so (answered, denied, client_error, cancelled, provider_error, cut,
+    /// gateway_error); repeat for more
+    #[arg(long = "outcome")]
+    outcomes: Vec<String>,
     /// Only paths that begin so
     #[arg(long)]
     path: Option<String>,
@@ -75,6 +82,9 @@ pub(super) struct Arguments {
     /// Only from this time on: RFC 3339, or so long ago (15m, 2h, 7d)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
+    /// Only up to this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
 }
 
 /// A point in time, or how long ago it was.
@@ -104,22 +114,28 @@ pub(super) async fn run(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    if let Some(Command::Show { id }) = &arguments.command {
-        return show::run(id, client, output).await;
+    match arguments.command {
+        Some(LogCommand::Show(arguments)) => return show::run(arguments, client, output).await,
+        Some(LogCommand::Export(arguments)) => {
+            return export::run(*arguments, client, output).await;
+        }
+        None => {}
     }
-    let filter = pairs(&arguments, client).await?;
+    let filter = arguments.selection.pairs(client).await?;
     let providers = client.get("/providers").await?;
     let mut first = filter.clone();
     first.push(("page_size", arguments.lines.to_string()));
-    if let Some(since) = arguments.since {
-        first.push(("start_date", since.to_string()));
-    }
     let path = format!("/access-logs{}", usage::query(&first));
     let page = client.get(&path).await?;
     let mut entries: Vec<Value> = items(&page["data"]).to_vec();
     entries.reverse();
     print(&entries, &providers, arguments.follow, output)?;
     if !arguments.follow {
+        if let Some(time) = page["searched_back_to"].as_str() {
+            output.note(format_args!(
+                "\nOnly looked back to {time}; `--until` gets further."
+            ))?;
+        }
         return Ok(());
     }
     output.finish()?;
@@ -128,62 +144,35 @@ pub(super) async fn run(
         .iter()
         .filter_map(|entry| entry["sequence"].as_i64())
         .max();
-    follow(newest, &filter, &providers, client, output).await
+    follow::run(newest, filter, client, |entry| {
+        print(std::slice::from_ref(entry), &providers, true, output)?;
+        output.finish()
+    })
+    .await
 }
 
-/// Prints what comes after `newest` until Ctrl-C.
-async fn follow(
-    newest: Option<i64>,
-    filter: &[(&'static str, String)],
-    providers: &Value,
-    client: &Client,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let mut after = match newest {
-        Some(newest) => newest,
-        None => sequence(&client.get("/access-logs/tail").await?)?,
-    };
-    loop {
-        let mut pairs = filter.to_vec();
-        pairs.push(("after", after.to_string()));
-        let path = format!("/access-logs/tail{}", usage::query(&pairs));
-        let tail = client.get(&path).await?;
-        after = sequence(&tail)?;
-        let fresh = items(&tail["data"]);
-        print(fresh, providers, true, output)?;
-        output.finish()?;
-        if !fresh.is_empty() {
-            // There may be more already.
-            continue;
+impl Selection {
+    /// As parameters of a query.
+    async fn pairs(&self, client: &Client) -> Result<Vec<(&'static str, String)>, Failure> {
+        let mut pairs = self.filter.pairs(client).await?;
+        let decision = self.decision.map(|decision| match decision {
+            Decision::Allow => "allow".to_owned(),
+            Decision::Deny => "deny".to_owned(),
+        });
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        for (name, value) in [
+            ("decision", decision),
+            ("path", self.path.clone()),
+            ("search", self.search.clone()),
+            ("start_date", time(self.since)),
+            ("end_date", time(self.until)),
+        ] {
+            pairs.extend(value.map(|value| (name, value)));
         }
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
-        }
+        let outcomes = self.outcomes.iter().cloned();
+        pairs.extend(outcomes.map(|outcome| ("outcome", outcome)));
+        Ok(pairs)
     }
-}
-
-fn sequence(tail: &Value) -> Result<i64, Failure> {
-    tail["sequence"]
-        .as_i64()
-        .ok_or_else(|| Failure::Failed("the node's answer has no sequence".to_owned()))
-}
-
-async fn pairs(
-    arguments: &Arguments,
-    client: &Client,
-) -> Result<Vec<(&'static str, String)>, Failure> {
-    let mut pairs = arguments.filter.pairs(client).await?;
-    if let Some(decision) = arguments.decision {
-        let decision = match decision {
-            Decision::Allow => "allow",
-            Decision::Deny => "deny",
-        };
-        pairs.push(("decision", decision.to_owned()));
-    }
-    pairs.extend(arguments.path.iter().map(|path| ("path", path.clone())));
-    pairs.extend(arguments.search.iter().map(|text| ("search", text.clone())));
-    Ok(pairs)
 }
 
 /// A table for one listing; for a stream lines as wide as the table mostly is, or a JSON object per line.

@@ -132,7 +132,12 @@ impl Output {
 
     /// Text that is the result itself, whatever the format.
     pub(super) fn raw(&mut self, text: &str) -> Result<(), Failure> {
-        self.writer.write_all(text.as_bytes())?;
+        self.raw_bytes(text.as_bytes())
+    }
+
+    /// As [`raw`](Self::raw), for pieces that may end in the middle of a character.
+    pub(super) fn raw_bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.writer.write_all(bytes)?;
         Ok(())
     }
 
@@ -221,6 +226,14 @@ pub(super) fn complain(message: &str) {
     };
     // Nothing to do when the error output is closed.
     let _ = writeln!(io::stderr(), "{prefix}{message}");
+}
+
+/// How far something has come, in a line that replaces itself; nothing where nobody watches.
+pub(super) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        // Nothing to do when the error output is closed.
+        let _ = write!(io::stderr(), "\r{text}\x1b[K");
+    }
 }
 
 /// A line about what goes on, beside the result.

@@ -218,6 +218,33 @@ DAY         INPUT  CACHED  OUTPUT  TOTAL  COST $
         logs.lines().nth(1).unwrap().contains("ada@example.com"),
         "{logs}"
     );
+    let json = node.run(&["logs", "--output", "json"]).await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let id = json[0]["id"].as_str().unwrap();
+    let shown = node.run(&["logs", "show", id]).await.unwrap();
+    for part in [
+        "request       POST brave-otter.keyway.test/v1/chat/completions HTTP/1.1",
+        "first byte from upstream  180.000  178.400",
+        "      1       7       1.500  200",
+        "total                 1 840  0.0384",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    let csv = node
+        .run(&["logs", "export", "--format", "csv", "--since", "1d"])
+        .await
+        .unwrap();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    let lines = node.run(&["logs", "export"]).await.unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&lines).unwrap(),
+        json[0]
+    );
+    let by_group = node
+        .run(&["usage", "--by", "group", "--csv"])
+        .await
+        .unwrap();
+    assert!(by_group.contains("engineers,,1,"), "{by_group}");
     let denied = node.run(&["logs", "--decision", "deny"]).await.unwrap();
     assert_eq!(denied.lines().count(), 1, "{denied}");
     let catalog = node.run(&["catalog", "show", "openai_api"]).await.unwrap();

@@ -1,4 +1,4 @@
-//! `keyway usage`: tokens and cost by day, provider, model or user.
+//! `keyway usage`: tokens and cost by time, provider, model, user or group.
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// The last so many days
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
+    /// As CSV, for spreadsheets
+    #[arg(long)]
+    csv: bool,
     #[command(flatten)]
     filter: Filter,
 }
@@ -29,9 +32,14 @@ pub(super) struct Arguments {
 enum By {
     #[default]
     Day,
+    /// From Monday on
+    Week,
+    Month,
     Provider,
     Model,
     User,
+    /// A request counts in each of its user's groups
+    Group,
 }
 
 /// Which exchanges count.
@@ -43,7 +51,7 @@ pub(super) struct Filter {
     /// Only this provider's (id or name); repeat for more
     #[arg(long = "provider")]
     pub(super) providers: Vec<String>,
-    /// Only this model's; repeat for more
+    /// Only this model's (`gpt-*`: all that begin so); repeat for more
     #[arg(long = "model")]
     pub(super) models: Vec<String>,
     /// Only this group's (id or name); repeat for more
@@ -91,20 +99,29 @@ pub(super) async fn run(
         .checked_sub(back)
         .map_err(|error| Failure::Failed(error.to_string()))?;
     pairs.push(("start_date", start.to_string()));
-    let (path, heading) = match arguments.by {
-        By::Day => ("/usage/overview", "DAY"),
-        By::Provider => ("/usage/breakdown", "PROVIDER"),
-        By::Model => ("/usage/breakdown", "MODEL"),
-        By::User => ("/usage/breakdown", "USER"),
+    let (path, parameter, heading) = match arguments.by {
+        By::Day => ("/usage/overview", "granularity", "DAY"),
+        By::Week => ("/usage/overview", "granularity", "WEEK"),
+        By::Month => ("/usage/overview", "granularity", "MONTH"),
+        By::Provider => ("/usage/breakdown", "by", "PROVIDER"),
+        By::Model => ("/usage/breakdown", "by", "MODEL"),
+        By::User => ("/usage/breakdown", "by", "USER"),
+        By::Group => ("/usage/breakdown", "by", "GROUP"),
     };
-    if arguments.by != By::Day {
-        pairs.push(("by", heading.to_ascii_lowercase()));
+    pairs.push((parameter, heading.to_ascii_lowercase()));
+    if arguments.csv {
+        pairs.push(("format", "csv".to_owned()));
+        let text = client.get_text(&format!("{path}{}", query(&pairs))).await?;
+        return output.raw(&text);
     }
     let rows = client.get(&format!("{path}{}", query(&pairs))).await?;
-    let providers = match arguments.by {
+    let names = match arguments.by {
         By::Provider => client.get("/providers").await?,
-        By::Day | By::Model | By::User => Value::Null,
+        By::Group => client.get("/groups").await?,
+        By::Day | By::Week | By::Month | By::Model | By::User => Value::Null,
     };
+    // Members of several groups would be in the sum several times.
+    let adds_up = arguments.by != By::Group;
     let columns = [
         Column::Left(heading),
         Column::Right("INPUT"),
@@ -118,7 +135,7 @@ pub(super) async fn run(
         arguments.days
     );
     output.show(&rows, &columns, &when_empty, || {
-        table(items(&rows), &providers)
+        table(items(&rows), &names, adds_up)
     })?;
     let unpriced: u64 = items(&rows)
         .iter()
@@ -141,8 +158,8 @@ pub(super) fn query(pairs: &[(&'static str, String)]) -> String {
     lookup::query(&pairs)
 }
 
-/// A line per row, and their sum when there are several.
-fn table(rows: &[Value], providers: &Value) -> Vec<Vec<String>> {
+/// A line per row, and their sum when there are several that add up.
+fn table(rows: &[Value], names: &Value, adds_up: bool) -> Vec<Vec<String>> {
     const TOKENS: [&str; 4] = [
         "input_tokens",
         "cached_input_tokens",
@@ -171,13 +188,13 @@ fn table(rows: &[Value], providers: &Value) -> Vec<Vec<String>> {
             text(row, "key"),
         ) {
             ("", "", "") => "(none)",
-            ("", "", key) => lookup::name_of(providers, key),
+            ("", "", key) => lookup::name_of(names, key),
             ("", name, _) => name,
             (day, _, _) => day,
         };
         lines.push(line(label, tokens, cost));
     }
-    if rows.len() > 1 {
+    if rows.len() > 1 && adds_up {
         lines.push(line("total", sums, cost_sum));
     }
     lines

@@ -5,10 +5,10 @@ mod identity;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
-    EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource, OverlayConfig,
-    SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WhenFull,
-    WorkersConfig,
+    AccessLogConfig, AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig,
+    Config, Driver, EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource,
+    OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig,
+    WhenFull, WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Pins, Port, Size},
 };
@@ -43,6 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         telemetry: telemetry(reader),
         store: store(reader),
         usage: usage(reader),
+        access_log: access_log(reader),
         limits: limits(reader),
         catalog: catalog(reader),
         secrets: secrets(reader),
@@ -298,6 +299,24 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             "when_full",
             WhenFull::default(),
             "When that many wait: \"refuse\" new exchanges, or \"serve\" them and count the records that are lost.",
+        ),
+    }
+}
+
+fn access_log(reader: &mut Reader<'_>) -> AccessLogConfig {
+    const SECTION: &str = "access_log";
+    AccessLogConfig {
+        file: reader.get_optional(
+            SECTION,
+            "file",
+            PathBuf::from("/var/log/keyway/access.log"),
+            "Each exchange also as a line of JSON, appended here; SIGHUP opens the file again.",
+        ),
+        stdout: reader.get(
+            SECTION,
+            "stdout",
+            false,
+            "The same on standard output, which under systemd is the journal.",
         ),
     }
 }

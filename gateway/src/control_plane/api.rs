@@ -18,6 +18,8 @@ mod id;
 mod keys;
 mod levels;
 mod limits;
+mod log_export;
+mod log_stream;
 mod logs;
 mod names;
 mod node;
@@ -29,6 +31,7 @@ mod resources;
 mod serve;
 mod settings;
 pub mod state;
+mod streamed;
 mod tokens;
 mod usage;
 mod validate;
@@ -93,7 +96,8 @@ pub fn router(state: AppState) -> Router {
         .route("/consumption", get(levels::consumption))
         .route("/limits", get(levels::limits))
         .route("/access-logs", get(logs::list))
-        .route("/access-logs/tail", get(logs::tail))
+        .route("/access-logs/export", get(log_export::export))
+        .route("/access-logs/stream", get(log_stream::stream))
         .route("/access-logs/{id}", get(logs::show))
         .route("/access-log-sessions", get(logs::sessions))
         .route("/usage/overview", get(usage::overview))

@@ -6,10 +6,13 @@
 
 mod index;
 mod indexer;
+mod lines;
+mod live;
 mod objects;
 mod pool;
 mod rollup;
 mod schema;
+mod slice;
 mod spool;
 mod status;
 mod sweep;
@@ -20,12 +23,17 @@ mod captures;
 mod access_log;
 mod amounts;
 mod condition;
+mod entry;
+mod export;
 mod filter;
+mod flag;
 mod money;
 mod overview;
 mod parameter;
 mod query;
+mod record_id;
 mod sessions;
+mod source;
 
 use std::{
     collections::VecDeque,
@@ -43,23 +51,36 @@ use std::{
 
 use crate::handoff::queue::RecordReceiver;
 
-pub use access_log::{AccessLogEntry, AttemptEntry, Page};
+pub use access_log::Page;
 pub use amounts::Amounts;
 pub use captures::{CaptureLog, CaptureReader, Texts};
+pub use entry::{AccessLogEntry, AttemptEntry, BeyondText, Timeline};
+pub use export::{ExportFormat, buckets_csv, totals_csv};
 pub use filter::{Decision, LogFilter};
+pub use lines::LineTargets;
+pub use live::Subscription;
 pub use money::NanoUsd;
 pub use objects::KnownObject;
 pub use overview::{Sums, TotalBy, UsageBucket, UsageTotal};
 pub use parameter::QueryError;
 pub use pool::UsageReader;
 pub use query::{
-    AccessLogQuery, Granularity, LogSort, OverviewQuery, PageQuery, SessionQuery, SessionSort,
-    SortKey, SortOrder,
+    AccessLogQuery, Cursor, Granularity, LogSort, OverviewQuery, PageQuery, SessionQuery,
+    SessionSort, SortKey, SortOrder,
 };
+pub use record_id::parse as parse_record_id;
 pub use sessions::SessionEntry;
 pub use status::{Health, UsageStatus};
 
-use self::{indexer::Indexer, pool::ReadPool, schema::Index, spool::Spool, writer::Writer};
+use self::{
+    indexer::Indexer,
+    lines::{Lines, LinesHandle},
+    live::Live,
+    pool::ReadPool,
+    schema::Index,
+    spool::Spool,
+    writer::Writer,
+};
 
 const SPOOL_FILE: &str = "spool.db";
 const INDEX_FILE: &str = "usage.db";
@@ -77,6 +98,7 @@ pub struct UsageLog {
     objects: VecDeque<KnownObject>,
     writer: writer::WriterHandle,
     indexer: JoinHandle<()>,
+    lines: Option<LinesHandle>,
 }
 
 /// What an operator may change while the log runs.
@@ -85,6 +107,8 @@ struct LogSettings {
     collect: AtomicBool,
     /// 0 keeps rows for ever.
     retention_days: AtomicU32,
+    /// 0 keeps sums by the hour for ever.
+    hours_kept_days: AtomicU32,
     stop: AtomicBool,
 }
 
@@ -100,6 +124,7 @@ impl Default for LogSettings {
         Self {
             collect: AtomicBool::new(true),
             retention_days: AtomicU32::new(0),
+            hours_kept_days: AtomicU32::new(0),
             stop: AtomicBool::new(false),
         }
     }
@@ -109,6 +134,15 @@ impl UsageLog {
     /// Opens or makes both files in `directory` and starts the threads. Batches that an earlier process
     /// left in the spool are indexed first.
     pub fn start(directory: &Path, receiver: RecordReceiver) -> Result<Self, UsageError> {
+        Self::start_with_lines(directory, receiver, &LineTargets::default())
+    }
+
+    /// As [`UsageLog::start`]; each record is written to `targets` too, once it is durable.
+    pub fn start_with_lines(
+        directory: &Path,
+        receiver: RecordReceiver,
+        targets: &LineTargets,
+    ) -> Result<Self, UsageError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -117,7 +151,8 @@ impl UsageLog {
         let index = Index::open(&directory.join(INDEX_FILE))?;
         let status = Arc::new(UsageStatus::default());
         let settings = Arc::new(LogSettings::default());
-        let reader = UsageReader::new(ReadPool::new(directory.join(INDEX_FILE)));
+        let (commits, live) = Live::new();
+        let reader = UsageReader::new(ReadPool::new(directory.join(INDEX_FILE)), live);
         let spool_reader = spool.reader()?;
         status
             .spooled_up_to
@@ -132,13 +167,16 @@ impl UsageLog {
             index,
             Arc::clone(&settings),
             Arc::clone(&status),
+            commits,
         )
         .spawn()?;
+        let (lines, lines_handle) = Lines::start(targets, &status)?.unzip();
         let writer = Writer::new(
             spool,
             receiver,
             indexer.thread().clone(),
             Arc::clone(&status),
+            lines,
         )
         .spawn()?;
         Ok(Self {
@@ -148,6 +186,7 @@ impl UsageLog {
             objects,
             writer,
             indexer,
+            lines: lines_handle,
         })
     }
 
@@ -171,8 +210,22 @@ impl UsageLog {
         self.settings.collect.store(collect, Ordering::Relaxed);
     }
 
+    /// Opens the file of lines again, which somebody has moved.
+    pub fn reopen_lines(&self) {
+        if let Some(lines) = &self.lines {
+            lines.reopen();
+        }
+    }
+
+    /// Sums by the hour older than this are deleted, as rows are. Ranges that begin or end before are rounded
+    /// to whole days, whose sums are never deleted.
+    pub fn set_hours_kept_days(&self, days: u32) {
+        self.settings.hours_kept_days.store(days, Ordering::Relaxed);
+        self.indexer.thread().unpark();
+    }
+
     /// Rows older than this are deleted, at once and then every hour; 0 (as long as this was not called)
-    /// keeps them. Sums are never deleted.
+    /// keeps them. Sums are kept.
     pub fn set_retention_days(&self, days: u32) {
         self.settings.retention_days.store(days, Ordering::Relaxed);
         self.indexer.thread().unpark();
@@ -183,6 +236,9 @@ impl UsageLog {
     /// `deadline` at most, but for one transaction. What is not indexed yet is indexed at the next start.
     pub fn flush_and_stop(self, deadline: Instant) -> StopReport {
         let report = self.writer.stop(deadline);
+        if let Some(lines) = self.lines {
+            lines.join(deadline);
+        }
         self.settings.stop.store(true, Ordering::Relaxed);
         self.indexer.thread().unpark();
         self.indexer
@@ -204,6 +260,17 @@ pub enum UsageError {
         found: i64,
         known: i64,
     },
+}
+
+impl UsageError {
+    /// The query read for too long, and was given up.
+    pub fn is_too_long(&self) -> bool {
+        let code = match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::Io(_) | Self::NewerSchema { .. } => None,
+        };
+        code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
 }
 
 #[cfg(test)]

@@ -227,12 +227,14 @@ impl Try<'_> {
             // The agent was waited for.
             RequestBody::Streamed(_) | RequestBody::Form(_) => {}
         }
+        recorder.marks.sent_us = recorder.elapsed_us();
         let response = race(upstream.response(), poll_fn(|cx| down.poll_gone(cx)));
         match alarm.within(timeouts.first_byte, response).await {
             Ok(Raced::First(Ok(head))) => {
                 attempt.status = head.status;
                 let counters = self.out.worker.counters.provider(provider.slot);
                 counters.responded(head.status);
+                recorder.marks.first_byte_us = recorder.elapsed_us();
                 if let (UNAUTHORIZED, Some(credential)) = (head.status, &self.target.credential) {
                     credential.refused();
                 }

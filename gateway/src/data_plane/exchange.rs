@@ -109,6 +109,7 @@ async fn serve<'s>(
 
     let mut body =
         body::receive(worker, head, &classified, down, alarm, &mut guard, recorder).await?;
+    recorder.marks.received_us = recorder.elapsed_us();
     let model = body.model(&classified);
     if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
         recorder.set_model(model);
@@ -131,6 +132,7 @@ async fn serve<'s>(
         body: &body,
     };
     let permit = limits::reserve(worker, permit, wish, recorder).await?;
+    recorder.marks.reserved_us = recorder.elapsed_us();
     if body.is_to_be_held(&permit) {
         body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }

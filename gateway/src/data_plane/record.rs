@@ -36,7 +36,7 @@ use crate::{
         reason::Reason,
         record::{
             Attempt, CaptureState, CostNanoUsd, CostSource, ExchangeRecord, LeftOut,
-            MODEL_BYTES_LIMIT, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
+            MODEL_BYTES_LIMIT, Marks, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider},
     },
@@ -84,6 +84,7 @@ pub struct Recorder<'s> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    pub marks: Marks,
     pub time_to_first_token_us: u64,
     overhead_us: u64,
     /// How long the agent was waited for before a provider was asked.
@@ -150,6 +151,7 @@ impl<'s> Recorder<'s> {
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),
+            marks: Marks::default(),
             time_to_first_token_us: 0,
             overhead_us: 0,
             waited_us: 0,
@@ -336,6 +338,7 @@ impl Drop for Recorder<'_> {
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),
             capture,
+            marks: self.marks,
         };
         self.worker.append_record(&record);
     }

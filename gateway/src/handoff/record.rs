@@ -1,10 +1,12 @@
 //! `ExchangeRecord`: the line kept per exchange.
 
 mod encode;
+mod marks;
 mod usage;
 
 use serde::{Deserialize, Serialize};
 
+pub use marks::Marks;
 pub use usage::{
     CostNanoUsd, CostSource, LeftOut, MediaUsage, ServiceTier, Terms, ToolCalls, Usage,
 };
@@ -170,6 +172,9 @@ pub struct ExchangeRecord<'a> {
     /// Absent in batches of format 1.
     #[serde(skip)]
     pub capture: CaptureState,
+    /// As `capture`.
+    #[serde(skip)]
+    pub marks: Marks,
 }
 
 impl<'a> ExchangeRecord<'a> {
@@ -179,13 +184,28 @@ impl<'a> ExchangeRecord<'a> {
         let (bytes, rest) = rest.split_at_checked(length).ok_or(RecordError)?;
         let (mut record, added): (Self, _) =
             postcard::take_from_bytes(bytes).map_err(|_| RecordError)?;
-        record.capture = match added {
-            [] => CaptureState::Off,
-            [state] => *(CaptureState::ALL.get(usize::from(*state))).ok_or(RecordError)?,
-            _ => return Err(RecordError),
-        };
+        if !added.is_empty() {
+            record.take_added(added)?;
+        }
         Ok((record, rest))
     }
+
+    /// What format 2 added.
+    fn take_added(&mut self, added: &[u8]) -> Result<(), RecordError> {
+        let (state, added) = take::<u8>(added)?;
+        let state = CaptureState::ALL.get(usize::from(state));
+        self.capture = *state.ok_or(RecordError)?;
+        let (marks, added) = take(added)?;
+        self.marks = marks;
+        match added {
+            [] => Ok(()),
+            _ => Err(RecordError),
+        }
+    }
+}
+
+fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), RecordError> {
+    postcard::take_from_bytes(bytes).map_err(|_| RecordError)
 }
 
 /// These bytes are no encoded record.
@@ -227,7 +247,7 @@ pub(crate) mod tests {
     /// A record with every field set, to vary in tests.
     pub(crate) fn sample() -> ExchangeRecord<'static> {
         ExchangeRecord {
-            id: 0x0199_aaaa_bbbb_0001_0200_0000_0000_0001,
+            id: 0x019e_7044_887b_0001_0200_0000_0000_0001,
             started_at_us: 1_780_000_000_123_456,
             duration_us: 850_321,
             time_to_first_token_us: 210_000,
@@ -300,6 +320,12 @@ pub(crate) mod tests {
                 status: 200,
             }],
             capture: CaptureState::Kept,
+            marks: Marks {
+                received_us: 20,
+                reserved_us: 31,
+                sent_us: 1600,
+                first_byte_us: 180_000,
+            },
         }
     }
 

@@ -67,6 +67,11 @@ impl Answer {
         self.json()
     }
 
+    fn ok_text(&self) -> &str {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        &self.text
+    }
+
     fn refused(&self, status: u16, field: &str) {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         let body = self.json();

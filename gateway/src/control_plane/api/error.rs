@@ -73,6 +73,11 @@ impl ApiError {
         Self::plain(StatusCode::PRECONDITION_FAILED, message)
     }
 
+    /// No place is left; there will be one again.
+    pub(super) fn too_many(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::TOO_MANY_REQUESTS, message)
+    }
+
     /// A provider did not do its part.
     pub(super) fn bad_gateway(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::BAD_GATEWAY, message)

@@ -1,5 +1,5 @@
-//! `/access-logs`, `/access-log-sessions`, and `/access-logs/tail` and `/access-logs/{id}` beside them: what the usage index
-//! knows about single exchanges.
+//! `/access-logs` and `/access-log-sessions`: what the usage index knows about exchanges. `log_export` and
+//! `log_stream` are beside it.
 
 use axum::{
     Json,
@@ -9,20 +9,11 @@ use serde::Serialize;
 
 use super::{error::ApiError, state::AppState, usage};
 use crate::control_plane::usage::{
-    AccessLogEntry, AccessLogQuery, LogFilter, Page, SessionEntry, SessionQuery,
+    AccessLogEntry, AccessLogQuery, Page, SessionEntry, SessionQuery, parse_record_id,
 };
 
 /// Decoded query parameters; a name may come several times.
 pub(super) type Pairs = Query<Vec<(String, String)>>;
-
-/// What came after a row, for a live tail.
-#[derive(Serialize)]
-pub(super) struct Tail {
-    /// Oldest first; a bounded number.
-    data: Vec<AccessLogEntry>,
-    /// To ask with next time, as `after`.
-    sequence: i64,
-}
 
 /// One exchange with its captured texts, which are unsealed for nobody else.
 #[derive(Serialize)]
@@ -45,16 +36,17 @@ pub(super) async fn list(
         .map(Json)
 }
 
-/// By the id of the entry, or as `x-keyway-request-id` says it.
+/// One exchange, by the id that agents and operators see (with `req_` or without).
 pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Exchange>, ApiError> {
-    let digits = id.strip_prefix("req_").unwrap_or(&id);
-    let id = u128::from_str_radix(digits, 16).map_err(|_| ApiError::not_found("request"))?;
     let captures = state.captures.clone();
     usage::ask(state, move |reader| {
-        let Some(entry) = reader.access_log_entry(id)? else {
+        let Some(id) = parse_record_id(&id) else {
+            return Ok(None);
+        };
+        let Some(entry) = reader.exchange(id)? else {
             return Ok(None);
         };
         let texts = captures.texts(id)?;
@@ -66,7 +58,7 @@ pub(super) async fn show(
     })
     .await?
     .map(Json)
-    .ok_or_else(|| ApiError::not_found("request"))
+    .ok_or_else(|| ApiError::not_found("access log entry"))
 }
 
 pub(super) async fn sessions(
@@ -77,33 +69,4 @@ pub(super) async fn sessions(
     usage::ask(state, move |reader| reader.sessions(&query))
         .await
         .map(Json)
-}
-
-/// Rows after the sequence `after`; without it none, and where a tail of what is to come begins.
-pub(super) async fn tail(
-    State(state): State<AppState>,
-    Query(pairs): Pairs,
-) -> Result<Json<Tail>, ApiError> {
-    let filter = LogFilter::from_pairs(&pairs)?;
-    let after = match usage::parameter(&pairs, "after") {
-        None => None,
-        Some(after) => Some(
-            after
-                .parse::<i64>()
-                .map_err(|_| ApiError::invalid("after", "must be a sequence number"))?,
-        ),
-    };
-    usage::ask(state, move |reader| {
-        let Some(after) = after else {
-            return Ok(Tail {
-                data: Vec::new(),
-                sequence: reader.last_sequence()?,
-            });
-        };
-        let data = reader.follow(after, &filter)?;
-        let sequence = data.last().map_or(after, |entry| entry.sequence);
-        Ok(Tail { data, sequence })
-    })
-    .await
-    .map(Json)
 }

@@ -60,6 +60,11 @@ pub(super) fn gather(status: &UsageStatus) -> Vec<MetricFamily> {
             "Rows deleted because they were older than the retention.",
             load(&status.rows_swept),
         ),
+        plain_counter(
+            "keyway_access_log_lines_lost_total",
+            "Lines of the access log that its file or standard output did not take.",
+            load(&status.lines_lost),
+        ),
         plain_gauge(
             "keyway_usage_log_spool_bytes",
             "What records on their way to the index take on disk.",

@@ -3,7 +3,8 @@
 use rusqlite::Row;
 use serde::Serialize;
 
-use super::money::NanoUsd;
+use super::{index::clamp, money::NanoUsd};
+use crate::handoff::record::{CostNanoUsd, Usage};
 
 /// Part of every answer about usage, in NetBird's names.
 ///
@@ -32,16 +33,54 @@ impl Amounts {
     /// Reads nine columns from `at` on: tokens of input, output, cache read and cache creation, then
     /// what each of input, cache read, cache creation, output and the rest cost.
     pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
-        let (input_tokens, output_tokens): (u64, u64) = (row.get(at)?, row.get(at + 1)?);
-        let (input, cache_read) = (row.get(at + 4)?, row.get(at + 5)?);
-        let (cache_creation, output) = (row.get(at + 6)?, row.get(at + 7)?);
-        let other = row.get(at + 8)?;
-        Ok(Self {
+        let tokens = [
+            row.get(at)?,
+            row.get(at + 1)?,
+            row.get(at + 2)?,
+            row.get(at + 3)?,
+        ];
+        let costs = [
+            row.get(at + 4)?,
+            row.get(at + 5)?,
+            row.get(at + 6)?,
+            row.get(at + 7)?,
+            row.get(at + 8)?,
+        ];
+        Ok(Self::new(tokens, costs))
+    }
+
+    /// As the index would have them.
+    pub(super) fn of(usage: &Usage, cost: &CostNanoUsd) -> Self {
+        let tokens = [
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_input_tokens,
+            usage.cache_creation_tokens(),
+        ];
+        let costs = [
+            cost.input,
+            cost.cache_read,
+            cost.cache_creation,
+            cost.output,
+            cost.other,
+        ];
+        Self::new(tokens.map(|tokens| clamp(tokens) as u64), costs.map(clamp))
+    }
+
+    fn new(tokens: [u64; 4], costs: [i64; 5]) -> Self {
+        let [
+            input_tokens,
+            output_tokens,
+            cached_input_tokens,
+            cache_creation_tokens,
+        ] = tokens;
+        let [input, cache_read, cache_creation, output, other] = costs;
+        Self {
             input_tokens,
             output_tokens,
             total_tokens: input_tokens + output_tokens,
-            cached_input_tokens: row.get(at + 2)?,
-            cache_creation_tokens: row.get(at + 3)?,
+            cached_input_tokens,
+            cache_creation_tokens,
             input_cost_usd: NanoUsd(input),
             cached_input_cost_usd: NanoUsd(cache_read),
             cache_creation_cost_usd: NanoUsd(cache_creation),
@@ -49,7 +88,7 @@ impl Amounts {
             other_cost_usd: NanoUsd(other),
             cost_usd: NanoUsd(input + cache_read + cache_creation + output + other),
             cache_cost_usd: NanoUsd(cache_read + cache_creation),
-        })
+        }
     }
 
     pub(super) fn add(&mut self, other: &Self) {

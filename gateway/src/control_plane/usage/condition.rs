@@ -2,6 +2,11 @@
 
 use rusqlite::types::Value;
 
+use super::{
+    query::{Cursor, SortOrder},
+    record_id,
+};
+
 /// SQL after `WHERE`, and the values of its parameters in order.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
@@ -26,6 +31,51 @@ impl Condition {
         let marks = vec!["?"; values.len()].join(", ");
         self.and(&format!("{before}{marks}{after}"), []);
         self.values.extend(values.iter().map(|value| text(value)));
+    }
+
+    /// One exchange. Its id tells when it began, so that the index of time leads to it.
+    pub(super) fn is_record(&mut self, id: u128) {
+        let (first, last) = record_id::started_at_us(id);
+        self.and(
+            "started_at_us BETWEEN ? AND ? AND id = ?",
+            [
+                Value::Integer(first),
+                Value::Integer(last),
+                Value::Text(format!("{id:032x}")),
+            ],
+        );
+    }
+
+    /// What comes behind `cursor` in the order of time.
+    pub(super) fn after(&mut self, cursor: Cursor, order: SortOrder) {
+        let place = [
+            Value::Integer(cursor.started_at_us),
+            Value::Integer(cursor.sequence),
+        ];
+        match order {
+            SortOrder::Ascending => self.and("(started_at_us, sequence) > (?, ?)", place),
+            SortOrder::Descending => self.and("(started_at_us, sequence) < (?, ?)", place),
+        }
+    }
+
+    /// `column` has one of `values`, of which those that end in `*` are prefixes.
+    pub(super) fn and_like_any(&mut self, column: &str, values: &[String]) {
+        let (prefixes, whole): (Vec<&str>, Vec<&str>) = values
+            .iter()
+            .map(String::as_str)
+            .partition(|value| value.ends_with('*'));
+        if prefixes.is_empty() {
+            return self.and_in(&format!("{column} IN ("), values, ")");
+        }
+        let mut parts = vec![format!("({column} >= ? AND {column} < ?)"); prefixes.len()];
+        parts.extend(vec![format!("{column} = ?"); whole.len()]);
+        self.and(&format!("({})", parts.join(" OR ")), []);
+        for prefix in prefixes {
+            let prefix = prefix.trim_end_matches('*');
+            self.values.push(text(prefix));
+            self.values.push(text(&format!("{prefix}{}", char::MAX)));
+        }
+        self.values.extend(whole.into_iter().map(text));
     }
 
     pub(super) fn sql(&self) -> &str {

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt::Write, net::IpAddr};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{UsageError, access_log::BeyondText, objects, rollup::Rollup};
+use super::{UsageError, entry::BeyondText, objects, rollup::Rollup};
 use crate::handoff::{
     batch::{Batch, BatchError},
     record::{Attempt, ExchangeRecord, Usage},
@@ -188,12 +188,13 @@ fn insert_row(
                  input_cost, cache_read_cost, cache_creation_cost, output_cost,
                  unpriced, left_out, request_bytes, response_bytes, attempts,
                  other_cost, cost_source, service_tier, regional, beyond_text,
-                 agent_id, parent_agent_id, capture
+                 agent_id, parent_agent_id, capture,
+                 received_us, reserved_us, sent_us, first_byte_us
              ) VALUES (
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                  ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34,
                  ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46,
-                 ?47, ?48
+                 ?47, ?48, ?49, ?50, ?51, ?52
              )",
         )?
         .execute(params![
@@ -245,17 +246,17 @@ fn insert_row(
             record.agent_id,
             record.parent_agent_id,
             record.capture as u8,
+            clamp(record.marks.received_us),
+            clamp(record.marks.reserved_us),
+            clamp(record.marks.sent_us),
+            clamp(record.marks.first_byte_us),
         ])?;
     Ok(())
 }
 
 fn beyond_text(usage: &Usage) -> Option<String> {
-    let beyond = BeyondText {
-        media: usage.media,
-        tool_calls: usage.tool_calls,
-    };
-    (beyond != BeyondText::default())
-        .then(|| serde_json::to_string(&beyond).expect("numbers are always JSON"))
+    BeyondText::of(usage)
+        .map(|beyond| serde_json::to_string(&beyond).expect("numbers are always JSON"))
 }
 
 fn source_ip(address: IpAddr) -> String {

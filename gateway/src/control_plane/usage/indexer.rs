@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::{
     LogSettings, UsageError,
     index::{self, Indexing},
+    live::Commits,
     schema::Index,
     spool::SpoolReader,
     status::UsageStatus,
@@ -36,6 +37,7 @@ pub(super) struct Indexer {
     indexing: Indexing,
     settings: Arc<LogSettings>,
     status: Arc<UsageStatus>,
+    commits: Commits,
     sweep: SweepPlan,
 }
 
@@ -43,6 +45,7 @@ pub(super) struct Indexer {
 struct SweepPlan {
     due: Instant,
     retention_days: u32,
+    hours_kept_days: u32,
 }
 
 impl Indexer {
@@ -51,6 +54,7 @@ impl Indexer {
         index: Index,
         settings: Arc<LogSettings>,
         status: Arc<UsageStatus>,
+        commits: Commits,
     ) -> Self {
         Self {
             indexing: Indexing::new(spool.identity.clone()),
@@ -58,9 +62,11 @@ impl Indexer {
             index,
             settings,
             status,
+            commits,
             sweep: SweepPlan {
                 due: Instant::now(),
                 retention_days: 0,
+                hours_kept_days: 0,
             },
         }
     }
@@ -122,24 +128,34 @@ impl Indexer {
             .batches_damaged
             .fetch_add(done.damaged, Ordering::Relaxed);
         status.indexed_up_to.store(*last as u64, Ordering::Relaxed);
+        self.commits.send_replace(*last as u64);
         Ok(true)
     }
 
     fn sweep_some(&mut self) -> Result<bool, UsageError> {
         let days = self.settings.retention_days.load(Ordering::Relaxed);
-        if days == self.sweep.retention_days && Instant::now() < self.sweep.due {
+        let hours_kept_days = self.settings.hours_kept_days.load(Ordering::Relaxed);
+        let is_changed =
+            days != self.sweep.retention_days || hours_kept_days != self.sweep.hours_kept_days;
+        if !is_changed && Instant::now() < self.sweep.due {
             return Ok(false);
         }
-        let deleted = match sweep::oldest_kept_us(Timestamp::now(), days) {
-            Some(before_us) => sweep::delete_some(&mut self.index.connection, before_us)?,
+        let (now, connection) = (Timestamp::now(), &mut self.index.connection);
+        let deleted = match sweep::oldest_kept_us(now, days) {
+            Some(before_us) => sweep::delete_some(connection, before_us)?,
             None => 0,
         };
         self.status.rows_swept.fetch_add(deleted, Ordering::Relaxed);
-        let more = deleted > 0 || sweep::give_some_space_back(&self.index.connection)?;
+        let hours_deleted = match sweep::oldest_kept_us(now, hours_kept_days) {
+            Some(before_us) => sweep::delete_hours(connection, before_us)?,
+            None => false,
+        };
+        let more = deleted > 0 || hours_deleted || sweep::give_some_space_back(connection)?;
         if !more {
             self.sweep = SweepPlan {
                 due: Instant::now() + SWEEP_INTERVAL,
                 retention_days: days,
+                hours_kept_days,
             };
         }
         Ok(more)

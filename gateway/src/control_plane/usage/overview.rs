@@ -1,7 +1,6 @@
-//! Sums over time and over dimensions, read from the roll-ups; from the rows where a filter asks for
-//! what the roll-ups do not keep apart.
+//! Sums over time and totals, of whichever table `source` finds.
 
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, civil::Date};
 use rusqlite::{Row, params_from_iter, types::Value};
 use serde::Serialize;
 
@@ -10,7 +9,8 @@ use super::{
     amounts::Amounts,
     filter::LogFilter,
     query::{Granularity, OverviewQuery},
-    rollup::SECONDS_PER_DAY,
+    slice::date_of,
+    source::Source,
 };
 
 /// Lines of [`UsageReader::totals`]: the most expensive ones.
@@ -46,12 +46,14 @@ pub enum TotalBy {
     Provider,
     Model,
     User,
+    /// An exchange counts in each of its caller's groups.
+    Group,
 }
 
 /// One line of totals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UsageTotal {
-    /// Id of the provider or user, or name of the model. Empty: exchanges that reached no provider, or
+    /// Id of the provider, user or group, or name of the model. Empty: exchanges that reached no provider, or
     /// (by model) used nothing.
     pub key: String,
     /// A user's display name; else empty.
@@ -61,16 +63,18 @@ pub struct UsageTotal {
 }
 
 impl UsageReader {
-    /// Periods with at least one exchange, oldest first. The range is rounded outwards to whole hours.
+    /// Periods with at least one exchange, oldest first. The range is rounded outwards to whole hours, and
+    /// where hours are not kept any more to whole days.
     /// With a filter on session, decision, path or search it is exact, but only covers rows that the
     /// retention left; without one it reaches back to the first exchange.
     pub fn overview(&self, query: &OverviewQuery) -> Result<Vec<UsageBucket>, UsageError> {
         let connection = self.connection()?;
-        let (source, values) = source(&query.filter);
+        let source = Source::of(&connection, &query.filter, None)?;
         let mut select = connection.prepare_cached(&format!(
-            "SELECT day, {SUMS} FROM ({source}) GROUP BY day ORDER BY day"
+            "SELECT day, {SUMS} FROM ({}) GROUP BY day ORDER BY day",
+            source.sql
         ))?;
-        let mut rows = select.query(params_from_iter(values))?;
+        let mut rows = select.query(params_from_iter(source.values))?;
         let mut buckets: Vec<(Date, Sums)> = Vec::new();
         while let Some(row) = rows.next()? {
             let start = period_start(row.get(0)?, query.granularity);
@@ -89,24 +93,22 @@ impl UsageReader {
             .collect())
     }
 
-    /// Totals by provider, model or user, the most expensive first; for the range see
+    /// Totals by provider, model, user or group, the most expensive first; for the range see
     /// [`UsageReader::overview`].
     pub fn totals(&self, by: TotalBy, filter: &LogFilter) -> Result<Vec<UsageTotal>, UsageError> {
         let connection = self.connection()?;
-        let (key, name) = match by {
-            TotalBy::Provider => ("provider_id", "''"),
-            TotalBy::Model => ("model", "''"),
-            TotalBy::User => (
-                "user_id",
-                "coalesce((SELECT display_name FROM principal p WHERE p.user_id = s.user_id), '')",
-            ),
+        let name = match by {
+            TotalBy::Provider | TotalBy::Model | TotalBy::Group => "''",
+            TotalBy::User => {
+                "coalesce((SELECT display_name FROM principal p WHERE p.user_id = s.key), '')"
+            }
         };
-        let (source, mut values) = source(filter);
+        let Source { sql, mut values } = Source::of(&connection, filter, Some(by))?;
         values.push(Value::Integer(TOTALS_MAX));
         let mut select = connection.prepare_cached(&format!(
-            "SELECT {key}, {name}, {SUMS} FROM ({source}) s GROUP BY {key}
+            "SELECT key, {name}, {SUMS} FROM ({sql}) s GROUP BY key
              ORDER BY sum(input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost) DESC,
-                      sum(requests) DESC, {key} LIMIT ?"
+                      sum(requests) DESC, key LIMIT ?"
         ))?;
         let totals = select.query_map(params_from_iter(values), |row| {
             Ok(UsageTotal {
@@ -123,11 +125,6 @@ const SUMS: &str = "sum(requests), sum(denied), sum(failed), sum(unpriced),
      sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_creation_tokens),
      sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost),
      sum(other_cost)";
-
-const ROLLUP_COLUMNS: &str = "user_id, group_set, provider_id, model,
-     requests, denied, failed, unpriced,
-     input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens,
-     input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost";
 
 /// Reads one row of [`SUMS`] from column `at` on.
 fn sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
@@ -150,73 +147,9 @@ impl Sums {
     }
 }
 
-/// A query for the columns of the roll-ups and `day`, and its values.
-fn source(filter: &LogFilter) -> (String, Vec<Value>) {
-    if filter.needs_rows() {
-        from_rows(filter)
-    } else {
-        from_rollups(filter)
-    }
-}
-
-fn from_rows(filter: &LogFilter) -> (String, Vec<Value>) {
-    let condition = filter.on_rows();
-    let sql = format!(
-        "SELECT started_at_us / {} AS day, user_id, group_set, provider_id, model,
-                1 AS requests, outcome = 1 AS denied, outcome > 1 AS failed,
-                unpriced OR left_out <> 0 AS unpriced,
-                input_tokens, output_tokens, cache_read_tokens,
-                cache_creation_tokens + cache_creation_long_tokens AS cache_creation_tokens,
-                input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost
-         FROM access_log WHERE {}",
-        SECONDS_PER_DAY * 1_000_000,
-        condition.sql()
-    );
-    (sql, condition.values)
-}
-
-/// Whole days from the table of days, what is left at both ends from the table of hours.
-fn from_rollups(filter: &LogFilter) -> (String, Vec<Value>) {
-    let condition = filter.on_dimensions();
-    let (from_hour, to_hour) = filter.hours();
-    let from_day = -(-from_hour).div_euclid(24);
-    let to_day = to_hour.div_euclid(24).max(from_day);
-    let mut parts = Vec::new();
-    let mut values = Vec::new();
-    for (table, day, from, to) in [
-        (
-            "usage_hour",
-            "period / 24",
-            from_hour,
-            to_hour.min(from_day * 24),
-        ),
-        ("usage_day", "period", from_day, to_day),
-        ("usage_hour", "period / 24", to_day * 24, to_hour),
-    ] {
-        if from >= to {
-            continue;
-        }
-        parts.push(format!(
-            "SELECT {day} AS day, {ROLLUP_COLUMNS} FROM {table}
-             WHERE period >= ? AND period < ? AND {}",
-            condition.sql()
-        ));
-        values.extend([Value::Integer(from), Value::Integer(to)]);
-        values.extend(condition.values.iter().cloned());
-    }
-    if parts.is_empty() {
-        let none = format!("SELECT 0 AS day, {ROLLUP_COLUMNS} FROM usage_day WHERE 0");
-        return (none, Vec::new());
-    }
-    (parts.join(" UNION ALL "), values)
-}
-
 /// First day of the period that `day` (days since 1970) lies in.
 fn period_start(day: i64, granularity: Granularity) -> Date {
-    let date = Timestamp::from_second(day * SECONDS_PER_DAY)
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_zoned(TimeZone::UTC)
-        .date();
+    let date = date_of(day);
     match granularity {
         Granularity::Day => date,
         Granularity::Week => {

@@ -4,30 +4,43 @@ use std::{
     ops::Deref,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{UsageError, schema};
+use super::{UsageError, live::Live, schema};
 
 /// Queries at the same time; more wait.
 const CONNECTIONS_MAX: usize = 4;
+/// A query that takes longer is given up, so that a few of them cannot keep everybody waiting.
+const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
+/// The same for a page of an export, which may have to pass over all rows to find its own.
+const EXPORT_TIME_MAX: Duration = Duration::from_secs(600);
+/// Steps of SQLite's machine between two looks at the clock, below a millisecond.
+const STEPS_PER_LOOK: std::ffi::c_int = 10_000;
 
 /// Asks the index. Every function blocks until its answer is there.
 #[derive(Clone)]
 pub struct UsageReader {
     pool: Arc<ReadPool>,
+    pub(super) live: Live,
 }
 
 impl UsageReader {
-    pub(super) fn new(pool: ReadPool) -> Self {
+    pub(super) fn new(pool: ReadPool, live: Live) -> Self {
         Self {
             pool: Arc::new(pool),
+            live,
         }
     }
 
     pub(super) fn connection(&self) -> Result<PooledConnection<'_>, UsageError> {
-        self.pool.get()
+        self.pool.get(QUERY_TIME_MAX)
+    }
+
+    pub(super) fn export_connection(&self) -> Result<PooledConnection<'_>, UsageError> {
+        self.pool.get(EXPORT_TIME_MAX)
     }
 }
 
@@ -52,7 +65,7 @@ impl ReadPool {
         }
     }
 
-    fn get(&self) -> Result<PooledConnection<'_>, UsageError> {
+    fn get(&self, time_max: Duration) -> Result<PooledConnection<'_>, UsageError> {
         let idle = {
             let state = self.state.lock().expect("nothing panics under this lock");
             let mut state = self
@@ -70,6 +83,8 @@ impl ReadPool {
         if lent.connection.is_none() {
             lent.connection = Some(self.open()?);
         }
+        let deadline = Instant::now() + time_max;
+        lent.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > deadline))?;
         Ok(lent)
     }
 

@@ -22,6 +22,16 @@ pub struct PageQuery<S> {
     pub page_size: u32,
     pub sort: S,
     pub order: SortOrder,
+    /// Begin behind this place, whatever `page` is.
+    pub cursor: Option<Cursor>,
+}
+
+/// A place in the order of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    pub started_at_us: i64,
+    /// Of several that began at once.
+    pub sequence: i64,
 }
 
 /// `GET …/access-logs`.
@@ -34,6 +44,9 @@ pub type SessionQuery = PageQuery<SessionSort>;
 pub trait SortKey: Copy + Default + 'static {
     /// Values of `sort_by`.
     const CODES: &'static [(&'static str, Self)];
+
+    /// In this order a place can be named by a [`Cursor`].
+    fn takes_cursor(self) -> bool;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,12 +111,18 @@ impl<S: SortKey> PageQuery<S> {
     /// For the first parameter that cannot be used.
     pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, QueryError> {
         let (page, page_size) = paging(pairs)?;
+        let sort = parameter::choice(pairs, "sort_by", S::CODES)?.unwrap_or_default();
+        let cursor = cursor(pairs)?;
+        if cursor.is_some() && !sort.takes_cursor() {
+            return Err(parameter::error("cursor", "does not go with this order"));
+        }
         Ok(Self {
             filter: LogFilter::from_pairs(pairs)?,
             page,
             page_size,
-            sort: parameter::choice(pairs, "sort_by", S::CODES)?.unwrap_or_default(),
+            sort,
             order: order(pairs)?,
+            cursor,
         })
     }
 }
@@ -120,6 +139,10 @@ impl SortKey for LogSort {
         ("user_id", Self::UserId),
         ("decision", Self::Decision),
     ];
+
+    fn takes_cursor(self) -> bool {
+        self == Self::Timestamp
+    }
 }
 
 impl SortKey for SessionSort {
@@ -134,6 +157,16 @@ impl SortKey for SessionSort {
         ("user_id", Self::UserId),
         ("decision", Self::Decision),
     ];
+
+    fn takes_cursor(self) -> bool {
+        false
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.started_at_us, self.sequence)
+    }
 }
 
 impl OverviewQuery {
@@ -184,6 +217,21 @@ fn order(pairs: &[(String, String)]) -> Result<SortOrder, QueryError> {
     Ok(order.unwrap_or_default())
 }
 
+fn cursor(pairs: &[(String, String)]) -> Result<Option<Cursor>, QueryError> {
+    let Some(value) = parameter::one(pairs, "cursor")? else {
+        return Ok(None);
+    };
+    let place = value.split_once('.').and_then(|(started_at_us, sequence)| {
+        Some(Cursor {
+            started_at_us: started_at_us.parse().ok()?,
+            sequence: sequence.parse().ok()?,
+        })
+    });
+    place
+        .map(Some)
+        .ok_or_else(|| parameter::error("cursor", "is none that a page gave"))
+}
+
 fn paging(pairs: &[(String, String)]) -> Result<(u32, u32), QueryError> {
     let number = |name: &str, default: u32| match parameter::one(pairs, name)? {
         None => Ok(default),
@@ -229,6 +277,7 @@ mod tests {
             ("unknown", "x"),
         ]))
         .unwrap();
+        assert_eq!(query.cursor, None);
         assert_eq!((query.page, query.page_size), (3, PAGE_SIZE_MAX));
         assert_eq!(
             (query.sort, query.order),
@@ -244,6 +293,7 @@ mod tests {
     fn bad_parameters_are_named() {
         for (name, value) in [
             ("page", "0"),
+            ("cursor", "1"),
             ("page_size", "x"),
             ("sort_by", "id"),
             ("sort_order", "up"),
@@ -253,6 +303,8 @@ mod tests {
             let error = AccessLogQuery::from_pairs(&pairs(&[(name, value)])).unwrap_err();
             assert_eq!(error.parameter, name);
         }
+        let by_cost = pairs(&[("cursor", "1.2"), ("sort_by", "cost_usd")]);
+        assert!(AccessLogQuery::from_pairs(&by_cost).is_err());
         let long = "x".repeat(VALUE_BYTES_MAX + 1);
         assert!(AccessLogQuery::from_pairs(&pairs(&[("search", &long)])).is_err());
         assert!(AccessLogQuery::from_pairs(&pairs(&[("model", "m"); VALUES_MAX + 1])).is_err());

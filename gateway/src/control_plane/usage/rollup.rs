@@ -5,7 +5,11 @@ use std::collections::HashMap;
 
 use rusqlite::{Transaction, params};
 
-use super::{UsageError, index::clamp};
+use super::{
+    UsageError,
+    index::clamp,
+    slice::{Dimension, Slices},
+};
 use crate::handoff::record::{ExchangeRecord, Outcome};
 
 pub(super) const SECONDS_PER_HOUR: i64 = 3600;
@@ -26,13 +30,18 @@ struct Key<'a> {
     model: &'a str,
 }
 
-/// Columns in the order of the tables.
-const SUMS: usize = 13;
+/// Sums in the order of the tables.
+pub(super) const SUM_COLUMNS: &str = "requests, denied, failed, unpriced,
+     input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens,
+     input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost";
+pub(super) const SUMS: usize = 13;
+pub(super) type Sum = [i64; SUMS];
 
 /// The sums of one transaction.
 #[derive(Default)]
 pub(super) struct Rollup<'a> {
-    hours: HashMap<Key<'a>, [i64; SUMS]>,
+    hours: HashMap<Key<'a>, Sum>,
+    slices: Slices<'a>,
 }
 
 impl<'a> Rollup<'a> {
@@ -65,6 +74,19 @@ impl<'a> Rollup<'a> {
             clamp(cost.output),
             clamp(cost.other),
         ];
+        for (dimension, key_of) in [
+            (Dimension::All, ""),
+            (Dimension::Provider, key.provider_id),
+            (Dimension::Model, key.model),
+            (Dimension::User, key.user_id),
+        ] {
+            self.slices.add(key.hour, dimension, key_of, &values);
+        }
+        for (i, group) in record.group_ids.iter().enumerate() {
+            if !record.group_ids[..i].contains(group) {
+                self.slices.add(key.hour, Dimension::Group, group, &values);
+            }
+        }
         let sums = self.hours.entry(key).or_insert([0; SUMS]);
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += value;
@@ -99,30 +121,27 @@ impl<'a> Rollup<'a> {
                 ])?;
             }
         }
-        Ok(())
+        self.slices.write(transaction)
     }
 }
 
 /// `table` is one of our own two names.
 fn upsert(table: &str) -> String {
     format!(
-        "INSERT INTO {table} VALUES
+        "INSERT INTO {table} (period, user_id, group_set, provider_id, model, {SUM_COLUMNS}) VALUES
              (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
-         ON CONFLICT DO UPDATE SET
-             requests = requests + excluded.requests,
-             denied = denied + excluded.denied,
-             failed = failed + excluded.failed,
-             unpriced = unpriced + excluded.unpriced,
-             input_tokens = input_tokens + excluded.input_tokens,
-             output_tokens = output_tokens + excluded.output_tokens,
-             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
-             cache_creation_tokens = cache_creation_tokens + excluded.cache_creation_tokens,
-             input_cost = input_cost + excluded.input_cost,
-             cache_read_cost = cache_read_cost + excluded.cache_read_cost,
-             cache_creation_cost = cache_creation_cost + excluded.cache_creation_cost,
-             output_cost = output_cost + excluded.output_cost,
-             other_cost = other_cost + excluded.other_cost"
+         ON CONFLICT DO UPDATE SET {}",
+        added()
     )
+}
+
+/// `a = a + excluded.a` for every sum.
+pub(super) fn added() -> String {
+    let columns = SUM_COLUMNS.split(',').map(str::trim);
+    let added: Vec<String> = columns
+        .map(|column| format!("{column} = {column} + excluded.{column}"))
+        .collect();
+    added.join(", ")
 }
 
 #[cfg(test)]

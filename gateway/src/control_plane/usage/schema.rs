@@ -18,6 +18,7 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// of these groups" is one look-up that cannot count an exchange twice.
 /// Sums have the key (period, user, group set, provider, model); an exchange without usage is summed
 /// under the empty model, so that invented model names make no rows.
+/// `usage_slice` has the same sums along one dimension at a time; see `slice`.
 /// `beyond_text` is JSON of media and tools; few exchanges have any.
 const MIGRATIONS: &[&str] = &[
     "
@@ -154,6 +155,65 @@ const MIGRATIONS: &[&str] = &[
 ",
     "
     ALTER TABLE access_log ADD COLUMN capture INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    ALTER TABLE access_log ADD COLUMN received_us INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN reserved_us INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN sent_us INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE access_log ADD COLUMN first_byte_us INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    CREATE TABLE usage_slice (
+        unit INTEGER NOT NULL,
+        dimension INTEGER NOT NULL,
+        period INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        denied INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        unpriced INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_creation_tokens INTEGER NOT NULL,
+        input_cost INTEGER NOT NULL,
+        cache_read_cost INTEGER NOT NULL,
+        cache_creation_cost INTEGER NOT NULL,
+        output_cost INTEGER NOT NULL,
+        other_cost INTEGER NOT NULL,
+        PRIMARY KEY (unit, dimension, period, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX usage_day_user ON usage_day (user_id, period);
+    INSERT INTO usage_slice
+        SELECT unit, dimension, period,
+            CASE dimension WHEN 0 THEN '' WHEN 1 THEN provider_id WHEN 2 THEN model ELSE user_id END
+                AS key,
+            sum(requests), sum(denied), sum(failed), sum(unpriced),
+            sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
+            sum(cache_creation_tokens), sum(input_cost), sum(cache_read_cost),
+            sum(cache_creation_cost), sum(output_cost), sum(other_cost)
+        FROM (SELECT 0 AS unit, * FROM usage_hour UNION ALL SELECT 1 AS unit, * FROM usage_day),
+            (SELECT 0 AS dimension UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3)
+        GROUP BY 1, 2, 3, 4;
+    INSERT INTO usage_slice
+        SELECT unit, 4, period, group_id,
+            sum(requests), sum(denied), sum(failed), sum(unpriced),
+            sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
+            sum(cache_creation_tokens), sum(input_cost), sum(cache_read_cost),
+            sum(cache_creation_cost), sum(output_cost), sum(other_cost)
+        FROM (SELECT 0 AS unit, * FROM usage_hour UNION ALL SELECT 1 AS unit, * FROM usage_day)
+            JOIN group_set_member USING (group_set)
+        GROUP BY 1, 3, 4;
+    INSERT INTO usage_slice
+        SELECT 2, dimension,
+            (strftime('%Y', period * 86400, 'unixepoch') - 1970) * 12
+                + strftime('%m', period * 86400, 'unixepoch') - 1 AS month,
+            key, sum(requests), sum(denied), sum(failed), sum(unpriced),
+            sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
+            sum(cache_creation_tokens), sum(input_cost), sum(cache_read_cost),
+            sum(cache_creation_cost), sum(output_cost), sum(other_cost)
+        FROM usage_slice WHERE unit = 1
+        GROUP BY 2, 3, 4;
 ",
 ];
 

@@ -1,15 +1,18 @@
 //! The access log by session: exchanges of one caller that carry the same session id; an exchange
 //! without one is a session of its own.
 
+use std::{cmp::Ordering, collections::HashMap};
+
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 use serde::Serialize;
 
 use super::{
     UsageError, UsageReader,
-    access_log::{self, AccessLogEntry, Page},
+    access_log::{self, Page, TOTAL_MAX, oldest_looked_at},
     amounts::Amounts,
-    condition::Condition,
-    query::{SessionQuery, SessionSort},
+    condition::{Condition, text},
+    entry::{AccessLogEntry, from_json, timestamp},
+    query::{SessionQuery, SessionSort, SortOrder},
 };
 
 /// Entries shown of one session: its latest.
@@ -36,97 +39,191 @@ pub struct SessionEntry {
     pub entries: Vec<AccessLogEntry>,
 }
 
-/// Keeps sessions of different users, and single exchanges, apart.
-const SESSION_KEY: &str = "user_id, CASE session_id WHEN '' THEN id ELSE '' END, session_id";
+/// Rows that a listing of sessions looks at, at most: the newest ones.
+const LOOKED_AT_MAX: i64 = 100_000;
 
 impl UsageReader {
-    /// One page of sessions.
+    /// One page of sessions. Which ones it shows is found by a walk over the newest [`LOOKED_AT_MAX`] rows;
+    /// what it says of them covers all their exchanges.
     pub fn sessions(&self, query: &SessionQuery) -> Result<Page<SessionEntry>, UsageError> {
         let connection = self.connection()?;
-        let condition = query.filter.on_rows();
-        let total = connection
-            .prepare_cached(&format!(
-                "SELECT count(*) FROM
-                     (SELECT 1 FROM access_log WHERE {} GROUP BY {SESSION_KEY})",
-                condition.sql()
-            ))?
-            .query_row(params_from_iter(&condition.values), |row| row.get(0))?;
-        let key = match query.sort {
-            SessionSort::Timestamp => "max(started_at_us)",
-            SessionSort::StartedAt => "min(started_at_us)",
-            SessionSort::CostUsd => {
-                "sum(input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost)"
-            }
-            SessionSort::TotalTokens => "sum(input_tokens + output_tokens)",
-            SessionSort::Duration => "max(started_at_us) - min(started_at_us)",
-            SessionSort::RequestCount => "count(*)",
-            SessionSort::StatusCode => "max(status)",
-            SessionSort::UserId => "user_id",
-            SessionSort::Decision => "max(outcome = 1)",
+        let mut condition = query.filter.on_rows();
+        let back_to_us = oldest_looked_at(&connection, &query.filter, LOOKED_AT_MAX)?;
+        if let Some(us) = back_to_us {
+            condition.and("started_at_us >= ?", [Value::Integer(us)]);
+        }
+        let end = u64::from(query.page) * u64::from(query.page_size);
+        // Newest first there is no need to go on for later pages.
+        let enough = match (query.sort, query.order) {
+            (SessionSort::Timestamp, SortOrder::Descending) => end.max(TOTAL_MAX + 1),
+            (_, _) => u64::MAX,
         };
-        let order = access_log::direction(query.order);
-        let mut select = connection.prepare_cached(&format!(
-            "SELECT {SUMMARY} FROM access_log WHERE {} GROUP BY {SESSION_KEY}
-             ORDER BY {key} {order}, max(sequence) {order} LIMIT ? OFFSET ?",
-            condition.sql()
-        ))?;
-        let page = [
-            Value::Integer(i64::from(query.page_size)),
-            Value::Integer(i64::from(query.page_size) * (i64::from(query.page) - 1)),
-        ];
-        let found = select
-            .query_map(
-                params_from_iter(condition.values.iter().chain(&page)),
-                summary,
-            )?
-            .collect::<Result<Vec<_>, _>>()?;
-        let sessions = found
-            .into_iter()
-            .map(|found| complete(&connection, query, found))
+        let mut walk = Walk::default();
+        walk.over(&connection, &condition, enough)?;
+        let found = walk.sessions.len() as u64;
+        let start = end - u64::from(query.page_size);
+        let sessions = walk
+            .sorted(query.sort, query.order)
+            .skip(usize::try_from(start).unwrap_or(usize::MAX))
+            .take(query.page_size as usize)
+            .map(|seen| complete(&connection, query, &seen))
             .collect::<Result<_, _>>()?;
-        Ok(Page::new(sessions, query.page, query.page_size, total))
+        Ok(Page {
+            searched_back_to: back_to_us.map(timestamp),
+            ..Page::new(sessions, query.page, query.page_size, found)
+        })
     }
 }
 
-const SUMMARY: &str = "session_id, user_id, max(sequence), json_group_array(DISTINCT group_set),
+const SUMMARY: &str = "session_id, user_id, json_group_array(DISTINCT group_set),
      min(started_at_us), max(started_at_us), count(*), sum(input_tokens), sum(output_tokens),
      sum(cache_read_tokens), sum(cache_creation_tokens + cache_creation_long_tokens),
      sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost),
      sum(other_cost),
      json_group_array(DISTINCT dialect), json_group_array(DISTINCT model), max(outcome = 1)";
 
-/// A session without groups and entries, and what finds them.
-struct Found {
-    session: SessionEntry,
+/// What a walk found of one session; sums cover the rows that it saw.
+struct Seen {
+    user_id: String,
+    /// Empty for an exchange without one.
+    session_id: String,
     /// Its latest row.
     sequence: i64,
-    group_sets: Vec<i64>,
+    first_us: i64,
+    last_us: i64,
+    requests: i64,
+    tokens: i64,
+    cost: i64,
+    status_max: i64,
+    denied: bool,
 }
 
-/// Reads one row of [`SUMMARY`].
-fn summary(row: &Row<'_>) -> rusqlite::Result<Found> {
+/// Sessions in the order of their latest exchange.
+#[derive(Default)]
+struct Walk {
+    sessions: Vec<Seen>,
+    /// Where each user's sessions are in the list.
+    places: HashMap<String, HashMap<String, usize>>,
+}
+
+impl Walk {
+    /// Goes back in time until `enough` sessions are found.
+    fn over(
+        &mut self,
+        connection: &Connection,
+        condition: &Condition,
+        enough: u64,
+    ) -> Result<(), UsageError> {
+        let mut select = connection.prepare_cached(&format!(
+            "SELECT user_id, session_id, sequence, started_at_us, input_tokens + output_tokens,
+                 input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost,
+                 status, outcome = 1
+             FROM access_log WHERE {} ORDER BY started_at_us DESC, sequence DESC",
+            condition.sql()
+        ))?;
+        let mut rows = select.query(params_from_iter(&condition.values))?;
+        while let Some(row) = rows.next()? {
+            if self.sessions.len() as u64 >= enough {
+                break;
+            }
+            self.note(row)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let user_id = row.get_ref(0)?.as_str()?;
+        let session_id = row.get_ref(1)?.as_str()?;
+        let started_us: i64 = row.get(3)?;
+        let known = self.places.get(user_id).and_then(|of| of.get(session_id));
+        let place = match known {
+            Some(place) => *place,
+            None => {
+                let place = self.sessions.len();
+                if !session_id.is_empty() {
+                    let of_user = self.places.entry(user_id.to_owned()).or_default();
+                    of_user.insert(session_id.to_owned(), place);
+                }
+                self.sessions.push(Seen {
+                    user_id: user_id.to_owned(),
+                    session_id: session_id.to_owned(),
+                    sequence: row.get(2)?,
+                    first_us: started_us,
+                    last_us: started_us,
+                    requests: 0,
+                    tokens: 0,
+                    cost: 0,
+                    status_max: 0,
+                    denied: false,
+                });
+                place
+            }
+        };
+        let seen = &mut self.sessions[place];
+        seen.first_us = started_us;
+        seen.requests += 1;
+        seen.tokens += row.get::<_, i64>(4)?;
+        seen.cost += row.get::<_, i64>(5)?;
+        seen.status_max = seen.status_max.max(row.get(6)?);
+        seen.denied |= row.get::<_, bool>(7)?;
+        Ok(())
+    }
+
+    fn sorted(mut self, sort: SessionSort, order: SortOrder) -> impl Iterator<Item = Seen> {
+        let key = |seen: &Seen| match sort {
+            // Users have their own key.
+            SessionSort::UserId => 0,
+            SessionSort::Timestamp => seen.last_us,
+            SessionSort::StartedAt => seen.first_us,
+            SessionSort::CostUsd => seen.cost,
+            SessionSort::TotalTokens => seen.tokens,
+            SessionSort::Duration => seen.last_us - seen.first_us,
+            SessionSort::RequestCount => seen.requests,
+            SessionSort::StatusCode => seen.status_max,
+            SessionSort::Decision => i64::from(seen.denied),
+        };
+        self.sessions.sort_unstable_by(|a, b| {
+            let users = match sort {
+                SessionSort::UserId => a.user_id.cmp(&b.user_id),
+                SessionSort::Timestamp
+                | SessionSort::StartedAt
+                | SessionSort::CostUsd
+                | SessionSort::TotalTokens
+                | SessionSort::Duration
+                | SessionSort::RequestCount
+                | SessionSort::StatusCode
+                | SessionSort::Decision => Ordering::Equal,
+            };
+            let ascending = users.then_with(|| (key(a), a.sequence).cmp(&(key(b), b.sequence)));
+            match order {
+                SortOrder::Ascending => ascending,
+                SortOrder::Descending => ascending.reverse(),
+            }
+        });
+        self.sessions.into_iter()
+    }
+}
+
+/// Reads one row of [`SUMMARY`]; also gives the numbers of its group sets.
+fn summary(row: &Row<'_>) -> rusqlite::Result<(SessionEntry, Vec<i64>)> {
     let session = SessionEntry {
         session_id: row.get(0)?,
         user_id: row.get(1)?,
         group_ids: Vec::new(),
-        started_at: access_log::timestamp(row.get(4)?),
-        ended_at: access_log::timestamp(row.get(5)?),
-        request_count: row.get(6)?,
-        amounts: Amounts::read(row, 7)?,
-        providers: named(row.get(16)?),
-        models: named(row.get(17)?),
-        decision: if row.get(18)? { "deny" } else { "allow" },
+        started_at: timestamp(row.get(3)?),
+        ended_at: timestamp(row.get(4)?),
+        request_count: row.get(5)?,
+        amounts: Amounts::read(row, 6)?,
+        providers: named(row.get(15)?),
+        models: named(row.get(16)?),
+        decision: if row.get(17)? { "deny" } else { "allow" },
         entries: Vec::new(),
     };
-    Ok(Found {
-        session,
-        sequence: row.get(2)?,
-        group_sets: access_log::from_json(row.get(3)?),
-    })
+    Ok((session, from_json(row.get(2)?)))
 }
 
 fn named(json: Option<String>) -> Vec<String> {
-    let mut names: Vec<String> = access_log::from_json(json);
+    let mut names: Vec<String> = from_json(json);
     names.retain(|name| !name.is_empty());
     names.sort_unstable();
     names
@@ -135,40 +232,43 @@ fn named(json: Option<String>) -> Vec<String> {
 fn complete(
     connection: &Connection,
     query: &SessionQuery,
-    found: Found,
+    seen: &Seen,
 ) -> Result<SessionEntry, UsageError> {
-    let mut session = found.session;
     let mut condition = query.filter.on_rows();
-    narrow(&mut condition, &session, found.sequence);
+    // Other indexes of the filter's would lead to many more rows.
+    let table = match seen.session_id.is_empty() {
+        true => {
+            condition.and("sequence = ?", [Value::Integer(seen.sequence)]);
+            "access_log"
+        }
+        false => {
+            condition.and(
+                "user_id = ? AND session_id = ? AND session_id <> ''",
+                [text(&seen.user_id), text(&seen.session_id)],
+            );
+            "access_log INDEXED BY access_log_session"
+        }
+    };
+    let (mut session, group_sets) = connection
+        .prepare_cached(&format!(
+            "SELECT {SUMMARY} FROM {table} WHERE {}",
+            condition.sql()
+        ))?
+        .query_row(params_from_iter(&condition.values), summary)?;
     session.entries = access_log::select_entries(
         connection,
-        "access_log",
+        table,
         &condition,
         "ORDER BY started_at_us DESC, sequence DESC LIMIT ?",
         [Value::Integer(ENTRIES_MAX)],
     )?;
     session.entries.reverse();
     let mut select = connection.prepare_cached("SELECT group_ids FROM group_set WHERE id = ?1")?;
-    for group_set in found.group_sets {
+    for group_set in group_sets {
         let group_ids = select.query_row([group_set], |row| row.get(0))?;
-        session
-            .group_ids
-            .extend(access_log::from_json::<String>(group_ids));
+        session.group_ids.extend(from_json::<String>(group_ids));
     }
     session.group_ids.sort_unstable();
     session.group_ids.dedup();
     Ok(session)
-}
-
-/// Restricts to one session.
-fn narrow(condition: &mut Condition, session: &SessionEntry, sequence: i64) {
-    condition.and("user_id = ?", [Value::Text(session.user_id.clone())]);
-    if session.session_id.is_empty() {
-        condition.and("sequence = ?", [Value::Integer(sequence)]);
-    } else {
-        condition.and(
-            "session_id = ? AND session_id <> ''",
-            [Value::Text(session.session_id.clone())],
-        );
-    }
 }

@@ -38,6 +38,8 @@ pub struct UsageStatus {
     pub spool_bytes: AtomicU64,
     /// Transactions of the writer that went well.
     pub write: WriteHistogram,
+    /// Lines of the access log that its file or standard output did not take.
+    pub lines_lost: AtomicU64,
     writer: Mutex<Option<Trouble>>,
     /// When the write that runs began.
     writing: Mutex<Option<(Instant, Timestamp)>>,

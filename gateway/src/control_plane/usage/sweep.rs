@@ -1,10 +1,15 @@
-//! Retention: deletes rows of the access log that are too old, a chunk at a time, and gives their space
-//! back to the file system. Sums are kept.
+//! Retention: deletes rows of the access log and sums by the hour that are too old, a chunk at a time, and
+//! gives their space back to the file system. Sums by day and month are kept.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{UsageError, schema};
+use super::{
+    UsageError,
+    rollup::{self, SECONDS_PER_DAY},
+    schema,
+    slice::Unit,
+};
 
 const ROWS_PER_CHUNK: i64 = 2000;
 /// Free pages kept for new rows (1 MiB).
@@ -32,6 +37,32 @@ pub(super) fn delete_some(connection: &mut Connection, before_us: i64) -> Result
         params![before_us, ROWS_PER_CHUNK],
     )?;
     Ok(deleted as u64)
+}
+
+/// Deletes the sums by the hour of one day, the oldest, if it was over before `before_us`; returns whether
+/// there was one. Whole days go, so that what is left of a day is never taken for all of it.
+pub(super) fn delete_hours(
+    connection: &mut Connection,
+    before_us: i64,
+) -> Result<bool, UsageError> {
+    let before_day = rollup::period(before_us, SECONDS_PER_DAY);
+    let transaction = connection.transaction()?;
+    let oldest: Option<i64> =
+        transaction.query_row("SELECT min(period) FROM usage_hour", [], |row| row.get(0))?;
+    let Some(day) = oldest.map(|hour| hour.div_euclid(24)) else {
+        return Ok(false);
+    };
+    if day >= before_day {
+        return Ok(false);
+    }
+    let end = (day + 1) * 24;
+    transaction.execute("DELETE FROM usage_hour WHERE period < ?1", [end])?;
+    transaction.execute(
+        "DELETE FROM usage_slice WHERE unit = ?1 AND period < ?2",
+        params![Unit::Hour as u8, end],
+    )?;
+    transaction.commit()?;
+    Ok(true)
 }
 
 /// Frees one chunk of unused pages; returns whether there may be more.

@@ -5,7 +5,10 @@
 mod crash;
 mod disk;
 mod measure;
+mod plans;
 mod queries;
+mod retention;
+mod year;
 
 use std::{
     path::Path,

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StopReport, UsageError, spool::Spool, status::UsageStatus};
+use super::{StopReport, UsageError, lines::Lines, spool::Spool, status::UsageStatus};
 use crate::handoff::{
     batch::{self, BatchKey},
     queue::{RecordReceiver, TakenBatch},
@@ -31,6 +31,7 @@ pub(super) struct Writer {
     receiver: RecordReceiver,
     indexer: Thread,
     status: Arc<UsageStatus>,
+    lines: Option<Lines>,
     stop: Arc<OnceLock<Instant>>,
     /// Taken from the queue, not durable yet.
     pending: Vec<TakenBatch>,
@@ -63,12 +64,14 @@ impl Writer {
         receiver: RecordReceiver,
         indexer: Thread,
         status: Arc<UsageStatus>,
+        lines: Option<Lines>,
     ) -> Self {
         Self {
             spool,
             receiver,
             indexer,
             status,
+            lines,
             stop: Arc::new(OnceLock::new()),
             pending: Vec::with_capacity(BATCHES_PER_COMMIT_MAX),
             batches_per_commit: BATCHES_PER_COMMIT_MAX,
@@ -157,6 +160,9 @@ impl Writer {
             .fetch_add(records(batches), Ordering::Relaxed);
         status.spooled_up_to.store(last as u64, Ordering::Relaxed);
         for batch in self.pending.drain(..count) {
+            if let Some(lines) = &self.lines {
+                lines.offer(&batch.bytes);
+            }
             self.receiver.recycle(batch);
         }
         self.written_at = Instant::now();

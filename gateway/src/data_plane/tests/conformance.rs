@@ -107,6 +107,18 @@ fn each_side_closes_for_itself() {
                     .iter()
                     .all(|r| r.attempts.len() == 1 && r.attempts[0].connect_us > 0)
             );
+            for record in records {
+                let marks = record.marks;
+                let steps = [
+                    1,
+                    marks.received_us,
+                    marks.reserved_us,
+                    marks.sent_us,
+                    marks.first_byte_us,
+                    record.duration_us,
+                ];
+                assert!(steps.is_sorted(), "{steps:?}");
+            }
         });
     });
 }

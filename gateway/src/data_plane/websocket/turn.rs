@@ -148,6 +148,7 @@ impl<'s> Turn<'_, 's> {
             body: &body,
         };
         let permit = limits::reserve(worker, permit, wish, self.recorder).await?;
+        self.recorder.marks.reserved_us = self.recorder.elapsed_us();
         self.recorder.keep_request(&permit, &body);
         if let Some(lane) = successor {
             return self.follow(&permit, lane, None).await;

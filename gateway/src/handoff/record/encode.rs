@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, MediaUsage, Terms,
+    Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, Marks, MediaUsage, Terms,
     ToolCalls, Usage,
 };
 
@@ -68,6 +68,7 @@ impl ExchangeRecord<'_> {
             response_bytes,
             attempts,
             capture,
+            marks,
         } = self;
         out.wide(*id);
         // Zigzag: small negative numbers are short too.
@@ -186,6 +187,15 @@ impl ExchangeRecord<'_> {
             out.number(*status);
         }
         out.byte(*capture as u8);
+        let Marks {
+            received_us,
+            reserved_us,
+            sent_us,
+            first_byte_us,
+        } = marks;
+        for number in [received_us, reserved_us, sent_us, first_byte_us] {
+            out.number(*number);
+        }
     }
 }
 

@@ -47,11 +47,28 @@ async fn the_rest_answers_in_its_shape() {
         .await
         .ok();
     assert_eq!(none["total_records"], 0);
-    let start = api.get("/access-logs/tail").await.ok();
-    assert_eq!(start["data"], json!([]));
-    let tail = api.get("/access-logs/tail?after=0").await.ok();
-    assert_eq!(tail["data"][0]["sequence"], start["sequence"]);
-    assert_eq!(tail["sequence"], start["sequence"]);
+    let id = logs["data"][0]["id"].as_str().unwrap();
+    let entry = api.get(&format!("/access-logs/req_{id}")).await.ok();
+    assert_eq!(entry, logs["data"][0]);
+    for unknown in ["req_0", &"0".repeat(32)] {
+        api.get(&format!("/access-logs/{unknown}"))
+            .await
+            .refused(404, "");
+    }
+    let lines = api.get("/access-logs/export").await;
+    assert_eq!(lines.ok_text().lines().count(), 1);
+    assert_eq!(lines.ok(), logs["data"][0]);
+    let table = api
+        .get("/access-logs/export?format=csv&decision=deny")
+        .await;
+    assert!(table.ok_text().starts_with("id,timestamp,"));
+    assert_eq!(table.ok_text().lines().count(), 1);
+    api.get("/access-logs/export?format=xlsx")
+        .await
+        .refused(422, "format");
+    api.get("/access-logs/stream?after=x")
+        .await
+        .refused(422, "after");
     let sessions = api.get("/access-log-sessions").await.ok();
     assert_eq!(sessions["data"][0]["session_id"], "session-1");
     let buckets = api.get("/usage/overview?granularity=week").await.ok();
@@ -61,6 +78,10 @@ async fn the_rest_answers_in_its_shape() {
         .refused(422, "granularity");
     let by_model = api.get("/usage/breakdown?by=model").await.ok();
     assert_eq!(by_model[0]["key"], "gpt-4o");
+    let by_group = api.get("/usage/breakdown?by=group&format=csv").await;
+    assert!(by_group.ok_text().contains("\nengineers,,1,0,0,"));
+    let by_day = api.get("/usage/overview?format=csv").await;
+    assert!(by_day.ok_text().starts_with("period_start,request_count,"));
     api.get("/usage/breakdown").await.refused(422, "by");
     let id = api.connect().await;
     let report = api

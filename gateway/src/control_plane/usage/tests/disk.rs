@@ -11,7 +11,8 @@ fn limited_writer(
     let spool = Spool::open(&directory.join(SPOOL_FILE), bytes_limit).unwrap();
     let reader = spool.reader().unwrap();
     let status = Arc::new(UsageStatus::default());
-    let writer = Writer::new(spool, receiver, std::thread::current(), Arc::clone(&status));
+    let indexer = std::thread::current();
+    let writer = Writer::new(spool, receiver, indexer, Arc::clone(&status), None);
     (writer.spawn().unwrap(), reader, senders.remove(0), status)
 }
 
@@ -42,14 +43,16 @@ fn a_full_disk_is_seen_and_loses_nothing() {
 
     let settings = Arc::new(LogSettings::default());
     let index = Index::open(&directory.path().join(INDEX_FILE)).unwrap();
-    let indexer = Indexer::new(spool, index, Arc::clone(&settings), Arc::clone(&status))
+    let (commits, live) = Live::new();
+    let (settings_of, status_of) = (Arc::clone(&settings), Arc::clone(&status));
+    let indexer = Indexer::new(spool, index, settings_of, status_of, commits)
         .spawn()
         .unwrap();
     wait_for("the index", || {
         status.records_indexed.load(Ordering::Relaxed) == appended
     });
     wait_for("the writer", || status.writer() == Health::Ok);
-    let reader = UsageReader::new(ReadPool::new(directory.path().join(INDEX_FILE)));
+    let reader = UsageReader::new(ReadPool::new(directory.path().join(INDEX_FILE)), live);
     let page = AccessLogQuery::from_pairs(&[]).unwrap();
     let found = reader.access_log(&page).unwrap().total_records;
     assert_eq!(found, appended);
@@ -101,7 +104,7 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
         .unwrap();
     assert_eq!((id, problem.as_str()), (2, "checksum mismatch"));
     let entries = log.reader().follow(0, &LogFilter::default()).unwrap();
-    assert_eq!(entries.len(), 2);
+    assert_eq!(entries.0.len(), 2);
 }
 
 #[test]

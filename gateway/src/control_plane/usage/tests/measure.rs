@@ -12,7 +12,8 @@ use crate::handoff::batch::{BatchBuilder, new_buffer};
 
 const RECORDS: u32 = 200_000;
 
-fn thread_cpu() -> Duration {
+/// What this thread has used.
+pub(super) fn thread_cpu() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
     let used = usage.user_time() + usage.system_time();
     Duration::from_micros(used.num_microseconds() as u64)

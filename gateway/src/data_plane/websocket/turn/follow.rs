@@ -70,6 +70,7 @@ impl<'s> Turn<'_, 's> {
             }
         }
         let sent = Instant::now();
+        self.recorder.marks.sent_us = self.recorder.elapsed_us();
         let mut late = Reason::FirstByteTimeout;
         self.recorder.keep_answer(MESSAGES, b"");
         let mut watch = Watch::over(permit, self.recorder);
@@ -86,6 +87,9 @@ impl<'s> Turn<'_, 's> {
             let recorder = &mut *self.recorder;
             meter.read(&event);
             let is_first = recorder.status == 0;
+            if is_first {
+                recorder.marks.first_byte_us = recorder.elapsed_us();
+            }
             if is_first || meter.metered().error_event {
                 let kind = server_event(&event).kind;
                 if is_first && matches!(kind, ServerEventKind::Error(_)) {

@@ -1,0 +1,176 @@
+//! Where sums come from: the narrowest table that keeps apart what a filter and a grouping ask for.
+
+use rusqlite::{Connection, types::Value};
+
+use super::{
+    UsageError,
+    condition::Condition,
+    filter::LogFilter,
+    overview::TotalBy,
+    rollup::{SECONDS_PER_DAY, SUM_COLUMNS},
+    slice::{self, Dimension, Unit},
+};
+
+/// A query whose rows have `day` (since 1970; 0 where `by` is given), `key` of the grouping, and sums.
+pub(super) struct Source {
+    pub(super) sql: String,
+    pub(super) values: Vec<Value>,
+}
+
+impl Source {
+    /// For sums by day, or with `by` for totals.
+    pub(super) fn of(
+        connection: &Connection,
+        filter: &LogFilter,
+        by: Option<TotalBy>,
+    ) -> Result<Self, UsageError> {
+        if filter.needs_rows() {
+            return Ok(Self::rows(filter, by));
+        }
+        let hours = kept_hours(connection, filter.hours())?;
+        Ok(match sliced(filter, by) {
+            Some((dimension, condition)) => Self::slices(hours, dimension, &condition, by),
+            None => Self::rollups(hours, filter, by),
+        })
+    }
+
+    fn rows(filter: &LogFilter, by: Option<TotalBy>) -> Self {
+        let condition = filter.on_rows();
+        let sql = format!(
+            "SELECT started_at_us / {} AS day, {} AS key,
+                1 AS requests, outcome = 1 AS denied, outcome > 1 AS failed,
+                unpriced OR left_out <> 0 AS unpriced,
+                input_tokens, output_tokens, cache_read_tokens,
+                cache_creation_tokens + cache_creation_long_tokens AS cache_creation_tokens,
+                input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost
+             FROM {} WHERE {}",
+            SECONDS_PER_DAY * 1_000_000,
+            column(by),
+            with_groups("access_log", by),
+            condition.sql()
+        );
+        let values = condition.values;
+        Self { sql, values }
+    }
+
+    /// From the sums by user, group set, provider and model.
+    fn rollups((from, to): (i64, i64), filter: &LogFilter, by: Option<TotalBy>) -> Self {
+        let condition = filter.on_dimensions();
+        let key = column(by);
+        Self::union(slice::runs(from, to, false).into_iter().map(|run| {
+            let (table, day) = match run.unit {
+                Unit::Hour => ("usage_hour", "period / 24"),
+                Unit::Day | Unit::Month => ("usage_day", "period"),
+            };
+            let sql = format!(
+                "SELECT {day} AS day, {key} AS key, {SUM_COLUMNS} FROM {}
+                 WHERE period >= ? AND period < ? AND {}",
+                with_groups(table, by),
+                condition.sql()
+            );
+            let mut values = vec![Value::Integer(run.from), Value::Integer(run.to)];
+            values.extend(condition.values.iter().cloned());
+            (sql, values)
+        }))
+    }
+
+    /// From the sums along one dimension.
+    fn slices(
+        (from, to): (i64, i64),
+        dimension: Dimension,
+        condition: &Condition,
+        by: Option<TotalBy>,
+    ) -> Self {
+        Self::union(slice::runs(from, to, by.is_some()).into_iter().map(|run| {
+            let day = match run.unit {
+                Unit::Hour => "period / 24",
+                Unit::Day => "period",
+                // Only totals are made of months, and they have no days.
+                Unit::Month => "0",
+            };
+            let sql = format!(
+                "SELECT {day} AS day, key, {SUM_COLUMNS} FROM usage_slice
+                 WHERE unit = {} AND dimension = {} AND period >= ? AND period < ? AND {}",
+                run.unit as u8,
+                dimension as u8,
+                condition.sql()
+            );
+            let mut values = vec![Value::Integer(run.from), Value::Integer(run.to)];
+            values.extend(condition.values.iter().cloned());
+            (sql, values)
+        }))
+    }
+
+    fn union(parts: impl Iterator<Item = (String, Vec<Value>)>) -> Self {
+        let (sqls, values): (Vec<String>, Vec<Vec<Value>>) = parts.unzip();
+        let sql = match sqls.is_empty() {
+            true => format!("SELECT 0 AS day, '' AS key, {SUM_COLUMNS} FROM usage_day WHERE 0"),
+            false => sqls.join(" UNION ALL "),
+        };
+        let values = values.into_iter().flatten().collect();
+        Self { sql, values }
+    }
+}
+
+/// The dimension that answers both the filter and the grouping.
+fn sliced(filter: &LogFilter, by: Option<TotalBy>) -> Option<(Dimension, Condition)> {
+    let (restricted, condition) = filter.on_one_dimension()?;
+    let Some(by) = by else {
+        return Some((restricted, condition));
+    };
+    let grouped = match by {
+        TotalBy::Provider => Dimension::Provider,
+        TotalBy::Model => Dimension::Model,
+        TotalBy::User => Dimension::User,
+        TotalBy::Group => Dimension::Group,
+    };
+    match restricted {
+        Dimension::All => Some((grouped, condition)),
+        // Totals of a group's members are those of all groups that they are in.
+        Dimension::Group => None,
+        Dimension::Provider | Dimension::Model | Dimension::User => {
+            (restricted == grouped).then_some((restricted, condition))
+        }
+    }
+}
+
+/// What totals are kept apart by, as a column of rows and of the sums in all dimensions.
+fn column(by: Option<TotalBy>) -> &'static str {
+    match by {
+        None => "''",
+        Some(TotalBy::Provider) => "provider_id",
+        Some(TotalBy::Model) => "model",
+        Some(TotalBy::User) => "user_id",
+        Some(TotalBy::Group) => "group_id",
+    }
+}
+
+/// Each row once for each of its groups, where totals are by group.
+fn with_groups(table: &'static str, by: Option<TotalBy>) -> String {
+    match by {
+        Some(TotalBy::Group) => {
+            // Renamed, so that conditions on the table's own column stay clear.
+            let members = "SELECT group_id, group_set AS member_of FROM group_set_member";
+            format!("{table} JOIN ({members}) ON member_of = group_set")
+        }
+        Some(TotalBy::Provider | TotalBy::Model | TotalBy::User) | None => table.to_owned(),
+    }
+}
+
+/// Hours are kept for some weeks only: ends of the range that lie before that are rounded outwards to days.
+fn kept_hours(connection: &Connection, (from, to): (i64, i64)) -> Result<(i64, i64), UsageError> {
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT min(period) FROM usage_hour")?
+        .query_row([], |row| row.get(0))?;
+    // Whole days are deleted: what is left of this one is all that it had.
+    let oldest_day = oldest.map_or(i64::MAX, |hour| hour.div_euclid(24) * 24);
+    let from = match from < oldest_day {
+        true => from.div_euclid(24) * 24,
+        false => from,
+    };
+    let to = match to <= oldest_day {
+        true => -(-to).div_euclid(24) * 24,
+        false => to,
+    };
+    Ok((from, to))
+}
