@@ -11,3 +11,4 @@ pub mod queue;
 pub mod reason;
 pub mod record;
 pub mod snapshot;
+pub mod trace;

@@ -40,6 +40,7 @@ use crate::{
         resolve::{Resolver, system_lookup},
         seal::{Keyring, LiveKeyring},
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
+        spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
         usage::{KnownObject, UsageLog},
@@ -64,6 +65,9 @@ const EXPORT_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// At shutdown, how long writing the last usage records may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
+/// At shutdown, how long sending the last spans may take.
+const SPANS_LIMIT: Duration = Duration::from_secs(5);
+
 /// A node that serves.
 pub struct Node {
     config: Arc<Config>,
@@ -77,6 +81,7 @@ pub struct Node {
     certificate_epoch: Arc<watch::Sender<u64>>,
     workers: Workers,
     usage: UsageLog,
+    spans: Option<SpanExport>,
     store: Arc<dyn Store>,
     ledger: Arc<Ledger>,
     admin: Vec<AdminListener>,
@@ -108,11 +113,20 @@ impl Node {
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
-        let (senders, records) = record_queue(
+        let (senders, mut records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
+        let spans = config
+            .tracing
+            .otlp
+            .as_ref()
+            .map(|otlp| (otlp, spans::feed()));
+        if let Some((_, (feed, _))) = &spans {
+            let feed = feed.clone();
+            records = records.with_tap(move |sealed| feed.offer(sealed));
+        }
         let mut usage = UsageLog::start(&config.usage.path, records)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
 
@@ -148,6 +162,7 @@ impl Node {
                 certificate_epoch: certificate_epoch.subscribe(),
                 addresses: listeners.addresses(),
                 timeouts: timeouts.subscribe(),
+                traced: config.tracing.propagate.clone(),
                 identity: identity.identity(),
             },
             publisher,
@@ -155,6 +170,16 @@ impl Node {
         .await?;
         let reports = builder.reports();
         restore(&shared.objects, usage.take_objects(), &reports.borrow());
+        let (span_status, spans) = match spans {
+            Some((otlp, (feed, intake))) => {
+                let identity = config.tracing.identity;
+                let lookup = Arc::clone(&lookup);
+                let export = SpanExport::start(intake, otlp, identity, lookup, reports.clone());
+                let export = export.with_context(|| format!("tracing: {}", otlp.endpoint))?;
+                (Some(feed.status()), Some(export))
+            }
+            None => (None, None),
+        };
         tasks.spawn(builder.run());
         tasks.spawn(renew_certificate(
             config.endpoint.tls.clone(),
@@ -217,7 +242,8 @@ impl Node {
             .with_admission(admission)
             .with_mints(minted)
             .with_limits(Arc::clone(&ledger), reports.clone())
-            .with_identity(Arc::clone(&identity));
+            .with_identity(Arc::clone(&identity))
+            .with_spans(span_status);
         let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 
@@ -232,6 +258,7 @@ impl Node {
             certificate_epoch,
             workers,
             usage,
+            spans,
             store,
             ledger,
             admin,
@@ -337,6 +364,9 @@ impl Node {
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
         let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
+        if let Some(spans) = self.spans {
+            spans.finish(SPANS_LIMIT).await;
+        }
         let closed = ledger::close(&self.ledger, self.store.as_ref()).await;
         if let Err(error) = closed {
             warn!(%error, "limits: what was granted counts as spent after the restart");

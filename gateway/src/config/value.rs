@@ -1,6 +1,8 @@
 //! How one value is written: durations (`"30s"`), sizes (`"32MiB"`), addresses, paths, choices. The
 //! same conversions read the file and the environment, and print the defaults.
 
+mod tracing;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -12,6 +14,8 @@ use toml::de::DeValue;
 use super::{
     AdmissionHook, AdmissionMode, Driver, IdentitySource, InterfacePattern, Keeper, OverlayNetwork,
 };
+
+pub(super) use tracing::{Names, Share};
 
 /// A value as it was given.
 #[derive(Clone, Copy)]

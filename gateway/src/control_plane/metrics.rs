@@ -8,6 +8,7 @@ mod limits;
 mod mints;
 mod process;
 mod provider_totals;
+mod spans;
 mod usage_log;
 
 use std::{
@@ -28,7 +29,7 @@ use self::{
 };
 use super::{
     admission::Admission, identity::IdentitySources, ledger::Ledger, mint::Minted,
-    snapshot::SnapshotReport, usage::UsageStatus,
+    snapshot::SnapshotReport, spans::SpanStatus, usage::UsageStatus,
 };
 use crate::handoff::{
     counters::{
@@ -54,6 +55,7 @@ pub struct Metrics {
     mints: Option<watch::Receiver<Arc<Minted>>>,
     limits: Option<Limits>,
     identity: Option<Arc<IdentitySources>>,
+    spans: Option<Arc<SpanStatus>>,
     started_at_seconds: f64,
     /// Slot to label. A removed provider keeps its label until another one takes the slot, because its
     /// counts are still there.
@@ -89,6 +91,7 @@ impl Metrics {
             mints: None,
             limits: None,
             identity: None,
+            spans: None,
             started_at_seconds: Timestamp::now().as_millisecond() as f64 / 1000.0,
             providers: Mutex::new(BTreeMap::new()),
             config_revision: AtomicU64::new(0),
@@ -126,6 +129,13 @@ impl Metrics {
     #[must_use]
     pub fn with_identity(mut self, identity: Arc<IdentitySources>) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Shows how the export of spans does, too, where there is one.
+    #[must_use]
+    pub fn with_spans(mut self, spans: Option<Arc<SpanStatus>>) -> Self {
+        self.spans = spans;
         self
     }
 
@@ -174,6 +184,9 @@ impl Metrics {
         if let Some(identity) = &self.identity {
             let statuses: Vec<_> = identity.statuses().collect();
             families.extend(identity::gather(&statuses, Timestamp::now()));
+        }
+        if let Some(status) = &self.spans {
+            families.extend(spans::gather(status));
         }
         families.extend(process::gather(self.started_at_seconds));
         families

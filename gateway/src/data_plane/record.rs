@@ -12,6 +12,7 @@ use http::Method;
 use super::{
     limits::{Reservation, Spending},
     message::RequestHead,
+    trace::{self, Told},
     worker::Worker,
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
             PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
+        trace::Trace,
     },
     policy::bound::Amounts,
 };
@@ -70,6 +72,7 @@ pub struct Recorder<'s> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    pub trace: Trace,
     pub time_to_first_token_us: u64,
     pub overhead_us: u32,
     /// What the exchange has spent in advance, and what is known of what it used.
@@ -126,6 +129,7 @@ impl<'s> Recorder<'s> {
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),
+            trace: trace::of(&worker.config.tracing, head),
             time_to_first_token_us: 0,
             overhead_us: 0,
             reservation: None,
@@ -196,6 +200,12 @@ impl<'s> Recorder<'s> {
     /// Time since the request's first byte.
     pub fn elapsed_us(&self) -> u64 {
         u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What the next attempt tells its provider of the trace, if that one is to know.
+    pub fn told(&self, provider: &Provider, head: &RequestHead) -> Option<Told> {
+        let told = || Told::new(&self.trace, self.attempts.len(), &head.fields);
+        provider.learns_trace.then(told).flatten()
     }
 
     /// As agents and operators see it.
@@ -276,6 +286,7 @@ impl Drop for Recorder<'_> {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),
+            trace: self.trace,
         };
         self.worker.append_record(&record);
     }

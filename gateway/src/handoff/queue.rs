@@ -42,7 +42,12 @@ pub fn record_queue(
             begun_at: None,
         })
         .collect();
-    (senders, RecordReceiver { lanes, writer })
+    let receiver = RecordReceiver {
+        lanes,
+        writer,
+        tap: None,
+    };
+    (senders, receiver)
 }
 
 /// One worker's way to the writer, and the way of empty buffers back.
@@ -136,7 +141,11 @@ impl Drop for RecordSender {
 pub struct RecordReceiver {
     lanes: Vec<Arc<Lane>>,
     writer: Arc<OnceLock<Thread>>,
+    tap: Option<Tap>,
 }
+
+/// Sees every sealed batch; must not block.
+type Tap = Box<dyn Fn(&[u8]) + Send>;
 
 /// A sealed batch, and the lane its buffer goes back to.
 pub struct TakenBatch {
@@ -145,6 +154,13 @@ pub struct TakenBatch {
 }
 
 impl RecordReceiver {
+    /// Shows every batch that is taken to `tap`, too, which must not block.
+    #[must_use]
+    pub fn with_tap(mut self, tap: impl Fn(&[u8]) + Send + 'static) -> Self {
+        self.tap = Some(Box::new(tap));
+        self
+    }
+
     /// Takes waiting batches, one from each worker in turn, until `into` holds `limit` of them.
     pub fn take(&self, limit: usize, into: &mut Vec<TakenBatch>) {
         loop {
@@ -154,6 +170,9 @@ impl RecordReceiver {
                     return;
                 }
                 if let Some(bytes) = queue.waiting.pop() {
+                    if let Some(tap) = &self.tap {
+                        tap(&bytes);
+                    }
                     into.push(TakenBatch { lane, bytes });
                 }
             }

@@ -4,6 +4,8 @@ mod encode;
 
 use serde::{Deserialize, Serialize};
 
+use super::trace::Trace;
+
 /// Token counts in OpenTelemetry's meaning: `input_tokens` includes cached ones. A meter converts
 /// whatever the vendor reports (`facts`: inclusive for OpenAI, exclusive for Anthropic) into this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,6 +278,8 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target_id: u64,
+    /// From the exchange's start.
+    pub begun_us: u64,
     /// Zero when a pooled connection was used.
     pub connect_us: u32,
     /// Zero when no response head came.
@@ -359,6 +363,7 @@ pub struct ExchangeRecord<'a> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    pub trace: Trace,
 }
 
 impl<'a> ExchangeRecord<'a> {
@@ -483,9 +488,16 @@ pub(crate) mod tests {
             response_bytes: 65_536,
             attempts: vec![Attempt {
                 target_id: 7,
+                begun_us: 40,
                 connect_us: 1500,
                 status: 200,
             }],
+            trace: Trace {
+                trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+                span_id: 0x00f0_67aa_0ba9_02b7,
+                parent_span_id: 0x53ce_929d_0e0e_4736,
+                sampled: true,
+            },
         }
     }
 
@@ -526,6 +538,7 @@ pub(crate) mod tests {
                 reason: "no_authorised_provider",
                 status: 0,
                 attempts: vec![],
+                trace: Trace::default(),
                 ..sample()
             },
         ];

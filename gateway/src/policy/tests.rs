@@ -33,6 +33,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         responses_websocket: false,
         models: Models::default(),
         targets: Vec::new(),
+        learns_trace: false,
         no_target: Reason::ProviderUnresolved,
         grants: Grants::default(),
         caps: Box::default(),

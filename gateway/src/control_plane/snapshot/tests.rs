@@ -162,6 +162,7 @@ fn surroundings<'a>(answers: &'a Answers, identity: &'a Identity) -> Surrounding
         identity,
         endpoint: Endpoint::default(),
         timeouts: TIMEOUTS,
+        traced: &[],
     }
 }
 

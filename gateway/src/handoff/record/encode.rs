@@ -7,6 +7,7 @@ use super::{
     Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, MediaUsage, Terms,
     ToolCalls, Usage,
 };
+use crate::handoff::trace::Trace;
 
 /// More than all fields of fixed size take.
 const NUMBERS_BYTES: usize = 512;
@@ -67,6 +68,7 @@ impl ExchangeRecord<'_> {
             request_bytes,
             response_bytes,
             attempts,
+            trace,
         } = self;
         out.wide(*id);
         // Zigzag: small negative numbers are short too.
@@ -177,13 +179,25 @@ impl ExchangeRecord<'_> {
         for attempt in attempts {
             let Attempt {
                 target_id,
+                begun_us,
                 connect_us,
                 status,
             } = attempt;
             out.number(*target_id);
+            out.number(*begun_us);
             out.number(*connect_us);
             out.number(*status);
         }
+        let Trace {
+            trace_id,
+            span_id,
+            parent_span_id,
+            sampled,
+        } = trace;
+        out.wide(*trace_id);
+        out.number(*span_id);
+        out.number(*parent_span_id);
+        out.byte(u8::from(*sampled));
     }
 }
 
