@@ -330,6 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn a_tap_sees_every_batch_once() {
+        let (seen, taps) = std::sync::mpsc::channel();
+        let (mut senders, receiver) = record_queue(2, 4, LONG);
+        let receiver = receiver.with_tap(move |sealed| seen.send(batch::count(sealed)).unwrap());
+        append(&mut senders[0], 0..3);
+        append(&mut senders[1], 3..5);
+        drop(senders);
+        assert_eq!(take_ids(&receiver).len(), 5);
+        assert_eq!(take_ids(&receiver).len(), 0);
+        assert_eq!(taps.try_iter().collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
     fn a_waiting_writer_is_woken() {
         let (mut senders, receiver) = record_queue(2, 2, LONG);
         let writer = thread::spawn(move || {

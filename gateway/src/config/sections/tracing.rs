@@ -11,6 +11,8 @@ use crate::config::Ratio;
 
 const SECTION: &str = "tracing";
 
+/// Enough for the attempts of any one exchange.
+const QUEUE_SPANS_MIN: usize = 64;
 /// About a kilobyte each.
 const QUEUE_SPANS_MAX: usize = 1 << 20;
 
@@ -56,7 +58,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> TracingConfig {
         SECTION,
         "queue_spans_limit",
         16_384,
-        1..=QUEUE_SPANS_MAX,
+        QUEUE_SPANS_MIN..=QUEUE_SPANS_MAX,
         "Spans that may wait for it, about a kilobyte each; more are dropped and counted.",
     );
     let service_name = reader.get(

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod peers;
+mod traced;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, time::Duration};
 

@@ -72,7 +72,10 @@ impl Exchange<'_> {
         attributes.text("keyway.policy.id", record.policy_id);
         attributes.text("keyway.cost.source", record.cost_source.code());
         attributes.float("keyway.cost.usd", record.cost.total() as f64 / 1e9);
-        attributes.float("keyway.overhead", seconds(record.overhead_us.into()));
+        attributes.float(
+            "keyway.overhead.duration",
+            seconds(record.overhead_us.into()),
+        );
         if identity {
             attributes.text("enduser.id", record.principal_id);
             attributes.text("user.name", record.display_name);
@@ -120,7 +123,7 @@ impl Exchange<'_> {
         attributes.number_if_any("http.request.resend_count", number as u64);
         if attempt.connect_us > 0 {
             let connect = seconds(attempt.connect_us.into());
-            attributes.float("keyway.connect", connect);
+            attributes.float("keyway.connect.duration", connect);
         }
         self.model(&mut attributes);
         let is_last = next.is_none();

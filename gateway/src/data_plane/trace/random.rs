@@ -1,34 +1,44 @@
 //! Ids of spans and traces. Random, since other systems sample by their bits; drawn many at a time.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// Ids per draw.
 const DRAWN: usize = 64;
 
 thread_local! {
-    static POOL: Cell<([u64; DRAWN], usize)> = const { Cell::new(([0; DRAWN], 0)) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { ids: [0; DRAWN], left: 0 }) };
 }
 
 /// An id that is not zero.
 pub(super) fn id() -> u64 {
-    POOL.with(|pool| {
-        let (mut ids, mut left) = pool.get();
+    POOL.with_borrow_mut(|pool| {
         loop {
-            if left == 0 {
-                let mut bytes = [0; DRAWN * 8];
-                aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source works");
-                for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks().0) {
-                    *id = u64::from_ne_bytes(*bytes);
-                }
-                left = DRAWN;
-            }
-            left -= 1;
-            if ids[left] != 0 {
-                pool.set((ids, left));
-                return ids[left];
+            match pool.next() {
+                0 => {}
+                id => return id,
             }
         }
     })
+}
+
+struct Pool {
+    ids: [u64; DRAWN],
+    left: usize,
+}
+
+impl Pool {
+    fn next(&mut self) -> u64 {
+        if self.left == 0 {
+            let mut bytes = [0; DRAWN * size_of::<u64>()];
+            aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source works");
+            for (id, bytes) in self.ids.iter_mut().zip(bytes.as_chunks().0) {
+                *id = u64::from_ne_bytes(*bytes);
+            }
+            self.left = DRAWN;
+        }
+        self.left -= 1;
+        self.ids[self.left]
+    }
 }
 
 #[cfg(test)]

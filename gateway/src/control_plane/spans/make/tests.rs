@@ -103,7 +103,7 @@ fn an_exchange_and_its_attempt() {
         keyway.outcome answered
         keyway.cost.source operator
         keyway.cost.usd 0.0384
-        keyway.overhead 0.000031",
+        keyway.overhead.duration 0.000031",
     );
     assert_eq!(client.kind(), SpanKind::Client);
     assert_eq!(client.parent_span_id, server.span_id);
@@ -118,7 +118,7 @@ fn an_exchange_and_its_attempt() {
         server.address api.example
         server.port 8443
         http.response.status_code 200
-        keyway.connect 0.0015
+        keyway.connect.duration 0.0015
         gen_ai.operation.name chat
         gen_ai.provider.name openai
         gen_ai.request.model gpt-4o
