@@ -134,6 +134,8 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         ("workers", "count = 2\npin = false".to_owned()),
         ("catalog", String::new()),
         ("timeouts", String::new()),
+        ("tracing", String::new()),
+        ("log", String::new()),
     ];
     let mut toml = String::new();
     for (section, mut body) in sections {
