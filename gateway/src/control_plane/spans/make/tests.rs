@@ -38,7 +38,10 @@ fn attributes(span: &Span) -> BTreeMap<&str, String> {
         Value::BoolValue(flag) => flag.to_string(),
         Value::IntValue(number) => number.to_string(),
         Value::DoubleValue(number) => number.to_string(),
-        other => panic!("{other:?}"),
+        Value::ArrayValue(_)
+        | Value::KvlistValue(_)
+        | Value::BytesValue(_)
+        | Value::StringValueStrindex(_) => panic!("{value:?}"),
     };
     span.attributes
         .iter()
