@@ -5,6 +5,7 @@
 //! is compared, `report` judges.
 
 mod case;
+mod decisions;
 mod driver;
 mod kernel;
 mod machine;
@@ -27,6 +28,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
+use gateway::alloc::WipingAllocator;
 
 use crate::{
     case::{Case, Shape},
@@ -37,6 +39,10 @@ use crate::{
     report::{CaseReport, ProxyVersion, Report, table},
     rounds::{Bench, Plan},
 };
+
+/// The node's, so that what is measured in this process lies in memory as it does there.
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator::new();
 
 /// Measures proxies side by side on this machine.
 #[derive(Debug, Parser)]
@@ -87,6 +93,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Nanoseconds per request of the check of policies and limits
+    Decisions(decisions::Arguments),
     /// Nanoseconds per packet of the kernel's programs; needs root
     Kernel(kernel::Arguments),
     /// Relays TCP connections; the bench starts it as one of its proxies.
@@ -126,6 +134,7 @@ const DESCRIPTORS_SPARE: u64 = 2048;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match &arguments.command {
+        Some(Command::Decisions(arguments)) => decisions::run(arguments),
         Some(Command::Kernel(arguments)) => kernel::run(arguments),
         Some(Command::Relay { listen, upstream }) => relay::serve(*listen, *upstream),
         None => run(&arguments),

@@ -316,6 +316,17 @@ pub struct UsageConfig {
     pub flush_interval: Duration,
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,
+    pub when_full: WhenFull,
+}
+
+/// What happens to new exchanges while the usage log cannot be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// They wait, bounded, and are refused then: every exchange leaves a record.
+    #[default]
+    Refuse,
+    /// They are served; those for whose records there is no room are counted. Limits hold all the same.
+    Serve,
 }
 
 /// What requests are taken to need where they do not say.

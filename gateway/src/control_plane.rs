@@ -16,6 +16,7 @@ pub mod identity;
 pub mod ledger;
 pub mod mint;
 pub mod outbound;
+pub mod redact;
 pub mod resolve;
 pub mod seal;
 pub mod snapshot;

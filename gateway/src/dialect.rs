@@ -4,7 +4,7 @@
 pub mod anthropic;
 pub(crate) mod azure;
 pub mod bedrock;
-mod elsewhere;
+pub mod elsewhere;
 pub mod error_body;
 pub mod event_stream;
 pub mod form;
@@ -14,15 +14,16 @@ pub mod meter;
 pub mod model_list;
 pub(crate) mod ollama;
 pub mod openai;
+pub mod output;
 pub mod path;
 pub mod price;
 pub mod session;
 pub mod sse;
+pub mod text;
 pub mod websocket;
 
 use http::{HeaderName, Method};
 
-pub use elsewhere::refers_elsewhere;
 use path::{ModelPlace, Verb};
 
 /// A family of request and response shapes.
@@ -369,38 +370,6 @@ pub fn allowed_methods(path: &str, has_anthropic_version: bool) -> Option<String
     let known = path::lookup(path, has_anthropic_version)?;
     let names: Vec<_> = known.rules.iter().map(|rule| rule.verb.name()).collect();
     Some(names.join(", "))
-}
-
-/// The key by which a request bounds its output, of those that stand in the body itself.
-pub fn output_bound_key(catalog_id: &str, operation: Operation) -> Option<&'static str> {
-    match operation {
-        // OpenAI's own newer models refuse the key that everyone else has.
-        Operation::ChatCompletions if openai::is_first_party(catalog_id) => {
-            Some("max_completion_tokens")
-        }
-        Operation::ChatCompletions | Operation::Completions | Operation::Messages => {
-            Some("max_tokens")
-        }
-        Operation::Responses => Some("max_output_tokens"),
-        Operation::StoredResponse
-        | Operation::ResponsesInputTokens
-        | Operation::Realtime
-        | Operation::Embeddings
-        | Operation::CountTokens
-        | Operation::Invoke
-        | Operation::InvokeStream
-        | Operation::Converse
-        | Operation::ConverseStream
-        | Operation::GenerateContent
-        | Operation::StreamGenerateContent
-        | Operation::CountContentTokens
-        | Operation::EmbedContent
-        | Operation::ListModels
-        | Operation::GetModel
-        | Operation::Hello
-        | Operation::Unmetered
-        | Operation::Other => None,
-    }
 }
 
 /// The ids under which a model may be listed or priced, the given one first.

@@ -2,6 +2,7 @@
 //! Plain data; blind to both planes.
 
 pub mod batch;
+pub mod capture;
 pub mod command;
 pub mod counters;
 pub mod ledger;

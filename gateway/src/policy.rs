@@ -14,7 +14,7 @@ use crate::{
         reason::Reason,
         snapshot::{
             Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
-            access::{Pattern, attribution},
+            access::{Granted, Pattern},
         },
     },
 };
@@ -36,8 +36,7 @@ pub struct Ask<'r> {
 pub struct Permit<'a> {
     snapshot: &'a Snapshot,
     route: Route<'a>,
-    /// Of the policy, in the snapshot.
-    place: usize,
+    granted: Granted,
 }
 
 /// Default is deny: there must be a provider for the request, and a policy that lets the caller reach
@@ -54,13 +53,13 @@ pub fn permit<'a>(
 ) -> Result<Permit<'a>, Reason> {
     let route = route::route(snapshot, principal, classified, ask.model, ask.keeper)?;
     let mut refusal = Reason::NoAuthorisedProvider;
-    for place in route.provider.grants.places(principal) {
-        match admits(&snapshot.policies[place], ask) {
+    for granted in route.provider.grants.hold_from(principal, 0) {
+        match admits(&snapshot.policies[granted.policy as usize], ask) {
             Ok(()) => {
                 return Ok(Permit {
                     snapshot,
                     route,
-                    place,
+                    granted,
                 });
             }
             // The model is what the agent is likelier to have got wrong.
@@ -74,11 +73,11 @@ pub fn permit<'a>(
 impl<'a> Permit<'a> {
     /// The same by the next policy that lets the request through, in the order in which they pay.
     pub fn next(&self, ask: Ask<'_>) -> Option<Self> {
-        let mut later = self.provider().grants.places(self.principal());
-        let place = later.find(|place| {
-            *place > self.place && admits(&self.snapshot.policies[*place], ask).is_ok()
-        })?;
-        Some(Self { place, ..*self })
+        let grants = &self.provider().grants;
+        let mut later = grants.hold_from(self.principal(), self.granted.policy + 1);
+        let policies = &self.snapshot.policies;
+        let granted = later.find(|held| admits(&policies[held.policy as usize], ask).is_ok())?;
+        Some(Self { granted, ..*self })
     }
 
     pub fn principal(&self) -> &'a Principal {
@@ -91,11 +90,11 @@ impl<'a> Permit<'a> {
 
     /// Of the policy, in the snapshot.
     pub fn place(&self) -> usize {
-        self.place
+        self.granted.policy as usize
     }
 
     pub fn policy(&self) -> &'a Policy {
-        &self.snapshot.policies[self.place]
+        &self.snapshot.policies[self.place()]
     }
 
     pub fn snapshot(&self) -> &'a Snapshot {
@@ -112,8 +111,8 @@ impl<'a> Permit<'a> {
     }
 
     /// Where the policy counts this caller, among its groups.
-    pub fn group_place(&self) -> Option<usize> {
-        attribution(&self.policy().groups, self.principal()).map(|(place, _)| place)
+    pub fn group_place(&self) -> usize {
+        self.granted.group as usize
     }
 }
 

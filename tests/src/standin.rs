@@ -27,7 +27,7 @@ use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::Method;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{certificate::Authority, machine::Machine};
@@ -172,6 +172,8 @@ pub(crate) struct Shared {
     kept: kept::Kept,
     /// Of Vertex AI.
     tokens: Option<google::tokens::Tokens>,
+    /// Open for answers that the script holds back.
+    gate: watch::Sender<bool>,
 }
 
 impl StandIn {
@@ -223,6 +225,7 @@ impl StandIn {
             options,
             stats: stats::Ledger::new(SEEN_LIMIT),
             kept: kept::Kept::new(address.port()),
+            gate: watch::Sender::new(false),
         });
         let task = tokio::spawn(accept(listener, acceptor, shared.clone()));
         Ok(Self {
@@ -262,6 +265,11 @@ impl StandIn {
         if let Some(tokens) = &self.shared.tokens {
             tokens.refuse(status);
         }
+    }
+
+    /// Lets answers go that the script holds back, or holds them; at first they are held.
+    pub fn set_gate(&self, open: bool) {
+        self.shared.gate.send_replace(open);
     }
 
     /// Has every token so far be refused.

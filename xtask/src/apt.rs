@@ -18,6 +18,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("npm", "npm"),
     ("ping", "iputils-ping"),
     ("python3", "python3"),
+    ("strace", "strace"),
     ("systemd-analyze", "systemd"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),

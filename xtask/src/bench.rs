@@ -4,11 +4,12 @@ use anyhow::Result;
 
 use crate::{
     apt,
-    command::{cargo, must},
+    command::{cargo, must, release_node},
 };
 
-/// The argument that begins a bench of the kernel's programs, which has no node in it.
+/// Arguments that begin benches without a node: of the kernel's programs, and of decisions.
 const KERNEL: &str = "kernel";
+const DECISIONS: &str = "decisions";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -20,22 +21,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.arguments.first().map(String::as_str) {
         Some(KERNEL) => apt::provide(apt::FOR_KERNEL_BENCH)?,
-        _ => build_node()?,
+        Some(DECISIONS) => {}
+        _ => drop(release_node()?),
     }
     must(
         cargo()
             .args(["run", "--release", "--package", "gateway-benches", "--"])
             .args(&arguments.arguments),
     )
-}
-
-fn build_node() -> Result<()> {
-    must(cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "gateway",
-        "--bin",
-        "keyway",
-    ]))
 }

@@ -35,6 +35,16 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Builds the node for release, and says where it is.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) fn release_node() -> Result<PathBuf> {
+    let package = ["build", "--release", "--package", "gateway"];
+    must(cargo().args(package).args(["--bin", "keyway"]))?;
+    Ok(root().join("target/release/keyway"))
+}
+
 /// A command from words.
 pub(crate) fn words<I: AsRef<OsStr>>(words: impl IntoIterator<Item = I>) -> Command {
     let mut words = words.into_iter();

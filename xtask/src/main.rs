@@ -16,6 +16,7 @@ mod fuzz;
 mod interrupt;
 mod machine;
 mod run;
+mod soak;
 mod test;
 mod tidy;
 mod tool;
@@ -49,6 +50,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Side-by-side load benches
     Bench(bench::Arguments),
+    /// Minutes of load with faults: does every request have its record?
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Soak(arguments) => soak::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

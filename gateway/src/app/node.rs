@@ -33,19 +33,20 @@ use crate::{
         api::{self, AdminListener, AppState, state::EndpointNaming},
         ca::{Ca, CaError},
         identity::IdentitySources,
-        ledger::{self, Ledger},
+        ledger::{self, Ledger, Tally},
         listeners::{ListenerStatus, Listeners},
         metrics::{Metrics, ProviderLabel},
         mint::Minter,
         resolve::{Resolver, system_lookup},
-        seal::{Keyring, LiveKeyring},
+        seal::{Keyring, LiveKeyring, TextKey},
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
         spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{KnownObject, UsageLog},
+        usage::{CaptureLog, KnownObject, UsageLog},
     },
     handoff::{
+        capture::capture_queue,
         objects::ObjectTable,
         publish::SnapshotPublisher,
         queue::record_queue,
@@ -82,6 +83,7 @@ pub struct Node {
     workers: Workers,
     usage: UsageLog,
     spans: Option<SpanExport>,
+    captures: CaptureLog,
     store: Arc<dyn Store>,
     ledger: Arc<Ledger>,
     admin: Vec<AdminListener>,
@@ -110,14 +112,18 @@ impl Node {
         info!(key_id = keyring.key_id(), source = ?config.secrets.master_key, "master key unlocked");
         let (certificates, ca_pem) =
             certificates(&config.endpoint, store.as_ref(), &keyring).await?;
+        let text_key = TextKey::open_or_create(store.as_ref(), &keyring).await?;
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
-        let (senders, mut records) = record_queue(
+        let (mut senders, mut records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
+        for sender in &mut senders {
+            sender.set_when_full(config.usage.when_full);
+        }
         let spans = config
             .tracing
             .otlp
@@ -129,11 +135,15 @@ impl Node {
         }
         let mut usage = UsageLog::start(&config.usage.path, records)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let (capture_senders, captured) = capture_queue(config.workers.count);
+        let captures = CaptureLog::start(&config.usage.path, captured, text_key)
+            .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let senders = senders.into_iter().zip(capture_senders).collect();
 
         // Workers serve an empty snapshot, and nobody, until the first one is compiled.
         let publisher = SnapshotPublisher::empty();
         let shared = Shared::default();
-        let ledger = Arc::new(Ledger::load(store.as_ref()).await?);
+        let ledger = Arc::new(ledger(&config, store.as_ref()).await?);
         let workers = Workers::start(&config, random_node(), &publisher, senders, &shared)?;
         tasks.spawn(ledger::keep(
             Arc::clone(&ledger),
@@ -201,6 +211,7 @@ impl Node {
             listening.clone(),
             reports.clone(),
             usage.status(),
+            config.usage.when_full,
             Arc::clone(&admission),
             Arc::clone(&identity),
         );
@@ -210,6 +221,7 @@ impl Node {
             store: Arc::clone(&store),
             keyring,
             usage: usage.reader(),
+            captures: captures.reader(),
             tester: Arc::new(UpstreamTester {
                 reports: reports.clone(),
                 catalog: Arc::clone(&catalog),
@@ -259,6 +271,7 @@ impl Node {
             workers,
             usage,
             spans,
+            captures,
             store,
             ledger,
             admin,
@@ -291,9 +304,8 @@ impl Node {
         if let Some(settings) = &report.settings {
             self.usage
                 .set_log_collection(settings.enable_log_collection);
-            let days = settings.access_log_retention_days.max(0);
-            self.usage
-                .set_retention_days(u32::try_from(days).unwrap_or(u32::MAX));
+            self.usage.set_retention_days(settings.log_days());
+            self.captures.set_retention_days(settings.text_days());
         }
         let labels: Vec<_> = report
             .providers
@@ -363,13 +375,17 @@ impl Node {
         self.serving.not_ready("draining");
         let drained = self.workers.drain(self.config.timeouts.drain).await;
         let deadline = Instant::now() + FLUSH_LIMIT;
-        let flushed = spawn_blocking(move || self.usage.flush_and_stop(deadline)).await?;
+        let flushed = spawn_blocking(move || {
+            self.captures.flush_and_stop(deadline);
+            self.usage.flush_and_stop(deadline)
+        })
+        .await?;
         if let Some(spans) = self.spans {
             spans.finish(SPANS_LIMIT).await;
         }
-        let closed = ledger::close(&self.ledger, self.store.as_ref()).await;
+        let closed = ledger::close(&self.ledger, self.store.as_ref(), ledger::now()).await;
         if let Err(error) = closed {
-            warn!(%error, "limits: what was granted counts as spent after the restart");
+            warn!(%error, "limits: what was granted counts as spent after a reboot");
         }
         drop((self.admin, self.telemetry));
         self.tasks.shutdown().await;
@@ -391,6 +407,13 @@ fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<SledStore>> {
         error!(%damage, "changes may be lost");
     }
     Ok(Arc::new(opened.store))
+}
+
+/// What limits have counted. The file lies beside the socket, where a reboot clears.
+async fn ledger(config: &Config, store: &dyn Store) -> anyhow::Result<Ledger> {
+    let path = config.admin.socket.with_file_name("limits");
+    let tally = Tally::open(&path, store).await?;
+    Ok(Ledger::load(store, tally, ledger::now()).await?)
 }
 
 /// Tells the workers' table what an earlier process knew. Objects at providers that are gone are left out.

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::control_plane::{
-    admission::Admission,
-    identity::IdentitySources,
-    listeners::ListenerStatus,
-    snapshot::SnapshotReport,
-    telemetry::Readiness,
-    usage::{Health, UsageStatus},
+use crate::{
+    config::WhenFull,
+    control_plane::{
+        admission::Admission,
+        identity::IdentitySources,
+        listeners::ListenerStatus,
+        snapshot::SnapshotReport,
+        telemetry::{Fitness, Readiness},
+        usage::{Health, UsageStatus},
+    },
 };
 
 /// Each part is asked whenever somebody wants to know.
@@ -19,6 +22,7 @@ pub(super) fn watch_parts(
     listeners: watch::Receiver<ListenerStatus>,
     reports: watch::Receiver<Arc<SnapshotReport>>,
     usage: Arc<UsageStatus>,
+    when_full: WhenFull,
     admission: Arc<Admission>,
     identity: Arc<IdentitySources>,
 ) {
@@ -39,7 +43,13 @@ pub(super) fn watch_parts(
             .to_owned())
     });
     readiness.check("usage_log", move || match usage.writer() {
-        Health::Ok => Ok(()),
-        Health::Behind { since, error } => Err(format!("cannot be written since {since}: {error}")),
+        Health::Ok => Fitness::Ready,
+        Health::Behind { since, error } => {
+            let reason = format!("cannot be written since {since}: {error}");
+            match when_full {
+                WhenFull::Refuse => Fitness::NotReady(reason),
+                WhenFull::Serve => Fitness::Impaired(reason),
+            }
+        }
     });
 }

@@ -15,8 +15,8 @@ use crate::{
     config::Config,
     data_plane::worker::{self, WorkerStart},
     handoff::{
-        command::WorkerCommand, counters::WorkerCounters, ledger::GrantQueue, objects::ObjectTable,
-        publish::SnapshotPublisher, queue::RecordSender,
+        capture::CaptureSender, command::WorkerCommand, counters::WorkerCounters,
+        ledger::GrantQueue, objects::ObjectTable, publish::SnapshotPublisher, queue::RecordSender,
     },
 };
 
@@ -44,23 +44,23 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts one worker per sender of records; each returns once its runtime stands.
+    /// Starts one worker per pair of senders; each returns once its runtime stands.
     pub(super) fn start(
         config: &Arc<Config>,
         node: u16,
         publisher: &SnapshotPublisher,
-        records: Vec<RecordSender>,
+        senders: Vec<(RecordSender, CaptureSender)>,
         shared: &Shared,
     ) -> anyhow::Result<Self> {
         let mut workers = Self {
-            commands: Vec::with_capacity(records.len()),
-            counters: Vec::with_capacity(records.len()),
-            threads: Vec::with_capacity(records.len()),
+            commands: Vec::with_capacity(senders.len()),
+            counters: Vec::with_capacity(senders.len()),
+            threads: Vec::with_capacity(senders.len()),
             driver: String::new(),
         };
-        for (index, records) in records.into_iter().enumerate() {
+        for (index, senders) in senders.into_iter().enumerate() {
             workers
-                .start_one(config, node, index, publisher, records, shared)
+                .start_one(config, node, index, publisher, senders, shared)
                 .with_context(|| format!("worker {index}"))?;
         }
         Ok(workers)
@@ -72,7 +72,7 @@ impl Workers {
         node: u16,
         index: usize,
         publisher: &SnapshotPublisher,
-        records: RecordSender,
+        (records, captures): (RecordSender, CaptureSender),
         shared: &Shared,
     ) -> io::Result<()> {
         let (sender, commands) = mpsc::channel();
@@ -84,6 +84,7 @@ impl Workers {
             snapshots: publisher.reader(),
             counters: Arc::clone(&counters),
             records,
+            captures,
             objects: Arc::clone(&shared.objects),
             grants: Arc::clone(&shared.grants),
             commands,

@@ -29,6 +29,9 @@ pub(super) struct Arguments {
     /// The bound on output that the request sets, if it does
     #[arg(long, value_name = "TOKENS", value_parser = count)]
     max_tokens: Option<u64>,
+    /// It has images or files, or continues a conversation that the provider keeps
+    #[arg(long)]
+    fills_window: bool,
 }
 
 pub(super) async fn run(
@@ -42,6 +45,7 @@ pub(super) async fn run(
         "path": arguments.path,
         "body_bytes": arguments.body_bytes,
         "max_tokens": arguments.max_tokens,
+        "fills_window": arguments.fills_window,
     });
     let answer = client.post("/policies/explain", &question).await?;
     output.show_fields(&answer, || summary(&answer))?;

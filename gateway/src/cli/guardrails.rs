@@ -72,6 +72,29 @@ struct Checks {
     /// Most tokens that a request may be answered with; 0 for no bound
     #[arg(long, value_name = "NUMBER", value_parser = count)]
     max_output_tokens: Option<u64>,
+    /// Keep prompts and answers with the access log
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    capture: Option<bool>,
+    /// Bytes kept of a prompt, and of its answer
+    #[arg(long, value_name = "NUMBER", value_parser = count)]
+    capture_bytes: Option<u64>,
+    /// Replace keys and personal data in what is kept
+    #[arg(
+        long,
+        value_name = "true|false",
+        hide_possible_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    redact: Option<bool>,
 }
 
 impl Checks {
@@ -83,6 +106,15 @@ impl Checks {
         }
         if let Some(most) = self.max_output_tokens {
             checks["output_limit"] = json!({"enabled": most > 0, "max_tokens": most});
+        }
+        if let Some(capture) = self.capture {
+            checks["prompt_capture"]["enabled"] = json!(capture);
+        }
+        if let Some(bytes) = self.capture_bytes {
+            checks["prompt_capture"]["max_bytes"] = json!(bytes);
+        }
+        if let Some(redact) = self.redact {
+            checks["prompt_capture"]["redact_pii"] = json!(redact);
         }
     }
 }
@@ -114,6 +146,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         Column::Whole("ID"),
         Column::Left("MODELS"),
         Column::Right("OUTPUT MAX"),
+        Column::Left("CAPTURE"),
         Column::Left("POLICIES"),
     ];
     output.list(&guardrails, &columns, NONE_YET, |guardrail| {
@@ -122,6 +155,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
             text(guardrail, "id").to_owned(),
             models(guardrail),
             output_max(guardrail),
+            capture(guardrail),
             policies_of(guardrail, &policies),
         ]
     })
@@ -164,6 +198,7 @@ async fn show(guardrail: &Value, client: &Client, output: &mut Output) -> Result
             ("description", text(guardrail, "description").to_owned()),
             ("models", models(guardrail)),
             ("output tokens", output_max(guardrail)),
+            ("prompts kept", capture(guardrail)),
             ("policies", policies_of(guardrail, &policies)),
             ("created", minute(guardrail, "created_at")),
             ("updated", minute(guardrail, "updated_at")),
@@ -186,6 +221,19 @@ fn output_max(guardrail: &Value) -> String {
         grouped(limit["max_tokens"].as_u64().unwrap_or(0))
     } else {
         "any".to_owned()
+    }
+}
+
+fn capture(guardrail: &Value) -> String {
+    let capture = &guardrail["checks"]["prompt_capture"];
+    if capture["enabled"] != true {
+        return "no".to_owned();
+    }
+    let bytes = grouped(capture["max_bytes"].as_u64().unwrap_or(0));
+    if capture["redact_pii"] == true {
+        format!("{bytes} bytes, redacted")
+    } else {
+        format!("{bytes} bytes")
     }
 }
 

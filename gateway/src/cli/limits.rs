@@ -44,7 +44,8 @@ pub(super) struct LimitArguments {
     /// Requests of each group at the same time
     #[arg(long, value_name = "NUMBER", value_parser = count)]
     group_concurrency: Option<u64>,
-    /// soft estimates requests that set no bound of their own; hard bounds them, so that no cap is passed
+    /// soft estimates requests that set no bound of their own; hard bounds them, and refuses what has no upper
+    /// bound, so that no cap is passed
     #[arg(long, value_enum)]
     mode: Option<Mode>,
 }

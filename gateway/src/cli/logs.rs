@@ -1,8 +1,10 @@
 //! `keyway logs`: the access log, newest last, and with `--follow` what comes next.
 
+mod show;
+
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::{Value, json};
 
@@ -38,8 +40,21 @@ const MODEL_WIDTH: usize = 20;
 /// Between two looks when following.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One request, with its prompt and answer where they were captured
+    Show {
+        /// The entry's, or what the agent was told as x-keyway-request-id
+        #[arg(value_parser = show::record_id)]
+        id: String,
+    },
+}
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// How many
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     lines: u32,
@@ -89,6 +104,9 @@ pub(super) async fn run(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    if let Some(Command::Show { id }) = &arguments.command {
+        return show::run(id, client, output).await;
+    }
     let filter = pairs(&arguments, client).await?;
     let providers = client.get("/providers").await?;
     let mut first = filter.clone();

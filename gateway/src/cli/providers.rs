@@ -82,7 +82,7 @@ struct Options {
     /// A model it serves, with its price in dollars per 1000 tokens where the catalog's is not yours, or
     /// with the catalog's model that a name of your own stands for (an Azure deployment's); repeat for
     /// more, none for all models
-    #[arg(long = "model", value_name = "ID[=INPUT,OUTPUT|=MODEL]")]
+    #[arg(long = "model", value_name = "ID[=INPUT,OUTPUT[,CONTEXT]|=MODEL]")]
     models: Vec<ModelArgument>,
     /// Value of a header that the catalog entry declares
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = model::header_argument)]

@@ -30,10 +30,16 @@ pub(super) struct Set {
     /// Keep an access log (usage is counted regardless)
     #[arg(long, value_name = "true|false", hide_possible_values = true)]
     log_collection: Option<bool>,
+    /// Keep prompts and answers, where a guardrail of the policy says so too
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
+    prompt_collection: Option<bool>,
     /// How long access log entries are kept; 0 keeps them forever
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<i64>,
-    /// Remove personal data from what is collected
+    /// How long prompts and answers are kept; 0: as long as their entry in the access log
+    #[arg(long, value_name = "DAYS")]
+    prompt_retention_days: Option<i64>,
+    /// Replace keys and personal data in prompts and answers that are kept
     #[arg(long, value_name = "true|false", hide_possible_values = true)]
     redact_pii: Option<bool>,
 }
@@ -53,6 +59,12 @@ pub(super) async fn run(
         }
         if let Some(enabled) = arguments.log_collection {
             settings["enable_log_collection"] = json!(enabled);
+        }
+        if let Some(enabled) = arguments.prompt_collection {
+            settings["enable_prompt_collection"] = json!(enabled);
+        }
+        if let Some(days) = arguments.prompt_retention_days {
+            settings["prompt_retention_days"] = json!(days);
         }
         if let Some(days) = arguments.retention_days {
             settings["access_log_retention_days"] = json!(days);
@@ -101,6 +113,10 @@ fn show(settings: &Value, status: &Value, output: &mut Output) -> Result<(), Fai
             Some(days) if days > 0 => format!("{days} days"),
             Some(_) | None => "forever".to_owned(),
         };
+        let prompts = match settings["prompt_retention_days"].as_i64() {
+            Some(days) if days > 0 => format!("{days} days at most"),
+            Some(_) | None => "as long as their entry".to_owned(),
+        };
         let endpoint = match text(settings, "endpoint") {
             "" => "none yet: it is named when the first provider is connected",
             endpoint => endpoint,
@@ -111,6 +127,8 @@ fn show(settings: &Value, status: &Value, output: &mut Output) -> Result<(), Fai
             ("DNS record", dns_records(settings, status).join("; ")),
             ("access log", yes_no(settings, "enable_log_collection")),
             ("kept", retention),
+            ("prompts", yes_no(settings, "enable_prompt_collection")),
+            ("prompts kept", prompts),
             ("redact personal data", yes_no(settings, "redact_pii")),
             ("created", minute(settings, "created_at")),
         ]

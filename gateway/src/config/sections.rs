@@ -9,7 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig, Config, Driver,
     EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource, OverlayConfig,
-    SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WorkersConfig,
+    SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig, WhenFull,
+    WorkersConfig,
     reader::Reader,
     value::{Listen, MaybeDuration, Pins, Port, Size},
 };
@@ -221,7 +222,8 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
             SECTION,
             "socket",
             PathBuf::from("/run/keyway/admin.sock"),
-            "Unix socket of the management API; root and the service's user need no token there.",
+            "Unix socket of the management API; root and the service's user need no token there.\n\
+             Beside it lies `limits`, what limits have counted: best in memory, as /run is.",
         ),
         listen,
     }
@@ -280,6 +282,12 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             256,
             1..=65_536,
             "Batches of records that may wait for the disk, per worker.",
+        ),
+        when_full: reader.get(
+            SECTION,
+            "when_full",
+            WhenFull::default(),
+            "When that many wait: \"refuse\" new exchanges, or \"serve\" them and count the records that are lost.",
         ),
     }
 }

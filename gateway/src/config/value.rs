@@ -1,8 +1,6 @@
 //! How one value is written: durations (`"30s"`), sizes (`"32MiB"`), addresses, paths, choices. The
 //! same conversions read the file and the environment, and print the defaults.
 
-mod tracing;
-
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -11,9 +9,10 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::{
-    AdmissionHook, AdmissionMode, Driver, IdentitySource, InterfacePattern, Keeper, OverlayNetwork,
-};
+use super::{InterfacePattern, OverlayNetwork};
+
+mod tracing;
+mod word;
 
 pub(super) use tracing::{Names, Share};
 
@@ -234,34 +233,6 @@ impl Setting for Vec<InterfacePattern> {
     }
 }
 
-const HOOKS: [(&str, AdmissionHook); 3] = [
-    ("native", AdmissionHook::Native),
-    ("generic", AdmissionHook::Generic),
-    ("tc", AdmissionHook::Tc),
-];
-
-impl Setting for Vec<AdmissionHook> {
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        let words = ("a list of hooks", "a hook in quotes");
-        let hooks = list(given, words, |text| {
-            choice(Given::Environment(text), &HOOKS)
-        })?;
-        let is_twice = |(place, hook): (usize, &AdmissionHook)| hooks[..place].contains(hook);
-        if hooks.is_empty() {
-            return Err("must not be empty; `admission.mode` can be \"off\"".to_owned());
-        }
-        if hooks.iter().enumerate().any(is_twice) {
-            return Err("lists a hook twice".to_owned());
-        }
-        Ok(hooks)
-    }
-
-    fn show(&self) -> String {
-        let name = |hook| HOOKS.iter().find(|(_, one)| *one == hook);
-        show_list((self.iter()).filter_map(|hook| Some(name(*hook)?.0.to_owned())))
-    }
-}
-
 /// Longest prefixes of IPv4 and IPv6 addresses.
 const PREFIX_MAX: (u8, u8) = (32, 128);
 
@@ -388,119 +359,10 @@ fn unscaled(value: u64, units: &[(&str, u64)]) -> String {
     format!("{}{name}", value / factor)
 }
 
-/// One of a closed set of words.
-fn choice<T: Copy>(given: Given<'_>, choices: &[(&str, T)]) -> Result<T, String> {
-    let names: Vec<_> = choices
-        .iter()
-        .map(|(name, _)| format!("\"{name}\""))
-        .collect();
-    let expected = format!("one of {}", names.join(", "));
-    let text = given.text(&expected)?;
-    choices
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| format!("{text:?} is not {expected}"))
-}
-
-impl Setting for AdmissionMode {
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        choice(
-            given,
-            &[
-                ("required", Self::Required),
-                ("preferred", Self::Preferred),
-                ("off", Self::Off),
-            ],
-        )
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::Required => "\"required\"",
-            Self::Preferred => "\"preferred\"",
-            Self::Off => "\"off\"",
-        }
-        .to_owned()
-    }
-}
-
-impl Setting for Keeper {
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        choice(given, &[("node", Self::Node), ("unit", Self::Unit)])
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::Node => "\"node\"",
-            Self::Unit => "\"unit\"",
-        }
-        .to_owned()
-    }
-}
-
-impl Setting for Driver {
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        choice(
-            given,
-            &[
-                ("auto", Self::Auto),
-                ("io_uring", Self::IoUring),
-                ("epoll", Self::Epoll),
-            ],
-        )
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::Auto => "\"auto\"",
-            Self::IoUring => "\"io_uring\"",
-            Self::Epoll => "\"epoll\"",
-        }
-        .to_owned()
-    }
-}
-
-const IDENTITY_SOURCES: [(&str, IdentitySource); 3] = [
-    ("static", IdentitySource::Static),
-    ("netbird", IdentitySource::Netbird),
-    ("wireguard", IdentitySource::Wireguard),
-];
-
-/// One in quotes, or a list.
-impl Setting for Vec<IdentitySource> {
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        let one = |text: &str| choice(Given::Environment(text), &IDENTITY_SOURCES);
-        let sources = match given {
-            Given::Toml(value) if value.as_str().is_some() => {
-                vec![choice(given, &IDENTITY_SOURCES)?]
-            }
-            Given::Toml(_) | Given::Environment(_) => list(
-                given,
-                ("a source, or a list of sources", "a source in quotes"),
-                one,
-            )?,
-        };
-        let is_twice =
-            |(place, source): (usize, &IdentitySource)| sources[..place].contains(source);
-        if sources.is_empty() {
-            return Err("must not be empty: nobody would be let in".to_owned());
-        }
-        if sources.iter().enumerate().any(is_twice) {
-            return Err("lists a source twice".to_owned());
-        }
-        Ok(sources)
-    }
-
-    fn show(&self) -> String {
-        let name = |source| IDENTITY_SOURCES.iter().find(|(_, one)| *one == source);
-        show_list((self.iter()).filter_map(|source| Some(name(*source)?.0.to_owned())))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{AdmissionHook, IdentitySource};
 
     fn duration(text: &str) -> Option<Duration> {
         Duration::read(Given::Environment(text)).ok()

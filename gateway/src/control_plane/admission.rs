@@ -277,7 +277,7 @@ impl Admission {
             .into_iter()
             .filter_map(|(address, principal)| {
                 let flows = flows.get(&Address::from(*address))?;
-                let groups = principal.groups.iter();
+                let groups = principal.named_groups();
                 Some(PeerTraffic {
                     address: address.to_string(),
                     peer_id: principal.peer_id.to_string(),

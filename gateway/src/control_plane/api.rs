@@ -94,6 +94,7 @@ pub fn router(state: AppState) -> Router {
         .route("/limits", get(levels::limits))
         .route("/access-logs", get(logs::list))
         .route("/access-logs/tail", get(logs::tail))
+        .route("/access-logs/{id}", get(logs::show))
         .route("/access-log-sessions", get(logs::sessions))
         .route("/usage/overview", get(usage::overview))
         .route("/usage/breakdown", get(usage::breakdown))

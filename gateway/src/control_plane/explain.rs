@@ -10,7 +10,7 @@ use serde_json::Number;
 use super::resource::{GuardrailDoc, PolicyDoc, ProviderDoc};
 use crate::{
     config::LimitsConfig,
-    dialect::Classified,
+    dialect::{Classified, elsewhere::Elsewhere},
     handoff::{
         reason::Reason,
         snapshot::{Group, Principal, Snapshot},
@@ -26,6 +26,8 @@ pub struct Question<'q> {
     pub classified: Classified<'q>,
     pub ask: Ask<'q>,
     pub wants: Wants,
+    /// What it makes the model read beyond its body.
+    pub elsewhere: Elsewhere,
 }
 
 /// What is stored, disabled or not.
@@ -122,12 +124,12 @@ pub fn explain(
         principal,
         classified,
         ask,
-        wants,
+        ..
     } = question;
     let first = policy::permit(snapshot, principal, classified, *ask);
     let route = policy::route::route(snapshot, principal, classified, ask.model, ask.keeper).ok();
     let asked = route.map(|route| route.provider);
-    let paying = first.map(|first| policies::pay(first, *ask, *wants, limits, now));
+    let paying = first.map(|first| policies::pay(first, question, limits, now));
     let payer = paying.as_ref().ok().and_then(|paying| paying.payer());
     let denial = match &paying {
         Err(reason) => Some(Denial::from(*reason)),

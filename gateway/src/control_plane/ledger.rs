@@ -1,12 +1,17 @@
 //! The ledger of limits: which buckets there are, and how far their spending is on durable record.
 
+pub mod fullest;
 mod keeper;
 pub mod levels;
+mod tally;
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use jiff::Timestamp;
@@ -17,7 +22,10 @@ use super::{
     store::{OPERATIONS_MAX, Operation, Store, StoreError, Transaction},
 };
 use crate::handoff::ledger::{Bucket, Grant, Unit};
+#[cfg(test)]
+pub(crate) use keeper::answer;
 pub use keeper::{close, keep};
+pub use tally::Tally;
 
 /// Whose spending a bucket counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +83,7 @@ pub struct Ledger {
     pub grants: GrantCounts,
 }
 
-/// What was written down of what may be spent.
+/// What was written down of what may be spent, and what would be lost without it.
 #[derive(Debug, Default)]
 pub struct GrantCounts {
     /// Grants, one per bucket and time.
@@ -84,6 +92,8 @@ pub struct GrantCounts {
     pub failed: AtomicU64,
     /// How long the last write took that went well.
     pub last_write_us: AtomicU64,
+    /// Durable buckets whose words a kill loses, as of the last snapshot.
+    pub unkept: AtomicU64,
 }
 
 #[derive(Default)]
@@ -91,15 +101,16 @@ struct State {
     buckets: HashMap<BucketKey, Arc<Bucket>>,
     /// By the bucket's name.
     recorded: HashMap<String, Grant>,
+    tally: Tally,
 }
 
 impl Ledger {
-    /// Reads what earlier runs were granted, and forgets windows that are over.
+    /// Reads what earlier runs were granted, and forgets windows that are over. `tally` has what they spent, as far as
+    /// that is known.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        let now = now();
+    pub async fn load(store: &dyn Store, tally: Tally, now: u64) -> Result<Self, StoreError> {
         let mut recorded = HashMap::new();
         let mut over = Vec::new();
         for entry in store.range(LEDGER).await?.entries {
@@ -125,6 +136,7 @@ impl Ledger {
         let state = State {
             buckets: HashMap::new(),
             recorded,
+            tally,
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -132,32 +144,35 @@ impl Ledger {
         })
     }
 
-    /// The bucket of `key`, made if need be. What is on record for it counts as spent then.
+    /// The bucket of `key`, made if need be. Where nobody knows what was spent of it, what is on record counts as spent.
     pub fn bucket(&self, key: BucketKey) -> Arc<Bucket> {
         let mut state = self.lock();
         if let Some(bucket) = state.buckets.get(&key) {
             return Arc::clone(bucket);
         }
-        let name = key.to_string();
         let bucket = match key.is_durable {
-            true => Bucket::durable(key.unit, key.window_seconds, &name),
-            false => Bucket::volatile(key.unit, key.window_seconds),
+            true => Arc::new(state.durable(&key)),
+            false => Arc::new(Bucket::volatile(key.unit, key.window_seconds)),
         };
-        if key.is_durable
-            && let Some(grant) = state.recorded.get(&name)
-        {
-            bucket.recover(*grant);
-        }
-        let bucket = Arc::new(bucket);
         state.buckets.insert(key, Arc::clone(&bucket));
         bucket
     }
 
     /// Forgets buckets that nothing refers to any more. Their grants stay on record.
     pub fn forget_unused(&self) {
-        self.lock()
-            .buckets
-            .retain(|_, bucket| Arc::strong_count(bucket) > 1);
+        let mut unkept = 0;
+        let State { buckets, tally, .. } = &mut *self.lock();
+        buckets.retain(|_, bucket| {
+            let is_used = Arc::strong_count(bucket) > 1;
+            match bucket.digest() {
+                0 => unkept += u64::from(is_used && bucket.is_durable()),
+                digest if !is_used => tally.release(digest),
+                _ => {}
+            }
+            is_used
+        });
+        tally.reclaim(now());
+        self.grants.unkept.store(unkept, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -166,8 +181,23 @@ impl Ledger {
     }
 }
 
+impl State {
+    fn durable(&mut self, key: &BucketKey) -> Bucket {
+        let name = key.to_string();
+        let claimed = self.tally.claim(&name, key.window_seconds);
+        let bucket = Bucket::durable(key.unit, key.window_seconds, &name, claimed.words);
+        let recorded = self.recorded.get(&name).copied();
+        match claimed.is_known {
+            // How far it may go on is for the store to say.
+            true => bucket.grant(recorded.unwrap_or_default()),
+            false => recorded.into_iter().for_each(|grant| bucket.recover(grant)),
+        }
+        bucket
+    }
+}
+
 /// Seconds since the epoch.
-fn now() -> u64 {
+pub fn now() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 

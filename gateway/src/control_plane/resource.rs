@@ -4,7 +4,7 @@
 mod guardrail;
 mod limits;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub mod key {
     pub const PRICES: &str = "prices";
     /// How far limits may be spent: `ledger/<unit>/<window>/<scope>/<id>`.
     pub const LEDGER: &str = "ledger/";
+    /// Which file has the counters of limits.
+    pub const TALLY: &str = "tally";
     /// The one settings document.
     pub const SETTINGS: &str = "settings";
     /// Sealed key and certificate of the internal CA.
@@ -95,6 +97,9 @@ pub struct ModelDoc {
     pub cache_read_per_1k: Option<serde_json::Number>,
     #[serde(default)]
     pub cache_creation_per_1k: Option<serde_json::Number>,
+    /// Tokens that one call of the model takes in at most; over the catalog's.
+    #[serde(default)]
+    pub context: Option<NonZeroU64>,
 }
 
 /// A sealed provider key.
@@ -197,8 +202,31 @@ pub struct SettingsDoc {
     pub redact_pii: bool,
     /// 0 or less keeps forever.
     pub access_log_retention_days: i64,
+    /// Of captured texts, which never outlive the log's entry; 0 or less: as long as that.
+    #[serde(default)]
+    pub prompt_retention_days: i64,
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
+}
+
+impl SettingsDoc {
+    /// Days for which entries of the access log are kept; 0: for ever.
+    pub fn log_days(&self) -> u32 {
+        days(self.access_log_retention_days)
+    }
+
+    /// Days for which captured texts are kept; 0: for ever.
+    pub fn text_days(&self) -> u32 {
+        match (self.log_days(), days(self.prompt_retention_days)) {
+            (0, texts) => texts,
+            (log, 0) => log,
+            (log, texts) => log.min(texts),
+        }
+    }
+}
+
+fn days(days: i64) -> u32 {
+    u32::try_from(days.max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -245,6 +273,22 @@ mod tests {
             CAPTURE_BYTES_DEFAULT
         );
         assert!(!guardrail.checks.output_limit.enabled);
+    }
+
+    #[test]
+    fn texts_do_not_outlive_their_entry() {
+        for (log, prompts, expected) in
+            [(30, 0, 30), (30, 7, 7), (7, 30, 7), (0, 7, 7), (-1, -1, 0)]
+        {
+            let settings: SettingsDoc = serde_json::from_value(json!({
+                "endpoint": "a.example", "enable_log_collection": true,
+                "enable_prompt_collection": true, "redact_pii": false,
+                "access_log_retention_days": log, "prompt_retention_days": prompts,
+                "created_at": "2026-11-01T00:00:00Z", "updated_at": "2026-11-01T00:00:00Z",
+            }))
+            .unwrap();
+            assert_eq!(settings.text_days(), expected);
+        }
     }
 
     #[test]

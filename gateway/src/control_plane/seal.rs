@@ -11,13 +11,17 @@ mod passphrase;
 mod rotation;
 mod source;
 mod state;
+mod text_key;
 
 use self::{envelope::key_id_of, source::Keys};
-pub use self::{live::LiveKeyring, master_key::MasterKey, rotation::Rotated, source::SourceError};
+pub use self::{
+    live::LiveKeyring, master_key::MasterKey, rotation::Rotated, source::SourceError,
+    text_key::TextKey,
+};
 use super::store::{Store, StoreError};
 use crate::{config::MasterKeySource, secret::Secret};
 
-/// Store keys of this module; none of them holds a secret.
+/// Store keys of this module; none of them holds an unsealed secret.
 pub mod key {
     /// Which master key is current, with something sealed by it.
     pub const CHECK: &str = "seal/check";
@@ -25,6 +29,8 @@ pub mod key {
     pub const ROTATION: &str = "seal/rotation";
     /// How the master key is made from a passphrase.
     pub const KDF: &str = "seal/kdf";
+    /// Sealed key of captured texts.
+    pub const TEXT: &str = "seal/text";
 }
 
 /// Why something cannot be sealed or opened.

@@ -6,6 +6,7 @@
 mod access;
 mod aws;
 mod builder;
+mod captures;
 mod documents;
 mod kept;
 mod peers;
@@ -155,7 +156,7 @@ impl Compiler {
                 .map(|(policy, _)| policy)
                 .collect(),
             budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
-            groups: groups.into_all(),
+            groups: Arc::clone(groups.all()),
         };
         Compiled {
             snapshot,

@@ -56,11 +56,28 @@ pub struct Readiness {
     parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
 }
 
-/// Asks a part how it is: `Err` holds the reason why it is not ready.
-type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// How a part of the node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fitness {
+    Ready,
+    /// It does its job, but for this.
+    Impaired(String),
+    NotReady(String),
+}
+
+impl From<Result<(), String>> for Fitness {
+    fn from(result: Result<(), String>) -> Self {
+        match result {
+            Ok(()) => Self::Ready,
+            Err(reason) => Self::NotReady(reason),
+        }
+    }
+}
+
+type Check = Arc<dyn Fn() -> Fitness + Send + Sync>;
 
 enum Part {
-    Told(Result<(), String>),
+    Told(Fitness),
     Asked(Check),
 }
 
@@ -77,7 +94,7 @@ pub struct ReadyReport {
 pub struct PartReport {
     pub name: &'static str,
     pub ready: bool,
-    /// Why it is not ready; empty when it is.
+    /// Why it is not ready, or what it does not do though it is.
     pub reason: String,
 }
 
@@ -93,12 +110,12 @@ impl Readiness {
     }
 
     /// Adds a part that is asked at every report; `check` must not block.
-    pub fn check(
+    pub fn check<F: Into<Fitness>>(
         &self,
         name: &'static str,
-        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+        check: impl Fn() -> F + Send + Sync + 'static,
     ) {
-        self.set(name, Part::Asked(Arc::new(check)));
+        self.set(name, Part::Asked(Arc::new(move || check().into())));
     }
 
     pub fn report(&self) -> ReadyReport {
@@ -108,14 +125,19 @@ impl Readiness {
             .expect("nothing panics under this lock")
             .iter()
             .map(|(name, part)| {
-                let state = match part {
-                    Part::Told(state) => state.clone(),
+                let fitness = match part {
+                    Part::Told(fitness) => fitness.clone(),
                     Part::Asked(check) => check(),
+                };
+                let (ready, reason) = match fitness {
+                    Fitness::Ready => (true, String::new()),
+                    Fitness::Impaired(reason) => (true, reason),
+                    Fitness::NotReady(reason) => (false, reason),
                 };
                 PartReport {
                     name,
-                    ready: state.is_ok(),
-                    reason: state.err().unwrap_or_default(),
+                    ready,
+                    reason,
                 }
             })
             .collect();
@@ -141,12 +163,12 @@ pub struct ReadyPart {
 
 impl ReadyPart {
     pub fn ready(&self) {
-        self.readiness.set(self.name, Part::Told(Ok(())));
+        self.readiness.set(self.name, Part::Told(Fitness::Ready));
     }
 
     pub fn not_ready(&self, reason: impl Into<String>) {
-        self.readiness
-            .set(self.name, Part::Told(Err(reason.into())));
+        let fitness = Fitness::NotReady(reason.into());
+        self.readiness.set(self.name, Part::Told(fitness));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `writer` puts batches into the spool (one durable row each), `indexer` turns them into the rows and
 //! sums of the index, readers ask the index. Both are threads of their own; neither is ever waited for
-//! by a worker. Each SQLite file has one thread that writes it.
+//! by a worker. Each SQLite file has one thread that writes it. Captured texts go another way, see [`captures`].
 
 mod index;
 mod indexer;
@@ -14,6 +14,8 @@ mod spool;
 mod status;
 mod sweep;
 mod writer;
+
+mod captures;
 
 mod access_log;
 mod amounts;
@@ -43,6 +45,7 @@ use crate::handoff::queue::RecordReceiver;
 
 pub use access_log::{AccessLogEntry, AttemptEntry, Page};
 pub use amounts::Amounts;
+pub use captures::{CaptureLog, CaptureReader, Texts};
 pub use filter::{Decision, LogFilter};
 pub use money::NanoUsd;
 pub use objects::KnownObject;

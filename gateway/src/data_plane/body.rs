@@ -19,8 +19,9 @@ use crate::{
     dialect::{
         Classified, ModelSource, Operation,
         google::model_in_body,
-        json::{BodyScanner, OutputWish, ScanError, ScannedBody},
-        path, refers_elsewhere, undated_model,
+        json::{BodyScanner, OutputWish, ScanError, ScannedBody, inputs::Inputs},
+        output::OutputKeys,
+        path, undated_model,
     },
     handoff::reason::Reason,
     policy::{Permit, bound::Size},
@@ -31,6 +32,10 @@ pub use form::Form;
 const RESERVE_BYTES_LIMIT: usize = 1024 * 1024;
 
 /// See the module.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one of each request, and most are held"
+)]
 pub enum RequestBody {
     None,
     /// Held whole, so that it can be sent again as long as no answer came.
@@ -70,8 +75,8 @@ impl RequestBody {
         }
     }
 
-    /// What it says about what the request will use.
-    pub fn size(&self) -> Size {
+    /// What it says about what the request will use, by the keys that the provider reads.
+    pub fn size(&self, keys: Option<OutputKeys>) -> Size {
         let output = self.scanned().map(|(_, body)| &body.output);
         Size {
             body_bytes: match self {
@@ -81,26 +86,32 @@ impl RequestBody {
                 | Self::Streamed(Framing::None | Framing::Chunked | Framing::UntilClose)
                 | Self::Form(_) => 0,
             },
-            output_tokens_max: output.and_then(OutputWish::most),
+            output_tokens_max: output
+                .zip(keys)
+                .and_then(|(output, keys)| output.most(keys)),
             answers: output.map_or(1, OutputWish::answers),
         }
     }
 
-    /// The size is all of its input: it is here, and refers to nothing that is not.
-    pub fn is_all_input(&self) -> bool {
+    /// What it makes the model read; `None` for what is not held, or not JSON.
+    pub fn inputs(&self, has_keyed_tools: bool) -> Option<Inputs> {
         match self {
-            Self::None => true,
-            Self::Held { bytes, scanned, .. } => {
-                scanned.is_some() && !refers_elsewhere(bytes.data())
+            Self::None => Some(Inputs::default()),
+            Self::Held { .. } => {
+                let (bytes, _) = self.scanned()?;
+                Inputs::read(bytes, has_keyed_tools)
             }
-            Self::Streamed(_) | Self::Form(_) => false,
+            Self::Streamed(_) | Self::Form(_) => None,
         }
     }
 
     /// A bound on the output can be written into it.
-    pub fn may_be_bounded(&self) -> bool {
-        let scanned = self.scanned();
-        scanned.is_some_and(|(_, body)| body.output.may_be_bounded())
+    pub fn may_be_bounded(&self, keys: Option<OutputKeys>) -> bool {
+        let scanned = self.scanned().zip(keys);
+        // An object without keys is no request, and is passed on as it is.
+        scanned.is_some_and(|((_, body), keys)| {
+            !body.spans.object_is_empty && body.output.may_be_bounded(keys)
+        })
     }
 
     /// The bytes and what the scan found.

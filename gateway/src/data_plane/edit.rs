@@ -11,7 +11,7 @@ use crate::{
             Splice, include_usage_splice, output_bound_splice, request_metadata_splice,
             tags_splice, user_splice,
         },
-        output_bound_key,
+        output::OutputBound,
     },
     policy::Permit,
 };
@@ -33,19 +33,15 @@ pub fn edits(
     permit: &Permit<'_>,
     body: &RequestBody,
     classified: &Classified<'_>,
-    output_bound: Option<u64>,
+    output_bound: Option<OutputBound>,
 ) -> Edits {
     let operation = classified.operation;
     let Some((bytes, scanned)) = body.scanned() else {
         return Edits::default();
     };
     let mut edits = Edits::default();
-    if let Some(tokens) = output_bound
-        && let Some(key) = output_bound_key(&permit.provider().catalog_id, operation)
-    {
-        edits
-            .splices
-            .extend(output_bound_splice(scanned, key, tokens));
+    if let Some(bound) = output_bound {
+        edits.splices.extend(output_bound_splice(scanned, bound));
     }
     if operation.has_request_metadata() {
         edits.identity_in_body = true;

@@ -126,6 +126,7 @@ async fn serve<'s>(
     recorder.provider = Some(permit.provider());
     let wish = Wish {
         ask,
+        dialect: classified.dialect,
         operation: classified.operation,
         body: &body,
     };
@@ -133,6 +134,7 @@ async fn serve<'s>(
     if body.is_to_be_held(&permit) {
         body = body::hold(worker, head, false, down, alarm, &mut guard, recorder).await?;
     }
+    recorder.keep_request(&permit, &body);
 
     alarm.bound_all(
         permit

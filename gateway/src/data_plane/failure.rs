@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use super::limits::Tightest;
 use crate::handoff::reason::Reason;
 
 /// When a request that was shed may be tried again.
@@ -17,6 +18,8 @@ pub struct Failure {
     pub detail: Option<String>,
     /// When the same request may succeed.
     pub retry_after: Option<Duration>,
+    /// What is left of the limits that the request would have counted into. Boxed, as few failures have it.
+    pub tightest: Option<Box<Tightest>>,
 }
 
 impl Failure {
@@ -33,11 +36,17 @@ impl Failure {
                     | Reason::LedgerBehind
             )
             .then_some(SHED_RETRY),
+            tightest: None,
         }
     }
 
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    pub fn with_tightest(mut self, tightest: Tightest) -> Self {
+        self.tightest = Some(Box::new(tightest));
         self
     }
 
@@ -94,6 +103,9 @@ fn message(reason: Reason) -> &'static str {
         Reason::RequestRateExceeded => "too many requests in this minute",
         Reason::TokenRateExceeded => "too many tokens in this minute",
         Reason::ConcurrencyExceeded => "too many requests at once",
+        Reason::LimitPassed => {
+            "the answer was ended: it used more than was set aside for it, and a limit is used up"
+        }
         Reason::PeerRevoked => "this peer may not use the endpoint any more",
         Reason::DialectUnsupported => "this provider does not take such requests",
         Reason::Overloaded => "the endpoint is at its limit; try again",

@@ -2,6 +2,7 @@
 //! written, whatever happened in between.
 
 use std::{
+    cell::OnceCell,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -9,7 +10,12 @@ use std::{
 
 use super::{body::RequestBody, failure::Failure, io as rt, record::Recorder, worker::Worker};
 use crate::{
-    dialect::Operation,
+    dialect::{
+        Dialect, Operation,
+        elsewhere::{Endless, elsewhere, has_keyed_tools},
+        json::inputs::Inputs,
+        output::{OutputBound, OutputKeys, output_keys},
+    },
     handoff::{
         ledger::{Bucket, Refusal, Unit},
         reason::Reason,
@@ -18,12 +24,17 @@ use crate::{
     policy::{
         Ask, Permit,
         bound::Amounts,
-        charge::{Charge, Origin},
-        plan::{Plan, Unplanned, Wants},
+        charge::{Charge, Origin, charges},
+        plan::{self, Plan, Unplanned, Wants},
     },
 };
 
+mod headers;
 mod message;
+mod watch;
+
+pub use headers::{RateFields, Tightest};
+pub use watch::Watch;
 
 /// How long a request waits until what it spends is granted.
 const GRANT_WAIT: Duration = Duration::from_secs(1);
@@ -39,8 +50,16 @@ const IN_FLIGHT_RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy)]
 pub struct Wish<'r> {
     pub ask: Ask<'r>,
+    pub dialect: Dialect,
     pub operation: Operation,
     pub body: &'r RequestBody,
+}
+
+impl Wish<'_> {
+    fn keys(&self, permit: &Permit<'_>) -> Option<OutputKeys> {
+        let catalog_id = &permit.provider().catalog_id;
+        output_keys(self.dialect, self.operation, catalog_id, self.ask.model)
+    }
 }
 
 /// What a request has spent in advance. Dropped, it gives all of it back.
@@ -48,15 +67,34 @@ pub struct Reservation<'s> {
     worker: Rc<Worker>,
     held: Vec<Held<'s>>,
     /// A bound that must be written into the request, which has none.
-    pub output_tokens_max: Option<u64>,
+    pub output_bound: Option<OutputBound>,
 }
 
 /// An amount that was spent in advance.
 struct Held<'s> {
     bucket: &'s Arc<Bucket>,
+    most: u64,
     mode: LimitMode,
     window: u64,
     taken: u64,
+    /// Of tokens or money, and hard.
+    is_hard: bool,
+    /// More was used than was spent in advance.
+    is_outgrown: bool,
+}
+
+impl<'s> Held<'s> {
+    fn new(charge: &Charge<'s>, window: u64, taken: u64) -> Self {
+        Self {
+            bucket: charge.bucket,
+            most: charge.most,
+            mode: charge.mode,
+            window,
+            taken,
+            is_hard: plan::is_hard(charge),
+            is_outgrown: false,
+        }
+    }
 }
 
 /// What is known of a request's use when its record is written.
@@ -71,6 +109,20 @@ pub enum Spending {
     Part,
     /// The record has all of it.
     Whole,
+}
+
+impl Spending {
+    /// What a limit counts for a request that has taken so much of it in advance, and used so much as far as is known.
+    pub fn counted(self, unit: Unit, mode: LimitMode, taken: u64, used: u64) -> u64 {
+        match (unit, self, mode) {
+            // A request was made, however it ended.
+            (Unit::Requests, _, _) => taken,
+            (Unit::InFlight, _, _) | (_, Self::None, _) => 0,
+            (_, Self::Whole, _) | (_, Self::Part, LimitMode::Soft) => used,
+            // The provider may have charged for all that it could have used.
+            (_, Self::Part, LimitMode::Hard) | (_, Self::Unknown, _) => taken.max(used),
+        }
+    }
 }
 
 /// Spends the upper bound of a request from every limit that holds for it, until its record is written. The first
@@ -100,10 +152,23 @@ pub fn reserve_now<'s>(
     permit: &Permit<'s>,
     wish: &Wish<'_>,
 ) -> Result<Option<Reservation<'s>>, Failure> {
-    match attempt(worker, permit, wish) {
+    match attempt(worker, permit, wish, &OnceCell::new()) {
         Ok(reservation) => Ok(Some(reservation)),
         Err(Denial::Ungranted) => Ok(None),
         Err(Denial::ByPolicy(failure) | Denial::Final(failure)) => Err(failure),
+    }
+}
+
+/// Counts what was used before anybody could ask for it: nothing is taken in advance, and no limit refuses it.
+pub fn afterwards<'s>(worker: &Rc<Worker>, permit: &Permit<'s>) -> Reservation<'s> {
+    let now = now();
+    let held = charges(permit)
+        .into_iter()
+        .map(|charge| Held::new(&charge, charge.bucket.enter(now), 0));
+    Reservation {
+        worker: Rc::clone(worker),
+        held: held.collect(),
+        output_bound: None,
     }
 }
 
@@ -113,8 +178,9 @@ async fn by_any_policy<'s>(
     wish: &Wish<'_>,
 ) -> Result<(Permit<'s>, Reservation<'s>), Failure> {
     let mut waited = Duration::ZERO;
+    let inputs = OnceCell::new();
     loop {
-        match attempt(worker, &permit, wish) {
+        match attempt(worker, &permit, wish, &inputs) {
             Ok(reservation) => return Ok((permit, reservation)),
             Err(Denial::Ungranted) if waited >= GRANT_WAIT => {
                 return Err(Reason::LedgerBehind.into());
@@ -145,14 +211,23 @@ fn attempt<'s>(
     worker: &Rc<Worker>,
     permit: &Permit<'s>,
     wish: &Wish<'_>,
+    inputs: &OnceCell<Option<Inputs>>,
 ) -> Result<Reservation<'s>, Denial> {
+    let Wish {
+        operation, body, ..
+    } = *wish;
+    let keys = wish.keys(permit);
     let wants = Wants {
-        operation: wish.operation,
-        size: wish.body.size(),
-        may_be_bounded: wish.body.may_be_bounded(),
+        operation,
+        size: body.size(keys),
+        may_be_bounded: body.may_be_bounded(keys),
     };
-    let limits = &worker.config.limits;
-    let plan = Plan::new(permit, wants, limits, || wish.body.is_all_input());
+    let elsewhere = || {
+        let inputs = inputs.get_or_init(|| body.inputs(has_keyed_tools(operation)));
+        let inputs = inputs.as_ref().ok_or(Endless::Unread)?;
+        elsewhere(inputs, operation, &permit.provider().catalog_id)
+    };
+    let plan = Plan::new(permit, wants, &worker.config.limits, elsewhere);
     let plan = plan.map_err(|why| match why {
         Unplanned::Output { wanted, most } => Denial::ByPolicy(message::output(wanted, most)),
         Unplanned::Unbounded(charge, why) => denied(&charge, message::unbounded(why)),
@@ -160,22 +235,30 @@ fn attempt<'s>(
     let mut reservation = Reservation {
         worker: Rc::clone(worker),
         held: Vec::with_capacity(plan.charges.len()),
-        output_tokens_max: plan.output_tokens_max,
+        output_bound: plan
+            .output_tokens_max
+            .zip(keys)
+            .map(|(tokens, keys)| OutputBound {
+                key: keys.written,
+                tokens,
+            }),
     };
     let now = now();
     for charge in &plan.charges {
         let amount = plan.amount(charge);
         let amount = amount.map_err(|why| denied(charge, message::unbounded(why)))?;
         match charge.bucket.spend(now, amount, charge.most) {
-            Ok(window) => reservation.held.push(Held {
-                bucket: charge.bucket,
-                mode: charge.mode,
-                window,
-                taken: amount,
-            }),
+            Ok(window) => reservation.held.push(Held::new(charge, window, amount)),
             Err(Refusal::Cap { left }) => {
                 let failure = message::refused(charge, amount, left, now);
-                return Err(denied(charge, failure));
+                // What was taken of the limits before this one is theirs again.
+                drop(reservation);
+                let limits = plan
+                    .charges
+                    .iter()
+                    .map(|charge| (charge.bucket, charge.most));
+                let tightest = Tightest::of(limits, now);
+                return Err(denied(charge, failure.with_tightest(tightest)));
             }
             Err(Refusal::Grant(needed)) => {
                 let ahead = (GRANT_REQUESTS.saturating_mul(amount)).max(charge.most / GRANT_PART);
@@ -196,20 +279,17 @@ fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
 }
 
 impl Reservation<'_> {
+    /// What is left of the request's limits, what it has spent in advance not counted.
+    pub fn tightest(&self) -> Tightest {
+        let limits = self.held.iter().map(|held| (held.bucket, held.most));
+        Tightest::of(limits, now())
+    }
+
     /// Replaces what was spent in advance by what was used.
     pub fn settle(mut self, spending: Spending, used: Amounts) {
         for held in self.held.drain(..) {
-            let used = used.of(held.bucket.unit());
-            let used = match (held.bucket.unit(), spending, held.mode) {
-                // A request was made, however it ended.
-                (Unit::Requests, _, _) => held.taken,
-                (Unit::InFlight, _, _) | (_, Spending::None, _) => 0,
-                (_, Spending::Whole, _) | (_, Spending::Part, LimitMode::Soft) => used,
-                // The provider may have charged for all that it could have used.
-                (_, Spending::Part, LimitMode::Hard) | (_, Spending::Unknown, _) => {
-                    held.taken.max(used)
-                }
-            };
+            let unit = held.bucket.unit();
+            let used = spending.counted(unit, held.mode, held.taken, used.of(unit));
             held.bucket.settle(held.window, held.taken, used);
             if let Some(missing) = held.bucket.ungranted() {
                 self.worker.grants.ask(held.bucket, missing);

@@ -1,6 +1,8 @@
 //! Exactly one record per exchange: made at its beginning, written when it is dropped, whatever
 //! happened in between.
 
+mod capture;
+
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -18,20 +20,22 @@ use super::{
 use crate::{
     dialect::{
         Dialect, Object, Operation,
+        output::OutputBound,
         session::{AgentIds, session_id},
     },
     handoff::{
         objects::OBJECT_ID_BYTES_LIMIT,
         reason::Reason,
         record::{
-            Attempt, CostNanoUsd, CostSource, ExchangeRecord, LeftOut, MODEL_BYTES_LIMIT, Outcome,
-            PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
+            Attempt, CaptureState, CostNanoUsd, CostSource, ExchangeRecord, LeftOut,
+            MODEL_BYTES_LIMIT, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider, ProviderSlot},
         trace::Trace,
     },
     policy::bound::Amounts,
 };
+use capture::Keeping;
 
 /// What is known of an exchange so far. Borrows from the request's head, and from the snapshot that the
 /// exchange is served from, so that no count shared between workers is touched.
@@ -78,6 +82,8 @@ pub struct Recorder<'s> {
     /// What the exchange has spent in advance, and what is known of what it used.
     pub reservation: Option<Reservation<'s>>,
     pub spending: Spending,
+    /// `None`: texts are not kept.
+    keeping: Option<Box<Keeping>>,
     is_retracted: bool,
 }
 
@@ -134,6 +140,7 @@ impl<'s> Recorder<'s> {
             overhead_us: 0,
             reservation: None,
             spending: Spending::None,
+            keeping: None,
             is_retracted: false,
         }
     }
@@ -193,8 +200,8 @@ impl<'s> Recorder<'s> {
     }
 
     /// A bound on its output that must be written into the request.
-    pub fn output_bound(&self) -> Option<u64> {
-        self.reservation.as_ref()?.output_tokens_max
+    pub fn output_bound(&self) -> Option<OutputBound> {
+        self.reservation.as_ref()?.output_bound
     }
 
     /// Time since the request's first byte.
@@ -246,6 +253,10 @@ impl Drop for Recorder<'_> {
         if self.overhead_us > 0 {
             counters.overhead.observe_us(u64::from(self.overhead_us));
         }
+        let keeping = self.keeping.take();
+        let capture = keeping.map_or(CaptureState::Off, |keeping| {
+            keeping.finish(&self.worker.captures)
+        });
         let principal = self.principal;
         let record = ExchangeRecord {
             id: self.id,
@@ -257,7 +268,7 @@ impl Drop for Recorder<'_> {
             display_name: principal.map_or("", |p| &p.display_name),
             peer_id: principal.map_or("", |p| &p.peer_id),
             group_ids: principal
-                .map_or_else(Vec::new, |p| p.groups.iter().map(|g| &*g.id).collect()),
+                .map_or_else(Vec::new, |p| p.named_groups().map(|g| &*g.id).collect()),
             source_ip: self.source_ip,
             method: self.method.as_str(),
             host: self.host,
@@ -286,6 +297,7 @@ impl Drop for Recorder<'_> {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             attempts: std::mem::take(&mut self.attempts),
+            capture,
             trace: self.trace,
         };
         self.worker.append_record(&record);

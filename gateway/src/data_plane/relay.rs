@@ -10,7 +10,7 @@ use super::{
     downstream::{Downstream, ReplyHead},
     failure::Failure,
     inject,
-    limits::Spending,
+    limits::{RateFields, Spending, Watch},
     message::{Framing, RequestHead, ResponseHead},
     record::Recorder,
     settle,
@@ -70,6 +70,12 @@ pub async fn relay(
         head.fields.get("content-encoding").unwrap_or(b""),
         hide_usage_chunk,
     );
+    if (200..300).contains(&head.status) {
+        recorder.keep_answer(
+            head.fields.get("content-type").unwrap_or(b""),
+            head.fields.get("content-encoding").unwrap_or(b""),
+        );
+    }
     if operation == Operation::Invoke {
         meter.read_head(|name| head.fields.get(name));
     }
@@ -78,6 +84,10 @@ pub async fn relay(
         // Unasked it streams, so the answer tells.
         recorder.stream = meter.is_lines();
     }
+    let mut watch = Watch::over(permit, recorder);
+    if watch.is_some() {
+        meter.watch();
+    }
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.
         Framing::Length(_) if hide_usage_chunk => Framing::Chunked,
@@ -85,36 +95,14 @@ pub async fn relay(
             framing
         }
     };
-    let id = recorder.request_id();
-    let head_request = request.method == Method::HEAD;
-    let takes_trailers = down.takes_trailers();
-    // RFC 9110 section 6.6.1: who forwards an answer without a date adds it.
-    let missing_date = head.fields.get("date").is_none().then(http_date);
-    let mut fields = head
-        .fields
-        .iter()
-        .filter(|(name, _)| {
-            inject::response_header_passes(name)
-                || (takes_trailers && name.eq_ignore_ascii_case(b"trailer"))
-        })
-        .filter(|(name, _)| !head.is_of_connection(name))
-        // The writer frames the body; only the answer to HEAD tells of a length without one.
-        .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
-        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())])
-        .chain(missing_date.as_ref().map(|date| (&b"date"[..], &date[..])));
-    let gone = |_: io::Error| Failure::from(Reason::ClientGone);
-    down.start(ReplyHead {
-        status: head.status,
-        fields: &mut fields,
-        framing,
-    })
-    .map_err(gone)?;
+    start(request, head, framing, down, recorder).map_err(|_| Failure::from(Reason::ClientGone))?;
     recorder.status = head.status;
 
     let timeouts = &permit.provider().timeouts;
     let write_idle = worker.config.timeouts.response_write_idle;
     let result = loop {
-        let step = poll_fn(|cx| poll_step(cx, upstream, down, &mut meter, recorder, sent));
+        let step =
+            poll_fn(|cx| poll_step(cx, upstream, down, &mut meter, recorder, sent, &mut watch));
         match alarm.within(timeouts.idle, step).await {
             Ok(Step::Flush) => {
                 settle::note_object(worker, permit, &meter, recorder);
@@ -175,6 +163,48 @@ pub async fn relay(
     }
 }
 
+/// Queues the answer's head: the provider's, without what is of its connection, and with what the node adds.
+fn start(
+    request: &RequestHead,
+    head: &ResponseHead,
+    framing: Framing,
+    down: &mut Downstream<'_>,
+    recorder: &Recorder<'_>,
+) -> io::Result<()> {
+    let id = recorder.request_id();
+    let head_request = request.method == Method::HEAD;
+    let takes_trailers = down.takes_trailers();
+    // RFC 9110 section 6.6.1: who forwards an answer without a date adds it.
+    let missing_date = head.fields.get("date").is_none().then(http_date);
+    let reservation = recorder.reservation.as_ref();
+    let rates = reservation.map_or_else(RateFields::default, |reservation| {
+        let of_provider = |name: &str| head.fields.get(name);
+        RateFields::new(
+            recorder.error_dialect(),
+            &reservation.tightest(),
+            of_provider,
+        )
+    });
+    let mut fields = head
+        .fields
+        .iter()
+        .filter(|(name, _)| {
+            inject::response_header_passes(name)
+                || (takes_trailers && name.eq_ignore_ascii_case(b"trailer"))
+        })
+        .filter(|(name, _)| !head.is_of_connection(name) && !rates.replace(name))
+        // The writer frames the body; only the answer to HEAD tells of a length without one.
+        .filter(|(name, _)| head_request || !name.eq_ignore_ascii_case(b"content-length"))
+        .chain([(&b"x-keyway-request-id"[..], id.as_bytes())])
+        .chain(rates.lines())
+        .chain(missing_date.as_ref().map(|date| (&b"date"[..], &date[..])));
+    down.start(ReplyHead {
+        status: head.status,
+        fields: &mut fields,
+        framing,
+    })
+}
+
 enum Step {
     /// Bytes are queued and no more are here.
     Flush,
@@ -191,16 +221,23 @@ fn poll_step(
     meter: &mut Meter,
     recorder: &mut Recorder<'_>,
     sent: Instant,
+    watch: &mut Option<Watch<'_>>,
 ) -> Poll<Step> {
     loop {
         match upstream.poll_fill(cx) {
             Poll::Ready(Ok(true)) => {
                 let data = upstream.data();
                 recorder.response_bytes += data.len() as u64;
+                recorder.keep(data);
                 meter.feed(data, &mut |piece| down.push(piece));
                 upstream.consume();
                 if recorder.time_to_first_token_us == 0 && meter.content_started() {
                     recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
+                }
+                if let (Some(watch), Some(so_far)) = (&mut *watch, meter.so_far())
+                    && watch.is_passed(&so_far, meter.is_between_events(), recorder)
+                {
+                    return Poll::Ready(Step::Failed(Reason::LimitPassed.into()));
                 }
                 if down.queued() >= GATHER_BYTES {
                     return Poll::Ready(Step::Flush);

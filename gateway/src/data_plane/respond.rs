@@ -6,6 +6,7 @@ use super::{
     date::http_date,
     downstream::{Downstream, ReplyHead},
     failure::Failure,
+    limits::RateFields,
     message::Framing,
     record::Recorder,
 };
@@ -59,6 +60,13 @@ pub async fn failure(
             fields.push((b"x-should-retry", b"false"));
         }
     }
+    let rates = failure
+        .tightest
+        .as_deref()
+        .map_or_else(RateFields::default, |tightest| {
+            RateFields::new(recorder.error_dialect(), tightest, |_| None)
+        });
+    fields.extend(rates.lines());
     if let Some((name, value)) = error_body::aws_error_type(recorder.dialect, reason) {
         fields.push((name.as_bytes(), value.as_bytes()));
     }

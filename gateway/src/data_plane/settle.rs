@@ -5,11 +5,11 @@ use super::{limits::Spending, message::ResponseHead, record::Recorder, worker::W
 use crate::{
     dialect::{
         Object, Operation,
-        meter::{Meter, Metered, reported_cost},
+        meter::{Meter, Metered, SoFar, reported_cost},
         price::{self, Bill},
     },
     handoff::{
-        record::{CostNanoUsd, CostSource, LeftOut, Terms, Usage},
+        record::{CostNanoUsd, CostSource, LeftOut, ServiceTier, Terms, Usage},
         snapshot::Price,
     },
     policy::Permit,
@@ -89,6 +89,33 @@ pub fn note_cost(recorder: &mut Recorder<'_>, price: Option<&Price>, reported: O
     recorder.cost = bill.cost;
     recorder.left_out = bill.left_out;
     recorder.unpriced = source == CostSource::None;
+}
+
+/// What an answer that goes on costs so far, at the least.
+pub fn least_cost(permit: &Permit<'_>, so_far: &SoFar) -> u64 {
+    let is_told = permit.provider().reported_cost.is_some();
+    match permit.price() {
+        Some(price) if price.is_own || !is_told => least_at(price, so_far),
+        // Where a provider's word counts, the list says nothing.
+        Some(_) | None => so_far.cost.filter(|_| is_told).unwrap_or(0),
+    }
+}
+
+/// Until the provider tells the class of service, it may be the cheapest.
+fn least_at(price: &Price, so_far: &SoFar) -> u64 {
+    let at = |tier| {
+        let terms = Terms {
+            tier,
+            ..so_far.terms
+        };
+        price::bill(&so_far.usage, terms, price).cost.total()
+    };
+    if so_far.is_reported {
+        return at(so_far.terms.tier);
+    }
+    let sold = price.tiers.iter().map(|(tier, _)| *tier);
+    let costs = sold.chain([ServiceTier::Standard]).map(at);
+    costs.min().unwrap_or(0)
 }
 
 /// What a provider whose word counts says that it charges.
@@ -177,6 +204,40 @@ mod tests {
         for (price, reported, source, total) in table {
             let (found, bill) = charge(&usage, Terms::default(), price, reported);
             assert_eq!((found, bill.cost.total()), (source, total));
+        }
+    }
+    #[test]
+    fn what_is_not_told_is_taken_to_be_cheap() {
+        let of = |output: u64| TierPrice {
+            rates: Rates {
+                output: NanoUsdPerMillion(output * 1_000_000),
+                ..Rates::default()
+            },
+            long_context: None,
+        };
+        let price = Price {
+            standard: of(10),
+            tiers: [(ServiceTier::Flex, of(5)), (ServiceTier::Priority, of(20))].into(),
+            ..Price::default()
+        };
+        for (tier, is_reported, cost) in [
+            (ServiceTier::Standard, false, 35),
+            (ServiceTier::Standard, true, 70),
+            (ServiceTier::Priority, true, 140),
+        ] {
+            let so_far = SoFar {
+                usage: Usage {
+                    output_tokens: 7,
+                    ..Usage::default()
+                },
+                is_reported,
+                terms: Terms {
+                    tier,
+                    ..Terms::default()
+                },
+                cost: None,
+            };
+            assert_eq!(least_at(&price, &so_far), cost);
         }
     }
 }

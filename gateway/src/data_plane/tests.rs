@@ -19,6 +19,7 @@ use crate::{
     dialect::DialectSet,
     handoff::{
         batch::Batch,
+        capture::capture_queue,
         command::WorkerCommand,
         counters::WorkerCounters,
         publish::SnapshotPublisher,
@@ -50,6 +51,7 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
     let config = Arc::new(config);
     let publisher = SnapshotPublisher::new(snapshot(&config, upstream));
     let (mut senders, records) = record_queue(1, 64, Duration::from_millis(1));
+    let (mut captures, _) = capture_queue(1);
     let (commands, received) = mpsc::channel();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -61,6 +63,7 @@ fn start(driver: Driver, upstream: SocketAddr, change: impl FnOnce(&mut Config))
         snapshots: publisher.reader(),
         counters: Arc::new(WorkerCounters::default()),
         records: senders.pop().unwrap(),
+        captures: captures.pop().unwrap(),
         objects: Arc::default(),
         grants: Arc::default(),
         commands: received,
@@ -93,9 +96,10 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         id: "peer-1".into(),
         display_name: "agent-1".into(),
         peer_id: "peer-1".into(),
-        groups: [group].into(),
-        buckets: Arc::default(),
+        groups: [GroupIndex(0)].into_iter().collect(),
+        buckets: OwnBuckets::new(),
         budget_rules: Box::default(),
+        all_groups: [group].into(),
         slot: 1,
     };
     let price = Price {
@@ -171,7 +175,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         providers: vec![Arc::new(provider)],
         policies: vec![policy],
         budget_rules: Vec::new(),
-        groups: Box::default(),
+        groups: Arc::default(),
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::Config,
     handoff::{
+        capture::CaptureSender,
         command::WorkerCommand,
         counters::WorkerCounters,
         ledger::GrantQueue,
@@ -48,6 +49,7 @@ pub struct WorkerStart {
     pub snapshots: SnapshotReader,
     pub counters: Arc<WorkerCounters>,
     pub records: RecordSender,
+    pub captures: CaptureSender,
     /// Shared by all workers.
     pub objects: Arc<ObjectTable>,
     /// Shared by all workers.
@@ -116,6 +118,7 @@ pub struct Worker {
     pub counters: Arc<WorkerCounters>,
     pub alarms: Alarms,
     pub pool: Pool,
+    pub captures: CaptureSender,
     pub objects: Arc<ObjectTable>,
     pub grants: Arc<GrantQueue>,
     index: u8,
@@ -140,6 +143,7 @@ async fn run(start: WorkerStart) {
         snapshots,
         counters,
         records,
+        captures,
         objects,
         grants,
         commands,
@@ -152,6 +156,7 @@ async fn run(start: WorkerStart) {
         counters,
         alarms: Alarms::default(),
         pool: Pool::default(),
+        captures,
         objects,
         grants,
         index: index as u8,

@@ -4,7 +4,7 @@
 pub mod host;
 mod model_id;
 
-pub use model_id::{is_model_id, known_ids, price_key};
+pub use model_id::{is_model_id, known_ids, maker, price_key};
 
 use super::{
     Dialect, Object, Operation,

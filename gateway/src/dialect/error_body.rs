@@ -31,6 +31,7 @@ pub fn render_event(dialect: Dialect, reason: Reason, message: &str) -> Vec<u8> 
         Dialect::Anthropic => b"event: error\ndata: ".to_vec(),
         Dialect::Bedrock => {
             let name = match reason.status() {
+                429 => "throttlingException",
                 503 => "serviceUnavailableException",
                 _ => "internalServerException",
             };

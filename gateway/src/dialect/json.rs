@@ -7,13 +7,16 @@
 pub mod capture;
 mod fields;
 pub mod grounding;
+pub mod inputs;
 mod key;
 pub mod key_sum;
 mod lexer;
+mod output_wish;
 mod splice;
 mod string;
 
 pub use lexer::NESTING_LIMIT;
+pub use output_wish::OutputWish;
 pub use splice::{
     include_usage_splice, output_bound_splice, pieces, request_metadata_splice, spliced_len,
     tags_splice, user_splice,
@@ -39,38 +42,6 @@ pub struct ScannedBody {
     pub session_id: Option<String>,
     /// How much output it wants.
     pub output: OutputWish,
-}
-
-/// What a body says about the output it wants, by whichever of the dialects' keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OutputWish {
-    /// The largest bound given: `max_tokens`, `max_completion_tokens`, `max_output_tokens`, and those of Converse,
-    /// Gemini and Ollama inside their own objects.
-    tokens_max: Option<u64>,
-    /// A bound that is no whole number, or a count of answers: a provider may take it for anything.
-    is_odd: bool,
-    /// `n`, `best_of`, `candidateCount`.
-    answers: Option<u64>,
-    /// Where a bound is null, by its key.
-    nulls: Vec<(&'static str, Range<usize>)>,
-}
-
-impl OutputWish {
-    /// Tokens of all answers together; `None` when there is no bound that can be relied on.
-    pub fn most(&self) -> Option<u64> {
-        let most = self.tokens_max.filter(|_| !self.is_odd)?;
-        Some(most.saturating_mul(self.answers()))
-    }
-
-    /// How many answers it wants.
-    pub fn answers(&self) -> u64 {
-        self.answers.unwrap_or(1).max(1)
-    }
-
-    /// Nothing in it would contradict a bound that is added.
-    pub fn may_be_bounded(&self) -> bool {
-        self.tokens_max.is_none() && !self.is_odd
-    }
 }
 
 /// Byte ranges of values that an edit may touch.
@@ -216,7 +187,6 @@ mod tests {
         assert!(found.stream);
         assert_eq!(found.include_usage, Some(false));
         assert_eq!(found.session_id.as_deref(), Some("abc"));
-        assert_eq!(found.output.most(), Some(100));
         let spans = found.spans;
         assert_eq!((spans.object_start, spans.object_is_empty), (2, false));
         assert_eq!(text(body, &spans.include_usage).unwrap(), "false");
@@ -236,70 +206,9 @@ mod tests {
         let found = scanned(body).unwrap();
         assert_eq!(found.model, None);
         assert_eq!(found.session_id, None);
-        assert_eq!(found.output.most(), None);
-        assert!(!found.output.may_be_bounded());
         assert_eq!(found.spans.metadata_tags, None);
         assert_eq!(found.spans.metadata.unwrap().shape, Shape::Other);
         assert_eq!(found.spans.stream_options.unwrap().shape, Shape::Null);
-    }
-
-    #[test]
-    fn bounds_on_the_output() {
-        for (body, most, may_be_bounded) in [
-            (r#"{"model":"m"}"#, None, true),
-            (
-                r#"{"max_tokens":10,"max_output_tokens":30}"#,
-                Some(30),
-                false,
-            ),
-            (r#"{"max_completion_tokens":10,"n":3}"#, Some(30), false),
-            (r#"{"max_tokens":null,"best_of":2}"#, None, true),
-            (r#"{"max_tokens":"10"}"#, None, false),
-            (r#"{"max_tokens":-1}"#, None, false),
-            (r#"{"max_tokens":10,"n":[]}"#, None, false),
-            (r#"{"inferenceConfig":{"maxTokens":5}}"#, Some(5), false),
-            (
-                r#"{"generationConfig":{"maxOutputTokens":5,"candidateCount":2}}"#,
-                Some(10),
-                false,
-            ),
-            (
-                r#"{"generation_config":{"max_output_tokens":5}}"#,
-                Some(5),
-                false,
-            ),
-            (r#"{"options":{"num_predict":5}}"#, Some(5), false),
-            (r#"{"options":{"num_predict":-2}}"#, None, false),
-            (
-                r#"{"options":[{"num_predict":5}],"x":{"max_tokens":5}}"#,
-                None,
-                true,
-            ),
-        ] {
-            let output = scanned(body.as_bytes()).unwrap().output;
-            let found = (output.most(), output.may_be_bounded());
-            assert_eq!(found, (most, may_be_bounded), "{body}");
-        }
-        for body in [
-            r#"{"generationConfig":{},"generation_config":{"maxOutputTokens":9}}"#,
-            r#"{"options":{"num_predict":5,"NUM_PREDICT":9}}"#,
-        ] {
-            assert!(scanned(body.as_bytes()).is_err(), "{body}");
-        }
-        for (body, expected) in [
-            (r#"{"model":"m"}"#, r#"{"max_tokens":7,"model":"m"}"#),
-            (
-                r#"{"max_tokens": null,"model":"m"}"#,
-                r#"{"max_tokens": 7,"model":"m"}"#,
-            ),
-        ] {
-            let found = scanned(body.as_bytes()).unwrap();
-            let splice = output_bound_splice(&found, "max_tokens", 7).unwrap();
-            let edited = pieces(&[body.as_bytes()], &[splice])
-                .collect::<Vec<_>>()
-                .concat();
-            assert_eq!(String::from_utf8(edited).unwrap(), expected);
-        }
     }
 
     #[test]

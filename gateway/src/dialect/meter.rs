@@ -11,8 +11,9 @@ mod bedrock_events;
 mod count;
 mod event_body;
 mod gemini;
-mod inflate;
+pub(in crate::dialect) mod inflate;
 mod json_body;
+mod least;
 mod lines_body;
 mod media;
 mod messages;
@@ -35,6 +36,7 @@ use bedrock_events::BedrockEvents;
 use event_body::{EventBody, Events};
 use inflate::Inflate;
 use json_body::{JsonBody, Shape};
+use least::Least;
 use lines_body::LinesBody;
 
 /// What a finished (or abandoned) meter knows.
@@ -59,6 +61,37 @@ pub struct Metered {
     pub error_event: bool,
     /// A content byte (token) was seen. Of a body that is no event stream: any byte.
     pub content_started: bool,
+    /// Kept where somebody watches.
+    least: Option<Box<Least>>,
+}
+
+/// What an answer has used so far, at the least. More of it may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SoFar {
+    pub usage: Usage,
+    /// Part of `usage` is reported; then so are the terms.
+    pub is_reported: bool,
+    pub terms: Terms,
+    /// See [`Metered::cost`].
+    pub cost: Option<u64>,
+}
+
+impl Metered {
+    /// `None` where nobody watches, and when nothing has come since the provider's last count: it may be the very last.
+    fn so_far(&self) -> Option<SoFar> {
+        let least = self.least.as_ref().filter(|least| least.has_more())?;
+        if self.complete || self.error_event {
+            return None;
+        }
+        let mut usage = self.usage.unwrap_or_default();
+        usage.output_tokens = usage.output_tokens.max(least.tokens());
+        Some(SoFar {
+            usage,
+            is_reported: self.usage.is_some(),
+            terms: self.terms,
+            cost: self.cost,
+        })
+    }
 }
 
 /// One per response.
@@ -154,6 +187,35 @@ impl Meter {
             Body::Array(array) => self.metered.complete |= array.failed(),
             Body::Lines(lines) => lines.finish(&mut self.metered),
             Body::Opaque => self.metered.complete = true,
+        }
+    }
+
+    /// Has [`Self::so_far`] tell what is used. To be called before the first byte; events are passed on whole from
+    /// there on.
+    pub fn watch(&mut self) {
+        if !self.is_success {
+            return;
+        }
+        self.metered.least = Some(Box::default());
+        if let Body::Events(events) = &mut self.body
+            && self.inflate.is_none()
+        {
+            events.hold_back();
+        }
+    }
+
+    /// See [`Self::watch`].
+    pub fn so_far(&self) -> Option<SoFar> {
+        self.metered.so_far()
+    }
+
+    /// An event of the node's own may follow what was passed on.
+    pub fn is_between_events(&self) -> bool {
+        match &self.body {
+            Body::Events(events) => events.holds_back(),
+            Body::Bedrock(events) => !events.is_torn(),
+            Body::Array(array) => array.is_between(),
+            Body::Json(_) | Body::Lines(_) | Body::Opaque => false,
         }
     }
 

@@ -13,7 +13,9 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 /// What a batch buffer is made for: a batch that is full but for one byte, and a usual record more.
 const BUFFER_BYTES: usize = BATCH_BYTES + 4 * 1024;
 
-const VERSION: u8 = 1;
+/// Goes up with every change of a record's fields. What is added comes last, so that records without it are read.
+const VERSION: u8 = 3;
+const VERSION_OLDEST: u8 = 1;
 const HEADER_BYTES: usize = 43;
 const WORKER_AT: usize = 1;
 const COUNT_AT: usize = 3;
@@ -132,7 +134,7 @@ impl<'a> Batch<'a> {
         if bytes.len() < HEADER_BYTES {
             return Err(BatchError::Short);
         }
-        if bytes[0] != VERSION {
+        if !(VERSION_OLDEST..=VERSION).contains(&bytes[0]) {
             return Err(BatchError::Version(bytes[0]));
         }
         if u32_at(bytes, CHECKSUM_AT) != checksum(bytes) {
@@ -200,7 +202,10 @@ fn i64_at(bytes: &[u8], at: usize) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::handoff::record::tests::sample;
+    use crate::handoff::{
+        record::{CaptureState, tests::sample},
+        trace::Trace,
+    };
 
     fn sealed(count: usize) -> Vec<u8> {
         let mut builder = BatchBuilder::new(3);
@@ -257,6 +262,38 @@ mod tests {
                 found: 2
             })
         );
+    }
+
+    #[test]
+    fn a_batch_of_format_1_is_read() {
+        let mut bytes = sealed(0);
+        let header_bytes = bytes.len();
+        sample().encode(&mut bytes);
+        let record = postcard::take_from_bytes::<ExchangeRecord<'_>>(&bytes[header_bytes + 4..]);
+        let added = record.unwrap().1.len();
+        bytes.truncate(bytes.len() - added);
+        // The length comes first, in four bytes.
+        let length = bytes.len() - header_bytes - 4;
+        bytes[header_bytes] = length as u8 & 0x7f | 0x80;
+        bytes[header_bytes + 1] = (length >> 7) as u8 & 0x7f | 0x80;
+        (bytes[0], bytes[COUNT_AT]) = (1, 1);
+        let checksum = checksum(&bytes);
+        bytes[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        let mut expected = ExchangeRecord {
+            capture: CaptureState::Off,
+            trace: Trace::default(),
+            ..sample()
+        };
+        expected.attempts[0].begun_us = 0;
+        assert_eq!(Batch::open(&bytes).unwrap().records(), Ok(vec![expected]));
+    }
+
+    #[test]
+    fn a_change_of_the_format_has_a_version() {
+        let mut bytes = Vec::new();
+        sample().encode(&mut bytes);
+        let found = (VERSION, crc32fast::hash(&bytes));
+        assert_eq!(found, (3, 0), "raise VERSION, and read what is older");
     }
 
     #[test]

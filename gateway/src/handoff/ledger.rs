@@ -2,13 +2,15 @@
 //! spends its upper bound before it is sent and settles afterwards, so that what is in flight counts.
 
 mod grants;
+mod line;
 
 use portable_atomic::{
-    AtomicU64, AtomicU128,
+    AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 pub use grants::GrantQueue;
+pub use line::{Line, Segment, Words};
 
 /// What a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,15 +46,15 @@ pub struct Bucket {
     name: Box<str>,
     /// 0: no windows, for what is in flight.
     window_seconds: u32,
-    spent: AtomicU128,
-    /// How far spending is on durable record; see [`Grant`].
-    granted: Option<AtomicU128>,
+    /// Is spent only as far as it is granted; see [`Grant`].
+    is_durable: bool,
+    words: Words,
     /// The most that was asked to be granted, and is not yet.
     asked: AtomicU64,
 }
 
-/// What the store says may be spent of a bucket in a window. After an unclean stop all of it counts as spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the store says may be spent of a bucket in a window. All of it counts as spent where what was spent is lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Grant {
     /// Number of the window since the epoch.
     pub window: u64,
@@ -70,22 +72,25 @@ pub enum Refusal {
 
 impl Bucket {
     /// Of which the control plane grants what may be spent.
-    pub fn durable(unit: Unit, window_seconds: u32, name: &str) -> Self {
-        Self::new(unit, window_seconds, name, Some(AtomicU128::new(0)))
-    }
-
-    /// Which is forgotten when the node stops: rates, and what is in flight.
-    pub fn volatile(unit: Unit, window_seconds: u32) -> Self {
-        Self::new(unit, window_seconds, "", None)
-    }
-
-    fn new(unit: Unit, window_seconds: u32, name: &str, granted: Option<AtomicU128>) -> Self {
+    pub fn durable(unit: Unit, window_seconds: u32, name: &str, words: Words) -> Self {
         Self {
             unit,
             name: name.into(),
             window_seconds,
-            spent: AtomicU128::new(0),
-            granted,
+            is_durable: true,
+            words,
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// Which is forgotten when the node stops: rates, and what is in flight.
+    pub fn volatile(unit: Unit, window_seconds: u32) -> Self {
+        Self {
+            unit,
+            name: Box::default(),
+            window_seconds,
+            is_durable: false,
+            words: Words::default(),
             asked: AtomicU64::new(0),
         }
     }
@@ -103,7 +108,7 @@ impl Bucket {
     }
 
     pub fn is_durable(&self) -> bool {
-        self.granted.is_some()
+        self.is_durable
     }
 
     /// The number of the window that `now`, in seconds since the epoch, lies in.
@@ -113,7 +118,7 @@ impl Bucket {
 
     /// As [`Self::window_at`], but no window that is over: a clock that was set back opens none again.
     pub fn window(&self, now: u64) -> u64 {
-        let (begun, _) = split(self.spent.load(Acquire));
+        let (begun, _) = split(self.words.spent.load(Acquire));
         self.window_at(now).max(begun)
     }
 
@@ -129,7 +134,8 @@ impl Bucket {
     /// # Errors
     /// Nothing is spent then; see [`Refusal`].
     pub fn spend(&self, now: u64, amount: u64, cap: u64) -> Result<u64, Refusal> {
-        let mut held = self.spent.load(Acquire);
+        let line = &*self.words;
+        let mut held = line.spent.load(Acquire);
         loop {
             let (begun, spent) = split(held);
             // As in `window`.
@@ -143,16 +149,14 @@ impl Bucket {
                     });
                 }
             };
-            if let Some(granted) = &self.granted
-                && !covers(granted.load(Acquire), window, after)
-            {
+            if self.is_durable && !covers(line.granted.load(Acquire), window, after) {
                 return Err(Refusal::Grant(Grant {
                     window,
                     amount: after,
                 }));
             }
             let next = join(window, after);
-            match self
+            match line
                 .spent
                 .compare_exchange_weak(held, next, AcqRel, Acquire)
             {
@@ -165,14 +169,15 @@ impl Bucket {
     /// Replaces what [`Self::spend`] took by what was really used; 0 gives all of it back. Nothing happens when the
     /// window is over.
     pub fn settle(&self, window: u64, taken: u64, used: u64) {
-        let mut held = self.spent.load(Acquire);
+        let line = &*self.words;
+        let mut held = line.spent.load(Acquire);
         loop {
             let (begun, spent) = split(held);
             if begun != window || taken == used {
                 return;
             }
             let next = join(window, spent.saturating_sub(taken).saturating_add(used));
-            match self
+            match line
                 .spent
                 .compare_exchange_weak(held, next, AcqRel, Acquire)
             {
@@ -182,9 +187,29 @@ impl Bucket {
         }
     }
 
+    /// The window of `now`, begun if need be, in which [`Self::settle`] adds what was used already.
+    pub fn enter(&self, now: u64) -> u64 {
+        let line = &*self.words;
+        let mut held = line.spent.load(Acquire);
+        loop {
+            let (begun, _) = split(held);
+            let window = self.window_at(now);
+            if window <= begun {
+                return begun;
+            }
+            match line
+                .spent
+                .compare_exchange_weak(held, join(window, 0), AcqRel, Acquire)
+            {
+                Ok(_) => return window,
+                Err(newer) => held = newer,
+            }
+        }
+    }
+
     /// What is spent in the window of `now`, requests in flight included.
     pub fn spent(&self, now: u64) -> u64 {
-        let (begun, spent) = split(self.spent.load(Acquire));
+        let (begun, spent) = split(self.words.spent.load(Acquire));
         if self.window_at(now) <= begun {
             spent
         } else {
@@ -194,9 +219,9 @@ impl Bucket {
 
     /// What is spent beyond the grant, as a request that used more than was foreseen makes it.
     pub fn ungranted(&self) -> Option<u64> {
-        let (window, spent) = split(self.spent.load(Acquire));
-        let granted = self.granted.as_ref()?.load(Acquire);
-        (!covers(granted, window, spent)).then_some(spent)
+        let (window, spent) = split(self.words.spent.load(Acquire));
+        let granted = self.words.granted.load(Acquire);
+        (self.is_durable && !covers(granted, window, spent)).then_some(spent)
     }
 
     /// Notes that a grant is wanted; true for whoever has to pass the wish on.
@@ -211,21 +236,26 @@ impl Bucket {
 
     /// What is granted now.
     pub fn granted(&self) -> Option<Grant> {
-        let (window, amount) = split(self.granted.as_ref()?.load(Acquire));
-        Some(Grant { window, amount })
+        let (window, amount) = split(self.words.granted.load(Acquire));
+        self.is_durable.then_some(Grant { window, amount })
     }
 
     /// Lets workers spend up to a grant that is durable. Only the control plane calls it, from one task.
     pub fn grant(&self, grant: Grant) {
-        if let Some(granted) = &self.granted {
-            granted.store(join(grant.window, grant.amount), Release);
-        }
+        let granted = join(grant.window, grant.amount);
+        self.words.granted.store(granted, Release);
     }
 
     /// Counts what an earlier run of the node was granted as spent. For a bucket that nobody uses yet.
     pub fn recover(&self, grant: Grant) {
-        self.spent.store(join(grant.window, grant.amount), Release);
+        let spent = join(grant.window, grant.amount);
+        self.words.spent.store(spent, Release);
         self.grant(grant);
+    }
+
+    /// The digest in its line; 0 where that is on the heap.
+    pub fn digest(&self) -> u128 {
+        self.words.digest()
     }
 }
 

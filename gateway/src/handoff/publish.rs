@@ -71,7 +71,7 @@ fn empty(revision: u64) -> Snapshot {
         providers: Vec::new(),
         policies: Vec::new(),
         budget_rules: Vec::new(),
-        groups: Box::default(),
+        groups: Arc::default(),
     }
 }
 

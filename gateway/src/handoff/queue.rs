@@ -1,9 +1,13 @@
 //! Records on their way up: a worker encodes them into a batch, a full or aged batch goes into a
 //! bounded queue, the usage writer takes it from there. When the queue is full the worker keeps the
-//! batch and stops admitting new exchanges; what is already running can always be recorded.
+//! batch and stops admitting new exchanges; what is already running can always be recorded. Where
+//! [`WhenFull::Serve`] is set it goes on, and counts what it has no room to record.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, Thread},
     time::{Duration, Instant},
 };
@@ -14,6 +18,7 @@ use super::{
     batch::{self, BatchBuilder},
     record::ExchangeRecord,
 };
+use crate::config::WhenFull;
 
 /// A batch that cannot be handed over grows by what still ends and by what is refused. From this size on
 /// nothing new may begin that would leave a record: some 15,000 refusals per worker.
@@ -38,6 +43,7 @@ pub fn record_queue(
             writer: Arc::clone(&writer),
             batches_limit,
             flush_interval,
+            when_full: WhenFull::Refuse,
             batch: BatchBuilder::new(worker),
             begun_at: None,
         })
@@ -55,6 +61,8 @@ struct Lane {
     /// One place more than `batches_limit`: kept for the batch a sender hands over when it is dropped.
     waiting: ArrayQueue<Vec<u8>>,
     spare: ArrayQueue<Vec<u8>>,
+    /// Records for which there was no room; see [`WhenFull::Serve`].
+    dropped: AtomicU64,
 }
 
 impl Lane {
@@ -62,6 +70,7 @@ impl Lane {
         Self {
             waiting: ArrayQueue::new(batches_limit + 1),
             spare: ArrayQueue::new(batches_limit + 1),
+            dropped: AtomicU64::new(0),
         }
     }
 }
@@ -72,24 +81,44 @@ pub struct RecordSender {
     writer: Arc<OnceLock<Thread>>,
     batches_limit: usize,
     flush_interval: Duration,
+    when_full: WhenFull,
     batch: BatchBuilder,
     /// When the current batch got its first record.
     begun_at: Option<Instant>,
 }
 
 impl RecordSender {
+    /// What is to happen while the writer does not keep up.
+    pub fn set_when_full(&mut self, when_full: WhenFull) {
+        self.when_full = when_full;
+    }
+
     /// Whether a new exchange may begin: the writer keeps up.
     pub fn has_room(&self) -> bool {
-        self.lane.waiting.len() < self.batches_limit
+        match self.when_full {
+            WhenFull::Refuse => self.lane.waiting.len() < self.batches_limit,
+            WhenFull::Serve => true,
+        }
     }
 
     /// Whether anything may begin at all that leaves a record, be it a refusal.
     pub fn may_begin(&self) -> bool {
-        self.batch.len() < BATCH_BYTES_LIMIT
+        match self.when_full {
+            WhenFull::Refuse => self.batch.len() < BATCH_BYTES_LIMIT,
+            WhenFull::Serve => true,
+        }
     }
 
-    /// Encodes one record into the current batch. Never blocks, never fails, never drops.
+    /// Encodes one record into the current batch. Never blocks and never fails; drops a record only where
+    /// exchanges are served without room for it, and counts it.
     pub fn append(&mut self, record: &ExchangeRecord<'_>) {
+        if self.when_full == WhenFull::Serve && self.batch.len() >= BATCH_BYTES_LIMIT {
+            self.flush();
+            if !self.batch.is_empty() {
+                self.lane.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
         if self.begun_at.is_none() {
             self.begun_at = Some(Instant::now());
         }
@@ -193,6 +222,12 @@ impl RecordReceiver {
     /// Batches that wait in the queue, over all workers.
     pub fn waiting(&self) -> usize {
         self.lanes.iter().map(|lane| lane.waiting.len()).sum()
+    }
+
+    /// Records for which workers had no room since the start.
+    pub fn dropped(&self) -> u64 {
+        let dropped = |lane: &Arc<Lane>| lane.dropped.load(Ordering::Relaxed);
+        self.lanes.iter().map(dropped).sum()
     }
 
     /// Sleeps until a batch waits, someone unparks this thread, or `timeout` is over. Always called
@@ -340,6 +375,27 @@ mod tests {
         assert_eq!(take_ids(&receiver).len(), 5);
         assert_eq!(take_ids(&receiver).len(), 0);
         assert_eq!(taps.try_iter().collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
+    fn who_serves_without_room_counts_what_is_dropped() {
+        let (mut senders, receiver) = record_queue(1, 1, Duration::ZERO);
+        let sender = &mut senders[0];
+        sender.set_when_full(WhenFull::Serve);
+        let mut appended = 0;
+        while receiver.dropped() < 3 {
+            assert!(sender.has_room() && sender.may_begin());
+            append(sender, appended..appended + 1);
+            appended += 1;
+        }
+        let mut taken = take_ids(&receiver);
+        append(sender, appended..appended + 1);
+        taken.append(&mut take_ids(&receiver));
+        sender.flush();
+        taken.append(&mut take_ids(&receiver));
+        let expected: Vec<_> = (0..appended - 3).chain([appended]).collect();
+        assert_eq!(taken, expected);
+        assert_eq!(receiver.dropped(), 3);
     }
 
     #[test]

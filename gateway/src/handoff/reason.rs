@@ -87,6 +87,8 @@ reasons! {
     RequestRateExceeded = ("request_rate_exceeded", Policy, 429),
     TokenRateExceeded = ("token_rate_exceeded", Policy, 429),
     ConcurrencyExceeded = ("concurrency_exceeded", Policy, 429),
+    /// An answer was ended that used more than was set aside for it, as a hard limit had no more.
+    LimitPassed = ("limit_passed", Policy, 429),
     /// The peer was removed while its connection was open, or in the middle of an answer.
     PeerRevoked = ("peer_revoked", Policy, 403),
     /// The provider's own API has no such requests, such as forms where each request is signed.

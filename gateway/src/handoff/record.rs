@@ -229,6 +229,31 @@ impl LeftOut {
     }
 }
 
+/// What became of an exchange's texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CaptureState {
+    /// They were not to be kept.
+    #[default]
+    Off = 0,
+    /// Handed over to be kept.
+    Kept = 1,
+    /// There was no room for them, or for one of them.
+    Skipped = 2,
+}
+
+impl CaptureState {
+    pub const ALL: [Self; 3] = [Self::Off, Self::Kept, Self::Skipped];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Kept => "kept",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// How an exchange ended. Exactly one per exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -278,7 +303,8 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target_id: u64,
-    /// From the exchange's start.
+    /// From the exchange's start; absent before format 3.
+    #[serde(skip)]
     pub begun_us: u64,
     /// Zero when a pooled connection was used.
     pub connect_us: u32,
@@ -363,6 +389,11 @@ pub struct ExchangeRecord<'a> {
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
+    /// Absent in batches of format 1.
+    #[serde(skip)]
+    pub capture: CaptureState,
+    /// Absent before format 3.
+    #[serde(skip)]
     pub trace: Trace,
 }
 
@@ -371,11 +402,30 @@ impl<'a> ExchangeRecord<'a> {
     pub fn decode(input: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
         let (length, rest) = take_length(input)?;
         let (bytes, rest) = rest.split_at_checked(length).ok_or(RecordError)?;
-        let (record, left) = postcard::take_from_bytes(bytes).map_err(|_| RecordError)?;
-        if left.is_empty() {
-            Ok((record, rest))
-        } else {
-            Err(RecordError)
+        let (mut record, added): (Self, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| RecordError)?;
+        let [state, added @ ..] = added else {
+            return Ok((record, rest));
+        };
+        let state = CaptureState::ALL.get(usize::from(*state));
+        record.capture = *state.ok_or(RecordError)?;
+        if !added.is_empty() {
+            record.take_trace(added)?;
+        }
+        Ok((record, rest))
+    }
+
+    /// What format 3 added: when attempts began, and the trace.
+    fn take_trace(&mut self, mut added: &[u8]) -> Result<(), RecordError> {
+        for attempt in &mut self.attempts {
+            (attempt.begun_us, added) =
+                postcard::take_from_bytes(added).map_err(|_| RecordError)?;
+        }
+        let (trace, left) = postcard::take_from_bytes(added).map_err(|_| RecordError)?;
+        self.trace = trace;
+        match left {
+            [] => Ok(()),
+            _ => Err(RecordError),
         }
     }
 }
@@ -492,6 +542,7 @@ pub(crate) mod tests {
                 connect_us: 1500,
                 status: 200,
             }],
+            capture: CaptureState::Kept,
             trace: Trace {
                 trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
                 span_id: 0x00f0_67aa_0ba9_02b7,

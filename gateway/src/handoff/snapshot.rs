@@ -11,6 +11,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 pub mod access;
 
@@ -36,7 +37,7 @@ pub struct Snapshot {
     pub policies: Vec<Policy>,
     pub budget_rules: Vec<BudgetRule>,
     /// All groups, each at the place of its index.
-    pub groups: Box<[Group]>,
+    pub groups: Arc<[Group]>,
 }
 
 /// The names under which agents may address this node.
@@ -52,23 +53,43 @@ pub struct Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupIndex(pub u32);
 
+/// Groups of one principal; as many as most have lie in the principal itself.
+pub type GroupIndexes = SmallVec<[GroupIndex; 8]>;
+
+/// As [`GroupIndexes`].
+pub type OwnBuckets = SmallVec<[Arc<Bucket>; 4]>;
+
 /// The authenticated party a request is attributed to.
+///
+/// With many peers each request meets a principal that is in no cache, so what decisions read comes first and behind
+/// no pointer: one miss, where there would be several, each waiting for the one before.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Principal {
+    /// Sorted, which is by their ids.
+    pub groups: GroupIndexes,
+    /// Its own buckets, in the order that [`access::Buckets::User`] counts them.
+    pub buckets: OwnBuckets,
+    /// The budget rules that hold for it: places in [`Snapshot::budget_rules`].
+    pub budget_rules: Box<[u32]>,
+    /// [`Snapshot::groups`].
+    pub all_groups: Arc<[Group]>,
     /// User id, or peer id for a machine without a user.
     pub id: Box<str>,
     /// E-mail or peer name; what gateways are told and what the log shows.
     pub display_name: Box<str>,
     pub peer_id: Box<str>,
-    /// Sorted, which is by their ids.
-    pub groups: Box<[Group]>,
-    /// Its own buckets, in the order that [`access::Buckets::User`] counts them.
-    pub buckets: Arc<[Arc<Bucket>]>,
-    /// The budget rules that hold for it: places in [`Snapshot::budget_rules`].
-    pub budget_rules: Box<[u32]>,
     /// A number unique in this process, stable across snapshots while the peer exists: counters and
     /// caps of one peer hang on it.
     pub slot: u32,
+}
+
+impl Principal {
+    /// Its groups with their names.
+    pub fn named_groups(&self) -> impl Iterator<Item = &Group> + Clone {
+        let named = |index: &GroupIndex| self.all_groups.get(index.0 as usize);
+        self.groups.iter().filter_map(named)
+    }
 }
 
 /// A named set of peers.
@@ -184,6 +205,8 @@ pub struct Price {
     pub tools: ToolPrices,
     /// Of audio that is billed by its length.
     pub audio_second: Option<NanoUsd>,
+    /// Tokens that one call of the model takes in at most; `None`: nobody knows.
+    pub context: Option<u64>,
     /// Set by the operator, not by the catalog.
     pub is_own: bool,
 }

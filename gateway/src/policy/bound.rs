@@ -2,11 +2,14 @@
 
 use crate::{
     config::Estimate,
-    dialect::Operation,
+    dialect::{
+        Operation,
+        elsewhere::{Elsewhere, Endless},
+    },
     handoff::{
         ledger::Unit,
-        record::{CostNanoUsd, Usage},
-        snapshot::{NanoUsdPerMillion, Price, Rates, access::LimitMode},
+        record::{CostNanoUsd, ToolCalls, Usage},
+        snapshot::{NanoUsd, NanoUsdPerMillion, Price, Rates, ToolPrice, access::LimitMode},
     },
 };
 
@@ -54,10 +57,14 @@ impl Amounts {
 pub enum Unbounded {
     /// The request should say how much it wants at most.
     Output,
-    /// It refers to input of unknown size.
-    Input,
+    /// There is no end to what it makes the model read.
+    Input(Endless),
+    /// It fills the model's context window, and nobody knows how large that is.
+    Window,
     /// Nobody knows what the model costs.
     Price,
+    /// Nobody knows what the provider's own tools cost.
+    ToolPrice,
     /// Nothing here counts what such requests use.
     Operation,
 }
@@ -65,11 +72,13 @@ pub enum Unbounded {
 /// What a request of this size uses at most; without a price that is no money.
 ///
 /// # Errors
-/// In hard mode, when there is no saying; whether all input is in the body is for the caller to know. In soft mode what nobody knows is taken to be nothing.
+/// In hard mode, when there is no saying. In soft mode what nobody knows is taken to be nothing, and so is what the
+/// body does not carry.
 pub fn bound(
     mode: LimitMode,
     operation: Operation,
     size: Size,
+    elsewhere: &Elsewhere,
     price: Option<&Price>,
     estimate: Estimate,
 ) -> Result<Amounts, Unbounded> {
@@ -88,8 +97,14 @@ pub fn bound(
             Ok(amounts(input, output, rates, PER_MILLE))
         }
         LimitMode::Hard => {
-            // No token is shorter than a byte.
-            let input = size.body_bytes.saturating_add(ADDED_INPUT_TOKENS);
+            // No token of text is shorter than a byte.
+            let mut input = size.body_bytes.saturating_add(ADDED_INPUT_TOKENS);
+            if elsewhere.fills_window {
+                let window = price
+                    .and_then(|price| price.context)
+                    .ok_or(Unbounded::Window)?;
+                input = input.max(window);
+            }
             let output = match (makes_output, size.output_tokens_max) {
                 (false, _) => 0,
                 (true, Some(most)) => most,
@@ -97,7 +112,13 @@ pub fn bound(
             };
             let per_mille = price.and_then(|price| price.regional_per_mille);
             let per_mille = per_mille.unwrap_or(PER_MILLE).max(PER_MILLE);
-            Ok(amounts(input, output, price.map(dearest), per_mille))
+            let calls = elsewhere.model_calls;
+            Ok(amounts(
+                input.saturating_mul(calls),
+                output.saturating_mul(calls),
+                price.map(dearest),
+                per_mille,
+            ))
         }
     }
 }
@@ -143,6 +164,31 @@ fn amounts(input: u64, output: u64, rates: Option<InOut>, per_mille: u16) -> Amo
         tokens: input.saturating_add(output),
         nano_usd: u64::try_from(cost).unwrap_or(u64::MAX),
     }
+}
+
+/// What calls of the provider's tools cost at most, in nano-dollars, beside their tokens.
+///
+/// # Errors
+/// [`Unbounded::ToolPrice`].
+pub fn fees(calls: &ToolCalls, price: &Price) -> Result<u64, Unbounded> {
+    let tools = &price.tools;
+    let mut sum: u64 = 0;
+    for (calls, price) in [
+        (calls.web_search, tools.web_search),
+        (calls.maps, tools.maps),
+        (calls.file_search, tools.file_search),
+        (calls.code_interpreter, tools.code_interpreter),
+        (calls.other, None),
+    ] {
+        let fee = match price {
+            _ if calls == 0 => 0,
+            Some(ToolPrice::PerCall(NanoUsd(price))) => price.saturating_mul(calls),
+            Some(ToolPrice::PerRequest(NanoUsd(price))) => price,
+            None => return Err(Unbounded::ToolPrice),
+        };
+        sum = sum.saturating_add(fee);
+    }
+    Ok(sum)
 }
 
 /// As text in the standard class costs, written to a cache.
@@ -225,7 +271,14 @@ mod tests {
             output_tokens_max: output,
             answers: 1,
         };
-        bound(mode, operation, size, price, ESTIMATE)
+        bound(
+            mode,
+            operation,
+            size,
+            &Elsewhere::default(),
+            price,
+            ESTIMATE,
+        )
     }
 
     #[test]
@@ -271,5 +324,49 @@ mod tests {
             of(Hard, Operation::Other, None, None),
             Ok(Amounts::default())
         );
+    }
+
+    #[test]
+    fn what_is_elsewhere_fills_the_window_at_every_call() {
+        let found = |fills_window, model_calls, price: &Price| {
+            let size = Size {
+                body_bytes: 3000,
+                output_tokens_max: Some(100),
+                answers: 1,
+            };
+            let elsewhere = Elsewhere {
+                fills_window,
+                model_calls,
+                tool_calls: ToolCalls::default(),
+            };
+            let operation = Operation::Responses;
+            bound(Hard, operation, size, &elsewhere, Some(price), ESTIMATE)
+        };
+        let amounts = |tokens, nano_usd| Ok(Amounts { tokens, nano_usd });
+        let mut price = price();
+        assert_eq!(found(true, 1, &price), Err(Unbounded::Window));
+        price.context = Some(200_000);
+        // (200 000 × $4 + 100 × $10) × 1.1, and each call of it.
+        assert_eq!(found(true, 1, &price), amounts(200_100, 881_100_000));
+        assert_eq!(found(true, 3, &price), amounts(600_300, 2_643_300_000));
+        assert_eq!(found(false, 2, &price), amounts(8248, 37_611_200));
+        // A body may be longer than it has tokens, and is charged for no less.
+        price.context = Some(1000);
+        assert_eq!(found(true, 1, &price), amounts(4124, 18_805_600));
+    }
+
+    #[test]
+    fn tools_of_the_provider_have_fees() {
+        let searches = ToolCalls {
+            web_search: 2,
+            ..ToolCalls::default()
+        };
+        let mut price = price();
+        assert_eq!(fees(&ToolCalls::default(), &price), Ok(0));
+        assert_eq!(fees(&searches, &price), Err(Unbounded::ToolPrice));
+        price.tools.web_search = Some(ToolPrice::PerCall(NanoUsd(10_000_000)));
+        assert_eq!(fees(&searches, &price), Ok(20_000_000));
+        price.tools.web_search = Some(ToolPrice::PerRequest(NanoUsd(35_000_000)));
+        assert_eq!(fees(&searches, &price), Ok(35_000_000));
     }
 }

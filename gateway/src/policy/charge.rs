@@ -49,7 +49,7 @@ pub fn charges<'a>(permit: &Permit<'a>) -> Vec<Charge<'a>> {
     let (snapshot, principal) = (permit.snapshot(), permit.principal());
     for place in &principal.budget_rules {
         let rule = &snapshot.budget_rules[*place as usize];
-        let group = attribution(&rule.groups, principal).map(|(place, _)| place);
+        let group = attribution(&rule.groups, principal);
         add(
             &mut charges,
             permit,
@@ -69,10 +69,8 @@ pub fn charges<'a>(permit: &Permit<'a>) -> Vec<Charge<'a>> {
         );
     }
     let policy = permit.policy();
-    if !policy.limits.caps.is_empty() {
-        let group = permit.group_place();
-        add(&mut charges, permit, &policy.limits, group, Origin::Policy);
-    }
+    let group = Some(permit.group_place());
+    add(&mut charges, permit, &policy.limits, group, Origin::Policy);
     charges
 }
 

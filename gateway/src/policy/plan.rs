@@ -3,12 +3,15 @@
 
 use super::{
     Permit,
-    bound::{Size, Unbounded, bound, uses_tokens},
+    bound::{Size, Unbounded, bound, fees, uses_tokens},
     charge::{Charge, charges},
 };
 use crate::{
     config::{Estimate, LimitsConfig},
-    dialect::{Operation, output_bound_key},
+    dialect::{
+        Operation,
+        elsewhere::{Elsewhere, Endless},
+    },
     handoff::{
         ledger::Unit,
         snapshot::{Price, access::LimitMode},
@@ -27,10 +30,11 @@ pub struct Wants {
 /// The limits of a request, and what it takes of each.
 pub struct Plan<'a> {
     pub charges: Vec<Charge<'a>>,
-    /// A bound that must be written into the request, which has none.
+    /// A bound that must be written into the request, which has none: of each answer.
     pub output_tokens_max: Option<u64>,
     operation: Operation,
     size: Size,
+    elsewhere: Elsewhere,
     price: Option<&'a Price>,
     estimate: Estimate,
 }
@@ -44,7 +48,7 @@ pub enum Unplanned<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// `is_all_input`: the size is all of the request's input; asked where a hard limit holds.
+    /// `elsewhere`: what it makes the model read beyond its size; asked where a hard limit holds.
     ///
     /// # Errors
     /// See [`Unplanned`].
@@ -52,7 +56,7 @@ impl<'a> Plan<'a> {
         permit: &Permit<'a>,
         wants: Wants,
         config: &LimitsConfig,
-        is_all_input: impl FnOnce() -> bool,
+        elsewhere: impl FnOnce() -> Result<Elsewhere, Endless>,
     ) -> Result<Self, Unplanned<'a>> {
         let Wants {
             operation,
@@ -69,8 +73,7 @@ impl<'a> Plan<'a> {
             }
             (None, most) if most.is_some() || hard.is_some() => {
                 let most = most.unwrap_or(config.hard_output_tokens);
-                let key = output_bound_key(&permit.provider().catalog_id, operation);
-                if may_be_bounded && key.is_some() {
+                if may_be_bounded {
                     let answers = size.answers.max(1);
                     let most = (most / answers).max(1);
                     output_tokens_max = Some(most);
@@ -79,17 +82,18 @@ impl<'a> Plan<'a> {
             }
             (Some(_) | None, _) => {}
         }
-        if let Some(charge) = hard
-            && uses_tokens(operation).is_some()
-            && !is_all_input()
-        {
-            return Err(Unplanned::Unbounded(*charge, Unbounded::Input));
-        }
+        let elsewhere = match hard {
+            Some(charge) if uses_tokens(operation).is_some() => {
+                elsewhere().map_err(|why| Unplanned::Unbounded(*charge, Unbounded::Input(why)))?
+            }
+            Some(_) | None => Elsewhere::default(),
+        };
         Ok(Self {
             charges,
             output_tokens_max,
             operation,
             size,
+            elsewhere,
             price: permit.price(),
             estimate: config.soft,
         })
@@ -100,23 +104,31 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// When the limit is hard and there is no saying.
     pub fn amount(&self, charge: &Charge<'_>) -> Result<u64, Unbounded> {
+        // What counts requests needs no bound, however hard it is.
+        let mode = match is_hard(charge) {
+            true => LimitMode::Hard,
+            false => LimitMode::Soft,
+        };
         let amounts = bound(
-            charge.mode,
+            mode,
             self.operation,
             self.size,
+            &self.elsewhere,
             self.price,
             self.estimate,
         )?;
         let unit = charge.bucket.unit();
-        if is_hard(charge) && unit == Unit::NanoUsd && self.price.is_none() && amounts.tokens > 0 {
-            return Err(Unbounded::Price);
+        if !is_hard(charge) || unit != Unit::NanoUsd || amounts.tokens == 0 {
+            return Ok(amounts.of(unit));
         }
-        Ok(amounts.of(unit))
+        let price = self.price.ok_or(Unbounded::Price)?;
+        let fees = fees(&self.elsewhere.tool_calls, price)?;
+        Ok(amounts.nano_usd.saturating_add(fees))
     }
 }
 
 /// A hard limit of tokens or money.
-fn is_hard(charge: &Charge<'_>) -> bool {
+pub fn is_hard(charge: &Charge<'_>) -> bool {
     let is_amount = match charge.bucket.unit() {
         Unit::Tokens | Unit::NanoUsd => true,
         Unit::Requests | Unit::InFlight => false,

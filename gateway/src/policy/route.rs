@@ -1,6 +1,8 @@
 //! From who asks for what to the provider that serves it. No allocation, no lock: one pass over the
 //! snapshot's providers with a running best.
 
+use smallvec::SmallVec;
+
 use crate::{
     dialect::{Classified, Dialect, bedrock, known_ids},
     handoff::{
@@ -44,6 +46,23 @@ pub fn route<'a>(
     }
 }
 
+/// The ids under which a model may be listed or priced, the given one first: found once, since every provider is asked
+/// for them.
+#[derive(Debug)]
+pub struct ModelIds<'m> {
+    given: &'m str,
+    known: SmallVec<[&'m str; 6]>,
+}
+
+impl<'m> ModelIds<'m> {
+    pub fn of(given: &'m str) -> Self {
+        Self {
+            given,
+            known: known_ids(given).collect(),
+        }
+    }
+}
+
 /// Which of the providers that fit is taken: the greatest, of equals the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
@@ -73,11 +92,12 @@ pub fn fit(
     provider: &Provider,
     principal: &Principal,
     dialect: Dialect,
-    model: &str,
+    model: &ModelIds<'_>,
 ) -> Result<Rank, Unfit> {
-    let is_listed = lists(&provider.models, model);
+    let models = &provider.models;
+    let is_listed = model.known.iter().any(|id| models.listed.contains_key(*id));
     let serves =
-        is_listed || provider.models.is_catch_all() && may_have(provider, dialect, Some(model));
+        is_listed || models.is_catch_all() && may_have(provider, dialect, Some(model.given));
     if !serves {
         return Err(Unfit::Model);
     }
@@ -122,10 +142,11 @@ fn by_model<'a>(
     dialect: Dialect,
     model: &str,
 ) -> Result<Route<'a>, Reason> {
+    let model = ModelIds::of(model);
     let mut refusal = Reason::ModelNotRoutable;
     let mut best: Option<(Rank, &Provider)> = None;
     for provider in &snapshot.providers {
-        match fit(provider, principal, dialect, model) {
+        match fit(provider, principal, dialect, &model) {
             // Providers come oldest first, so an equal rank does not replace.
             Ok(rank) if best.is_none_or(|(held, _)| rank > held) => best = Some((rank, provider)),
             Ok(_) | Err(Unfit::Model | Unfit::Dialect | Unfit::Object) => {}
@@ -135,7 +156,7 @@ fn by_model<'a>(
     let (_, provider) = best.ok_or(refusal)?;
     Ok(Route {
         provider,
-        price: price(&provider.models, model),
+        price: priced(&provider.models, &model).map(|(_, price)| price),
         principal,
     })
 }
@@ -184,14 +205,15 @@ pub fn usable_models<'a>(
 impl<'a> Route<'a> {
     /// The price of a model that the request did not name, but its answer does.
     pub fn price_of(&self, model: &str) -> Option<&'a Price> {
-        price(&self.provider.models, model)
+        priced(&self.provider.models, &ModelIds::of(model)).map(|(_, price)| price)
     }
 
     /// The model's id binds it to a geography, and its price is that of an id which does not.
     pub fn pays_for_region(&self, model: &str) -> bool {
         let (_, is_regional) = bedrock::price_key(model);
         is_regional
-            && priced(&self.provider.models, model).is_some_and(|(id, _)| !bedrock::price_key(id).1)
+            && priced(&self.provider.models, &ModelIds::of(model))
+                .is_some_and(|(id, _)| !bedrock::price_key(id).1)
     }
 
     pub fn principal(&self) -> &'a Principal {
@@ -201,8 +223,8 @@ impl<'a> Route<'a> {
     /// The caller's groups that reach this provider by any policy: all that it is told about the caller.
     pub fn authorising_groups(&self) -> impl Iterator<Item = &'a Group> + Clone + use<'a> {
         let grants = &self.provider.grants;
-        let groups = self.principal.groups.iter();
-        groups.filter(move |group| grants.reaches(group))
+        let groups = self.principal.named_groups();
+        groups.filter(move |group| grants.reaches(group.index))
     }
 }
 
@@ -215,21 +237,16 @@ fn may_have(provider: &Provider, dialect: Dialect, model: Option<&str>) -> bool 
     *provider.catalog_id != *bedrock::CATALOG_ID || bedrock::may_serve(dialect, model)
 }
 
-fn lists(models: &Models, model: &str) -> bool {
-    known_ids(model).any(|id| models.listed.contains_key(id))
-}
-
-/// The operator's price, else the catalog's; each by the most exact id that is known.
-fn price<'a>(models: &'a Models, model: &str) -> Option<&'a Price> {
-    priced(models, model).map(|(_, price)| price)
-}
-
-/// As [`price`], with the id that it stands at.
-fn priced<'a, 'm>(models: &'a Models, model: &'m str) -> Option<(&'m str, &'a Price)> {
+/// The operator's price, else the catalog's, each by the most exact id that is known; with the id that it stands at.
+fn priced<'a, 'm>(models: &'a Models, model: &ModelIds<'m>) -> Option<(&'m str, &'a Price)> {
     let Models { listed, defaults } = models;
-    let own = known_ids(model).find_map(|id| Some((id, listed.get(id)?)));
+    let mut known = model.known.iter();
+    let own = known.find_map(|id| Some((*id, listed.get(*id)?)));
     let own = own.and_then(|(id, price)| Some((id, price.as_ref()?)));
-    let by_catalog = || known_ids(model).find_map(|id| Some((id, defaults.get(id)?)));
+    let by_catalog = || {
+        let mut known = model.known.iter();
+        known.find_map(|id| Some((*id, defaults.get(*id)?)))
+    };
     // A list price that was copied for a less exact id does not stand before the model's own.
     own.filter(|(_, price)| price.is_own)
         .or_else(by_catalog)

@@ -1,5 +1,7 @@
 mod decisions;
-mod measure;
+mod model;
+mod oracle;
+pub(crate) mod worlds;
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +10,10 @@ use super::{
     *,
 };
 use crate::{
-    dialect::{Dialect, DialectSet, ModelSource, Object, Operation},
+    dialect::{Dialect, DialectSet, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::snapshot::{
-        Endpoint, Grants, Group, GroupIndex, Models, NanoUsdPerMillion, ProviderSlot, Rates,
-        TierPrice, Timeouts,
+        Endpoint, Grants, Group, GroupIndex, Models, NanoUsdPerMillion, OwnBuckets, ProviderSlot,
+        Rates, TierPrice, Timeouts,
     },
 };
 
@@ -66,16 +68,16 @@ pub(crate) fn principal(groups: &[u32]) -> Principal {
         id: "u1".into(),
         display_name: "ada@example.com".into(),
         peer_id: "p1".into(),
-        groups: groups
-            .iter()
-            .map(|&n| Group {
+        groups: groups.iter().copied().map(GroupIndex).collect(),
+        buckets: OwnBuckets::new(),
+        budget_rules: Box::default(),
+        all_groups: (0..=groups.iter().copied().max().unwrap_or(0))
+            .map(|n| Group {
                 index: GroupIndex(n),
                 id: format!("g{n}").into(),
                 name: format!("Group {n}").into(),
             })
             .collect(),
-        buckets: Arc::default(),
-        budget_rules: Box::default(),
         slot: 0,
     }
 }
@@ -88,7 +90,7 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         providers: providers.into_iter().map(Arc::new).collect(),
         policies: vec![policy("p", &[])],
         budget_rules: Vec::new(),
-        groups: Box::default(),
+        groups: Arc::default(),
     }
 }
 
@@ -427,9 +429,7 @@ fn the_first_policy_pays_that_lets_the_request_through_and_all_groups_are_told()
             .collect::<Vec<_>>()
     };
     let expected = |ids: &[(&str, usize)]| {
-        let ids = ids
-            .iter()
-            .map(|(id, place)| ((*id).to_owned(), Some(*place)));
+        let ids = ids.iter().map(|(id, place)| ((*id).to_owned(), *place));
         ids.collect::<Vec<_>>()
     };
     let (models, chats, all) = (("models", 0), ("chat", 0), ("all", 0));

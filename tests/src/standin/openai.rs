@@ -117,6 +117,7 @@ pub(super) async fn model_call(
         return reply::refuse(out, shared, &refusal, None).await;
     }
     if let Some(refusal) = reply::scripted_error(&plan, seen) {
+        reply::gate(out, shared, &plan).await?;
         return reply::refuse(out, shared, &refusal, plan.script.retry_after).await;
     }
     let streams = body.get("stream") == Some(&Value::Bool(true));

@@ -87,7 +87,7 @@ pub(super) async fn whole(
     plan: &Plan,
     body: &Value,
 ) -> Result<(), Gone> {
-    begin(out, plan).await?;
+    begin(out, shared, plan).await?;
     let body = encode(plan, body.to_string().into_bytes());
     let framing = match plan.script.close {
         true => Framing::Close,
@@ -131,7 +131,7 @@ pub(super) async fn stream_as(
     word: impl Fn(&str) -> String,
     after: String,
 ) -> Result<(), Gone> {
-    begin(out, plan).await?;
+    begin(out, shared, plan).await?;
     let framing = match plan.script.close {
         true => Framing::Close,
         false => Framing::Stream,
@@ -223,7 +223,8 @@ pub(super) async fn json(out: &mut Out<'_>, status: u16, body: &Value) -> Result
     .await
 }
 
-async fn begin(out: &mut Out<'_>, plan: &Plan) -> Result<(), Gone> {
+async fn begin(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Result<(), Gone> {
+    gate(out, shared, plan).await?;
     out.pause(plan.script.slow_head).await?;
     if plan.script.interim {
         out.interim().await?;
@@ -231,7 +232,25 @@ async fn begin(out: &mut Out<'_>, plan: &Plan) -> Result<(), Gone> {
     Ok(())
 }
 
-fn headers(content_type: &'static str, plan: &Plan) -> Vec<(&'static str, &'static str)> {
+/// Waits where the script says so.
+pub(super) async fn gate(out: &mut Out<'_>, shared: &Shared, plan: &Plan) -> Result<(), Gone> {
+    if !plan.script.gate {
+        return Ok(());
+    }
+    let mut gate = shared.gate.subscribe();
+    tokio::select! {
+        _ = gate.wait_for(|open| *open) => Ok(()),
+        () = out.peer_gone() => Err(Gone::Peer),
+    }
+}
+
+fn headers<'p>(content_type: &'static str, plan: &'p Plan) -> Vec<(&'static str, &'p str)> {
+    const LEFT: [&str; 4] = [
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-remaining-requests",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-remaining",
+    ];
     let mut headers = vec![
         ("content-type", content_type),
         ("x-request-id", "req_standin"),
@@ -239,6 +258,9 @@ fn headers(content_type: &'static str, plan: &Plan) -> Vec<(&'static str, &'stat
     ];
     if plan.script.gzip {
         headers.push(("content-encoding", "gzip"));
+    }
+    if let Some(left) = &plan.script.left {
+        headers.extend(LEFT.map(|name| (name, left.as_str())));
     }
     headers
 }

@@ -26,6 +26,8 @@ pub(super) struct Script {
     pub(super) retry_after: Option<u64>,
     /// `slow_head=N`: milliseconds before the head.
     pub(super) slow_head: Duration,
+    /// `gate`: nothing is answered until the test says so.
+    pub(super) gate: bool,
     /// `bytes=N`: each word is padded to this many bytes.
     pub(super) word_bytes: usize,
     /// `cached=N`, `written=N`, `written_long=N`: input tokens beside the prompt's words.
@@ -48,6 +50,8 @@ pub(super) struct Script {
     pub(super) code: Option<u16>,
     /// `steered`: a WebSocket's response ends early, and another follows it unasked.
     pub(super) steered: bool,
+    /// `left=N`: both vendors' fields say that so many tokens and requests are left.
+    pub(super) left: Option<String>,
     /// `polls=N`: a job in the background is done when it is asked for the N-th time.
     pub(super) polls: u64,
 }
@@ -64,6 +68,7 @@ impl Default for Script {
             status: None,
             retry_after: None,
             slow_head: Duration::ZERO,
+            gate: false,
             word_bytes: 0,
             cached: 0,
             written: 0,
@@ -76,6 +81,7 @@ impl Default for Script {
             trailers: false,
             code: None,
             steered: false,
+            left: None,
             polls: 2,
         }
     }
@@ -115,6 +121,7 @@ impl Script {
             "status" => self.status = u16::try_from(number).ok(),
             "retry_after" => self.retry_after = Some(number),
             "slow_head" => self.slow_head = Duration::from_millis(number),
+            "gate" => self.gate = true,
             "bytes" => self.word_bytes = usize::try_from(number).unwrap_or(0),
             "cached" => self.cached = number,
             "written" => self.written = number,
@@ -127,6 +134,7 @@ impl Script {
             "trailers" => self.trailers = true,
             "code" => self.code = u16::try_from(number).ok(),
             "steered" => self.steered = true,
+            "left" => self.left = Some(value.to_owned()),
             "polls" => self.polls = number,
             _ => {}
         }

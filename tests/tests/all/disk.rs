@@ -53,6 +53,14 @@ impl Setup {
         test: &str,
         mount: impl FnOnce(&Machine, &Path) -> Result<(), &'static str>,
     ) -> Option<Self> {
+        Self::start_with(test, mount, "refuse").await
+    }
+
+    async fn start_with(
+        test: &str,
+        mount: impl FnOnce(&Machine, &Path) -> Result<(), &'static str>,
+        when_full: &str,
+    ) -> Option<Self> {
         let [machine] = machines(test)?;
         let disk = tempfile::Builder::new()
             .prefix("keyway-disk-")
@@ -71,6 +79,7 @@ impl Setup {
             usage: Some(at.join("usage")),
             extra: vec![
                 ("usage", "queue_batches_limit = 1".to_owned()),
+                ("usage", format!("when_full = \"{when_full}\"")),
                 (
                     "timeouts",
                     format!("usage_log_wait = \"{}ms\"", USAGE_LOG_WAIT.as_millis()),
@@ -109,6 +118,18 @@ impl Setup {
 
     fn mounted(&self) -> PathBuf {
         self.disk.path().join("mounted")
+    }
+
+    /// The id of the thread that writes the log.
+    fn usage_writer(&self) -> String {
+        let tasks = format!("/proc/{}/task", self.node.pid().unwrap());
+        let mut tasks = std::fs::read_dir(tasks).unwrap().map(Result::unwrap);
+        let is_writer = |task: &std::fs::DirEntry| {
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            name.is_ok_and(|name| name == "usage-writer\n")
+        };
+        let writer = tasks.find(is_writer).unwrap().file_name();
+        writer.into_string().unwrap()
     }
 
     async fn exchange(&mut self) -> Reply {
@@ -220,6 +241,32 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
     setup.node.wait_ready().await.unwrap();
     setup.node.wait_log("caught up").await.unwrap();
     assert_eq!(setup.exchange().await.status, StatusCode::OK);
+    setup.assert_all_recorded().await;
+    setup.node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_nobody_where_that_is_the_choice() {
+    let test = "a_full_disk_stops_nobody_where_that_is_the_choice";
+    let Some(mut setup) = Setup::start_with(test, mount_tmpfs, "serve").await else {
+        return;
+    };
+    let filler = setup.fill();
+    for _ in 0..EXCHANGES_UNTIL_FULL {
+        assert_eq!(setup.exchange().await.status, StatusCode::OK);
+    }
+    setup.node.wait_log("cannot go on").await.unwrap();
+    let (status, report) = setup.node.telemetry("/readyz").await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{report}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["ready"], true);
+    let parts = report["parts"].as_array().unwrap();
+    let log = parts.iter().find(|part| part["name"] == "usage_log");
+    let reason = text(log.unwrap(), "reason");
+    assert!(reason.contains("database or disk is full"), "{reason}");
+
+    std::fs::remove_file(filler).unwrap();
+    setup.node.wait_log("caught up").await.unwrap();
     setup.assert_all_recorded().await;
     setup.node.stop().await.unwrap();
 }
@@ -342,6 +389,31 @@ async fn a_disk_that_hangs_is_waited_for() {
         .wait_log("the disk of the usage log is slow")
         .await
         .unwrap();
+    assert_eq!(setup.exchange().await.status, StatusCode::OK);
+    setup.assert_all_recorded().await;
+    setup.node.stop().await.unwrap();
+}
+
+/// A failed sync leaves open what of it is on the disk: nothing counts as written before one succeeds.
+#[tokio::test]
+async fn a_disk_that_fails_to_sync_is_written_again() {
+    let test = "a_disk_that_fails_to_sync_is_written_again";
+    let Some(mut setup) = Setup::start(test, mount_tmpfs).await else {
+        return;
+    };
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null"]);
+    strace.args(["-p", &setup.usage_writer()]);
+    let Ok(mut strace) = strace.spawn() else {
+        skip(test, "needs strace");
+        return;
+    };
+    setup.exchange_until_refused().await;
+    setup.node.wait_unready("disk I/O error").await.unwrap();
+    strace.kill().unwrap();
+    strace.wait().unwrap();
+    setup.node.wait_ready().await.unwrap();
+    setup.node.wait_log("caught up").await.unwrap();
     assert_eq!(setup.exchange().await.status, StatusCode::OK);
     setup.assert_all_recorded().await;
     setup.node.stop().await.unwrap();

@@ -8,6 +8,7 @@ mod admission_pins;
 mod admission_watch;
 mod answered;
 mod bedrock;
+mod capture;
 mod catalog;
 mod connect;
 mod disk;

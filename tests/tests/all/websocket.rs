@@ -1,6 +1,7 @@
 //! OpenAI's WebSockets through the node: a well-kept library on both sides, and bytes by hand where it is about
 //! the protocol.
 
+mod captured;
 mod realtime;
 mod responses;
 mod wire;

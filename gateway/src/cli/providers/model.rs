@@ -1,12 +1,12 @@
 //! Arguments that describe a provider's models and headers, and a request body with a key beside.
 
-use std::str::FromStr;
+use std::{num::NonZeroU64, str::FromStr};
 
 use serde::Serialize;
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
-/// `ID`, `ID=INPUT,OUTPUT` or `ID=BASE_MODEL`.
+/// `ID`, `ID=INPUT,OUTPUT[,CONTEXT]` or `ID=BASE_MODEL`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct ModelArgument {
     id: String,
@@ -16,6 +16,8 @@ pub(super) struct ModelArgument {
     input_per_1k: Option<Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_per_1k: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<NonZeroU64>,
 }
 
 impl FromStr for ModelArgument {
@@ -31,10 +33,16 @@ impl FromStr for ModelArgument {
             base_model: None,
             input_per_1k: None,
             output_per_1k: None,
+            context: None,
         };
         match price.map(|price| (price, price.split_once(','))) {
             None => {}
-            Some((_, Some((input, output)))) => {
+            Some((_, Some((input, rest)))) => {
+                let (output, context) = match rest.split_once(',') {
+                    Some((output, context)) => (output, Some(context)),
+                    None => (rest, None),
+                };
+                model.context = context.map(tokens).transpose()?;
                 model.input_per_1k = Some(rate(input)?);
                 model.output_per_1k = Some(rate(output)?);
             }
@@ -72,6 +80,12 @@ impl<'a> WithKey<'a> {
     }
 }
 
+fn tokens(text: &str) -> Result<NonZeroU64, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "a context window is a number of tokens such as 128000".to_owned())
+}
+
 fn rate(text: &str) -> Result<Number, String> {
     text.trim()
         .parse()
@@ -93,6 +107,11 @@ mod tests {
             model("gpt-4o=0.0025, 0.01"),
             Ok(json!({"id": "gpt-4o", "input_per_1k": 0.0025, "output_per_1k": 0.01}))
         );
+        assert_eq!(
+            model("own=0,0,32000"),
+            Ok(json!({"id": "own", "input_per_1k": 0, "output_per_1k": 0, "context": 32000}))
+        );
+        assert!(model("own=0,0,big").is_err());
         assert_eq!(
             model("my-deployment=gpt-4o"),
             Ok(json!({"id": "my-deployment", "base_model": "gpt-4o"}))

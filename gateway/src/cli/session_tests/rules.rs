@@ -17,6 +17,19 @@ impl Node {
 }
 
 #[tokio::test]
+async fn a_captured_prompt_is_shown() {
+    let node = Node::start().await;
+    let logged = node.line("logs --output json").await.unwrap();
+    let logged: serde_json::Value = serde_json::from_str(&logged).unwrap();
+    let id = logged[0]["id"].as_str().unwrap();
+    let shown = node.line(&format!("logs show req_{id}")).await.unwrap();
+    assert!(
+        shown.ends_with("\n--- prompt ---\nOnce upon a time\n"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
 async fn a_policy_under_a_guardrail_with_limits() {
     let node = Node::start().await;
     node.connect().await;
@@ -28,10 +41,11 @@ async fn a_policy_under_a_guardrail_with_limits() {
     let none = node.line("guardrails list").await.unwrap();
     assert!(none.contains("keyway guardrails add"), "{none}");
     let made = node
-        .line("guardrails add Strict --model gpt-4o* --model claude-*")
+        .line("guardrails add Strict --model gpt-4o* --model claude-* --capture --redact")
         .await
         .unwrap();
     assert!(made.contains("gpt-4o*, claude-*"), "{made}");
+    assert!(made.contains("3 500 bytes, redacted"), "{made}");
 
     let added = node
         .line(
@@ -72,11 +86,12 @@ async fn a_policy_under_a_guardrail_with_limits() {
     let used = node.line("guardrails remove Strict").await.unwrap_err();
     assert!(used.message().contains("Team"), "{}", used.message());
     let changed = node
-        .line("guardrails update strict --any-model --max-output-tokens 4k")
+        .line("guardrails update strict --any-model --max-output-tokens 4k --capture=false")
         .await
         .unwrap();
     assert!(changed.contains("models         all\n"), "{changed}");
     assert!(changed.contains("output tokens  4 000\n"), "{changed}");
+    assert!(changed.contains("prompts kept   no\n"), "{changed}");
     let missing = node.line("policies update Team --guardrail none").await;
     assert!(
         missing

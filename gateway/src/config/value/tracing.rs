@@ -1,7 +1,7 @@
-//! Values of `[tracing]` and `[log]`.
+//! Values of `[tracing]`.
 
-use super::{Given, Setting, choice, list, mismatch, show_list};
-use crate::config::{LogFormat, Ratio};
+use super::{Given, Setting, list, mismatch, show_list};
+use crate::config::Ratio;
 
 /// Names that operators gave to something.
 pub(in crate::config) struct Names(pub(in crate::config) Vec<String>);
@@ -44,19 +44,5 @@ impl Setting for Share {
 
     fn show(&self) -> String {
         format!("{:?}", self.0.share())
-    }
-}
-
-impl Setting for LogFormat {
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        choice(given, &[("text", Self::Text), ("json", Self::Json)])
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::Text => "\"text\"",
-            Self::Json => "\"json\"",
-        }
-        .to_owned()
     }
 }

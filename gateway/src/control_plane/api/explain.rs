@@ -12,7 +12,10 @@ use crate::{
         explain::{Explanation, Named, Question, Stored, explain},
         resource::{PeerDoc, key},
     },
-    dialect::{Classified, ModelSource, Operation, classify, google::model_in_body, path},
+    dialect::{
+        Classified, ModelSource, Operation, classify, elsewhere::Elsewhere, google::model_in_body,
+        path,
+    },
     handoff::snapshot::{Principal, Snapshot},
     policy::{Ask, bound::Size, plan::Wants},
 };
@@ -31,6 +34,10 @@ pub(super) struct ExplainRequest {
     body_bytes: Option<u64>,
     /// The request's own bound on its output.
     max_tokens: Option<u64>,
+    /// It has images or files, or continues a conversation that the provider keeps: under a hard limit, as much
+    /// as the model takes.
+    #[serde(default)]
+    fills_window: bool,
 }
 
 /// The answer: the request as it is understood, and what becomes of it.
@@ -91,6 +98,10 @@ pub(super) async fn answer(
             },
             may_be_bounded: true,
         },
+        elsewhere: Elsewhere {
+            fills_window: request.fills_window,
+            ..Elsewhere::default()
+        },
     };
     let explanation = explain(&snapshot, &question, &stored, &state.limits, now());
     Ok(Json(ExplainAnswer {
@@ -99,7 +110,7 @@ pub(super) async fn answer(
             id: (*principal.id).to_owned(),
             name: (*principal.display_name).to_owned(),
         },
-        groups: principal.groups.iter().map(Named::from).collect(),
+        groups: principal.named_groups().map(Named::from).collect(),
         path: path.to_owned(),
         dialect: classified.dialect.code(),
         operation: classified.operation.code(),

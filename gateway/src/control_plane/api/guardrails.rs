@@ -154,12 +154,6 @@ fn model_allowlist(list: ModelAllowlistDoc) -> Result<ModelAllowlistDoc, ApiErro
 }
 
 fn prompt_capture(capture: PromptCaptureDoc) -> Result<PromptCaptureDoc, ApiError> {
-    if capture.enabled {
-        return Err(ApiError::invalid(
-            "checks.prompt_capture.enabled",
-            "prompts are not kept by this node",
-        ));
-    }
     if (1..=CAPTURE_BYTES_MAX).contains(&capture.max_bytes) {
         Ok(capture)
     } else {

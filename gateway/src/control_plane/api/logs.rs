@@ -1,9 +1,9 @@
-//! `/access-logs`, `/access-log-sessions`, and `/access-logs/tail` beside them: what the usage index
+//! `/access-logs`, `/access-log-sessions`, and `/access-logs/tail` and `/access-logs/{id}` beside them: what the usage index
 //! knows about single exchanges.
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::{Path, Query, State},
 };
 use serde::Serialize;
 
@@ -24,6 +24,17 @@ pub(super) struct Tail {
     sequence: i64,
 }
 
+/// One exchange with its captured texts, which are unsealed for nobody else.
+#[derive(Serialize)]
+pub(super) struct Exchange {
+    #[serde(flatten)]
+    entry: AccessLogEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_prompt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_completion: Option<String>,
+}
+
 pub(super) async fn list(
     State(state): State<AppState>,
     Query(pairs): Pairs,
@@ -32,6 +43,30 @@ pub(super) async fn list(
     usage::ask(state, move |reader| reader.access_log(&query))
         .await
         .map(Json)
+}
+
+/// By the id of the entry, or as `x-keyway-request-id` says it.
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Exchange>, ApiError> {
+    let digits = id.strip_prefix("req_").unwrap_or(&id);
+    let id = u128::from_str_radix(digits, 16).map_err(|_| ApiError::not_found("request"))?;
+    let captures = state.captures.clone();
+    usage::ask(state, move |reader| {
+        let Some(entry) = reader.access_log_entry(id)? else {
+            return Ok(None);
+        };
+        let texts = captures.texts(id)?;
+        Ok(Some(Exchange {
+            entry,
+            request_prompt: texts.request,
+            response_completion: texts.answer,
+        }))
+    })
+    .await?
+    .map(Json)
+    .ok_or_else(|| ApiError::not_found("request"))
 }
 
 pub(super) async fn sessions(

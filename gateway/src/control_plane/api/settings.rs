@@ -41,6 +41,9 @@ pub(crate) struct SettingsView {
     pub(crate) enable_prompt_collection: bool,
     pub(crate) redact_pii: bool,
     pub(crate) access_log_retention_days: i64,
+    /// Addition: of captured texts, which never outlive the log's entry; 0 or less: as long as that.
+    #[serde(default)]
+    pub(crate) prompt_retention_days: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +58,7 @@ pub(super) struct CreateRequest {
     enable_prompt_collection: Option<bool>,
     redact_pii: Option<bool>,
     access_log_retention_days: Option<i64>,
+    prompt_retention_days: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +69,8 @@ pub(super) struct UpdateRequest {
     enable_prompt_collection: Option<bool>,
     redact_pii: Option<bool>,
     access_log_retention_days: Option<i64>,
+    /// Kept when omitted.
+    prompt_retention_days: Option<i64>,
 }
 
 pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiError> {
@@ -100,10 +106,13 @@ pub(super) async fn create(
     if let Some(enabled) = request.enable_log_collection {
         settings.enable_log_collection = enabled;
     }
-    refuse_prompt_collection(request.enable_prompt_collection.unwrap_or(false))?;
+    settings.enable_prompt_collection = request.enable_prompt_collection.unwrap_or(false);
     settings.redact_pii = request.redact_pii.unwrap_or(false);
     if let Some(days) = request.access_log_retention_days {
-        settings.access_log_retention_days = retention(days)?;
+        settings.access_log_retention_days = retention("access_log_retention_days", days)?;
+    }
+    if let Some(days) = request.prompt_retention_days {
+        settings.prompt_retention_days = retention("prompt_retention_days", days)?;
     }
     let transaction = Transaction {
         compares: vec![Compare::Absent {
@@ -129,18 +138,24 @@ pub(super) async fn update(
     let shown = view(&state.naming, &current.value);
     same("endpoint", request.endpoint, &shown.endpoint)?;
     same("proxy_address", request.proxy_address, &shown.proxy_address)?;
-    refuse_prompt_collection(required(
-        "enable_prompt_collection",
-        request.enable_prompt_collection,
-    )?)?;
     let settings = SettingsDoc {
         enable_log_collection: required("enable_log_collection", request.enable_log_collection)?,
-        enable_prompt_collection: false,
+        enable_prompt_collection: required(
+            "enable_prompt_collection",
+            request.enable_prompt_collection,
+        )?,
         redact_pii: required("redact_pii", request.redact_pii)?,
-        access_log_retention_days: retention(required(
+        access_log_retention_days: retention(
             "access_log_retention_days",
-            request.access_log_retention_days,
-        )?)?,
+            required(
+                "access_log_retention_days",
+                request.access_log_retention_days,
+            )?,
+        )?,
+        prompt_retention_days: retention(
+            "prompt_retention_days",
+            (request.prompt_retention_days).unwrap_or(current.value.prompt_retention_days),
+        )?,
         updated_at: Timestamp::now(),
         ..current.value
     };
@@ -214,6 +229,7 @@ fn initial(naming: &EndpointNaming, now: Timestamp) -> SettingsDoc {
         enable_prompt_collection: false,
         redact_pii: false,
         access_log_retention_days: RETENTION_DAYS_DEFAULT,
+        prompt_retention_days: 0,
         created_at: now,
         updated_at: now,
     }
@@ -236,6 +252,7 @@ fn view(naming: &EndpointNaming, settings: &SettingsDoc) -> SettingsView {
         enable_prompt_collection: settings.enable_prompt_collection,
         redact_pii: settings.redact_pii,
         access_log_retention_days: settings.access_log_retention_days,
+        prompt_retention_days: settings.prompt_retention_days,
         created_at: Some(settings.created_at),
         updated_at: Some(settings.updated_at),
     }
@@ -251,6 +268,7 @@ fn unnamed_view() -> SettingsView {
         enable_prompt_collection: false,
         redact_pii: false,
         access_log_retention_days: RETENTION_DAYS_DEFAULT,
+        prompt_retention_days: 0,
         created_at: None,
         updated_at: None,
     }
@@ -268,25 +286,13 @@ fn same(field: &str, sent: Option<String>, current: &str) -> Result<(), ApiError
     }
 }
 
-fn retention(days: i64) -> Result<i64, ApiError> {
+fn retention(field: &str, days: i64) -> Result<i64, ApiError> {
     if days <= RETENTION_DAYS_MAX {
         Ok(days)
     } else {
         Err(ApiError::invalid(
-            "access_log_retention_days",
-            format!("must be at most {RETENTION_DAYS_MAX}; 0 or less keeps forever"),
+            field,
+            format!("must be at most {RETENTION_DAYS_MAX}; 0 or less sets no end"),
         ))
-    }
-}
-
-/// This node keeps no prompts; saying yes would be a lie.
-fn refuse_prompt_collection(enabled: bool) -> Result<(), ApiError> {
-    if enabled {
-        Err(ApiError::invalid(
-            "enable_prompt_collection",
-            "this node does not collect prompts",
-        ))
-    } else {
-        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         seal::LiveKeyring,
         snapshot::Draft,
         store::Store,
-        usage::UsageReader,
+        usage::{CaptureReader, UsageReader},
     },
     handoff::snapshot::Snapshot,
 };
@@ -32,6 +32,7 @@ pub struct AppState {
     pub keyring: Arc<LiveKeyring>,
     pub catalog: Arc<LiveCatalog>,
     pub usage: UsageReader,
+    pub captures: CaptureReader,
     pub identity: Arc<IdentitySources>,
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,

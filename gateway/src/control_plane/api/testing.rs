@@ -22,18 +22,19 @@ use crate::{
         mint::Minted,
         resolve::Answers,
         resource::CredentialDoc,
-        seal::{Keyring, LiveKeyring},
+        seal::{Keyring, LiveKeyring, TextKey},
         snapshot::{Compiler, Documents, Draft, Surroundings, Unseal},
         store::{
             Change, Compare, Entry, Operation, Range, Revision, Store, StoreError, StoreFuture,
             Transaction, TransactionOutcome,
         },
-        usage::{UsageLog, UsageReader},
+        usage::{CaptureLog, CaptureReader, UsageLog, UsageReader},
     },
     handoff::{
+        capture::{Part, capture_queue},
         queue::record_queue,
         record::{ExchangeRecord, tests::sample},
-        snapshot::{Endpoint, NanoUsdPerMillion, Rates, Snapshot, Timeouts},
+        snapshot::{Endpoint, NanoUsdPerMillion, Rates, Snapshot, Timeouts, access::Capture},
     },
     secret::Secret,
 };
@@ -47,11 +48,16 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
     let keyring = Keyring::unlock(&source, store.as_ref())
         .await
         .expect("the first start makes a key");
+    let now = jiff::Timestamp::now();
+    let text_key = TextKey::open_or_create(store.as_ref(), &keyring)
+        .await
+        .expect("an empty store takes a key");
     let state = AppState {
         store: Arc::clone(&store) as Arc<dyn Store>,
         keyring: Arc::new(LiveKeyring::new(keyring, source)),
         catalog: Arc::new(LiveCatalog::built_in()),
-        usage: usage(directory),
+        usage: usage(directory, now),
+        captures: captures(directory, text_key, now),
         identity: Arc::new(IdentitySources::fixed(Identity {
             uses_static: true,
             ..Identity::default()
@@ -79,13 +85,19 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
     (state, store)
 }
 
-/// An index with one exchange of this minute in it, whose threads have ended.
-fn usage(directory: &Path) -> UsageReader {
+/// Of the one exchange in the log.
+fn record_id(started_at: jiff::Timestamp) -> u128 {
+    (started_at.as_millisecond() as u128) << 80 | 1
+}
+
+/// An index with one exchange in it, whose threads have ended.
+fn usage(directory: &Path, started_at: jiff::Timestamp) -> UsageReader {
     let (mut senders, receiver) = record_queue(1, 1, Duration::ZERO);
     let log = UsageLog::start(directory, receiver).expect("an empty directory");
     let mut sender = senders.remove(0);
     sender.append(&ExchangeRecord {
-        started_at_us: jiff::Timestamp::now().as_microsecond(),
+        id: record_id(started_at),
+        started_at_us: started_at.as_microsecond(),
         ..sample()
     });
     drop(sender);
@@ -97,6 +109,21 @@ fn usage(directory: &Path) -> UsageReader {
     }
     let reader = log.reader();
     log.flush_and_stop(deadline);
+    reader
+}
+
+/// The prompt of that exchange, whose thread has ended.
+fn captures(directory: &Path, key: TextKey, started_at: jiff::Timestamp) -> CaptureReader {
+    let (senders, receiver) = capture_queue(1);
+    let log = CaptureLog::start(directory, receiver, key).expect("an empty directory");
+    let capture = Capture {
+        text_bytes_max: 100,
+        redact: false,
+    };
+    let mut prompt = senders[0].begin(record_id(started_at), Part::Request, capture);
+    assert!(prompt.extend(br#"{"prompt": "Once upon a time"}"#) && senders[0].send(prompt));
+    let reader = log.reader();
+    log.flush_and_stop(Instant::now() + INDEX_WAIT_MAX);
     reader
 }
 

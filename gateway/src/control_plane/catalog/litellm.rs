@@ -185,7 +185,7 @@ const HEADER: &str = "\
 # web_search_request, maps_request
 #                      dollars per request that calls the tool, however often.
 # audio_second         dollars per second of audio that has no tokens.
-# context              in tokens. source and retires are for people.
+# context              tokens that one call takes in at most. source and retires are for people.
 ";
 
 const TO_STRING: &str = "writing to a String cannot fail";

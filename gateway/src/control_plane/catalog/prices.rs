@@ -108,13 +108,19 @@ impl<'a> Reader<'a> {
             self.add("long_context needs long_context_above");
         }
         self.end();
+        let standard = standard?;
+        let long_context_above = long_context_above.unwrap_or(u64::MAX);
+        // A price for more than the window: it has another one for who asks for it (Anthropic's beta of 1M).
+        let is_whole =
+            |context: &u64| standard.long_context.is_none() || *context > long_context_above;
         Some(PricedModel {
             label,
             context: context.unwrap_or(0),
             price: Price {
-                standard: standard?,
+                context: context.filter(is_whole),
+                standard,
                 tiers,
-                long_context_above: long_context_above.unwrap_or(u64::MAX),
+                long_context_above,
                 regional_per_mille,
                 tools,
                 audio_second,

@@ -12,6 +12,7 @@ use crate::{
         catalog::rate,
         resource::{GuardrailDoc, PolicyDoc},
     },
+    dialect::output::output_keys,
     handoff::{
         ledger::Unit,
         reason::Reason,
@@ -21,7 +22,7 @@ use crate::{
         },
     },
     policy::{
-        Ask, Permit, admits,
+        Permit, admits,
         charge::{Charge, Origin},
         plan::{Plan, Unplanned, Wants},
     },
@@ -95,15 +96,14 @@ impl Paying {
 /// Asks them in their order, as the data plane does.
 pub(super) fn pay(
     first: Permit<'_>,
-    ask: Ask<'_>,
-    wants: Wants,
+    question: &Question<'_>,
     limits: &LimitsConfig,
     now: u64,
 ) -> Paying {
     let mut tried = Vec::new();
     let mut is_decided = false;
-    for permit in std::iter::successors(Some(first), |permit| permit.next(ask)) {
-        let outcome = attempt(&permit, wants, limits, now);
+    for permit in std::iter::successors(Some(first), |permit| permit.next(question.ask)) {
+        let outcome = attempt(&permit, question, limits, now);
         let (state, why, denial) = match outcome.refusal {
             _ if is_decided => (
                 PolicyState::Next,
@@ -125,10 +125,8 @@ pub(super) fn pay(
             }
         };
         let policy = permit.policy();
-        let group = permit.group_place().and_then(|place| {
-            let index = policy.groups[place].0 as usize;
-            permit.snapshot().groups.get(index)
-        });
+        let index = policy.groups[permit.group_place()].0 as usize;
+        let group = permit.snapshot().groups.get(index);
         tried.push(Tried {
             policy_place: permit.place(),
             group: group.map(Named::from),
@@ -152,8 +150,21 @@ struct Refusal {
     why: String,
 }
 
-fn attempt(permit: &Permit<'_>, wants: Wants, config: &LimitsConfig, now: u64) -> Outcome {
-    let plan = match Plan::new(permit, wants, config, || true) {
+fn attempt(
+    permit: &Permit<'_>,
+    question: &Question<'_>,
+    config: &LimitsConfig,
+    now: u64,
+) -> Outcome {
+    let dialect = question.classified.dialect;
+    let wants = question.wants;
+    let catalog_id = &permit.provider().catalog_id;
+    let keys = output_keys(dialect, wants.operation, catalog_id, question.ask.model);
+    let wants = Wants {
+        may_be_bounded: wants.may_be_bounded && keys.is_some(),
+        ..wants
+    };
+    let plan = match Plan::new(permit, wants, config, || Ok(question.elsewhere)) {
         Ok(plan) => plan,
         Err(Unplanned::Output { wanted, most }) => {
             return Outcome {
@@ -271,7 +282,10 @@ pub(super) fn considered(
         .map(|tried| (tried.policy_place, tried))
         .collect();
     let granting: HashSet<usize> = asked
-        .map(|asked| asked.grants.places(question.principal).collect())
+        .map(|asked| {
+            let held = asked.grants.hold_from(question.principal, 0);
+            held.map(|held| held.policy as usize).collect()
+        })
         .unwrap_or_default();
     let mut rows: Vec<(PolicyState, Option<usize>, Considered)> = stored
         .policies

@@ -6,7 +6,7 @@ use super::Question;
 use crate::{
     control_plane::resource::ProviderDoc,
     handoff::snapshot::{Provider, Snapshot},
-    policy::route::{Rank, Unfit, fit, fit_without_model},
+    policy::route::{ModelIds, Rank, Unfit, fit, fit_without_model},
 };
 
 /// A connected provider.
@@ -72,7 +72,7 @@ fn judge(
 ) -> (ProviderState, String) {
     let (principal, dialect) = (question.principal, question.classified.dialect);
     let fits = match question.ask.model {
-        Some(model) => fit(provider, principal, dialect, model).map(Some),
+        Some(model) => fit(provider, principal, dialect, &ModelIds::of(model)).map(Some),
         None => fit_without_model(provider, principal, dialect, question.ask.keeper).map(|()| None),
     };
     match fits {
@@ -125,7 +125,7 @@ fn ahead(rank: Option<Rank>, asked: &Provider, question: &Question<'_>) -> &'sta
     let best = question
         .ask
         .model
-        .and_then(|model| fit(asked, question.principal, dialect, model).ok());
+        .and_then(|model| fit(asked, question.principal, dialect, &ModelIds::of(model)).ok());
     match (best, rank) {
         (Some(best), Some(rank)) if best.is_listed != rank.is_listed => "it lists the model",
         (Some(best), Some(rank)) if best.base_path_len != rank.base_path_len => {

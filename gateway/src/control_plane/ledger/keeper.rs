@@ -16,48 +16,54 @@ use crate::{
     handoff::ledger::{Bucket, Grant, GrantQueue},
 };
 
-/// Answers wishes for as long as it is polled. A grant that cannot be written is not given: who waits for it is told
-/// so, and asks again.
+/// Answers wishes for as long as it is polled.
 pub async fn keep(ledger: Arc<Ledger>, store: Arc<dyn Store>, queue: Arc<GrantQueue>) {
     loop {
         let wishes = queue.wishes().await;
-        let now = now();
-        let mut grants: Vec<(Arc<Bucket>, Grant)> = wishes
-            .into_iter()
-            .map(|(bucket, asked)| {
-                let window = bucket.window(now);
-                let amount = asked
-                    .max(bucket.spent(now))
-                    .max(ledger.recorded(&bucket, window));
-                (bucket, Grant { window, amount })
-            })
-            .collect();
-        // One that was passed on twice: the larger wish stays.
-        grants
-            .sort_by(|(a, of_a), (b, of_b)| (a.name(), of_b.amount).cmp(&(b.name(), of_a.amount)));
-        grants.dedup_by(|(a, _), (b, _)| a.name() == b.name());
-        for grants in grants.chunks(OPERATIONS_MAX) {
-            let begun = Instant::now();
-            let written = write(store.as_ref(), grants).await;
-            ledger.grants.count(&written, grants.len(), begun.elapsed());
-            if let Err(error) = written {
-                warn!(%error, "limits: nothing more can be spent, as it cannot be written down");
-                continue;
-            }
-            for (bucket, grant) in grants {
-                ledger.record(bucket, *grant);
-                bucket.grant(*grant);
-            }
+        answer(&ledger, store.as_ref(), wishes, now()).await;
+    }
+}
+
+/// Grants what is asked for. A grant that cannot be written is not given: who waits for it is told so, and asks again.
+pub(crate) async fn answer(
+    ledger: &Ledger,
+    store: &dyn Store,
+    wishes: Vec<(Arc<Bucket>, u64)>,
+    now: u64,
+) {
+    let mut grants: Vec<(Arc<Bucket>, Grant)> = wishes
+        .into_iter()
+        .map(|(bucket, asked)| {
+            let window = bucket.window(now);
+            let amount = asked
+                .max(bucket.spent(now))
+                .max(ledger.recorded(&bucket, window));
+            (bucket, Grant { window, amount })
+        })
+        .collect();
+    // One that was passed on twice: the larger wish stays.
+    grants.sort_by(|(a, of_a), (b, of_b)| (a.name(), of_b.amount).cmp(&(b.name(), of_a.amount)));
+    grants.dedup_by(|(a, _), (b, _)| a.name() == b.name());
+    for grants in grants.chunks(OPERATIONS_MAX) {
+        let begun = Instant::now();
+        let written = write(store, grants).await;
+        ledger.grants.count(&written, grants.len(), begun.elapsed());
+        if let Err(error) = written {
+            warn!(%error, "limits: nothing more can be spent, as it cannot be written down");
+            continue;
+        }
+        for (bucket, grant) in grants {
+            ledger.record(bucket, *grant);
+            bucket.grant(*grant);
         }
     }
 }
 
-/// Writes down what was really spent. To be called once nothing runs any more, so that a restart counts exactly.
+/// Writes down what was really spent. To be called once nothing runs any more, so that the next boot counts exactly.
 ///
 /// # Errors
-/// When the store cannot be written; what was granted counts as spent then.
-pub async fn close(ledger: &Ledger, store: &dyn Store) -> Result<(), StoreError> {
-    let now = now();
+/// When the store cannot be written; what was granted counts as spent after a reboot then.
+pub async fn close(ledger: &Ledger, store: &dyn Store, now: u64) -> Result<(), StoreError> {
     let buckets: Vec<_> = ledger.lock().buckets.values().cloned().collect();
     let exact: Vec<_> = buckets
         .into_iter()

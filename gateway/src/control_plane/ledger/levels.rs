@@ -233,7 +233,7 @@ impl<'s> Found<'s, '_> {
                 continue;
             }
             let groups = principal.groups.iter();
-            let policies = groups.filter_map(|group| by_group.get(&group.index));
+            let policies = groups.filter_map(|group| by_group.get(group));
             for policy in policies.flatten() {
                 self.of_user(principal, Setter::Policy(policy));
             }

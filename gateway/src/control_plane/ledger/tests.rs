@@ -1,4 +1,4 @@
-use std::{future::Future, pin::pin, task::Poll};
+use std::{fs, future::Future, path::PathBuf, pin::pin, task::Poll};
 
 use tempfile::TempDir;
 
@@ -23,16 +23,25 @@ impl Home {
         }
     }
 
-    /// As after a start: what is left of earlier runs lies in the store.
+    /// As after a start: what is left of earlier runs lies in the store, and in the file if the machine still runs.
     async fn open(&self) -> (Arc<dyn Store>, Arc<Ledger>) {
-        let opened = SledStore::open(self.directory.path(), 0).unwrap();
+        let opened = SledStore::open(&self.directory.path().join("store"), 0).unwrap();
         let store: Arc<dyn Store> = Arc::new(opened.store);
-        let ledger = Ledger::load(store.as_ref()).await.unwrap();
+        let tally = Tally::open(&self.tally(), store.as_ref()).await.unwrap();
+        let ledger = Ledger::load(store.as_ref(), tally, now()).await.unwrap();
         (store, Arc::new(ledger))
+    }
+
+    fn tally(&self) -> PathBuf {
+        self.directory.path().join("limits")
+    }
+
+    fn lose_power(&self) {
+        fs::remove_file(self.tally()).unwrap();
     }
 }
 
-fn key(user: &str) -> BucketKey {
+pub(super) fn key(user: &str) -> BucketKey {
     BucketKey {
         scope: Scope::User(user.to_owned()),
         unit: Unit::Tokens,
@@ -72,7 +81,7 @@ async fn grant(home: &Home, store: &Arc<dyn Store>, ledger: &Arc<Ledger>, asked:
 }
 
 #[tokio::test]
-async fn what_was_granted_is_spent_after_a_kill_and_what_was_spent_after_a_stop() {
+async fn after_a_kill_all_is_as_it_was() {
     let home = Home::new();
     {
         let (store, ledger) = home.open().await;
@@ -82,21 +91,55 @@ async fn what_was_granted_is_spent_after_a_kill_and_what_was_spent_after_a_stop(
             Err(Refusal::Grant(_))
         ));
         grant(&home, &store, &ledger, &[("ada", 40), ("eve", 7)]).await;
-        bucket.spend(now(), 10, 100).unwrap();
-        // Killed: nobody says goodbye.
+        let window = bucket.spend(now(), 10, 100).unwrap();
+        bucket.settle(window, 10, 3);
+        bucket.spend(now(), 20, 100).unwrap();
+        // Killed, with 20 in flight: nobody says goodbye.
     }
+    let (_, ledger) = home.open().await;
+    let bucket = ledger.bucket(key("ada"));
+    assert_eq!(bucket.spent(now()), 23);
+    bucket.spend(now(), 17, 100).unwrap();
+    assert!(matches!(
+        bucket.spend(now(), 1, 100),
+        Err(Refusal::Grant(_))
+    ));
+    assert_eq!(ledger.bucket(key("eve")).spent(now()), 0);
+}
+
+#[tokio::test]
+async fn what_was_granted_is_spent_after_a_power_cut_and_what_was_spent_after_a_stop() {
+    let home = Home::new();
+    {
+        let (store, ledger) = home.open().await;
+        grant(&home, &store, &ledger, &[("ada", 40), ("eve", 7)]).await;
+        ledger.bucket(key("ada")).spend(now(), 10, 100).unwrap();
+    }
+    home.lose_power();
     {
         let (store, ledger) = home.open().await;
         let bucket = ledger.bucket(key("ada"));
         assert_eq!(bucket.spent(now()), 40);
         grant(&home, &store, &ledger, &[("ada", 50)]).await;
         bucket.spend(now(), 5, 100).unwrap();
-        close(&ledger, store.as_ref()).await.unwrap();
+        close(&ledger, store.as_ref(), now()).await.unwrap();
     }
+    home.lose_power();
     let (_, ledger) = home.open().await;
     assert_eq!(ledger.bucket(key("ada")).spent(now()), 45);
     assert_eq!(ledger.bucket(key("eve")).spent(now()), 7);
     assert_eq!(ledger.bucket(key("joe")).spent(now()), 0);
+}
+
+#[tokio::test]
+async fn a_bucket_that_comes_back_has_spent_what_it_had() {
+    let home = Home::new();
+    let (store, ledger) = home.open().await;
+    grant(&home, &store, &ledger, &[("ada", 40)]).await;
+    ledger.bucket(key("ada")).spend(now(), 10, 100).unwrap();
+    ledger.forget_unused();
+    assert_eq!(ledger.lock().buckets.len(), 0);
+    assert_eq!(ledger.bucket(key("ada")).spent(now()), 10);
 }
 
 #[tokio::test]

@@ -1,16 +1,13 @@
 //! Grants written down, and how full the limits of policies and budget rules are. No series per user or group.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
 use super::family::{gauge, plain_counter, plain_gauge};
 use crate::{
-    control_plane::ledger::{
-        GrantCounts,
-        levels::{Filter, Setter, levels},
-    },
+    control_plane::ledger::{GrantCounts, fullest::fullest},
     handoff::snapshot::Snapshot,
 };
 
@@ -33,8 +30,14 @@ pub(super) fn gather(grants: &GrantCounts, snapshot: &Snapshot) -> Vec<MetricFam
             "How long the last write of grants took.",
             grants.last_write_us.load(Relaxed) as f64 / MICROS_PER_SECOND,
         ),
+        plain_gauge(
+            "keyway_limit_buckets_unkept",
+            "Counters of limits that a kill loses, so that all that was granted of them counts as spent.",
+            grants.unkept.load(Relaxed) as f64,
+        ),
     ];
-    let fullest = fullest(snapshot);
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    let fullest = fullest(snapshot, now);
     if !fullest.is_empty() {
         let samples = fullest.into_iter().map(|((kind, name), part)| {
             let labels = vec![("kind", kind.to_owned()), ("name", name.to_owned())];
@@ -49,35 +52,9 @@ pub(super) fn gather(grants: &GrantCounts, snapshot: &Snapshot) -> Vec<MetricFam
     families
 }
 
-/// By kind and name; what has one name is one.
-fn fullest(snapshot: &Snapshot) -> BTreeMap<(&'static str, &str), f64> {
-    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
-    let mut fullest = BTreeMap::new();
-    let policies = snapshot
-        .policies
-        .iter()
-        .filter(|policy| !policy.limits.caps.is_empty());
-    fullest.extend(policies.map(|policy| (("policy", &*policy.name), 0.0)));
-    let rules = snapshot.budget_rules.iter();
-    fullest.extend(rules.map(|rule| (("budget_rule", &*rule.name), 0.0)));
-    for level in levels(snapshot, now, Filter::default()) {
-        for cap in &level.caps {
-            let key = match cap.by {
-                Setter::Policy(policy) => ("policy", &*policy.name),
-                Setter::Rule(rule) => ("budget_rule", &*rule.name),
-                Setter::Provider(_) => continue,
-            };
-            let part = level.spent as f64 / cap.most.max(1) as f64;
-            let held = fullest.entry(key).or_insert(0.0);
-            *held = part.max(*held);
-        }
-    }
-    fullest
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
     use crate::{
@@ -114,9 +91,9 @@ mod tests {
         }];
         // The policy has no limits.
         let expected = BTreeMap::from([(("budget_rule", "All"), 0.5)]);
-        assert_eq!(fullest(&snapshot), expected);
+        assert_eq!(fullest(&snapshot, 0), expected);
         let families = gather(&GrantCounts::default(), &snapshot);
-        assert_eq!(families.len(), 4);
-        assert_eq!(families[3].get_metric().len(), 1);
+        assert_eq!(families.len(), 5);
+        assert_eq!(families[4].get_metric().len(), 1);
     }
 }

@@ -35,6 +35,11 @@ pub(super) fn gather(status: &UsageStatus) -> Vec<MetricFamily> {
             load(&status.records_written),
         ),
         plain_counter(
+            "keyway_usage_log_dropped_total",
+            "Records lost because the log could not be written and exchanges are served all the same.",
+            load(&status.records_dropped),
+        ),
+        plain_counter(
             "keyway_usage_log_records_indexed_total",
             "Records made visible to queries.",
             load(&status.records_indexed),

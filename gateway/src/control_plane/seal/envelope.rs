@@ -15,7 +15,8 @@ use super::{MasterKey, SealError};
 use crate::secret::Secret;
 
 const VERSION: &str = "kw1";
-const SALT_BYTES: usize = 32;
+pub(super) const SALT_BYTES: usize = 32;
+pub(super) const NONCE_BYTES: usize = NONCE_LEN;
 const TAG_BYTES: usize = 16;
 const PURPOSE: &[u8] = b"keyway record 1";
 
@@ -27,7 +28,7 @@ pub(super) fn seal(key: &MasterKey, record: &str, secret: &Secret) -> Result<Str
     let mut body = Zeroizing::new(Vec::with_capacity(secret.expose().len() + TAG_BYTES));
     body.extend_from_slice(secret.expose());
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Malformed)?;
-    record_key(key, salt)
+    derived_key(key, salt, PURPOSE)
         .seal_in_place_append_tag(nonce, associated_data(key.id(), record), &mut *body)
         .map_err(|_| SealError::Malformed)?;
     let mut bytes = random.to_vec();
@@ -55,7 +56,7 @@ pub(super) fn open(key: &MasterKey, record: &str, sealed: &str) -> Result<Secret
         .split_at_checked(NONCE_LEN)
         .ok_or(SealError::Malformed)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Malformed)?;
-    let cipher = record_key(key, salt);
+    let cipher = derived_key(key, salt, PURPOSE);
     Secret::build(body.len(), |slot| {
         slot.copy_from_slice(body);
         let opened = cipher.open_in_place(nonce, associated_data(key_id, record), slot);
@@ -76,15 +77,16 @@ fn parts(sealed: &str) -> Result<(&str, &str), SealError> {
     }
 }
 
-fn record_key(key: &MasterKey, salt: &[u8]) -> LessSafeKey {
-    let derived = key.derive(salt, PURPOSE);
+/// A key for one sealing.
+pub(super) fn derived_key(key: &MasterKey, salt: &[u8], purpose: &[u8]) -> LessSafeKey {
+    let derived = key.derive(salt, purpose);
     let key = UnboundKey::new(&AES_256_GCM_SIV, &*derived)
         .expect("derived keys have the cipher's length");
     LessSafeKey::new(key)
 }
 
 /// Length-prefixed, so that no two triples read the same.
-fn associated_data(key_id: &str, record: &str) -> Aad<Vec<u8>> {
+pub(super) fn associated_data(key_id: &str, record: &str) -> Aad<Vec<u8>> {
     let mut data = Vec::new();
     for part in [VERSION, key_id, record] {
         data.extend((part.len() as u64).to_le_bytes());

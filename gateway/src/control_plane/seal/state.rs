@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Where sealed records are. Each is a JSON object with the sealed value in the field [`SEALED`].
-pub(super) const SEALED_RECORDS: [&str; 2] = [CREDENTIALS, CA];
+pub(super) const SEALED_RECORDS: [&str; 3] = [CREDENTIALS, CA, key::TEXT];
 pub(super) const SEALED: &str = "sealed";
 
 /// At [`key::CHECK`].
@@ -98,7 +98,7 @@ pub(super) async fn sealed_records(store: &dyn Store) -> Result<Vec<SealedRecord
     let mut records = Vec::new();
     for prefix in SEALED_RECORDS {
         for entry in store.range(prefix).await?.entries {
-            // `ca` is a whole key, not a prefix of others.
+            // `ca` and `seal/text` are whole keys, not prefixes of others.
             if !prefix.ends_with('/') && entry.key != prefix {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use super::{Documents, SkippedDocument, peers::Groups};
+use super::{Documents, SkippedDocument, captures::Captures, peers::Groups};
 use crate::{
     control_plane::{
         catalog::rate,
@@ -15,7 +15,7 @@ use crate::{
     handoff::{
         ledger::{Bucket, Unit},
         snapshot::{
-            BudgetRule, Grants, Group, Policy,
+            BudgetRule, Grants, GroupIndex, Policy,
             access::{Buckets, Cap, Limits, Pattern},
         },
     },
@@ -66,9 +66,10 @@ impl<'d> Access<'d> {
             .iter()
             .map(|guardrail| (guardrail.id.as_str(), guardrail))
             .collect();
+        let captures = Captures::of(documents.settings.as_ref());
         let mut policies = Vec::new();
         for doc in documents.policies.iter().filter(|policy| policy.enabled) {
-            match policy(doc, groups, &guardrails, ledger, &mut meters) {
+            match policy(doc, groups, &guardrails, captures, ledger, &mut meters) {
                 Ok(policy) => policies.push((doc, policy)),
                 Err(reason) => skipped.push(SkippedDocument {
                     key: format!("{POLICIES}{}", doc.id),
@@ -107,13 +108,13 @@ impl<'d> Access<'d> {
     }
 
     /// The rules that hold for a caller, as places.
-    pub(super) fn rules_of(&self, principal_id: &str, groups: &[Group]) -> Box<[u32]> {
+    pub(super) fn rules_of(&self, principal_id: &str, groups: &[GroupIndex]) -> Box<[u32]> {
         let holds = |(rule, doc): &(BudgetRule, &BudgetRuleDoc)| {
             doc.target_groups.is_empty() && doc.target_users.is_empty()
                 || doc.target_users.iter().any(|user| user == principal_id)
                 || groups
                     .iter()
-                    .any(|group| rule.groups.binary_search(&group.index).is_ok())
+                    .any(|group| rule.groups.binary_search(group).is_ok())
         };
         (0..)
             .zip(&self.rules)
@@ -127,10 +128,12 @@ fn policy(
     doc: &PolicyDoc,
     groups: &Groups,
     guardrails: &HashMap<&str, &GuardrailDoc>,
+    mut captures: Captures,
     ledger: &Ledger,
     meters: &mut Vec<Meter>,
 ) -> Result<Policy, String> {
     let members = groups.of(&doc.source_groups);
+    let ids: Vec<&str> = members.iter().map(|group| groups.id(*group)).collect();
     let mut models: Option<Vec<Pattern>> = None;
     let mut output_tokens_max = None;
     for id in &doc.guardrail_ids {
@@ -147,6 +150,7 @@ fn policy(
             let most = checks.output_limit.max_tokens;
             output_tokens_max = output_tokens_max.into_iter().chain([most]).min();
         }
+        captures.read(&checks.prompt_capture);
     }
     Ok(Policy {
         id: doc.id.as_str().into(),
@@ -158,8 +162,9 @@ fn policy(
             .map(|path| Pattern::new(path))
             .collect(),
         output_tokens_max,
-        limits: limits(&doc.limits, &members, &doc.id, ledger, meters)?,
-        groups: members.iter().map(|group| group.index).collect(),
+        capture: captures.of_policy(),
+        limits: limits(&doc.limits, &ids, &doc.id, ledger, meters)?,
+        groups: members.into_vec().into(),
     })
 }
 
@@ -170,11 +175,12 @@ fn rule(
     meters: &mut Vec<Meter>,
 ) -> Result<BudgetRule, String> {
     let members = groups.of(&doc.target_groups);
+    let ids: Vec<&str> = members.iter().map(|group| groups.id(*group)).collect();
     Ok(BudgetRule {
         id: doc.id.as_str().into(),
         name: doc.name.as_str().into(),
-        limits: limits(&doc.limits, &members, &doc.id, ledger, meters)?,
-        groups: members.iter().map(|group| group.index).collect(),
+        limits: limits(&doc.limits, &ids, &doc.id, ledger, meters)?,
+        groups: members.into_vec().into(),
     })
 }
 
@@ -225,10 +231,10 @@ fn pays(doc: &PolicyDoc, policy: &Policy) -> impl Ord + use<> {
     )
 }
 
-/// `id` is the policy's or the rule's.
+/// `id` is the policy's or the rule's, `groups` are the ids of those that it names.
 fn limits(
     doc: &LimitsDoc,
-    groups: &[Group],
+    groups: &[&str],
     id: &str,
     ledger: &Ledger,
     meters: &mut Vec<Meter>,
@@ -247,7 +253,7 @@ fn limits(
                 groups => Buckets::Groups(
                     groups
                         .iter()
-                        .map(|group| meter.bucket(Scope::Group((*group.id).to_owned()), ledger))
+                        .map(|group| meter.bucket(Scope::Group((*group).to_owned()), ledger))
                         .collect(),
                 ),
             };

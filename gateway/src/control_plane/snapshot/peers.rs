@@ -1,7 +1,7 @@
 //! Peers to principals, group names to indices.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     convert::Infallible,
     net::IpAddr,
     sync::Arc,
@@ -16,14 +16,11 @@ use crate::{
         ledger::{Ledger, Scope},
         resource::key::{PEERS, POLICIES},
     },
-    handoff::{
-        ledger::Bucket,
-        snapshot::{Group, GroupIndex, Principal},
-    },
+    handoff::snapshot::{Group, GroupIndex, GroupIndexes, OwnBuckets, Principal},
 };
 
 /// Every group that a peer or a policy names, numbered in the order of their ids.
-pub(super) struct Groups(BTreeMap<String, Group>);
+pub(super) struct Groups(Arc<[Group]>);
 
 impl Groups {
     pub(super) fn intern(
@@ -50,31 +47,33 @@ impl Groups {
             .map(String::as_str)
             .chain(names.keys().copied())
             .collect();
-        let groups = (0..).zip(ids).map(|(index, id)| {
-            let group = Group {
-                index: GroupIndex(index),
-                id: id.into(),
-                name: (*names.get(id).unwrap_or(&id)).into(),
-            };
-            (id.to_owned(), group)
+        let groups = (0..).zip(ids).map(|(index, id)| Group {
+            index: GroupIndex(index),
+            id: id.into(),
+            name: (*names.get(id).unwrap_or(&id)).into(),
         });
         Self(groups.collect())
     }
 
     /// Sorted, without duplicates.
-    pub(super) fn of(&self, ids: &[String]) -> Vec<Group> {
-        let mut groups: Vec<_> = ids
-            .iter()
-            .filter_map(|id| self.0.get(id).cloned())
-            .collect();
-        groups.sort();
+    pub(super) fn of(&self, ids: &[String]) -> GroupIndexes {
+        let known = ids.iter().filter_map(|id| {
+            let place = self.0.binary_search_by(|group| (*group.id).cmp(id)).ok()?;
+            Some(self.0[place].index)
+        });
+        let mut groups: GroupIndexes = known.collect();
+        groups.sort_unstable();
         groups.dedup();
         groups
     }
 
+    pub(super) fn id(&self, index: GroupIndex) -> &str {
+        &self.0[index.0 as usize].id
+    }
+
     /// In the order of their indexes.
-    pub(super) fn into_all(self) -> Box<[Group]> {
-        self.0.into_values().collect()
+    pub(super) fn all(&self) -> &Arc<[Group]> {
+        &self.0
     }
 }
 
@@ -137,12 +136,12 @@ impl PeerCompiler {
 
 /// Shared by all peers of a user.
 #[derive(Default)]
-struct UserBuckets(HashMap<String, Arc<[Arc<Bucket>]>>);
+struct UserBuckets(HashMap<String, OwnBuckets>);
 
 impl UserBuckets {
-    fn of(&mut self, id: &str, access: &Access<'_>, ledger: &Ledger) -> Arc<[Arc<Bucket>]> {
+    fn of(&mut self, id: &str, access: &Access<'_>, ledger: &Ledger) -> OwnBuckets {
         if access.meters.is_empty() {
-            return Arc::default();
+            return OwnBuckets::new();
         }
         let made = self.0.entry(id.to_owned()).or_insert_with(|| {
             let meters = access.meters.iter();
@@ -150,7 +149,7 @@ impl UserBuckets {
                 .map(|meter| meter.bucket(Scope::User(id.to_owned()), ledger))
                 .collect()
         });
-        Arc::clone(made)
+        made.clone()
     }
 }
 
@@ -158,17 +157,18 @@ fn principal(
     member: &Member<'_>,
     groups: &Groups,
     slot: u32,
-    buckets: impl FnOnce(&str) -> Arc<[Arc<Bucket>]>,
+    buckets: impl FnOnce(&str) -> OwnBuckets,
 ) -> Principal {
     let id = member.user_id.unwrap_or(member.id);
     let email = member.user_email.filter(|_| member.user_id.is_some());
     Principal {
+        groups: groups.of(member.groups),
         buckets: buckets(id),
         budget_rules: Box::default(),
+        all_groups: Arc::clone(groups.all()),
         id: id.into(),
         display_name: email.unwrap_or(member.name).into(),
         peer_id: member.id.into(),
-        groups: groups.of(member.groups).into(),
         slot,
     }
 }

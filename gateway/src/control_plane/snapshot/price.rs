@@ -1,5 +1,7 @@
 //! An operator's prices over the catalog's: each rate that is given replaces the list price's.
 
+use std::num::NonZeroU64;
+
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::Problem;
@@ -48,6 +50,7 @@ fn price(doc: &ModelDoc, list_price: Option<&Price>) -> Result<Option<Price>, ra
     price.is_own = [input, output, cache_read, cache_write]
         .iter()
         .any(Option::is_some);
+    price.context = doc.context.map(NonZeroU64::get).or(price.context);
     let rates = &mut price.standard.rates;
     rates.input = input.unwrap_or(rates.input);
     rates.output = output.unwrap_or(rates.output);

@@ -3,7 +3,9 @@
 mod peers;
 mod traced;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, num::NonZeroU64, sync::LazyLock, time::Duration,
+};
 
 use http::{HeaderName, HeaderValue};
 
@@ -209,16 +211,17 @@ fn a_provider_with_everything() {
     assert_eq!(tls.server_name.to_str(), "api.example.com");
 
     let peer = |address: &str| &compiled.snapshot.peers[&address.parse::<IpAddr>().unwrap()];
-    let developer = &peer("100.64.0.1").groups[0];
+    let developer = peer("100.64.0.1").named_groups().next().unwrap();
     assert_eq!((&*developer.id, &*developer.name), ("g-dev", "Developers"));
-    assert!(provider.grants.reaches(developer));
+    assert!(provider.grants.reaches(developer.index));
     let [policy] = compiled.snapshot.policies.as_slice() else {
         panic!("one policy");
     };
     assert!(policy.groups.contains(&developer.index));
     assert!(policy.groups.is_sorted());
     // "g-all" has no document: its name is its id.
-    assert_eq!(&*peer("100.64.0.2").groups[0].name, "g-all");
+    let all = peer("100.64.0.2").named_groups().next().unwrap();
+    assert_eq!(&*all.name, "g-all");
     assert_eq!(
         compiled.hosts,
         BTreeSet::from(["api.example.com".to_owned()])
@@ -352,6 +355,7 @@ fn a_bad_provider_is_skipped_with_its_reason_and_the_others_go_on() {
                     cached_input_per_1k: None,
                     cache_read_per_1k: None,
                     cache_creation_per_1k: None,
+                    context: None,
                 });
             },
             Problem::Price {
@@ -427,6 +431,7 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
         cached_input_per_1k: None,
         cache_read_per_1k: None,
         cache_creation_per_1k: None,
+        context: None,
     };
     let mut documents = documents();
     let mut priced = model("gpt-5.4-nano");
@@ -434,6 +439,7 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     priced.cached_input_per_1k = rate(0.0);
     let mut free = model("free");
     free.input_per_1k = rate(0.0);
+    free.context = NonZeroU64::new(32_000);
     let mut half_told = model("half-told");
     half_told.cached_input_per_1k = rate(0.001);
     documents.providers[0].models = vec![priced, free, half_told, model("unknown")];
@@ -462,6 +468,13 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     );
     assert_eq!(nano.regional_per_mille, Some(1000));
     assert_eq!(rates("free"), Some(Rates::default()));
+    let context = |model: &str| {
+        models.listed[model]
+            .as_ref()
+            .and_then(|price| price.context)
+    };
+    assert_eq!(context("gpt-5.4-nano"), Some(272_000), "the catalog's");
+    assert_eq!(context("free"), Some(32_000));
     assert_eq!(models.listed["half-told"], None);
     assert_eq!(models.listed["unknown"], None);
 }
@@ -559,6 +572,7 @@ fn the_endpoint_is_known_by_its_name_and_its_addresses() {
         enable_prompt_collection: false,
         redact_pii: false,
         access_log_retention_days: 0,
+        prompt_retention_days: 0,
         created_at: at(1),
         updated_at: at(1),
     };

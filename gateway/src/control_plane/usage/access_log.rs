@@ -11,7 +11,9 @@ use super::{
     filter::LogFilter,
     query::{AccessLogQuery, LogSort, SortOrder},
 };
-use crate::handoff::record::{CostSource, LeftOut, MediaUsage, Outcome, ServiceTier, ToolCalls};
+use crate::handoff::record::{
+    CaptureState, CostSource, LeftOut, MediaUsage, Outcome, ServiceTier, ToolCalls,
+};
 
 /// What `service_id` says: the node is one service.
 const SERVICE_ID: &str = "keyway";
@@ -111,6 +113,8 @@ pub struct AccessLogEntry {
     /// Which of the session's agents asked, and which one started it; empty when not told.
     pub agent_id: String,
     pub parent_agent_id: String,
+    /// Whether its texts were kept; see [`CaptureState`].
+    pub capture: &'static str,
 }
 
 /// Media, and the provider's own tools.
@@ -168,6 +172,24 @@ impl UsageReader {
         Ok(Page::new(entries, query.page, query.page_size, total))
     }
 
+    /// The exchange with this id, as long as it is in the log.
+    pub fn access_log_entry(&self, id: u128) -> Result<Option<AccessLogEntry>, UsageError> {
+        let connection = self.connection()?;
+        // The id has the start in milliseconds, and starts have an index.
+        let started_at_us = i64::try_from(id >> 80).unwrap_or(0).saturating_mul(1000);
+        let mut condition = Condition::default();
+        condition.and(
+            "started_at_us BETWEEN ? AND ? AND id = ?",
+            [
+                Value::Integer(started_at_us),
+                Value::Integer(started_at_us + 999),
+                Value::Text(format!("{id:032x}")),
+            ],
+        );
+        let entries = select_entries(&connection, "access_log", &condition, "", [])?;
+        Ok(entries.into_iter().next())
+    }
+
     /// Rows that became visible after `sequence`, oldest first, a bounded number of them: for a live
     /// tail, called again with the last row's `sequence`.
     pub fn follow(
@@ -213,7 +235,7 @@ const COLUMNS: &str =
      (SELECT group_ids FROM group_set WHERE group_set.id = access_log.group_set), sequence,
      display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
      overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out,
-     cost_source, service_tier, regional, beyond_text, agent_id, parent_agent_id";
+     cost_source, service_tier, regional, beyond_text, agent_id, parent_agent_id, capture";
 
 /// Rows of `table` that meet `condition`; `table` and `tail` are our own text, `values` the parameters
 /// of the latter.
@@ -294,6 +316,9 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AccessLogEntry> {
             .and_then(|json| serde_json::from_str(&json).ok()),
         agent_id: row.get(45)?,
         parent_agent_id: row.get(46)?,
+        capture: CaptureState::ALL
+            .get(row.get::<_, usize>(47)?)
+            .map_or("", |state| state.code()),
         request_bytes: row.get(37)?,
         response_bytes: row.get(38)?,
         attempts: from_json::<(u64, u64, u16)>(row.get(39)?)

@@ -188,12 +188,12 @@ fn insert_row(
                  input_cost, cache_read_cost, cache_creation_cost, output_cost,
                  unpriced, left_out, request_bytes, response_bytes, attempts,
                  other_cost, cost_source, service_tier, regional, beyond_text,
-                 agent_id, parent_agent_id
+                 agent_id, parent_agent_id, capture
              ) VALUES (
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                  ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34,
                  ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46,
-                 ?47
+                 ?47, ?48
              )",
         )?
         .execute(params![
@@ -244,6 +244,7 @@ fn insert_row(
             beyond_text(usage),
             record.agent_id,
             record.parent_agent_id,
+            record.capture as u8,
         ])?;
     Ok(())
 }

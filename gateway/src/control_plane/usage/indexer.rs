@@ -155,7 +155,7 @@ impl Indexer {
 }
 
 /// Linux gives every thread its own `nice` value. A failure leaves the thread as it was.
-fn lower_priority() {
+pub(super) fn lower_priority() {
     // SAFETY: takes and returns plain numbers; 0 stands for the calling thread.
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }

@@ -152,6 +152,9 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE usage_hour ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE usage_day ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE access_log ADD COLUMN capture INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The index, open for its one writer.

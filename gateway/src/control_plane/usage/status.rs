@@ -21,6 +21,8 @@ pub struct UsageStatus {
     pub batches_waiting: AtomicU64,
     pub batches_written: AtomicU64,
     pub records_written: AtomicU64,
+    /// Records for which there was no room; see [`crate::config::WhenFull::Serve`].
+    pub records_dropped: AtomicU64,
     /// Highest batch id in the spool.
     pub(super) spooled_up_to: AtomicU64,
     /// Highest batch id whose rows are in the index.

@@ -188,6 +188,9 @@ impl Writer {
         self.status
             .batches_waiting
             .store(waiting as u64, Ordering::Relaxed);
+        self.status
+            .records_dropped
+            .store(self.receiver.dropped(), Ordering::Relaxed);
     }
 
     fn report(mut self) -> StopReport {

@@ -185,11 +185,17 @@ fn append(map: &mut HeaderMap, fields: FieldLines<'_, '_>) {
         if let (Ok(name), Ok(mut value)) =
             (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {
-            // Never the same twice: in HPACK's table it would only drive out what is.
-            value.set_sensitive(name == REQUEST_ID);
+            value.set_sensitive(is_new_each_time(name.as_str()));
             map.append(name, value);
         }
     }
+}
+
+/// Such fields would only drive others out of HPACK's table: what names an exchange, and what is left of limits.
+fn is_new_each_time(name: &str) -> bool {
+    name == REQUEST_ID
+        || name.starts_with("x-ratelimit-re")
+        || (name.starts_with("anthropic-ratelimit-") && !name.ends_with("-limit"))
 }
 
 fn unread(error: &h2::Error) -> Failure {

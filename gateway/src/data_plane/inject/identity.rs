@@ -270,7 +270,8 @@ mod tests {
         // One more group, which does not authorise.
         let mut caller = principal(&[indexes.as_slice(), &[99]].concat());
         caller.display_name = user.into();
-        for (group, name) in caller.groups.iter_mut().zip(names) {
+        let all = Arc::get_mut(&mut caller.all_groups).unwrap();
+        for (group, name) in all.iter_mut().zip(names) {
             group.name = Arc::from(*name);
         }
         let chat = request(Dialect::OpenAi, Operation::ChatCompletions);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::IN_FLIGHT_RETRY;
 use crate::{
     data_plane::failure::Failure,
+    dialect::elsewhere::Endless,
     handoff::{ledger::Unit, reason::Reason},
     policy::{
         bound::Unbounded,
@@ -69,17 +70,38 @@ pub(super) fn output(wanted: u64, most: u64) -> Failure {
 pub(super) fn unbounded(why: Unbounded) -> Failure {
     let what = match why {
         Unbounded::Output => "set a bound on its output, such as `max_tokens`",
-        Unbounded::Input => {
-            "it refers to input that is not in it, such as an image by its URL, a stored \
-             conversation, or a tool that the provider runs"
+        Unbounded::Input(why) => endless(why),
+        Unbounded::Window => {
+            "it has an image, a file or a stored conversation, which may fill the model's context \
+             window, and how large that is is not known; an operator can set the model's `context`"
         }
         Unbounded::Price => "the price of its model is not known",
+        Unbounded::ToolPrice => "the price of a tool that the provider runs is not known",
         Unbounded::Operation => "nothing counts what requests of this kind use",
     };
     Failure::new(
         Reason::Unboundable,
         format!("a hard limit holds, and there is no telling what this request would use: {what}"),
     )
+}
+
+fn endless(why: Endless) -> &'static str {
+    match why {
+        Endless::Unread => "its body is not read",
+        Endless::Tools => {
+            "it lets the provider run tools, and nothing bounds how often that asks the model"
+        }
+        Endless::ToolCalls => {
+            "it lets the provider run tools; set a bound on how often, `max_tool_calls`"
+        }
+        Endless::ToolUses => "it lets the provider search; set a bound on how often, `max_uses`",
+        Endless::StoredPrompt => "it uses a prompt that the provider keeps",
+        Endless::Background => "it runs in the background, and tells what it used only if asked",
+        Endless::Compaction => "it lets the provider shorten the conversation by asking a model",
+        Endless::Output => "it may have more output than its bound says",
+        Endless::Elsewhere => "it lets another model answer, or adds fields that are not read here",
+        Endless::Embedding => "it embeds images or files, each of a size of its own",
+    }
 }
 
 fn shown(unit: Unit, amount: u64) -> String {
@@ -118,7 +140,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::handoff::{ledger::Bucket, snapshot::access::LimitMode};
+    use crate::handoff::{
+        ledger::{Bucket, Words},
+        snapshot::access::LimitMode,
+    };
 
     fn told(bucket: Bucket, most: u64, origin: Origin<'_>, amount: u64, left: u64) -> Failure {
         let charge = Charge {
@@ -134,7 +159,7 @@ mod tests {
     fn a_refusal_says_what_is_left_and_when_it_begins_anew() {
         const DAY: u32 = 86_400;
         let usd = |cents: u64| cents * 10_000_000;
-        let budget = || Bucket::durable(Unit::NanoUsd, DAY, "b");
+        let budget = || Bucket::durable(Unit::NanoUsd, DAY, "b", Words::default());
         let found = told(budget(), usd(5000), Origin::Policy, usd(30), usd(12));
         assert_eq!(
             found.message,

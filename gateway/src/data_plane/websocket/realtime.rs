@@ -82,6 +82,7 @@ pub(super) async fn open<'s>(
     recorder.provider = Some(permit.provider());
     let wish = Wish {
         ask,
+        dialect: classified.dialect,
         operation: classified.operation,
         body: &RequestBody::None,
     };

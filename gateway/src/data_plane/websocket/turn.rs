@@ -143,10 +143,12 @@ impl<'s> Turn<'_, 's> {
         self.recorder.provider = Some(provider);
         let wish = Wish {
             ask,
+            dialect: classified.dialect,
             operation: classified.operation,
             body: &body,
         };
         let permit = limits::reserve(worker, permit, wish, self.recorder).await?;
+        self.recorder.keep_request(&permit, &body);
         if let Some(lane) = successor {
             return self.follow(&permit, lane, None).await;
         }

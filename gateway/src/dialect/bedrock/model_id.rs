@@ -51,6 +51,11 @@ pub fn is_model_id(id: &str) -> bool {
     })
 }
 
+/// Who made the model, and what it is called; `None` where the id does not say.
+pub fn maker(id: &str) -> Option<(&str, &str)> {
+    split_region(unwrapped(id)?).0.split_once('.')
+}
+
 /// Without the ARN around it; `None` for an ARN that names no model.
 fn unwrapped(id: &str) -> Option<&str> {
     if !id.starts_with("arn:") {

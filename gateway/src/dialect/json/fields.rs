@@ -1,11 +1,17 @@
 //! Which keys of a request body decide something, and what their values may be.
 
+use std::ops::Range;
+
 use super::{
     ObjectSpan, ScanError, ScannedBody, Shape, decode,
     key::KeyText,
     lexer::{Scan, Visitor},
+    output_wish::Given,
 };
-use crate::handoff::record::{MODEL_BYTES_LIMIT, SESSION_BYTES_LIMIT};
+use crate::{
+    dialect::output::BoundKey,
+    handoff::record::{MODEL_BYTES_LIMIT, SESSION_BYTES_LIMIT},
+};
 
 /// Raw bytes kept of a text value: the longest model name with every letter written as `\uXXXX`.
 const TEXT_BYTES_LIMIT: usize = 6 * MODEL_BYTES_LIMIT;
@@ -33,12 +39,18 @@ enum Field {
     InferenceConfig,
     GenerationConfig,
     Options,
-    InnerMaxTokens,
+    TextGenerationConfig,
+    MaxGenLen,
+    ConverseMaxTokens,
+    NovaMaxTokens,
+    GeminiMaxTokens,
+    Predict,
+    TitanMaxTokens,
     InnerAnswers,
 }
 
 /// Key, the key of the object it stands in, what it is.
-const FIELDS: [(&str, Option<Field>, Field); 26] = [
+const FIELDS: [(&str, Option<Field>, Field); 30] = [
     ("model", None, Field::Model),
     ("stream", None, Field::Stream),
     ("stream_options", None, Field::StreamOptions),
@@ -67,7 +79,13 @@ const FIELDS: [(&str, Option<Field>, Field); 26] = [
     (
         "maxTokens",
         Some(Field::InferenceConfig),
-        Field::InnerMaxTokens,
+        Field::ConverseMaxTokens,
+    ),
+    // Nova's older name.
+    (
+        "max_new_tokens",
+        Some(Field::InferenceConfig),
+        Field::NovaMaxTokens,
     ),
     // Google takes both spellings of every key.
     ("generationConfig", None, Field::GenerationConfig),
@@ -75,12 +93,12 @@ const FIELDS: [(&str, Option<Field>, Field); 26] = [
     (
         "maxOutputTokens",
         Some(Field::GenerationConfig),
-        Field::InnerMaxTokens,
+        Field::GeminiMaxTokens,
     ),
     (
         "max_output_tokens",
         Some(Field::GenerationConfig),
-        Field::InnerMaxTokens,
+        Field::GeminiMaxTokens,
     ),
     (
         "candidateCount",
@@ -93,7 +111,14 @@ const FIELDS: [(&str, Option<Field>, Field); 26] = [
         Field::InnerAnswers,
     ),
     ("options", None, Field::Options),
-    ("num_predict", Some(Field::Options), Field::InnerMaxTokens),
+    ("num_predict", Some(Field::Options), Field::Predict),
+    ("textGenerationConfig", None, Field::TextGenerationConfig),
+    (
+        "maxTokenCount",
+        Some(Field::TextGenerationConfig),
+        Field::TitanMaxTokens,
+    ),
+    ("max_gen_len", None, Field::MaxGenLen),
 ];
 
 /// What a value is by its first byte.
@@ -158,7 +183,8 @@ impl Finder {
                 | Field::RequestMetadata
                 | Field::InferenceConfig
                 | Field::GenerationConfig
-                | Field::Options => true,
+                | Field::Options
+                | Field::TextGenerationConfig => true,
                 Field::Model
                 | Field::Stream
                 | Field::IncludeUsage
@@ -171,7 +197,12 @@ impl Finder {
                 | Field::MaxOutputTokens
                 | Field::Answers
                 | Field::BestOf
-                | Field::InnerMaxTokens
+                | Field::MaxGenLen
+                | Field::ConverseMaxTokens
+                | Field::NovaMaxTokens
+                | Field::GeminiMaxTokens
+                | Field::Predict
+                | Field::TitanMaxTokens
                 | Field::InnerAnswers => false,
             }),
             _ => false,
@@ -240,28 +271,29 @@ impl Finder {
             (Field::Stream, _) => return refuse("stream is not a boolean"),
             (Field::IncludeUsage, _) => return refuse("include_usage is not a boolean"),
             (Field::MetadataUserId | Field::ClientSessionId, kind) => kind == Kind::Text,
-            (Field::StreamOptions | Field::Metadata | Field::RequestMetadata, kind) => {
-                kind == Kind::Scalar
-            }
             (
-                Field::MaxTokens
+                Field::StreamOptions
+                | Field::Metadata
+                | Field::RequestMetadata
+                | Field::MaxTokens
                 | Field::MaxCompletionTokens
                 | Field::MaxOutputTokens
-                | Field::InnerMaxTokens
+                | Field::MaxGenLen
+                | Field::ConverseMaxTokens
+                | Field::NovaMaxTokens
+                | Field::GeminiMaxTokens
+                | Field::Predict
+                | Field::TitanMaxTokens
                 | Field::Answers
                 | Field::BestOf
-                | Field::InnerAnswers,
-                kind,
-            ) => kind == Kind::Scalar,
-            (
-                Field::User
-                | Field::MetadataTags
-                | Field::ClientMetadata
+                | Field::InnerAnswers
                 | Field::InferenceConfig
                 | Field::GenerationConfig
-                | Field::Options,
-                _,
-            ) => false,
+                | Field::Options
+                | Field::TextGenerationConfig,
+                kind,
+            ) => kind == Kind::Scalar,
+            (Field::User | Field::MetadataTags | Field::ClientMetadata, _) => false,
         };
         if wanted {
             self.reading_key = false;
@@ -336,41 +368,47 @@ impl Finder {
                 let id = self.whole_text().and_then(decode);
                 self.client_session_id = id.as_deref().and_then(bounded_session);
             }
-            Field::MaxTokens
-            | Field::MaxCompletionTokens
-            | Field::MaxOutputTokens
-            | Field::InnerMaxTokens => match (shape, self.whole_number(kind)) {
-                (Shape::Null, _) => {
-                    self.body
-                        .output
-                        .nulls
-                        .extend(name_of(field).map(|name| (name, range)));
-                }
-                (_, Some(bound)) => {
-                    let most = &mut self.body.output.tokens_max;
-                    *most = (*most).max(Some(bound));
-                }
-                (_, None) => self.body.output.is_odd = true,
-            },
+            Field::MaxTokens => self.bound(BoundKey::MaxTokens, kind, shape, range),
+            Field::MaxCompletionTokens => {
+                self.bound(BoundKey::MaxCompletionTokens, kind, shape, range);
+            }
+            Field::MaxOutputTokens => self.bound(BoundKey::MaxOutputTokens, kind, shape, range),
+            Field::MaxGenLen => self.bound(BoundKey::MaxGenLen, kind, shape, range),
+            Field::ConverseMaxTokens => self.bound(BoundKey::Converse, kind, shape, range),
+            Field::GeminiMaxTokens => self.bound(BoundKey::Gemini, kind, shape, range),
+            Field::Predict => self.bound(BoundKey::Predict, kind, shape, range),
+            Field::TitanMaxTokens => self.bound(BoundKey::Titan, kind, shape, range),
+            // Which of the two would count is not known.
+            Field::NovaMaxTokens => self.body.output.add(BoundKey::Converse, Given::Odd),
+            Field::InferenceConfig => self.bounds_object(BoundKey::Converse, range, shape),
+            Field::GenerationConfig => self.bounds_object(BoundKey::Gemini, range, shape),
+            Field::Options => self.bounds_object(BoundKey::Predict, range, shape),
+            Field::TextGenerationConfig => self.bounds_object(BoundKey::Titan, range, shape),
             Field::Answers | Field::BestOf | Field::InnerAnswers => {
-                match (shape, self.whole_number(kind)) {
-                    (Shape::Null, _) => {}
-                    (_, Some(count)) => {
-                        let most = &mut self.body.output.answers;
-                        *most = (*most).max(Some(count));
-                    }
-                    (_, None) => self.body.output.is_odd = true,
+                if shape != Shape::Null {
+                    let count = self.whole_number(kind);
+                    self.body.output.add_answers(count);
                 }
             }
             // Values of the wrong type are the provider's to refuse.
-            Field::MetadataUserId
-            | Field::ClientSessionId
-            | Field::ClientMetadata
-            | Field::InferenceConfig
-            | Field::GenerationConfig
-            | Field::Options => {}
+            Field::MetadataUserId | Field::ClientSessionId | Field::ClientMetadata => {}
         }
         Ok(())
+    }
+
+    fn bound(&mut self, key: BoundKey, kind: Kind, shape: Shape, range: Range<usize>) {
+        let given = match (shape, self.whole_number(kind)) {
+            (Shape::Null, _) => Given::Null(range),
+            (_, Some(tokens)) => Given::Tokens(tokens),
+            (_, None) => Given::Odd,
+        };
+        self.body.output.add(key, given);
+    }
+
+    fn bounds_object(&mut self, key: BoundKey, range: Range<usize>, shape: Shape) {
+        self.body
+            .output
+            .add_object(key, ObjectSpan { range, shape });
     }
 
     /// A scalar that is a number without sign, point or exponent.
@@ -456,14 +494,6 @@ impl Visitor for Finder {
         }
         Ok(())
     }
-}
-
-/// The key of a bound that can be put in place of null.
-fn name_of(field: Field) -> Option<&'static str> {
-    let found = FIELDS
-        .iter()
-        .find(|(_, parent, known)| parent.is_none() && *known == field)?;
-    Some(found.0)
 }
 
 /// Claude Code writes `user_…_session_<id>`, in later versions an object with `session_id` as text.

@@ -10,6 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{ObjectSpan, ScannedBody, Shape, Splice};
+use crate::dialect::output::OutputBound;
 
 /// Asks OpenAI for the usage chunk: sets `stream_options.include_usage` of a streaming request to true.
 /// `None` when nothing is to be done, or `stream_options` is something the provider will refuse.
@@ -43,15 +44,20 @@ pub fn user_splice(body: &ScannedBody, user: &str) -> Option<Splice> {
     }
 }
 
-/// Bounds the output, by a key that the body does not have or has as null.
-pub fn output_bound_splice(body: &ScannedBody, key: &'static str, tokens: u64) -> Option<Splice> {
-    let null = body.output.nulls.iter().find(|(name, _)| *name == key);
-    match null {
-        Some((_, range)) => Some(Splice {
+/// Bounds the output, by a key that the body does not have or has as null. `None` where
+/// [`OutputWish::may_be_bounded`](super::OutputWish::may_be_bounded) says no.
+pub fn output_bound_splice(body: &ScannedBody, bound: OutputBound) -> Option<Splice> {
+    let OutputBound { key, tokens } = bound;
+    if let Some(range) = body.output.null(key) {
+        return Some(Splice {
             range: range.clone(),
             with: tokens.to_string().into_bytes(),
-        }),
-        None => insert(body, &format!("\"{key}\":{tokens}")),
+        });
+    }
+    let member = format!("\"{}\":{tokens}", key.name());
+    match key.object() {
+        None => insert(body, &member),
+        Some(object) => member_splice(body, object, body.output.object(key), &member),
     }
 }
 

@@ -3,12 +3,13 @@
 //! record includes it.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Metered,
     count::Count,
     event_body::event_type,
+    least::Least,
     report::{Reported, add_tier, service_tier},
 };
 use crate::{
@@ -33,6 +34,9 @@ impl AnthropicEvents {
         let usage = match event_type(event) {
             b"content_block_delta" => {
                 metered.content_started = true;
+                if let Some(least) = &mut metered.least {
+                    read_text(&event.data, least);
+                }
                 return;
             }
             b"message_start" => serde_json::from_slice(&event.data)
@@ -57,6 +61,29 @@ impl AnthropicEvents {
                 reported.add_to(metered);
             }
         }
+    }
+}
+
+/// Reads what a `content_block_delta` says.
+fn read_text(data: &[u8], least: &mut Least) {
+    #[derive(Deserialize)]
+    struct BlockDelta<'a> {
+        #[serde(default)]
+        index: u64,
+        #[serde(borrow)]
+        delta: Delta<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Delta<'a> {
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        partial_json: Option<&'a RawValue>,
+    }
+    least.more();
+    if let Ok(BlockDelta { index, delta }) = serde_json::from_slice(data) {
+        least.read(index, delta.text);
+        least.read(index, delta.partial_json);
     }
 }
 

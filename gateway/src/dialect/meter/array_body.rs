@@ -68,6 +68,11 @@ impl ArrayBody {
         }
     }
 
+    /// What came so far ends between two elements.
+    pub(super) fn is_between(&self) -> bool {
+        self.state == State::Between
+    }
+
     /// It is no array after all.
     pub(super) fn failed(&self) -> bool {
         self.state == State::Failed

@@ -14,6 +14,7 @@ use super::{
     bedrock::{self, InvocationMetrics},
     count::Count,
     event_body::event_type,
+    least::Least,
     report::{add_tier, plain},
 };
 use crate::dialect::{
@@ -85,8 +86,12 @@ impl Reader<'_> {
         match (message.header(":event-type"), message.payload) {
             (Some("chunk"), Some(payload)) => self.chunk(payload),
             // So long is only content: a picture.
-            (Some("chunk"), None) | (Some("contentBlockDelta"), _) => {
+            (Some("chunk"), None) => self.metered.content_started = true,
+            (Some("contentBlockDelta"), payload) => {
                 self.metered.content_started = true;
+                if let (Some(least), Some(payload)) = (&mut self.metered.least, payload) {
+                    read_text(payload, least);
+                }
             }
             (Some("metadata"), payload) => {
                 self.metered.complete = true;
@@ -181,6 +186,36 @@ impl Reader<'_> {
             let by_vendor = plain(event.prompt_token_count, event.generation_token_count);
             self.metered.usage = metrics.usage().or(by_vendor);
         }
+    }
+}
+
+/// Reads what Converse's `contentBlockDelta` says.
+fn read_text(payload: &[u8], least: &mut Least) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct BlockDelta<'a> {
+        #[serde(default)]
+        content_block_index: u64,
+        #[serde(borrow)]
+        delta: Delta<'a>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Delta<'a> {
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        tool_use: Option<ToolUse<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct ToolUse<'a> {
+        #[serde(borrow)]
+        input: Option<&'a RawValue>,
+    }
+    if let Ok(block) = serde_json::from_slice::<BlockDelta<'_>>(payload) {
+        least.read(block.content_block_index, block.delta.text);
+        let input = block.delta.tool_use.and_then(|call| call.input);
+        least.read(block.content_block_index, input);
     }
 }
 

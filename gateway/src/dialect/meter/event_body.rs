@@ -85,6 +85,8 @@ pub(super) struct EventBody {
     framer: Framer,
     events: Events,
     hide_usage_chunk: bool,
+    /// Events are passed on one by one, when they are whole.
+    holds_back: bool,
     /// The last event was not passed on.
     hid_last: bool,
 }
@@ -95,13 +97,19 @@ impl EventBody {
             framer: Framer::default(),
             events,
             hide_usage_chunk,
+            holds_back: hide_usage_chunk,
             hid_last: false,
         }
     }
 
     /// What is passed on goes through `forward` of [`Self::feed`]; otherwise it is the caller's matter.
     pub(super) fn holds_back(&self) -> bool {
-        self.hide_usage_chunk
+        self.holds_back
+    }
+
+    /// Passes events on one by one. To be called before the first.
+    pub(super) fn hold_back(&mut self) {
+        self.holds_back = true;
     }
 
     pub(super) fn feed(
@@ -115,6 +123,7 @@ impl EventBody {
             events,
             hide_usage_chunk,
             hid_last,
+            ..
         } = self;
         framer.feed(input, &mut |frame| {
             *hid_last = read(
@@ -129,7 +138,7 @@ impl EventBody {
     }
 
     pub(super) fn finish(&mut self, metered: &mut Metered, forward: &mut dyn FnMut(&[u8])) {
-        let forward: &mut dyn FnMut(&[u8]) = match self.hide_usage_chunk {
+        let forward: &mut dyn FnMut(&[u8]) = match self.holds_back {
             true => forward,
             // It went out when it came.
             false => &mut |_| {},
@@ -139,6 +148,7 @@ impl EventBody {
             events,
             hide_usage_chunk,
             hid_last,
+            ..
         } = self;
         framer.finish(&mut |frame| {
             *hid_last = read(

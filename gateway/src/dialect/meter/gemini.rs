@@ -10,6 +10,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     Metered,
     count::Count,
+    least::Least,
     report::{Reported, service_tier},
 };
 use crate::{
@@ -109,16 +110,25 @@ fn object(json: &[u8], metered: &mut Metered) {
         return;
     };
     metered.error_event |= chunk.error.is_some();
+    let mut has_content = false;
     for candidate in chunk.candidates.iter().flatten() {
-        metered.content_started |= candidate.has_content();
+        has_content |= candidate.has_content();
         metered.complete |= candidate.is_finished();
     }
+    metered.content_started |= has_content;
     // A prompt that is refused has no candidates.
     let feedback = chunk.prompt_feedback;
     metered.complete |= feedback.is_some_and(|feedback| feedback.block_reason.is_some());
     let usage = chunk.usage_metadata.map(RawValue::get);
     if let Some(reported) = usage.and_then(|usage| read(usage.as_bytes())) {
         reported.add_to(metered);
+    }
+    if let Some(least) = &mut metered.least
+        && has_content
+    {
+        least.more();
+        let candidates = chunk.candidates.iter().flatten();
+        candidates.for_each(|candidate| candidate.read_text(least));
     }
 }
 
@@ -194,6 +204,8 @@ struct PromptFeedback {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Candidate<'a> {
+    #[serde(default)]
+    index: Count,
     #[serde(borrow)]
     content: Option<Content<'a>>,
     #[serde(borrow)]
@@ -212,6 +224,22 @@ impl Candidate<'_> {
             |part: &&RawValue| !matches!(part.get(), "{}" | r#"{"text":""}"# | r#"{"text": ""}"#);
         let parts = self.content.iter().flat_map(|content| &content.parts);
         parts.copied().any(|part| says_something(&part))
+    }
+
+    /// Reads what it says. Its thoughts are a summary of those that are billed.
+    fn read_text(&self, least: &mut Least) {
+        #[derive(Deserialize)]
+        struct Part<'a> {
+            #[serde(borrow)]
+            text: Option<&'a RawValue>,
+            #[serde(default)]
+            thought: bool,
+        }
+        let parts = self.content.iter().flat_map(|content| &content.parts);
+        let parts = parts.filter_map(|part| serde_json::from_str::<Part<'_>>(part.get()).ok());
+        for part in parts.filter(|part| !part.thought) {
+            least.read(self.index.or_zero(), part.text);
+        }
     }
 
     fn is_finished(&self) -> bool {

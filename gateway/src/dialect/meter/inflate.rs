@@ -11,10 +11,10 @@ const DECODED_BYTES_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// The body cannot be decoded (any further).
 #[derive(Debug)]
-pub(super) struct NotDecodable;
+pub(in crate::dialect) struct NotDecodable;
 
 #[derive(Debug)]
-pub(super) struct Inflate {
+pub(in crate::dialect) struct Inflate {
     stage: Stage,
     /// Header flags still to be passed over.
     flags: u8,
@@ -48,7 +48,7 @@ const FLAG_COMMENT: u8 = 1 << 4;
 
 impl Inflate {
     /// `None`: the encoding is another one, or several on top of each other.
-    pub(super) fn new(content_encoding: &[u8]) -> Option<Self> {
+    pub(in crate::dialect) fn new(content_encoding: &[u8]) -> Option<Self> {
         let is_gzip =
             super::names(content_encoding, "gzip") || super::names(content_encoding, "x-gzip");
         (is_gzip || super::names(content_encoding, "deflate")).then(|| Self {
@@ -65,7 +65,7 @@ impl Inflate {
     }
 
     /// Decodes the next bytes; `plain` gets what they hold, in pieces.
-    pub(super) fn feed(
+    pub(in crate::dialect) fn feed(
         &mut self,
         mut input: &[u8],
         plain: &mut dyn FnMut(&[u8]),

@@ -1,7 +1,7 @@
 //! Usage out of a WebSocket's messages: the events of the Responses API as they also come in streams, and
 //! those of Realtime sessions.
 
-use super::{Metered, openai_responses::ResponsesEvents, openai_usage, response_object};
+use super::{Metered, SoFar, openai_responses::ResponsesEvents, openai_usage, response_object};
 use crate::{
     dialect::{
         json::capture::{Capture, Wanted},
@@ -25,6 +25,16 @@ impl ResponsesMessages {
             data: json.into(),
         };
         self.events.event(&event, &mut self.metered);
+    }
+
+    /// As [`super::Meter::watch`].
+    pub fn watch(&mut self) {
+        self.metered.least = Some(Box::default());
+    }
+
+    /// As [`super::Meter::so_far`].
+    pub fn so_far(&self) -> Option<SoFar> {
+        self.metered.so_far()
     }
 
     /// Nothing more belongs to this response.

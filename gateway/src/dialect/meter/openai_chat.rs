@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Metered, openai_usage,
+    Metered,
+    least::Least,
+    openai_usage,
     report::{add_tier, service_tier},
 };
 use crate::dialect::sse::Event;
@@ -19,6 +21,14 @@ static ERROR_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"er
 
 /// Reads one event. True: the chunk that carries nothing but usage.
 pub(super) fn event(event: &Event<'_>, metered: &mut Metered) -> bool {
+    let is_usage_chunk = note(event, metered);
+    if let Some(least) = &mut metered.least {
+        read_text(&event.data, least);
+    }
+    is_usage_chunk
+}
+
+fn note(event: &Event<'_>, metered: &mut Metered) -> bool {
     let data = event.data.trim_ascii();
     if data == b"[DONE]" {
         metered.complete = true;
@@ -75,6 +85,64 @@ fn is_empty_array(raw: &RawValue) -> bool {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+/// Reads what a chunk's choices say.
+fn read_text(data: &[u8], least: &mut Least) {
+    #[derive(Deserialize)]
+    struct TextChunk<'a> {
+        #[serde(borrow, default)]
+        choices: Vec<Choice<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(default)]
+        index: u64,
+        #[serde(borrow)]
+        delta: Option<Delta<'a>>,
+        /// Of completions.
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Delta<'a> {
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+        #[serde(borrow)]
+        refusal: Option<&'a RawValue>,
+        #[serde(borrow)]
+        tool_calls: Option<Vec<ToolCall<'a>>>,
+        #[serde(borrow)]
+        function_call: Option<Function<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct ToolCall<'a> {
+        #[serde(borrow)]
+        function: Option<Function<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Function<'a> {
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+    }
+    let Ok(chunk) = serde_json::from_slice::<TextChunk<'_>>(data) else {
+        return;
+    };
+    for choice in chunk.choices {
+        if choice.text.is_some() {
+            least.more();
+        }
+        let Some(delta) = choice.delta else { continue };
+        least.read(choice.index, delta.content);
+        least.read(choice.index, delta.refusal);
+        let calls = delta.tool_calls.into_iter().flatten();
+        for function in calls
+            .filter_map(|call| call.function)
+            .chain(delta.function_call)
+        {
+            least.read(choice.index, function.arguments);
+        }
+    }
 }
 
 /// Whether a chunk has a choice that says something: the first one usually only names the role. What is

@@ -5,8 +5,12 @@
 use super::{
     Metered,
     event_body::event_type,
+    least::Least,
     response_object::{self, IN_EVENT},
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::dialect::{
     json::capture::Capture,
     sse::{Event, parse},
@@ -34,6 +38,9 @@ enum Meaning {
 
 impl ResponsesEvents {
     pub(super) fn event(&mut self, event: &Event<'_>, metered: &mut Metered) {
+        if let Some(least) = &mut metered.least {
+            read_text(event, least);
+        }
         if note(meaning(event), metered) {
             let mut capture = Capture::new(&IN_EVENT);
             capture.feed(&event.data);
@@ -57,6 +64,31 @@ impl ResponsesEvents {
         if last && let Some(capture) = self.long.take() {
             response_object::read(&capture, metered);
         }
+    }
+}
+
+/// Events with what the model itself says; of its thoughts there are summaries.
+const OUTPUT_DELTAS: [&[u8]; 6] = [
+    b"response.output_text.delta",
+    b"response.refusal.delta",
+    b"response.function_call_arguments.delta",
+    b"response.custom_tool_call_input.delta",
+    b"response.mcp_call_arguments.delta",
+    b"response.code_interpreter_call_code.delta",
+];
+
+fn read_text(event: &Event<'_>, least: &mut Least) {
+    #[derive(Deserialize)]
+    struct OutputDelta<'a> {
+        #[serde(default)]
+        output_index: u64,
+        #[serde(borrow)]
+        delta: &'a RawValue,
+    }
+    if OUTPUT_DELTAS.contains(&event_type(event))
+        && let Ok(output) = serde_json::from_slice::<OutputDelta<'_>>(&event.data)
+    {
+        least.read(output.output_index, Some(output.delta));
     }
 }
 

@@ -131,6 +131,7 @@ impl Recorded {
             complete: self.expected.complete,
             error_event: self.expected.error_event,
             content_started: self.expected.content_started,
+            least: None,
         }
     }
 
@@ -151,7 +152,18 @@ impl Recorded {
     }
 
     fn run(&self, pieces: &[&[u8]], forwarded: &[u8], encoding: &str, hide: bool) {
-        let mut meter = self.meter(encoding, hide);
+        let meter = self.meter(encoding, hide);
+        self.run_with(meter, pieces, forwarded, (encoding, hide));
+    }
+
+    /// Returns what is known at the end.
+    fn run_with(
+        &self,
+        mut meter: Meter,
+        pieces: &[&[u8]],
+        forwarded: &[u8],
+        (encoding, hide): (&str, bool),
+    ) -> Metered {
         let mut out = Vec::with_capacity(forwarded.len());
         for piece in pieces {
             meter.feed(piece, &mut |bytes| out.extend_from_slice(bytes));
@@ -159,12 +171,17 @@ impl Recorded {
         meter.finish(&mut |bytes| out.extend_from_slice(bytes));
         let name = &self.name;
         let (count, first) = (pieces.len(), pieces[0].len());
+        let metered = meter.metered();
+        let told = Metered {
+            least: None,
+            ..metered.clone()
+        };
         assert!(
-            meter.metered() == self.metered() && out == forwarded,
-            "{name} {encoding} hide={hide}, {count} pieces, the first of {first} bytes: {:?}, {}",
-            meter.metered(),
+            told == self.metered() && out == forwarded,
+            "{name} {encoding} hide={hide}, {count} pieces, the first of {first} bytes: {metered:?}, {}",
             String::from_utf8_lossy(&out)
         );
+        metered
     }
 }
 
@@ -229,6 +246,26 @@ fn compressed_bodies_are_metered_and_pass_as_they_are() {
         let zlib = zlib.finish().unwrap();
         recorded.replay_in_pieces(&zlib, &zlib, "deflate", false);
     }
+}
+
+#[test]
+fn what_is_watched_passes_the_same_and_is_never_taken_for_more_than_it_was() {
+    let mut counted = 0;
+    for recorded in corpus() {
+        for size in [1, 7, 300, recorded.body.len()] {
+            let mut meter = recorded.meter("", false);
+            meter.watch();
+            let pieces: Vec<&[u8]> = recorded.body.chunks(size).collect();
+            let metered = recorded.run_with(meter, &pieces, &recorded.body, ("", false));
+            let least = metered.least.map_or(0, |least| least.tokens());
+            counted += usize::from(least > 0);
+            // Of what was cut, the provider has told less.
+            if let (Some(usage), true) = (metered.usage, metered.complete) {
+                assert!(least <= usage.output_tokens, "{} {least}", recorded.name);
+            }
+        }
+    }
+    assert!(counted > 20, "{counted}");
 }
 
 #[test]

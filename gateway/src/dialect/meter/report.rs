@@ -24,6 +24,9 @@ impl Reported {
     /// Replaces what was known.
     pub(super) fn add_to(self, metered: &mut Metered) {
         metered.usage = Some(self.usage);
+        if let Some(least) = &mut metered.least {
+            least.reported();
+        }
         metered.cost = self.cost.or(metered.cost);
         metered.terms.regional |= self.terms.regional;
         add_tier(&mut metered.terms, self.terms.tier);

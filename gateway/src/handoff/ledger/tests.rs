@@ -42,8 +42,21 @@ fn windows_are_aligned_with_the_epoch_and_keep_apart() {
 }
 
 #[test]
+fn what_was_used_already_counts_past_every_limit() {
+    let bucket = Bucket::durable(Unit::Tokens, 60, "b", Words::default());
+    let window = bucket.enter(119);
+    bucket.settle(window, 0, 70);
+    assert_eq!((bucket.spent(119), bucket.ungranted()), (70, Some(70)));
+    assert_eq!(bucket.enter(60), window);
+    assert_eq!(bucket.enter(0), window, "as for whoever spends");
+    assert_eq!(bucket.spend(60, 1, 70), Err(Refusal::Cap { left: 0 }));
+    assert_eq!(bucket.enter(120), window + 1);
+    assert_eq!(bucket.spent(120), 0);
+}
+
+#[test]
 fn nothing_is_spent_that_is_not_granted() {
-    let bucket = Bucket::durable(Unit::Tokens, DAY, "b");
+    let bucket = Bucket::durable(Unit::Tokens, DAY, "b", Words::default());
     let wanted = Grant {
         window: 0,
         amount: 10,
@@ -71,7 +84,7 @@ fn nothing_is_spent_that_is_not_granted() {
 
 #[test]
 fn what_was_granted_counts_as_spent_after_a_crash() {
-    let bucket = Bucket::durable(Unit::Tokens, DAY, "b");
+    let bucket = Bucket::durable(Unit::Tokens, DAY, "b", Words::default());
     bucket.recover(Grant {
         window: 0,
         amount: 90,
@@ -88,6 +101,58 @@ fn in_flight_has_no_windows() {
     assert!(bucket.spend(NOON + 1_000_000, 1, 1).is_err());
     bucket.settle(window, 1, 0);
     assert!(bucket.spend(NOON + 1_000_000, 1, 1).is_ok());
+}
+
+// loom and shuttle have no word of 128 bits. Every change of a bucket is one compare-and-swap of one word, so what can
+// interleave are whole changes: their order is what `policy/tests/model.rs` tries at random, and that none is lost, on
+// the machine's own words, is what threads try here.
+
+#[test]
+fn threads_together_lose_nothing_when_windows_change_and_grants_come() {
+    const CAP: u64 = 500;
+    const THREADS: u64 = 3;
+    const WINDOWS: u64 = 40;
+    const ROUNDS: u64 = 500;
+    let bucket = Bucket::durable(Unit::Tokens, 60, "b", Words::default());
+    let clock = AtomicU64::new(0);
+    // Of each window: what was settled into it.
+    let spend = &|seed: u64| {
+        let mut kept = vec![0; WINDOWS as usize + 1];
+        loop {
+            let now = clock.fetch_add(1, Relaxed) * 60 / (THREADS * ROUNDS);
+            if now >= WINDOWS * 60 {
+                return kept;
+            }
+            let amount = (seed + now) % 7 + 1;
+            match bucket.spend(now, amount, CAP) {
+                Ok(window) => {
+                    assert!(bucket.spent(window * 60) <= CAP);
+                    let used = (now + seed) % 11 % (amount + 1) / 2;
+                    bucket.settle(window, amount, used);
+                    kept[window as usize] += used;
+                }
+                Err(Refusal::Grant(Grant { window, amount })) => {
+                    let amount = amount + 50;
+                    bucket.grant(Grant { window, amount });
+                }
+                Err(Refusal::Cap { .. }) => {}
+            }
+        }
+    };
+    let kept: Vec<Vec<u64>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|seed| scope.spawn(move || spend(seed)))
+            .collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+        joined.collect()
+    });
+    let sums: Vec<u64> = (0..=WINDOWS as usize)
+        .map(|window| kept.iter().map(|kept| kept[window]).sum())
+        .collect();
+    assert!(sums.iter().all(|sum| *sum <= CAP), "{sums:?}");
+    let last = bucket.window(0);
+    assert_eq!(bucket.spent(0), sums[last as usize]);
+    assert_eq!(last, WINDOWS - 1);
 }
 
 #[test]

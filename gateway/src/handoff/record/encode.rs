@@ -68,6 +68,7 @@ impl ExchangeRecord<'_> {
             request_bytes,
             response_bytes,
             attempts,
+            capture,
             trace,
         } = self;
         out.wide(*id);
@@ -179,14 +180,17 @@ impl ExchangeRecord<'_> {
         for attempt in attempts {
             let Attempt {
                 target_id,
-                begun_us,
+                begun_us: _,
                 connect_us,
                 status,
             } = attempt;
             out.number(*target_id);
-            out.number(*begun_us);
             out.number(*connect_us);
             out.number(*status);
+        }
+        out.byte(*capture as u8);
+        for attempt in attempts {
+            out.number(attempt.begun_us);
         }
         let Trace {
             trace_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Group, GroupIndex, Principal};
+use super::{GroupIndex, Principal};
 use crate::handoff::ledger::{Bucket, Unit};
 
 /// An enabled policy.
@@ -20,7 +20,18 @@ pub struct Policy {
     pub paths: Box<[Pattern]>,
     /// The most that one request may ask for.
     pub output_tokens_max: Option<u64>,
+    /// Texts are kept.
+    pub capture: Option<Capture>,
     pub limits: Limits,
+}
+
+/// How texts of requests and answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capture {
+    /// Of a request's text, and of its answer's.
+    pub text_bytes_max: usize,
+    /// Keys and personal data are replaced.
+    pub redact: bool,
 }
 
 /// A ceiling that holds beside policies: for some groups and users, or for everyone.
@@ -86,58 +97,85 @@ impl Cap {
     }
 }
 
-/// The group that a caller is counted for, of those that a policy or rule names: the one with the lowest id, and its
+/// The group that a caller is counted for, of those that a policy or rule names: the one with the lowest id, as its
 /// place among them.
-pub fn attribution<'a>(
-    groups: &[GroupIndex],
-    principal: &'a Principal,
-) -> Option<(usize, &'a Group)> {
+pub fn attribution(groups: &[GroupIndex], principal: &Principal) -> Option<usize> {
     // Groups are numbered in the order of their ids.
-    principal.groups.iter().find_map(|group| {
-        let place = groups.binary_search(&group.index).ok()?;
-        Some((place, group))
-    })
+    let mut own = principal.groups.iter();
+    own.find_map(|group| groups.binary_search(group).ok())
 }
 
 /// Which policies let which groups reach a provider.
 #[derive(Debug, Default)]
-pub struct Grants(foldhash::HashMap<GroupIndex, Vec<u32>>);
+pub struct Grants {
+    /// Where each group's part of `granted` begins; it ends where the next one's begins.
+    begins: Box<[u32]>,
+    granted: Box<[Granted]>,
+}
+
+/// That a policy holds for a caller, in the order in which policies pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Granted {
+    /// Its place in [`super::Snapshot::policies`].
+    pub policy: u32,
+    /// The caller's group that it counts for, as [`attribution`] says: its place among the policy's.
+    pub group: u32,
+}
 
 impl Grants {
-    /// `policies` are those that name the provider, each with its place in [`super::Snapshot::policies`], in
-    /// ascending order.
+    /// `policies` are those that name the provider, each with its place in [`super::Snapshot::policies`].
     pub fn new<'a>(policies: impl IntoIterator<Item = (usize, &'a Policy)>) -> Self {
-        let mut by_group = foldhash::HashMap::<GroupIndex, Vec<u32>>::default();
+        let mut all = Vec::new();
         for (place, policy) in policies {
-            for group in &policy.groups {
-                by_group.entry(*group).or_default().push(place as u32);
+            let policy_place = place as u32;
+            for (group_place, index) in (0..).zip(&policy.groups) {
+                let granted = Granted {
+                    policy: policy_place,
+                    group: group_place,
+                };
+                all.push((*index, granted));
             }
         }
-        Self(by_group)
+        all.sort_unstable();
+        let end = all.last().map_or(0, |(last, _)| last.0 + 1);
+        let begin = |index| all.partition_point(|(of, _)| of.0 < index) as u32;
+        Self {
+            begins: (0..=end).map(begin).collect(),
+            granted: all.into_iter().map(|(_, granted)| granted).collect(),
+        }
     }
 
     pub fn reach(&self, principal: &Principal) -> bool {
-        principal.groups.iter().any(|group| self.reaches(group))
+        principal.groups.iter().any(|group| self.reaches(*group))
     }
 
-    pub fn reaches(&self, group: &Group) -> bool {
-        self.0.contains_key(&group.index)
+    pub fn reaches(&self, group: GroupIndex) -> bool {
+        !self.of(group).is_empty()
     }
 
-    /// Places of the policies that hold for the caller, in ascending order.
-    pub fn places<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = usize> + 'a {
-        let mut from = 0;
+    /// The policies that hold for the caller, from a place on, in ascending order.
+    pub fn hold_from<'a>(
+        &'a self,
+        principal: &'a Principal,
+        mut from: u32,
+    ) -> impl Iterator<Item = Granted> + 'a {
         std::iter::from_fn(move || {
-            let lists = principal.groups.iter();
+            let lists = principal.groups.iter().map(|group| self.of(*group));
+            // Of a policy that holds for several groups the first one comes, as it is the least in the policy too.
             let next = lists
-                .filter_map(|group| {
-                    let places = self.0.get(&group.index)?;
-                    places.get(places.partition_point(|place| *place < from))
-                })
+                .filter_map(|list| list.get(list.partition_point(|held| held.policy < from)))
                 .min()?;
-            from = next + 1;
-            Some(*next as usize)
+            from = next.policy + 1;
+            Some(*next)
         })
+    }
+
+    fn of(&self, group: GroupIndex) -> &[Granted] {
+        let at = group.0 as usize;
+        let Some(&[begin, end]) = self.begins.get(at..at + 2) else {
+            return &[];
+        };
+        &self.granted[begin as usize..end as usize]
     }
 }
 
@@ -203,19 +241,24 @@ mod tests {
     }
 
     #[test]
-    fn places_come_once_and_in_order() {
+    fn policies_come_once_and_in_order() {
         let policy = |groups: &[u32]| Policy {
             groups: groups.iter().copied().map(GroupIndex).collect(),
             ..Policy::default()
         };
         let policies = [policy(&[1, 2]), policy(&[3]), policy(&[2]), policy(&[1])];
         let grants = Grants::new(policies.iter().enumerate());
-        let places = |groups: &[u32]| {
+        let held = |groups: &[u32], from| {
             let principal = crate::policy::tests::principal(groups);
-            grants.places(&principal).collect::<Vec<_>>()
+            let held = grants.hold_from(&principal, from);
+            held.map(|held| (held.policy, held.group))
+                .collect::<Vec<_>>()
         };
-        assert_eq!(places(&[1, 2]), [0, 2, 3]);
-        assert_eq!(places(&[2, 3]), [0, 1, 2]);
-        assert!(places(&[4]).is_empty());
+        assert_eq!(held(&[1, 2], 0), [(0, 0), (2, 0), (3, 0)]);
+        assert_eq!(held(&[1, 2], 1), [(2, 0), (3, 0)]);
+        assert_eq!(held(&[2, 3], 0), [(0, 1), (1, 0), (2, 0)]);
+        assert!(held(&[0], 0).is_empty());
+        assert!(held(&[4, 99], 0).is_empty());
+        assert!(held(&[], 0).is_empty());
     }
 }

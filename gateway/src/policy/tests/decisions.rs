@@ -85,7 +85,7 @@ fn rule(id: &str, changes: Value) -> Value {
     merged(base, changes)
 }
 
-fn merged(mut base: Value, changes: Value) -> Value {
+pub(super) fn merged(mut base: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         base[name.as_str()] = value.clone();
     }
@@ -102,7 +102,7 @@ fn caps(group_tokens: u64, group_usd: u64, user_tokens: u64, user_usd: u64) -> V
     }})
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
@@ -380,7 +380,7 @@ fn decide(
     let code = |reason: Reason| reason.public_code().into_owned();
     let mut permit = first.map_err(code)?;
     loop {
-        let plan = Plan::new(&permit, wants, &LIMITS, || true);
+        let plan = Plan::new(&permit, wants, &LIMITS, || Ok(Elsewhere::default()));
         let Ok(plan) = plan else {
             panic!("no limit is hard")
         };
@@ -391,7 +391,7 @@ fn decide(
         match refused {
             None => {
                 let policy = permit.policy();
-                let group = policy.groups[permit.group_place().unwrap()];
+                let group = policy.groups[permit.group_place()];
                 let group = &permit.snapshot().groups[group.0 as usize];
                 return Ok((policy.id.to_string(), group.id.to_string()));
             }
@@ -451,6 +451,7 @@ fn decisions_come_in_their_order() {
                 },
                 may_be_bounded: true,
             },
+            elsewhere: Elsewhere::default(),
         };
         let stored = Stored {
             providers: documents.providers.clone(),
@@ -468,6 +469,7 @@ fn decisions_come_in_their_order() {
             classified,
             ask,
             wants,
+            ..
         } = question;
         let first = permit(&snapshot, principal, &classified, ask);
         let found = decide(first, ask, wants);

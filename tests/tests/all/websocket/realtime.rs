@@ -1,6 +1,6 @@
 //! `/v1/realtime`: one provider, one model, a record per response.
 
-use gateway_tests::standin::Transport;
+use gateway_tests::{agent::PATIENCE, standin::Transport};
 use http::Method;
 
 use super::*;
@@ -82,6 +82,44 @@ async fn each_response_leaves_a_record() {
         assert!(standin.stats().refused.is_empty(), "{:?}", standin.stats());
         node.stop().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_transcript_counts_where_no_limit_has_room() {
+    let (_standin, node) = openai(Transport::Plain).await;
+    let policies = "/api/agent-network/policies";
+    let found = node.api_ok(Method::GET, policies, None).await.unwrap();
+    // What a soft limit sets aside for one response, and hardly more.
+    let arguments = ["policies", "update", text(&found[0], "id")];
+    let limits = ["--user-tokens", "4100/1d", "--mode", "soft"];
+    node.cli(&[&arguments[..], &limits].concat(), "")
+        .await
+        .unwrap();
+    let alice = node.alice().await.unwrap();
+    let headers = [("sec-websocket-protocol", "realtime")];
+    let (mut socket, _) = Socket::try_open(&alice, REALTIME, &headers).await.unwrap();
+    socket
+        .send(json!({"type": "input_audio_buffer.commit"}))
+        .await;
+    socket
+        .until(&["conversation.item.input_audio_transcription.completed"])
+        .await;
+    socket.0.close(None).await.unwrap();
+    let used = number(&node.only_record().await.unwrap(), "input_tokens") + 4;
+    let spent = async || {
+        let consumption = "/api/agent-network/consumption";
+        let rows = node.api_ok(Method::GET, consumption, None).await.unwrap();
+        let mut rows = rows.as_array().unwrap().iter();
+        let user = rows.find(|row| text(row, "dimension_kind") == "user");
+        user.map_or(0, |row| number(row, "tokens_input"))
+    };
+    // The socket's share comes back when it is closed.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while spent().await != used {
+        assert!(tokio::time::Instant::now() < deadline, "{}", spent().await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    node.stop().await.unwrap();
 }
 
 #[tokio::test]

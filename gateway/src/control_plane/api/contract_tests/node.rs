@@ -26,6 +26,19 @@ async fn the_rest_answers_in_its_shape() {
     let logs = api.get("/access-logs?page_size=1").await.ok();
     assert_eq!(logs["total_pages"], 1);
     assert_eq!(logs["data"][0]["input_tokens"], 1200);
+    let id = logs["data"][0]["id"].as_str().unwrap();
+    for id in [id, &format!("req_{id}")] {
+        let shown = api.get(&format!("/access-logs/{id}")).await.ok();
+        assert_eq!(shown["input_tokens"], 1200);
+        assert_eq!(shown["capture"], "kept");
+        assert_eq!(shown["request_prompt"], "Once upon a time");
+        assert!(shown.get("response_completion").is_none());
+    }
+    assert!(logs["data"][0].get("request_prompt").is_none());
+    for absent in ["0", "req_", "x", &"f".repeat(32), &"f".repeat(33)] {
+        let path = format!("/access-logs/{absent}");
+        api.get(&path).await.refused(404, "");
+    }
     api.get("/access-logs?page_size=0")
         .await
         .refused(422, "page_size");

@@ -114,7 +114,7 @@ async fn keys_rotate_without_a_moment_without_one() {
     api.post(&path, json!({})).await.refused(422, "api_key");
 
     let report = api.post("/keys/rotate-master", json!({})).await.ok();
-    assert_eq!(report["resealed"], 1, "{report}");
+    assert_eq!(report["resealed"], 2, "{report}");
     api.post(&path, json!({"api_key": format!("{MARKER}-4")}))
         .await
         .ok();

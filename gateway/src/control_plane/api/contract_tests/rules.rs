@@ -19,7 +19,7 @@ async fn a_guardrail_lives_until_no_policy_names_it() {
         created["checks"],
         json!({
             "model_allowlist": {"enabled": true, "models": ["gpt-4o-mini", "claude-*"]},
-            "prompt_capture": {"enabled": false, "redact_pii": true, "max_bytes": 3500},
+            "prompt_capture": {"enabled": true, "redact_pii": true, "max_bytes": 3500},
             "output_limit": {"enabled": false, "max_tokens": 0},
         })
     );
@@ -88,15 +88,11 @@ async fn checks_that_mean_nothing_are_refused() {
             "model_allowlist.models[0]",
         ),
         (
-            json!({"prompt_capture": {"enabled": true}}),
-            "prompt_capture.enabled",
-        ),
-        (
-            json!({"prompt_capture": {"max_bytes": 0}}),
+            json!({"prompt_capture": {"enabled": true, "max_bytes": 0}}),
             "prompt_capture.max_bytes",
         ),
         (
-            json!({"prompt_capture": {"max_bytes": 65_537}}),
+            json!({"prompt_capture": {"enabled": true, "max_bytes": 65_537}}),
             "prompt_capture.max_bytes",
         ),
         (
@@ -231,7 +227,7 @@ fn guardrail() -> Value {
         "name": "Strict",
         "checks": {
             "model_allowlist": {"enabled": true, "models": ["gpt-4o-mini", " claude-* "]},
-            "prompt_capture": {"enabled": false, "redact_pii": true},
+            "prompt_capture": {"enabled": true, "redact_pii": true},
         },
     })
 }

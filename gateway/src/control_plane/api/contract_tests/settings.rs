@@ -24,12 +24,21 @@ async fn the_first_provider_names_the_endpoint() {
     let moved = with(settings.clone(), "endpoint", json!("other.example"));
     api.put("/settings", moved).await.refused(422, "endpoint");
     let prompts = with(settings.clone(), "enable_prompt_collection", json!(true));
-    api.put("/settings", prompts)
-        .await
-        .refused(422, "enable_prompt_collection");
+    let prompts = with(prompts, "prompt_retention_days", json!(3));
+    let updated = api.put("/settings", prompts).await.ok();
+    assert_eq!(updated["enable_prompt_collection"], true);
+    assert_eq!(updated["prompt_retention_days"], 3);
+    // As NetBird's clients send it.
     let shorter = with(settings.clone(), "access_log_retention_days", json!(7));
+    let shorter = without(shorter, "prompt_retention_days");
     let updated = api.put("/settings", shorter).await.ok();
     assert_eq!(updated["access_log_retention_days"], 7);
+    assert_eq!(updated["enable_prompt_collection"], false);
+    assert_eq!(updated["prompt_retention_days"], 3);
+    let endless = with(settings.clone(), "prompt_retention_days", json!(36_501));
+    api.put("/settings", endless)
+        .await
+        .refused(422, "prompt_retention_days");
 
     api.delete("/settings").await.refused(412, "");
     for provider in api.get("/providers").await.ok().as_array().unwrap() {

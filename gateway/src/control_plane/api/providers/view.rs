@@ -1,6 +1,6 @@
 //! A provider as the API shows it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -53,6 +53,8 @@ pub(super) struct ModelView<'a> {
     cache_read_per_1k: Option<&'a serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_creation_per_1k: Option<&'a serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<NonZeroU64>,
     /// Neither the operator nor the catalog knows a price; the zeros mean nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unpriced: bool,
@@ -107,6 +109,7 @@ pub(super) fn model_view<'a>(entry: Option<&CatalogEntry>, model: &'a ModelDoc) 
         cached_input_per_1k: model.cached_input_per_1k.as_ref(),
         cache_read_per_1k: model.cache_read_per_1k.as_ref(),
         cache_creation_per_1k: model.cache_creation_per_1k.as_ref(),
+        context: model.context,
         unpriced: model.input_per_1k.is_none()
             && model.output_per_1k.is_none()
             && entry.is_none_or(|entry| entry.price(priced_as).is_none()),

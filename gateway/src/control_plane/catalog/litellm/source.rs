@@ -89,9 +89,9 @@ impl Source<'_> {
         ) {
             table.insert("long_context_above".to_owned(), above.into());
         }
-        let mut limits = ["max_input_tokens", "max_tokens"].iter();
-        let context = limits.find_map(|key| self.model.get(*key)?.as_i64());
-        if let Some(context) = context {
+        // `max_tokens` is the output's bound.
+        let context = self.model.get("max_input_tokens");
+        if let Some(context) = context.and_then(Value::as_i64) {
             table.insert("context".to_owned(), context.into());
         }
         Ok(Some(table))

@@ -88,7 +88,8 @@ fn peers_of_netbird_count_with_its_groups_and_their_names() {
     };
     let read = peers(&identity(true));
     let one = &read[&"fd00:4e42::1".parse::<IpAddr>().unwrap()];
-    let told = (&*one.id, &*one.display_name, &*one.groups[0].name);
+    let group = one.named_groups().next().unwrap();
+    let told = (&*one.id, &*one.display_name, &*group.name);
     assert_eq!(told, ("u1", "u1@example.com", "Operations"));
     assert!(!read.contains_key(&[100, 64, 0, 1].into()), "peer-a's too");
     assert_eq!(read.len(), 2);

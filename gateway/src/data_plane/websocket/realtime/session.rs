@@ -261,6 +261,7 @@ impl<'r, 's> Session<'r, 's> {
                 model: Some(&*self.model),
                 keeper: None,
             },
+            dialect: self.classified.dialect,
             operation: self.classified.operation,
             body: &RequestBody::None,
         };
@@ -280,7 +281,7 @@ impl<'r, 's> Session<'r, 's> {
             ..metered.terms
         };
         settle::note_cost(&mut recorder, self.permit.route().price_of(model), None);
-        recorder.reservation = self.reserve().ok().flatten();
+        recorder.reservation = Some(limits::afterwards(self.worker, &self.permit));
         recorder.spending = Spending::Whole;
         recorder.answered();
     }

@@ -7,18 +7,21 @@ use crate::{
     data_plane::{
         alarm::Elapsed,
         failure::Failure,
-        limits::Spending,
+        limits::{Spending, Watch},
         settle,
         websocket::{line::Lane, mailbox::Closed, payload::Payload},
     },
     dialect::{
         meter::ResponsesMessages,
+        text,
         websocket::{ServerEventKind, server_event},
     },
     handoff::reason::Reason,
     policy::Permit,
 };
 
+/// What messages are, one after another in lines.
+const MESSAGES: &[u8] = text::LINES.as_bytes();
 /// Status of an error event that names none.
 const UNSTATED_ERROR: u16 = 500;
 
@@ -68,6 +71,11 @@ impl<'s> Turn<'_, 's> {
         }
         let sent = Instant::now();
         let mut late = Reason::FirstByteTimeout;
+        self.recorder.keep_answer(MESSAGES, b"");
+        let mut watch = Watch::over(permit, self.recorder);
+        if watch.is_some() {
+            meter.watch();
+        }
         while !meter.is_over() {
             let event = match self.alarm.within(limit, lane.next()).await {
                 Ok(Some(event)) => event,
@@ -107,6 +115,8 @@ impl<'s> Turn<'_, 's> {
                 recorder.time_to_first_token_us = (sent.elapsed().as_micros() as u64).max(1);
             }
             recorder.response_bytes += event.len() as u64;
+            recorder.keep(&event);
+            recorder.keep(b"\n");
             let write_idle = session.worker.config.timeouts.response_write_idle;
             match self
                 .alarm
@@ -115,6 +125,11 @@ impl<'s> Turn<'_, 's> {
             {
                 Ok(Ok(())) => {}
                 Ok(Err(Closed)) | Err(Elapsed) => return Err(Reason::ClientGone.into()),
+            }
+            if let (Some(watch), Some(so_far)) = (&mut watch, meter.so_far())
+                && watch.is_passed(&so_far, true, self.recorder)
+            {
+                return Err(Reason::LimitPassed.into());
             }
         }
         Ok(())

@@ -1,0 +1,172 @@
+//! The least that an answer under way has used, for whoever has to end it when that is too much.
+
+use serde_json::value::RawValue;
+
+/// No word that a vocabulary has as one token is longer. Runs of blanks are, which do not count here.
+const TOKEN_BYTES_MAX: u64 = 128;
+
+/// The least number of tokens that the text so far can be.
+///
+/// Tokenizers part text before they look for tokens, and a letter or digit after a blank always begins a new part: so
+/// say the patterns of OpenAI's o200k and cl100k and of those made after them, and SentencePiece splits at blanks. So
+/// there is a token for each word at least, in however many events the words come, and for text without blanks one for
+/// as many bytes as no token has. Not counted is what may be billed by something else than its length: thoughts
+/// (vendors send summaries), sound, and the text of completions, which may repeat the prompt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Least {
+    words: u64,
+    /// Of letters and digits.
+    letter_bytes: u64,
+    /// The newest part of the answer (a choice, a block), and the one whose text came last.
+    newest: Option<u64>,
+    latest: Option<u64>,
+    /// A letter would begin a word.
+    after_blank: bool,
+    has_more: bool,
+}
+
+enum Kind {
+    Blank,
+    Letter { bytes: usize },
+    Other,
+}
+
+impl Least {
+    /// Reads the next text of a part of the answer: a JSON string as it stands in the event. What is no string is
+    /// passed over.
+    pub(super) fn read(&mut self, part: u64, json: Option<&RawValue>) {
+        let text = json.and_then(|json| json.get().strip_prefix('"')?.strip_suffix('"'));
+        let Some(text) = text else { return };
+        self.enter(part);
+        let mut chars = text.chars();
+        while let Some(kind) = next_kind(&mut chars) {
+            match kind {
+                Kind::Blank => self.after_blank = true,
+                Kind::Letter { bytes } => {
+                    self.words += u64::from(std::mem::take(&mut self.after_blank));
+                    self.letter_bytes += bytes as u64;
+                }
+                Kind::Other => self.after_blank = false,
+            }
+        }
+        self.has_more |= !text.is_empty();
+    }
+
+    /// Where parts take turns, one that goes on may do so inside a word.
+    fn enter(&mut self, part: u64) {
+        if self.latest != Some(part) {
+            self.after_blank = self.newest.is_none_or(|newest| part > newest);
+            self.newest = self.newest.max(Some(part));
+            self.latest = Some(part);
+        }
+    }
+
+    /// More of the answer came, whose tokens nobody can count.
+    pub(super) fn more(&mut self) {
+        self.has_more = true;
+    }
+
+    /// The provider told its count. After the last one nothing comes.
+    pub(super) fn reported(&mut self) {
+        self.has_more = false;
+    }
+
+    /// Something came since the last count, so that there may be more to come.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    pub(super) fn tokens(&self) -> u64 {
+        self.words.max(self.letter_bytes / TOKEN_BYTES_MAX)
+    }
+}
+
+fn next_kind(chars: &mut std::str::Chars<'_>) -> Option<Kind> {
+    let char = match chars.next()? {
+        '\\' => match chars.next()? {
+            'n' | 't' | 'r' => ' ',
+            'u' => {
+                let digits = chars.as_str().get(..4)?;
+                chars.nth(3);
+                let code = u32::from_str_radix(digits, 16).ok()?;
+                // Half of a pair stands for none.
+                char::from_u32(code).unwrap_or('\0')
+            }
+            _ => '\0',
+        },
+        char => char,
+    };
+    Some(match char {
+        char if char.is_whitespace() => Kind::Blank,
+        char if char.is_alphanumeric() => Kind::Letter {
+            bytes: char.len_utf8(),
+        },
+        _ => Kind::Other,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(texts: &[(u64, &str)]) -> Least {
+        let mut least = Least::default();
+        for (part, text) in texts {
+            let json = serde_json::to_string(text).unwrap();
+            let json: &RawValue = serde_json::from_str(&json).unwrap();
+            least.read(*part, Some(json));
+        }
+        least
+    }
+
+    #[test]
+    fn there_is_a_token_for_each_word_at_least() {
+        let han = "中".repeat(128);
+        let blanks = " ".repeat(10_000);
+        let rules = "-".repeat(10_000);
+        for (texts, tokens) in [
+            (&[""][..], 0),
+            (&["Hello"], 1),
+            (&["Hel", "lo wor", "ld"], 2),
+            (&["one ", "two ", "three"], 3),
+            (&[" one", "\n\ntwo", "\t3"], 3),
+            // No word, however many tokens: they may be one.
+            (&["//\n//\n", " -- ", "}\n}\n"], 0),
+            (&[" (one", " \"two\" -three"], 0),
+            (&[&*blanks, &*rules], 0),
+            // 384 bytes.
+            (&[&*han], 3),
+        ] {
+            let texts: Vec<_> = texts.iter().map(|text| (0, *text)).collect();
+            assert_eq!(read(&texts).tokens(), tokens, "{texts:?}");
+        }
+        let mut escaped = Least::default();
+        for json in [r#""\u00e4 \u4e2d\ud83d\ude00 \\n \u00""#, "7", "null"] {
+            escaped.read(0, serde_json::from_str(json).ok());
+        }
+        // Cut escapes are no JSON, so that was nothing.
+        assert_eq!(escaped.tokens(), 0);
+        let whole = r#""\u00e4 \u4e2d\ud83d\ude00 \\n a""#;
+        escaped.read(0, serde_json::from_str(whole).ok());
+        assert_eq!(escaped.tokens(), 3);
+    }
+
+    #[test]
+    fn parts_that_take_turns_break_no_word_in_two() {
+        let turns = [(0, "He "), (1, "Wor "), (0, "llo "), (1, "ld")];
+        assert_eq!(read(&turns).tokens(), 2);
+        let blocks = [(0, "one"), (1, "two"), (1, " three"), (2, "four")];
+        assert_eq!(read(&blocks).tokens(), 4);
+    }
+
+    #[test]
+    fn after_the_last_count_nothing_comes() {
+        let mut least = read(&[(0, "a")]);
+        assert!(least.has_more());
+        least.reported();
+        assert!(!least.has_more());
+        least.more();
+        assert!(least.has_more());
+    }
+}

@@ -1,0 +1,122 @@
+//! Where the words of a bucket lie: on the heap, or in memory that outlives the process.
+
+use std::{fs::File, io, mem::size_of, ops::Deref, sync::Arc, sync::atomic::AtomicU32};
+
+use memmap2::{MmapOptions, MmapRaw};
+use portable_atomic::{
+    AtomicU128,
+    Ordering::{Relaxed, Release},
+};
+
+/// What a bucket counts: one line of the cache. Zeros count nothing.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Line {
+    /// Window and amount.
+    pub(super) spent: AtomicU128,
+    /// Window and amount; see [`super::Grant`].
+    pub(super) granted: AtomicU128,
+    /// Of the bucket's name; 0: the line is nobody's.
+    digest: AtomicU128,
+    window_seconds: AtomicU32,
+}
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+impl Line {
+    /// Whose line it is.
+    pub fn digest(&self) -> u128 {
+        self.digest.load(Relaxed)
+    }
+
+    /// Gives the line, which nobody uses, to a bucket that has spent nothing. A process that is killed halfway leaves
+    /// a line that is nobody's.
+    pub fn assign(&self, digest: u128, window_seconds: u32) {
+        self.digest.store(0, Release);
+        self.spent.store(0, Release);
+        self.granted.store(0, Release);
+        self.window_seconds.store(window_seconds, Release);
+        self.digest.store(digest, Release);
+    }
+
+    /// What was spent is of a window that `now`, in seconds since the epoch, is past.
+    pub fn is_over(&self, now: u64) -> bool {
+        let (begun, _) = super::split(self.spent.load(Relaxed));
+        let window_seconds = u64::from(self.window_seconds.load(Relaxed));
+        now.checked_div(window_seconds)
+            .is_some_and(|window| window > begun)
+    }
+}
+
+/// Lines in a file in memory: a process that is killed leaves them as they were.
+#[derive(Debug)]
+pub struct Segment(MmapRaw);
+
+impl Segment {
+    /// Maps so many lines, at a multiple of the page size. All of them must have their place in the file system
+    /// already, and keep it: where there is none a store to a line would end the process.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn map(file: &File, offset: u64, lines: usize) -> io::Result<Self> {
+        let mut options = MmapOptions::new();
+        options.offset(offset).len(lines * size_of::<Line>());
+        let map = options.map_raw(file)?;
+        if !map.as_mut_ptr().cast::<Line>().is_aligned() {
+            return Err(io::Error::other("the map is not aligned"));
+        }
+        Ok(Self(map))
+    }
+
+    /// `None` beyond the end.
+    pub fn line(&self, index: usize) -> Option<&Line> {
+        if index >= self.0.len() / size_of::<Line>() {
+            return None;
+        }
+        let line = self.0.as_mut_ptr().cast::<Line>().wrapping_add(index);
+        // SAFETY: `map` checked the alignment, and the line lies in the map, which lives as long as `self`. All of a
+        // line is atomic, and any bytes are a valid one.
+        Some(unsafe { &*line })
+    }
+}
+
+/// The words of one bucket.
+#[derive(Debug)]
+pub struct Words(Place);
+
+#[derive(Debug)]
+enum Place {
+    Heap(Box<Line>),
+    Shared { segment: Arc<Segment>, index: usize },
+}
+
+impl Words {
+    /// `None` beyond the segment's end.
+    pub fn shared(segment: &Arc<Segment>, index: usize) -> Option<Self> {
+        segment.line(index)?;
+        Some(Self(Place::Shared {
+            segment: Arc::clone(segment),
+            index,
+        }))
+    }
+}
+
+impl Default for Words {
+    /// On the heap.
+    fn default() -> Self {
+        Self(Place::Heap(Box::default()))
+    }
+}
+
+impl Deref for Words {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        match &self.0 {
+            Place::Heap(line) => line,
+            Place::Shared { segment, index } => {
+                segment.line(*index).expect("looked at when it was made")
+            }
+        }
+    }
+}
