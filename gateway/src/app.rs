@@ -44,7 +44,7 @@ const EXIT_IMPATIENT: i32 = 1;
 /// cleanly.
 pub fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    logging::start();
+    logging::start(&config.log);
     harden::harden_process().context("cannot protect the process's memory")?;
     harden::report_protection();
     let connections = config

@@ -8,6 +8,7 @@ mod example;
 mod pattern;
 mod reader;
 mod sections;
+mod tracing;
 mod value;
 
 use std::{
@@ -22,6 +23,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use example::example;
 pub use pattern::InterfacePattern;
 use reader::Reader;
+pub use tracing::{LogConfig, LogFormat, OtlpConfig, Ratio, TracingConfig};
 
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,6 +37,8 @@ pub struct Config {
     pub admission: AdmissionConfig,
     pub admin: AdminConfig,
     pub telemetry: TelemetryConfig,
+    pub tracing: TracingConfig,
+    pub log: LogConfig,
     pub store: StoreConfig,
     pub usage: UsageConfig,
     pub access_log: AccessLogConfig,

@@ -5,6 +5,7 @@ pub mod resource;
 pub mod store;
 
 mod backoff;
+mod server;
 
 pub mod ca;
 pub mod catalog;
@@ -25,5 +26,6 @@ pub mod api;
 pub mod listeners;
 pub mod metrics;
 pub mod netlink;
+pub mod spans;
 pub mod telemetry;
 pub mod usage;

@@ -24,6 +24,7 @@ pub mod record;
 pub mod relay;
 pub mod respond;
 pub mod settle;
+pub mod trace;
 pub mod transport;
 pub mod upstream;
 pub mod websocket;

@@ -12,3 +12,4 @@ pub mod queue;
 pub mod reason;
 pub mod record;
 pub mod snapshot;
+pub mod trace;

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod certificate;
+pub mod collector;
 pub mod frame;
 pub mod kernel;
 pub mod machine;

@@ -26,7 +26,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// When the programs cannot be loaded. What cannot be covered is logged and told to the node.
 pub fn keep_admission(path: &Path) -> anyhow::Result<()> {
     let config = Config::load_alone(path)?;
-    logging::start();
+    logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

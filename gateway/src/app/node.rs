@@ -40,6 +40,7 @@ use crate::{
         resolve::{Resolver, system_lookup},
         seal::{Keyring, LiveKeyring, TextKey},
         snapshot::{BuilderInputs, SnapshotBuilder, SnapshotReport},
+        spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
         usage::{CaptureLog, KnownObject, LineTargets, UsageLog},
@@ -67,6 +68,9 @@ const HOURS_KEPT_DAYS: u32 = 35;
 /// At shutdown, how long writing the last usage records may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
+/// At shutdown, how long sending the last spans may take.
+const SPANS_LIMIT: Duration = Duration::from_secs(5);
+
 /// A node that serves.
 pub struct Node {
     config: Arc<Config>,
@@ -80,6 +84,7 @@ pub struct Node {
     certificate_epoch: Arc<watch::Sender<u64>>,
     workers: Workers,
     usage: UsageLog,
+    spans: Option<SpanExport>,
     captures: CaptureLog,
     store: Arc<dyn Store>,
     ledger: Arc<Ledger>,
@@ -114,13 +119,22 @@ impl Node {
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
-        let (mut senders, records) = record_queue(
+        let (mut senders, mut records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
         );
         for sender in &mut senders {
             sender.set_when_full(config.usage.when_full);
+        }
+        let spans = config
+            .tracing
+            .otlp
+            .as_ref()
+            .map(|otlp| (otlp, spans::feed()));
+        if let Some((_, (feed, _))) = &spans {
+            let feed = feed.clone();
+            records = records.with_tap(move |sealed| feed.offer(sealed));
         }
         let lines = LineTargets {
             file: config.access_log.file.clone(),
@@ -167,6 +181,7 @@ impl Node {
                 certificate_epoch: certificate_epoch.subscribe(),
                 addresses: listeners.addresses(),
                 timeouts: timeouts.subscribe(),
+                traced: config.tracing.propagate.clone(),
                 identity: identity.identity(),
             },
             publisher,
@@ -174,6 +189,16 @@ impl Node {
         .await?;
         let reports = builder.reports();
         restore(&shared.objects, usage.take_objects(), &reports.borrow());
+        let (span_status, spans) = match spans {
+            Some((otlp, (feed, intake))) => {
+                let identity = config.tracing.identity;
+                let lookup = Arc::clone(&lookup);
+                let export = SpanExport::start(intake, otlp, identity, lookup, reports.clone());
+                let export = export.with_context(|| format!("tracing: {}", otlp.endpoint))?;
+                (Some(feed.status()), Some(export))
+            }
+            None => (None, None),
+        };
         tasks.spawn(builder.run());
         tasks.spawn(renew_certificate(
             config.endpoint.tls.clone(),
@@ -240,7 +265,8 @@ impl Node {
             .with_limits(Arc::clone(&ledger))
             .with_store(store_status)
             .with_readiness(readiness.clone())
-            .with_identity(Arc::clone(&identity));
+            .with_identity(Arc::clone(&identity))
+            .with_spans(span_status);
         let metrics = Arc::new(metrics);
         let telemetry = serve_telemetry(&config, Arc::clone(&metrics), readiness.clone()).await?;
 
@@ -255,6 +281,7 @@ impl Node {
             certificate_epoch,
             workers,
             usage,
+            spans,
             captures,
             store,
             ledger,
@@ -349,6 +376,9 @@ impl Node {
             self.usage.flush_and_stop(deadline)
         })
         .await?;
+        if let Some(spans) = self.spans {
+            spans.finish(SPANS_LIMIT).await;
+        }
         let closed = ledger::close(&self.ledger, self.store.as_ref(), ledger::now()).await;
         if let Err(error) = closed {
             warn!(%error, "limits: what was granted counts as spent after a reboot");

@@ -38,6 +38,8 @@ pub(super) fn restart_sections(old: &Config, new: &Config) -> Vec<&'static str> 
         ("admission", old.admission != new.admission),
         ("admin", old.admin != new.admin),
         ("telemetry", old.telemetry != new.telemetry),
+        ("tracing", old.tracing != new.tracing),
+        ("log", old.log != new.log),
         ("store", old.store != new.store),
         ("usage", old.usage != new.usage),
         ("access_log", old.access_log != new.access_log),

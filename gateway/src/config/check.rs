@@ -56,6 +56,13 @@ pub(super) fn files(config: &Config, reader: &mut Reader<'_>) {
             }
         }
     }
+    if let Some(otlp) = &config.tracing.otlp {
+        for (key, path) in [("otlp_headers_file", &otlp.headers), ("otlp_ca", &otlp.ca)] {
+            if let Some(path) = path {
+                readable(reader, "tracing", key, path);
+            }
+        }
+    }
     match &config.secrets.master_key {
         // Made at the first start.
         MasterKeySource::File(path) => {

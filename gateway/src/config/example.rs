@@ -66,6 +66,7 @@ mod tests {
                 "netbird_token_",
                 "file =",
                 "prices =",
+                "otlp_",
             ]
             .iter()
             .any(|key| line.trim_start_matches('#').starts_with(key))

@@ -15,7 +15,7 @@ use super::{
 pub(super) const ENVIRONMENT_PREFIX: &str = "KEYWAY__";
 
 /// Words an operator may try, and the key that is meant.
-const SYNONYMS: [(&str, &str); 18] = [
+const SYNONYMS: [(&str, &str); 22] = [
     ("catalog.path", "catalog.file"),
     ("catalog.price_file", "catalog.prices"),
     ("endpoint.host", "endpoint.name"),
@@ -29,6 +29,10 @@ const SYNONYMS: [(&str, &str); 18] = [
     ("identity.sources", "identity.source"),
     ("identity.netbird_token", "identity.netbird_token_file"),
     ("admission.required", "admission.mode"),
+    ("tracing.endpoint", "tracing.otlp_endpoint"),
+    ("tracing.ratio", "tracing.sample_ratio"),
+    ("log.level", "log.filter"),
+    ("logging.format", "log.format"),
     ("store.directory", "store.path"),
     ("usage.directory", "usage.path"),
     ("secrets.master_key", "secrets.master_key_file"),

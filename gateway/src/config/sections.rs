@@ -1,6 +1,8 @@
 //! Every section of the file: each key with its default, its range and what it means.
 
 mod identity;
+mod log;
+mod tracing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -41,6 +43,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         admission: admission(reader),
         admin: admin(reader),
         telemetry: telemetry(reader),
+        tracing: tracing::read(reader),
+        log: log::read(reader),
         store: store(reader),
         usage: usage(reader),
         access_log: access_log(reader),

@@ -11,7 +11,10 @@ use toml::de::DeValue;
 
 use super::{InterfacePattern, OverlayNetwork};
 
+mod tracing;
 mod word;
+
+pub(super) use tracing::{Names, Share};
 
 /// A value as it was given.
 #[derive(Clone, Copy)]

@@ -15,6 +15,7 @@ mod node;
 mod peers;
 mod process;
 mod providers;
+mod spans;
 mod store;
 mod tally;
 mod usage_log;
@@ -31,7 +32,8 @@ use tokio::sync::watch;
 use self::names::Names;
 use super::{
     admission::Admission, identity::IdentitySources, ledger::Ledger, mint::Minted,
-    snapshot::SnapshotReport, store::StoreStatus, telemetry::Readiness, usage::UsageStatus,
+    snapshot::SnapshotReport, spans::SpanStatus, store::StoreStatus, telemetry::Readiness,
+    usage::UsageStatus,
 };
 use crate::handoff::counters::WorkerCounters;
 
@@ -50,6 +52,7 @@ pub struct Metrics {
     identity: Option<Arc<IdentitySources>>,
     store: Option<Arc<StoreStatus>>,
     readiness: Option<Readiness>,
+    spans: Option<Arc<SpanStatus>>,
     started_at_seconds: f64,
     reloaded_at: AtomicI64,
     is_reload_ok: AtomicBool,
@@ -88,6 +91,7 @@ impl Metrics {
             ledger: None,
             identity: None,
             store: None,
+            spans: None,
             readiness: None,
             started_at_seconds: now.as_millisecond() as f64 / 1000.0,
             reloaded_at: AtomicI64::new(now.as_second()),
@@ -121,6 +125,13 @@ impl Metrics {
     #[must_use]
     pub fn with_identity(mut self, identity: Arc<IdentitySources>) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Shows how the export of spans does, too, where there is one.
+    #[must_use]
+    pub fn with_spans(mut self, spans: Option<Arc<SpanStatus>>) -> Self {
+        self.spans = spans;
         self
     }
 
@@ -198,6 +209,9 @@ impl Metrics {
         if let Some(identity) = &self.identity {
             let statuses: Vec<_> = identity.statuses().collect();
             families.extend(identity::gather(&statuses, Timestamp::now()));
+        }
+        if let Some(status) = &self.spans {
+            families.extend(spans::gather(status));
         }
         families.extend(process::gather(self.started_at_seconds));
         // One without a sample cannot be encoded.

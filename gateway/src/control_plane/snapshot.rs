@@ -80,6 +80,8 @@ pub struct Surroundings<'a> {
     pub identity: &'a Identity,
     pub endpoint: Endpoint,
     pub timeouts: Timeouts,
+    /// Names or ids of providers that learn of traces; `*` stands for all.
+    pub traced: &'a [String],
 }
 
 /// A snapshot, and what there is to say about it.

@@ -25,6 +25,7 @@ use super::{
     message::{RequestHead, ResponseHead},
     record::Recorder,
     relay::Answer,
+    trace::Told,
     upstream::{self, Upstream, h1::H1Exchange, h2, pool::Acquired},
     worker::Worker,
 };
@@ -78,6 +79,7 @@ impl Outgoing<'_> {
         for tries_left in (0..ATTEMPTS_LIMIT).rev() {
             let mut attempt = Attempt {
                 target_id: target.id.0,
+                begun_us: recorder.elapsed_us(),
                 connect_us: 0,
                 status: 0,
             };
@@ -86,6 +88,7 @@ impl Outgoing<'_> {
                 path,
                 target,
                 fresh,
+                trace: recorder.told(provider, self.head),
             };
             let result = tried.run(down, alarm, recorder, &mut attempt).await;
             recorder.attempts.push(attempt);
@@ -147,6 +150,7 @@ struct Try<'a> {
     target: &'a Arc<Target>,
     /// Do not take a pooled connection.
     fresh: bool,
+    trace: Option<Told>,
 }
 
 type Tried = Result<(Upstream, ResponseHead, Instant), (Failure, Retry)>;
@@ -264,6 +268,7 @@ impl Try<'_> {
             identity_in_body: self.out.edits.identity_in_body,
             takes_trailers: self.out.head.takes_trailers,
             signature: None,
+            trace: self.trace,
         }
     }
 

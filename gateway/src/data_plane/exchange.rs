@@ -285,6 +285,7 @@ pub async fn tell(
     let begun = recorder.status != 0;
     tracing::debug!(
         request = recorder.request_id().as_str(),
+        trace_id = recorder.trace.id().map(tracing::field::display),
         reason = reason.code(),
         detail = failure.detail.as_deref().unwrap_or(""),
         "exchange failed"

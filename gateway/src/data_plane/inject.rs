@@ -20,7 +20,7 @@ pub use sigv4::{Signable, Signature, sign_with, signature};
 pub use strip::response_header_passes;
 pub use trailers::{build_h2_trailers, response_trailer_passes, write_h1_trailers};
 
-use super::message::Framing;
+use super::{message::Framing, trace::Told};
 use crate::{
     handoff::{
         reason::Reason,
@@ -41,6 +41,8 @@ const CODED_BYTES_PER_BYTE_MAX: usize = 4;
 /// For the representation and the two lengths of a field.
 const FIELD_OVERHEAD_BYTES: usize = 8;
 
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// What a head is written from, besides the agent's headers.
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamRequest<'a> {
@@ -56,6 +58,8 @@ pub struct UpstreamRequest<'a> {
     pub takes_trailers: bool,
     /// Stands in the place of a key, or beside a session token.
     pub signature: Option<&'a Signature>,
+    /// What the provider is told of the trace.
+    pub trace: Option<Told>,
 }
 
 /// How the upstream learns where the body ends.
@@ -106,7 +110,8 @@ pub fn write_upgrade<'h>(
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, Reason> {
     let trailers_follow = request.body == BodyFraming::Open;
-    let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?;
+    let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?
+        .with_trace(request.trace);
     check_path(request.path)?;
     for part in [
         request.method.as_str().as_bytes(),
@@ -159,7 +164,8 @@ pub fn build_h2<'h>(
     headers: impl Iterator<Item = RawHeader<'h>> + Clone,
 ) -> Result<http::Request<()>, Reason> {
     let trailers_follow = request.body == BodyFraming::Open;
-    let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?;
+    let filter = RequestFilter::new(request.permit.provider(), headers.clone(), trailers_follow)?
+        .with_trace(request.trace);
     check_path(request.path)?;
     let scheme = if request.target.tls.is_some() {
         http::uri::Scheme::HTTPS
@@ -220,6 +226,9 @@ fn for_each_own_header(
     mut write: impl FnMut(&HeaderName, &[u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     write(&header::ACCEPT_ENCODING, b"identity")?;
+    if let Some(trace) = &request.trace {
+        write(&TRACEPARENT, trace.parent.as_bytes())?;
+    }
     identity::for_each_header(request.permit.route(), request.identity_in_body, &mut write)?;
     for (name, value) in &request.permit.provider().extra_headers {
         write(name, value.as_bytes())?;

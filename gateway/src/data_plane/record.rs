@@ -18,6 +18,7 @@ use super::{
     accept::Peer,
     limits::{Reservation, Spending},
     message::RequestHead,
+    trace::{self, Told},
     worker::Worker,
 };
 use crate::{
@@ -39,6 +40,7 @@ use crate::{
             MODEL_BYTES_LIMIT, Marks, Outcome, PATH_BYTES_LIMIT, SESSION_BYTES_LIMIT, Terms, Usage,
         },
         snapshot::{Policy, Principal, Provider},
+        trace::Trace,
     },
     policy::bound::Amounts,
 };
@@ -85,6 +87,7 @@ pub struct Recorder<'s> {
     pub response_bytes: u64,
     pub attempts: Vec<Attempt>,
     pub marks: Marks,
+    pub trace: Trace,
     pub time_to_first_token_us: u64,
     overhead_us: u64,
     /// How long the agent was waited for before a provider was asked.
@@ -152,6 +155,7 @@ impl<'s> Recorder<'s> {
             response_bytes: 0,
             attempts: Vec::new(),
             marks: Marks::default(),
+            trace: trace::of(&worker.config.tracing, head),
             time_to_first_token_us: 0,
             overhead_us: 0,
             waited_us: 0,
@@ -259,6 +263,12 @@ impl<'s> Recorder<'s> {
         u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// What the next attempt tells its provider of the trace, if that one is to know.
+    pub fn told(&self, provider: &Provider, head: &RequestHead) -> Option<Told> {
+        let told = || Told::new(&self.trace, self.attempts.len(), &head.fields);
+        provider.learns_trace.then(told).flatten()
+    }
+
     /// As agents and operators see it.
     pub fn request_id(&self) -> RequestId {
         RequestId::new(self.id)
@@ -339,6 +349,7 @@ impl Drop for Recorder<'_> {
             attempts: std::mem::take(&mut self.attempts),
             capture,
             marks: self.marks,
+            trace: self.trace,
         };
         self.worker.append_record(&record);
     }

@@ -153,6 +153,7 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
             })),
             tls: None,
         })],
+        learns_trace: false,
         no_target: Reason::ProviderUnresolved,
         grants: Grants::new([(0, &policy)]),
         caps: Box::default(),

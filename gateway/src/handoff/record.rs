@@ -11,6 +11,8 @@ pub use usage::{
     CostNanoUsd, CostSource, LeftOut, MediaUsage, ServiceTier, Terms, ToolCalls, Usage,
 };
 
+use super::trace::Trace;
+
 /// What became of an exchange's texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -85,6 +87,9 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target_id: u64,
+    /// From the exchange's start; absent before format 3.
+    #[serde(skip)]
+    pub begun_us: u64,
     /// Zero when a pooled connection was used.
     pub connect_us: u32,
     /// Zero when no response head came.
@@ -175,6 +180,9 @@ pub struct ExchangeRecord<'a> {
     /// As `capture`.
     #[serde(skip)]
     pub marks: Marks,
+    /// As `capture`.
+    #[serde(skip)]
+    pub trace: Trace,
 }
 
 impl<'a> ExchangeRecord<'a> {
@@ -197,7 +205,13 @@ impl<'a> ExchangeRecord<'a> {
         self.capture = *state.ok_or(RecordError)?;
         let (marks, added) = take(added)?;
         self.marks = marks;
-        match added {
+        let mut added = added;
+        for attempt in &mut self.attempts {
+            (attempt.begun_us, added) = take(added)?;
+        }
+        let (trace, left) = take(added)?;
+        self.trace = trace;
+        match left {
             [] => Ok(()),
             _ => Err(RecordError),
         }
@@ -316,6 +330,7 @@ pub(crate) mod tests {
             response_bytes: 65_536,
             attempts: vec![Attempt {
                 target_id: 7,
+                begun_us: 40,
                 connect_us: 1500,
                 status: 200,
             }],
@@ -325,6 +340,12 @@ pub(crate) mod tests {
                 reserved_us: 31,
                 sent_us: 1600,
                 first_byte_us: 180_000,
+            },
+            trace: Trace {
+                trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+                span_id: 0x00f0_67aa_0ba9_02b7,
+                parent_span_id: 0x53ce_929d_0e0e_4736,
+                sampled: true,
             },
         }
     }
@@ -366,6 +387,7 @@ pub(crate) mod tests {
                 reason: "no_authorised_provider",
                 status: 0,
                 attempts: vec![],
+                trace: Trace::default(),
                 ..sample()
             },
         ];

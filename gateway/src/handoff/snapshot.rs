@@ -137,6 +137,8 @@ pub struct Provider {
     /// What may go to it, from everyone.
     pub caps: Box<[access::Cap]>,
     pub timeouts: Timeouts,
+    /// Requests to it tell of their trace.
+    pub learns_trace: bool,
 }
 
 impl Provider {

@@ -36,6 +36,7 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         model_slots: foldhash::HashMap::default(),
         models: Models::default(),
         targets: Vec::new(),
+        learns_trace: false,
         no_target: Reason::ProviderUnresolved,
         grants: Grants::default(),
         caps: Box::default(),

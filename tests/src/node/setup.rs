@@ -137,6 +137,8 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         ("secrets", format!("master_key_file = {}", at("master.key"))),
         ("workers", "count = 2\npin = false".to_owned()),
         ("catalog", String::new()),
+        ("tracing", String::new()),
+        ("log", String::new()),
         ("timeouts", String::new()),
     ];
     let mut toml = String::new();

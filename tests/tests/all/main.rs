@@ -29,6 +29,7 @@ mod revoked;
 mod secrets;
 mod standin;
 mod streams;
+mod tracing;
 mod trailers;
 mod tunnel;
 mod unlocked;

@@ -1,7 +1,9 @@
 //! Words of a closed set, as values: one in quotes, or a list of them.
 
 use super::{Given, Setting, list, show_list};
-use crate::config::{AdmissionHook, AdmissionMode, Driver, IdentitySource, Keeper, WhenFull};
+use crate::config::{
+    AdmissionHook, AdmissionMode, Driver, IdentitySource, Keeper, LogFormat, WhenFull,
+};
 
 /// A type whose values are words.
 trait Word: Copy + PartialEq + 'static {
@@ -42,6 +44,10 @@ impl Word for IdentitySource {
 
 impl Word for Keeper {
     const WORDS: &[(&str, Self)] = &[("node", Self::Node), ("unit", Self::Unit)];
+}
+
+impl Word for LogFormat {
+    const WORDS: &[(&str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Word for WhenFull {

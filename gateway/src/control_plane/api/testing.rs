@@ -277,6 +277,7 @@ pub(crate) fn compile(
             uses_static: true,
             ..Identity::default()
         },
+        traced: &[],
         endpoint: Endpoint::default(),
         timeouts: Timeouts {
             connect: second,

@@ -77,6 +77,8 @@ pub struct BuilderInputs {
     /// Addresses the endpoint listens on.
     pub addresses: watch::Receiver<Vec<IpAddr>>,
     pub timeouts: watch::Receiver<Timeouts>,
+    /// See [`Surroundings::traced`].
+    pub traced: Vec<String>,
     /// Peers that are not, or not wholly, in the store.
     pub identity: watch::Receiver<Arc<Identity>>,
 }
@@ -267,6 +269,7 @@ impl SnapshotBuilder {
                     tls: certified.map(|certified| Arc::clone(&certified.tls)),
                 },
                 timeouts: *self.inputs.timeouts.borrow_and_update(),
+                traced: &self.inputs.traced,
             },
         );
         drop(keyring);

@@ -239,6 +239,7 @@ impl Turn<'_> {
             grants: Grants::default(),
             caps: Box::default(),
             timeouts: surroundings.timeouts,
+            learns_trace: learns_trace(doc, surroundings.traced),
         })
     }
 
@@ -370,6 +371,11 @@ impl Turn<'_> {
             Ok(target) => Ok(target),
         }
     }
+}
+
+fn learns_trace(doc: &ProviderDoc, traced: &[String]) -> bool {
+    let is_meant = |name: &String| name == "*" || *name == doc.name || *name == doc.id;
+    traced.iter().any(is_meant)
 }
 
 /// Whether the vendor bills what goes to this host as bound to a region (OpenAI: data residency hosts; Vertex

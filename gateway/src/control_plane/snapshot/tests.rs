@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod peers;
+mod traced;
 
 use std::{
     collections::BTreeMap, net::SocketAddr, num::NonZeroU64, sync::LazyLock, time::Duration,
@@ -164,6 +165,7 @@ fn surroundings<'a>(answers: &'a Answers, identity: &'a Identity) -> Surrounding
         identity,
         endpoint: Endpoint::default(),
         timeouts: TIMEOUTS,
+        traced: &[],
     }
 }
 

@@ -64,6 +64,7 @@ pub async fn compile_draft(
             identity: &Identity::default(),
             endpoint: Endpoint::default(),
             timeouts,
+            traced: &[],
         };
         let mut turn = compiler.begin();
         let slot = ProviderSlot(0);

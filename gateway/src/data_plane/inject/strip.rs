@@ -5,6 +5,7 @@ use http::HeaderName;
 
 use super::RawHeader;
 use crate::{
+    data_plane::trace::Told,
     dialect::IdentityFormat,
     handoff::{reason::Reason, snapshot::Provider},
 };
@@ -20,6 +21,8 @@ pub(super) struct RequestFilter<'r, 'h> {
     connection_len: usize,
     /// Fields may follow the body, and the agent may say which.
     trailers_follow: bool,
+    /// What others add to a trace goes along.
+    carries_state: bool,
 }
 
 impl<'r, 'h> RequestFilter<'r, 'h> {
@@ -33,6 +36,7 @@ impl<'r, 'h> RequestFilter<'r, 'h> {
             connection: [b""; CONNECTION_OPTIONS_LIMIT],
             connection_len: 0,
             trailers_follow,
+            carries_state: false,
         };
         for (name, value) in headers {
             if !name.eq_ignore_ascii_case(b"connection") {
@@ -47,11 +51,21 @@ impl<'r, 'h> RequestFilter<'r, 'h> {
         Ok(filter)
     }
 
+    /// The rules for a head that tells of a trace.
+    pub(super) fn with_trace(mut self, trace: Option<Told>) -> Self {
+        self.carries_state = trace.is_some_and(|trace| trace.with_state);
+        self
+    }
+
     /// Whether a header of the agent goes upstream.
     pub(super) fn passes(&self, name: &[u8]) -> Result<bool, Reason> {
         let folded = Folded::new(name).ok_or(Reason::MalformedRequest)?;
-        let announces = self.trailers_follow && folded.name() == b"trailer";
-        let dropped = (folded.is_refused() && !announces)
+        let is_meant = match folded.name() {
+            b"trailer" => self.trailers_follow,
+            b"tracestate" | b"baggage" => self.carries_state,
+            _ => false,
+        };
+        let dropped = (folded.is_refused() && !is_meant)
             || self.connection[..self.connection_len]
                 .iter()
                 .any(|option| option.eq_ignore_ascii_case(name))
@@ -118,7 +132,7 @@ impl Folded {
 }
 
 /// Names that do not cross to a provider, folded.
-const REFUSED: [&[u8]; 36] = [
+const REFUSED: [&[u8]; 39] = [
     // Hop-by-hop, and the framing that the node writes itself.
     b"connection",
     b"keep-alive",
@@ -154,6 +168,10 @@ const REFUSED: [&[u8]; 36] = [
     b"x-original-forwarded-for",
     b"true-client-ip",
     b"x-amzn-bedrock-request-metadata",
+    // Traces, which are the operator's own; the node writes what a provider may know.
+    b"traceparent",
+    b"tracestate",
+    b"baggage",
     // Another path or method than the one that was judged.
     b"x-original-url",
     b"x-rewrite-url",
@@ -304,7 +322,7 @@ mod tests {
             + openai-organization openai-project openai-beta idempotency-key user-agent accept
             + content-type content-encoding x-stainless-os X-Stainless-Retry-Count x-request-id
             + x-claude-code-session-id session_id x-app http-referer x-title x-openrouter-title
-            + x-goog-api-client traceparent date origin x-amzn-trace-id x-bfx
+            + x-goog-api-client date origin x-amzn-trace-id x-bfx
             - Connection keep-alive TE trailer transfer-encoding upgrade http2-settings host
             - content-length expect via max-forwards accept-encoding content-md5 digest
             - Authorization AUTHORIZATION proxy-authorization proxy-connection x-api-key api-key
@@ -317,6 +335,7 @@ mod tests {
             - forwarded x-real-ip x-http-method-override x-original-url
             - x_api_key api_key content_length Transfer_Encoding X_NETBIRD_USER x-api_key
             - x-amzn_bedrock-request_metadata sec-websocket-key
+            - traceparent TraceParent tracestate baggage
             ? bad:name bad\u{a0}name :path \u{1}
         ";
         let provider = provider("p", "");

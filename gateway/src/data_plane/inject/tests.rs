@@ -86,6 +86,7 @@ pub(super) fn with_request<T>(
         identity_in_body: false,
         takes_trailers: false,
         signature: None,
+        trace: None,
     })
 }
 

@@ -63,6 +63,7 @@ pub(super) async fn dial(
     for target in &provider.targets {
         let mut attempt = Attempt {
             target_id: target.id.0,
+            begun_us: recorder.elapsed_us(),
             connect_us: 0,
             status: 0,
         };
@@ -186,6 +187,8 @@ impl Dialling<'_> {
             identity_in_body: false,
             takes_trailers: false,
             signature: None,
+            // A socket outlives the exchange that opens it.
+            trace: None,
         };
         let fields = self.head.fields.iter();
         let signature = inject::signature(&request, fields, iter::empty(), SystemTime::now())?;

@@ -196,8 +196,10 @@ impl<'s> Turn<'_, 's> {
         let open = session.line(|line| targets.iter().any(|target| target.id == line.target));
         let line = match open {
             Some(line) => {
+                let begun_us = self.recorder.elapsed_us();
                 self.recorder.attempts.push(Attempt {
                     target_id: line.target.0,
+                    begun_us,
                     connect_us: 0,
                     status: SWITCHED,
                 });
@@ -242,6 +244,7 @@ impl<'s> Turn<'_, 's> {
         let reason = failure.reason;
         tracing::debug!(
             request = recorder.request_id().as_str(),
+            trace_id = recorder.trace.id().map(tracing::field::display),
             reason = reason.code(),
             detail = failure.detail.as_deref().unwrap_or(""),
             "response failed"

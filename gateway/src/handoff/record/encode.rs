@@ -7,6 +7,7 @@ use super::{
     Attempt, CostNanoUsd, ExchangeRecord, LENGTH_BYTES_LIMIT, LeftOut, Marks, MediaUsage, Terms,
     ToolCalls, Usage,
 };
+use crate::handoff::trace::Trace;
 
 /// More than all fields of fixed size take.
 const NUMBERS_BYTES: usize = 512;
@@ -69,6 +70,7 @@ impl ExchangeRecord<'_> {
             attempts,
             capture,
             marks,
+            trace,
         } = self;
         out.wide(*id);
         // Zigzag: small negative numbers are short too.
@@ -179,6 +181,7 @@ impl ExchangeRecord<'_> {
         for attempt in attempts {
             let Attempt {
                 target_id,
+                begun_us: _,
                 connect_us,
                 status,
             } = attempt;
@@ -196,6 +199,19 @@ impl ExchangeRecord<'_> {
         for number in [received_us, reserved_us, sent_us, first_byte_us] {
             out.number(*number);
         }
+        for attempt in attempts {
+            out.number(attempt.begun_us);
+        }
+        let Trace {
+            trace_id,
+            span_id,
+            parent_span_id,
+            sampled,
+        } = trace;
+        out.wide(*trace_id);
+        out.number(*span_id);
+        out.number(*parent_span_id);
+        out.byte(u8::from(*sampled));
     }
 }
 

@@ -2,12 +2,12 @@
 //! own.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
@@ -19,34 +19,24 @@ use super::{
 use crate::{
     config::{NetbirdConfig, TokenSource},
     control_plane::{
-        outbound::{AnswerLimits, CallError, call_within},
-        resolve::{AddressRefused, Lookup, check, look_up_once},
-        snapshot::{Host, Problem, Trust, Upstream, client_config},
+        outbound::{AnswerLimits, CallError, retry_after},
+        resolve::Lookup,
+        server::{Server, ServerError},
+        snapshot::Problem,
     },
-    handoff::snapshot::{Target, TargetId, TargetTls},
     secret::Secret,
 };
 
 /// Largest listing: some 50,000 peers.
 const LISTING_BYTES_MAX: usize = 64 << 20;
 
-/// TCP and the TLS handshake, each.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Why there is no new reading; names no secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error("the token: {0}")]
     Token(#[from] TokenError),
-    #[error("{host} does not resolve: {reason}")]
-    Unresolved { host: String, reason: String },
-    #[error("{address}: {reason}")]
-    AddressRefused {
-        address: IpAddr,
-        reason: AddressRefused,
-    },
     #[error(transparent)]
-    Call(#[from] CallError),
+    Server(#[from] ServerError),
     #[error("GET {path} is refused ({status}): the token has ended, or its user may not list")]
     Refused {
         path: &'static str,
@@ -73,15 +63,18 @@ impl ReadError {
     /// In metrics.
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::Token(_) | Self::Call(CallError::KeyForm) => "token",
-            Self::Unresolved { .. } | Self::AddressRefused { .. } => "address",
-            Self::Call(CallError::ConnectTimeout { .. } | CallError::Connect { .. }) => "connect",
-            Self::Call(CallError::TlsTimeout { .. } | CallError::Tls(_) | CallError::TlsCut(_)) => {
-                "tls"
+            Self::Token(_) => "token",
+            Self::Server(ServerError::Unresolved { .. } | ServerError::AddressRefused { .. }) => {
+                "address"
             }
-            Self::Call(CallError::Http(_)) => "cut",
-            Self::Call(CallError::TooLong(_)) => "too_long",
-            Self::Call(CallError::Silent(_)) => "timeout",
+            Self::Server(ServerError::Call(error)) => match error {
+                CallError::KeyForm => "token",
+                CallError::ConnectTimeout { .. } | CallError::Connect { .. } => "connect",
+                CallError::TlsTimeout { .. } | CallError::Tls(_) | CallError::TlsCut(_) => "tls",
+                CallError::Http(_) => "cut",
+                CallError::TooLong(_) => "too_long",
+                CallError::Silent(_) => "timeout",
+            },
             Self::Refused { .. } => "refused",
             Self::RateLimited { .. } => "rate_limited",
             Self::Status { .. } => "status",
@@ -94,9 +87,7 @@ impl ReadError {
         match self {
             Self::RateLimited { retry_after, .. } => *retry_after,
             Self::Token(_)
-            | Self::Unresolved { .. }
-            | Self::AddressRefused { .. }
-            | Self::Call(_)
+            | Self::Server(_)
             | Self::Refused { .. }
             | Self::Status { .. }
             | Self::Malformed { .. } => None,
@@ -106,43 +97,19 @@ impl ReadError {
 
 /// Knows where NetBird is and how to speak to it.
 pub(super) struct Client {
-    upstream: Upstream,
-    tls: Option<TargetTls>,
+    server: Server,
     token: TokenSource,
     timeout: Duration,
-    lookup: Lookup,
 }
 
 impl Client {
     /// # Errors
     /// When the URL or the CA bundle of the configuration is no good.
     pub(super) fn new(config: &NetbirdConfig, lookup: Lookup) -> Result<Self, Problem> {
-        let upstream = Upstream::parse(&config.url)?;
-        let tls = if upstream.tls {
-            let trust = match &config.ca {
-                Some(path) => Trust::Bundle(
-                    std::fs::read_to_string(path)
-                        .map_err(|error| Problem::CaBundle(error.to_string()))?,
-                ),
-                None => Trust::SystemRoots,
-            };
-            Some(TargetTls {
-                config: client_config(&trust)?,
-                server_name: upstream.host.server_name()?,
-            })
-        } else if matches!(upstream.host, Host::Literal(address) if address.is_loopback()) {
-            None
-        } else {
-            return Err(Problem::UpstreamUrl(
-                "it must begin with https://, or the token would be there for all to read",
-            ));
-        };
         Ok(Self {
-            upstream,
-            tls,
+            server: Server::with_secret(&config.url, config.ca.as_deref(), lookup)?,
             token: config.token.clone(),
             timeout: config.timeout,
-            lookup,
         })
     }
 
@@ -152,10 +119,10 @@ impl Client {
     /// When any of them is not whole: a part of the truth is none.
     pub(super) async fn read(&self) -> Result<NetbirdMap, ReadError> {
         let token = token::read(&self.token)?;
-        let targets = self.targets().await?;
-        let peers = self.listing(&targets, "/api/peers", &token).await?;
-        let groups = self.listing(&targets, "/api/groups", &token).await?;
-        let users = self.listing(&targets, "/api/users", &token).await?;
+        let addresses = self.server.addresses().await?;
+        let peers = self.listing(&addresses, "/api/peers", &token).await?;
+        let groups = self.listing(&addresses, "/api/groups", &token).await?;
+        let users = self.listing(&addresses, "/api/users", &token).await?;
         let mapped = spawn_blocking(move || {
             let (peers, groups, users) = (peers.parse()?, groups.parse()?, users.parse()?);
             Ok(mapping::map(peers, groups, users))
@@ -163,51 +130,9 @@ impl Client {
         mapped.await.expect("reading JSON does not panic")
     }
 
-    async fn targets(&self) -> Result<Vec<Target>, ReadError> {
-        let addresses = match &self.upstream.host {
-            Host::Literal(address) => vec![*address],
-            Host::Name(host) => {
-                let unresolved = |reason| ReadError::Unresolved {
-                    host: host.clone(),
-                    reason,
-                };
-                let answer = look_up_once(&self.lookup, host).await.remove(host);
-                match answer {
-                    Some(answer) if !answer.addresses.is_empty() => answer.addresses,
-                    Some(answer) => return Err(unresolved(answer.failure.unwrap_or_default())),
-                    None => return Err(unresolved("nobody was asked".to_owned())),
-                }
-            }
-        };
-        let mut targets = Vec::with_capacity(addresses.len());
-        let mut refused = None;
-        for address in addresses {
-            // Self-hosted servers are often in a private network.
-            match check(address, true) {
-                Ok(address) => targets.push(self.target(address)),
-                Err(reason) => refused = Some(ReadError::AddressRefused { address, reason }),
-            }
-        }
-        match refused {
-            Some(error) if targets.is_empty() => Err(error),
-            Some(_) | None => Ok(targets),
-        }
-    }
-
-    fn target(&self, address: IpAddr) -> Target {
-        Target {
-            id: TargetId(0),
-            address: SocketAddr::new(address, self.upstream.port),
-            authority: self.upstream.authority.as_str().into(),
-            credential: None,
-            tls: self.tls.clone(),
-        }
-    }
-
-    /// From the first address that can be connected to.
     async fn listing(
         &self,
-        targets: &[Target],
+        addresses: &[SocketAddr],
         path: &'static str,
         token: &Secret,
     ) -> Result<Listing, ReadError> {
@@ -215,25 +140,9 @@ impl Client {
             time: self.timeout,
             bytes: LISTING_BYTES_MAX,
         };
-        let mut called = Err(CallError::Silent(self.timeout));
-        for target in targets {
-            let request = self.request(path, token)?;
-            called = call_within(
-                target.into(),
-                CONNECT_TIMEOUT.min(self.timeout),
-                limits,
-                request,
-            )
-            .await;
-            let unreachable = matches!(
-                called,
-                Err(CallError::Connect { .. } | CallError::ConnectTimeout { .. })
-            );
-            if !unreachable {
-                break;
-            }
-        }
-        let answer = called?;
+        let request = self.request(path, token).map_err(ServerError::Call)?;
+        let called = self.server.call(addresses, limits, &request).await;
+        let answer = called.map_err(ServerError::Call)?;
         match answer.status {
             StatusCode::OK => Ok(Listing {
                 path,
@@ -255,8 +164,8 @@ impl Client {
         let value = Bytes::from([b"Token ", token.expose()].concat());
         let mut value = HeaderValue::from_maybe_shared(value).map_err(|_| CallError::KeyForm)?;
         value.set_sensitive(true);
-        Ok(Request::get(format!("{}{path}", self.upstream.path))
-            .header(header::HOST, self.upstream.authority.as_str())
+        Ok(Request::get(format!("{}{path}", self.server.base_path()))
+            .header(header::HOST, self.server.authority())
             .header(header::ACCEPT, "application/json")
             .header(header::AUTHORIZATION, value)
             .body(Full::default())
@@ -277,20 +186,9 @@ impl Listing {
     }
 }
 
-/// RFC 9110 section 10.2.3: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => (httpdate::parse_http_date(text).ok()?.duration_since(now)).ok(),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
     use crate::control_plane::resolve::system_lookup;
 
@@ -334,24 +232,5 @@ mod tests {
         assert_eq!(request.headers()["host"], "nb.example.com:8443");
         assert_eq!(request.headers()["authorization"], "Token nbp_secret");
         assert!(!format!("{request:?}").contains("nbp_secret"));
-    }
-
-    #[test]
-    fn a_wish_to_wait_is_seconds_or_a_date() {
-        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        for (text, wait) in [
-            ("120", Some(120)),
-            ("0", Some(0)),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
-            ("Sun, 06 Nov 1994 08:49:00 GMT", None),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, text.parse().unwrap());
-            let wait = wait.map(Duration::from_secs);
-            assert_eq!(retry_after(&headers, now), wait, "{text}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -95,6 +95,7 @@ impl Running {
                 certificate_epoch: epoch.subscribe(),
                 addresses: addresses.subscribe(),
                 timeouts: timeouts.subscribe(),
+                traced: Vec::new(),
                 identity: identity.subscribe(),
             },
             publisher,
