@@ -88,6 +88,7 @@ impl Fleet {
         let documents = documents(size, &mut numbers);
         let second = Duration::from_secs(1);
         let surroundings = Surroundings {
+            traced: &[],
             catalog: &Catalog::built_in(),
             unseal: &AnyKey,
             answers: &Answers::default(),
