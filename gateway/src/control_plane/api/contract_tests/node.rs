@@ -35,7 +35,14 @@ async fn the_rest_answers_in_its_shape() {
         assert!(shown.get("response_completion").is_none());
     }
     assert!(logs["data"][0].get("request_prompt").is_none());
-    for absent in ["0", "req_", "x", &"f".repeat(32), &"f".repeat(33)] {
+    for absent in [
+        "0",
+        "req_0",
+        "x",
+        &"0".repeat(32),
+        &"f".repeat(32),
+        &"f".repeat(33),
+    ] {
         let path = format!("/access-logs/{absent}");
         api.get(&path).await.refused(404, "");
     }
@@ -47,14 +54,6 @@ async fn the_rest_answers_in_its_shape() {
         .await
         .ok();
     assert_eq!(none["total_records"], 0);
-    let id = logs["data"][0]["id"].as_str().unwrap();
-    let entry = api.get(&format!("/access-logs/req_{id}")).await.ok();
-    assert_eq!(entry, logs["data"][0]);
-    for unknown in ["req_0", &"0".repeat(32)] {
-        api.get(&format!("/access-logs/{unknown}"))
-            .await
-            .refused(404, "");
-    }
     let lines = api.get("/access-logs/export").await;
     assert_eq!(lines.ok_text().lines().count(), 1);
     assert_eq!(lines.ok(), logs["data"][0]);

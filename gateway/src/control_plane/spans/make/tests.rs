@@ -102,7 +102,7 @@ fn an_exchange_and_its_attempt() {
         keyway.provider.id provider-1
         keyway.provider.name Production
         keyway.policy.id policy-1
-        keyway.request.id req_0199aaaabbbb00010200000000000001
+        keyway.request.id req_019e7044887b00010200000000000001
         keyway.outcome answered
         keyway.cost.source operator
         keyway.cost.usd 0.0384
