@@ -74,8 +74,10 @@ async fn a_bound_reaches_every_vendor_where_it_reads_it() {
         let (standin, node) = pair(vendor, Transport::Plain, NodeOptions::default()).await;
         limit(&node, &["--user-tokens", "1M/1d", "--mode", "hard"]).await;
         let alice = node.alice().await.unwrap();
+        let mut session = alice.session(Version::Http1).await.unwrap();
         for (path, body, place) in requests {
-            let reply = alice.post(Version::Http1, path, &body).await.unwrap();
+            let version = [("anthropic-version", "2023-06-01")];
+            let reply = session.post(path, &body, &version).await.unwrap();
             assert_eq!(reply.status, StatusCode::OK, "{vendor:?} {path} {reply:?}");
             let found = sent(&standin);
             assert_eq!(found.pointer(place), Some(&json!(BOUND)), "{path}: {found}");
