@@ -215,7 +215,8 @@ impl Meter {
             Body::Events(events) => events.holds_back(),
             Body::Bedrock(events) => !events.is_torn(),
             Body::Array(array) => array.is_between(),
-            Body::Json(_) | Body::Lines(_) | Body::Opaque => false,
+            Body::Lines(lines) => lines.is_between(),
+            Body::Json(_) | Body::Opaque => false,
         }
     }
 

@@ -41,8 +41,8 @@ pub struct Plan<'a> {
 
 /// Why a request is denied before any limit is looked at.
 pub enum Unplanned<'a> {
-    /// A guardrail allows less output.
-    Output { wanted: u64, most: u64 },
+    /// A guardrail allows less output; `None`: there is no telling how much is wanted.
+    Output { wanted: Option<u64>, most: u64 },
     /// A hard limit holds, and there is no upper bound.
     Unbounded(Charge<'a>, Unbounded),
 }
@@ -69,7 +69,11 @@ impl<'a> Plan<'a> {
         let mut output_tokens_max = None;
         match (size.output_tokens_max, guarded) {
             (Some(wanted), Some(most)) if wanted > most => {
+                let wanted = Some(wanted);
                 return Err(Unplanned::Output { wanted, most });
+            }
+            (None, Some(most)) if !may_be_bounded && uses_tokens(operation) == Some(true) => {
+                return Err(Unplanned::Output { wanted: None, most });
             }
             (None, most) if most.is_some() || hard.is_some() => {
                 let most = most.unwrap_or(config.hard_output_tokens);

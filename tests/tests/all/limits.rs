@@ -190,6 +190,13 @@ async fn guardrails_deny_models_and_long_answers() {
     let seen = standin.seen();
     let sent: Value = serde_json::from_slice(&seen.last().unwrap().body).unwrap();
     assert_eq!(sent["max_completion_tokens"], 50);
+    // Who knows what its vendor makes of it?
+    for odd in [json!("50"), json!(50.5), json!(-1)] {
+        let mut body = chat("odd", false);
+        body["max_completion_tokens"] = odd;
+        let reply = alice.post(Version::Http1, CHAT, &body).await.unwrap();
+        assert_eq!(reply.error_code(), "llm_policy.output_limit_exceeded");
+    }
 
     let arguments = ["guardrails", "update", "small", "--model", "o*"];
     node.cli(&arguments, "").await.unwrap();

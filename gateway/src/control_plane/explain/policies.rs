@@ -167,12 +167,16 @@ fn attempt(
     let plan = match Plan::new(permit, wants, config, || Ok(question.elsewhere)) {
         Ok(plan) => plan,
         Err(Unplanned::Output { wanted, most }) => {
+            let not = match wanted {
+                Some(wanted) => format!("not {wanted}"),
+                None => "and nobody knows what the request wants".to_owned(),
+            };
             return Outcome {
                 limits: Vec::new(),
                 refusal: Some(Refusal {
                     reason: Reason::OutputLimitExceeded,
                     is_final: false,
-                    why: format!("a guardrail allows {most} output tokens, not {wanted}"),
+                    why: format!("a guardrail allows {most} output tokens, {not}"),
                 }),
             };
         }

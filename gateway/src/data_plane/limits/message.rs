@@ -59,11 +59,17 @@ pub(super) fn refused(charge: &Charge<'_>, amount: u64, left: u64, now: u64) -> 
 }
 
 /// A guardrail bounds the output.
-pub(super) fn output(wanted: u64, most: u64) -> Failure {
-    Failure::new(
-        Reason::OutputLimitExceeded,
-        format!("the request wants up to {wanted} output tokens; a guardrail allows {most}"),
-    )
+pub(super) fn output(wanted: Option<u64>, most: u64) -> Failure {
+    let text = match wanted {
+        Some(wanted) => {
+            format!("the request wants up to {wanted} output tokens; a guardrail allows {most}")
+        }
+        None => format!(
+            "a guardrail allows {most} output tokens, and there is no telling how many the request wants: \
+             give its bound once, as a whole number"
+        ),
+    };
+    Failure::new(Reason::OutputLimitExceeded, text)
 }
 
 /// A hard limit holds, and the request has no upper bound.

@@ -2,8 +2,10 @@
 //! prompt tokens are part of none, as they cost a server of one's own nothing.
 
 use memchr::memchr;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{Metered, count::Count, report::plain};
+use super::{Metered, count::Count, least::Least, report::plain};
 use crate::dialect::json::capture::{Capture, Wanted};
 
 const WANTED: Wanted = Wanted {
@@ -16,19 +18,47 @@ const PROMPT_EVAL_COUNT: usize = 1;
 const EVAL_COUNT: usize = 2;
 const ERROR: usize = 3;
 
+/// A longer line is not looked through for its text.
+const TEXT_BYTES_LIMIT: usize = 64 << 10;
+
 #[derive(Debug)]
 pub(super) struct LinesBody {
     line: Capture,
+    /// The beginning of the line, where somebody watches.
+    text: Vec<u8>,
     /// Objects follow each other; otherwise the first one is all.
     is_stream: bool,
+    is_between: bool,
+}
+
+/// What a line says, in a chat or otherwise.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
 }
 
 impl LinesBody {
     pub(super) fn new(is_stream: bool) -> Self {
         Self {
             line: Capture::new(&WANTED),
+            text: Vec::new(),
             is_stream,
+            is_between: true,
         }
+    }
+
+    /// No line is under way.
+    pub(super) fn is_between(&self) -> bool {
+        self.is_stream && self.is_between
     }
 
     pub(super) fn is_stream(&self) -> bool {
@@ -45,12 +75,25 @@ impl LinesBody {
             return;
         }
         while let Some(end) = memchr(b'\n', input) {
-            self.line.feed(&input[..end]);
+            self.read(&input[..end], metered);
             self.note(metered);
+            if let Some(least) = &mut metered.least {
+                read_text(&self.text, least);
+            }
+            self.text.clear();
             self.line = Capture::new(&WANTED);
             input = &input[end + 1..];
         }
-        self.line.feed(input);
+        self.is_between = input.is_empty();
+        self.read(input, metered);
+    }
+
+    fn read(&mut self, piece: &[u8], metered: &Metered) {
+        self.line.feed(piece);
+        if metered.least.is_some() {
+            let room = TEXT_BYTES_LIMIT.saturating_sub(self.text.len());
+            self.text.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
     }
 
     /// The body ended, perhaps without a line feed.
@@ -69,6 +112,14 @@ impl LinesBody {
         let counted = plain(count(PROMPT_EVAL_COUNT), count(EVAL_COUNT));
         metered.usage = counted.or(metered.usage);
     }
+}
+
+fn read_text(line: &[u8], least: &mut Least) {
+    let Ok(Line { message, response }) = serde_json::from_slice(line) else {
+        return;
+    };
+    least.read(0, message.and_then(|message| message.content));
+    least.read(0, response);
 }
 
 #[cfg(test)]
@@ -110,6 +161,31 @@ mod tests {
         let whole = STREAM.lines().last().unwrap();
         assert_eq!(read(whole, false, 5).usage, Some(expected));
         assert!(read(whole, false, 5).complete);
+    }
+
+    #[test]
+    fn what_is_watched_tells_its_words() {
+        const LINES: &str = concat!(
+            r#"{"message":{"role":"assistant","content":"one two"},"done":false}"#,
+            "\n",
+            r#"{"response":" three","done":false}"#,
+            "\n",
+        );
+        for size in 1..=LINES.len() {
+            let mut body = LinesBody::new(true);
+            let mut metered = Metered {
+                least: Some(Box::default()),
+                ..Metered::default()
+            };
+            for piece in LINES.as_bytes().chunks(size) {
+                body.feed(piece, &mut metered);
+                assert_eq!(body.is_between(), piece.ends_with(b"\n"));
+            }
+            assert_eq!(metered.so_far().unwrap().usage.output_tokens, 3);
+            body.feed(br#"{"done":true,"eval_count":3}"#, &mut metered);
+            body.feed(b"\n", &mut metered);
+            assert_eq!(metered.so_far(), None);
+        }
     }
 
     #[test]

@@ -171,6 +171,28 @@ async fn an_event_stream_of_aws_ends_with_an_exception() {
 }
 
 #[tokio::test]
+async fn lines_end_with_an_error_of_their_own() {
+    let (standin, node) = pair(Vendor::Ollama, Transport::Plain, NodeOptions::default()).await;
+    let body = json!({
+        "model": "llama3.2:3b",
+        "messages": [{"role": "user", "content": ENDLESS}],
+        "options": {"num_predict": MAX_TOKENS},
+    });
+    let cap = most(&body) + 10;
+    let cap = format!("{cap}/365d");
+    limit(&node, &["--user-tokens", &cap, "--mode", "hard"]).await;
+    let told = broken_off(&node, Version::Http1, "/api/chat", &body).await;
+    let mut lines = told.lines().map(serde_json::from_str::<Value>);
+    let last = lines.next_back().unwrap().unwrap();
+    assert!(text(&last, "error").contains("limit"), "{last}");
+    assert!(lines.all(|line| line.is_ok_and(|line| line["message"].is_object())));
+    let stats = standin.wait_stats(PATIENCE, |stats| stats.cancelled == 1);
+    stats.await.unwrap();
+    assert_ended(&node.only_record().await.unwrap());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_budget_ends_streams_too() {
     let (standin, node) = openai(Transport::Plain).await;
     limit(&node, &["--user-usd", "0.005/365d", "--mode", "hard"]).await;
