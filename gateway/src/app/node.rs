@@ -43,7 +43,7 @@ use crate::{
         spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{CaptureLog, KnownObject, LineTargets, UsageLog},
+        usage::{CaptureLog, KnownObject, LineTargets, Tap, UsageLog},
     },
     handoff::{
         capture::capture_queue,
@@ -119,7 +119,7 @@ impl Node {
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
-        let (mut senders, mut records) = record_queue(
+        let (mut senders, records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
@@ -132,15 +132,16 @@ impl Node {
             .otlp
             .as_ref()
             .map(|otlp| (otlp, spans::feed()));
+        let mut taps: Vec<Tap> = Vec::new();
         if let Some((_, (feed, _))) = &spans {
             let feed = feed.clone();
-            records = records.with_tap(move |sealed| feed.offer(sealed));
+            taps.push(Box::new(move |sealed| feed.offer(sealed)));
         }
         let lines = LineTargets {
             file: config.access_log.file.clone(),
             stdout: config.access_log.stdout,
         };
-        let mut usage = UsageLog::start_with_lines(&config.usage.path, records, &lines)
+        let mut usage = UsageLog::start_with(&config.usage.path, records, &lines, taps)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
         let (capture_senders, captured) = capture_queue(config.workers.count);
         let captures = CaptureLog::start(&config.usage.path, captured, text_key)
