@@ -1,18 +1,35 @@
-//! OpenTelemetry's words for ours (GenAI semantic conventions,
-//! <https://opentelemetry.io/docs/specs/semconv/gen-ai/>).
+//! OpenTelemetry's words for ours, in metrics and spans (GenAI semantic conventions,
+//! <https://opentelemetry.io/docs/specs/semconv/gen-ai/>). They are still in development there: names and values
+//! stand here and nowhere else.
+
+use crate::dialect::Operation;
 
 /// Schema of the attributes' names.
 pub(super) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.41.0";
 
-/// `gen_ai.operation.name`; `None` for what asks no model.
-pub(super) fn operation(code: &str) -> Option<&'static str> {
-    match code {
-        "chat_completions" | "responses" | "stored_response" | "realtime" | "messages"
-        | "invoke" | "invoke_stream" | "converse" | "converse_stream" => Some("chat"),
-        "completions" => Some("text_completion"),
-        "generate_content" | "stream_generate_content" => Some("generate_content"),
-        "embeddings" | "embed_content" => Some("embeddings"),
-        _ => None,
+/// `gen_ai.operation.name`; `None`: no model is asked to answer.
+pub(super) fn operation(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ChatCompletions
+        | Operation::Responses
+        | Operation::Realtime
+        | Operation::Messages
+        | Operation::Invoke
+        | Operation::InvokeStream
+        | Operation::Converse
+        | Operation::ConverseStream => Some("chat"),
+        Operation::Completions => Some("text_completion"),
+        Operation::Embeddings | Operation::EmbedContent => Some("embeddings"),
+        Operation::GenerateContent | Operation::StreamGenerateContent => Some("generate_content"),
+        Operation::StoredResponse
+        | Operation::ResponsesInputTokens
+        | Operation::CountTokens
+        | Operation::CountContentTokens
+        | Operation::ListModels
+        | Operation::GetModel
+        | Operation::Hello
+        | Operation::Unmetered
+        | Operation::Other => None,
     }
 }
 
