@@ -20,6 +20,8 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// under the empty model, so that invented model names make no rows.
 /// `usage_slice` has the same sums along one dimension at a time; see `slice`.
 /// `beyond_text` is JSON of media and tools; few exchanges have any.
+/// `trace_id` has no index: random as it is, each would dirty a page of its own.
+/// `response_model` is empty where it is `model`.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE access_log (
@@ -214,6 +216,10 @@ const MIGRATIONS: &[&str] = &[
             sum(cache_creation_cost), sum(output_cost), sum(other_cost)
         FROM usage_slice WHERE unit = 1
         GROUP BY 2, 3, 4;
+",
+    "
+    ALTER TABLE access_log ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE access_log ADD COLUMN response_model TEXT NOT NULL DEFAULT '';
 ",
 ];
 
