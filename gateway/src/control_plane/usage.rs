@@ -9,6 +9,7 @@ mod indexer;
 mod lines;
 mod live;
 mod objects;
+mod pair;
 mod pool;
 mod rollup;
 mod schema;

@@ -29,7 +29,7 @@ mod response_object;
 pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 
 use super::{Dialect, Operation, event_stream};
-use crate::handoff::record::{Terms, Usage};
+use crate::handoff::record::{MODEL_BYTES_LIMIT, Terms, Usage};
 
 use array_body::ArrayBody;
 use bedrock_events::BedrockEvents;
@@ -51,7 +51,7 @@ pub struct Metered {
     pub cost: Option<u64>,
     /// Id of the object that the answer is: a response that is kept, a file, a batch….
     pub object: Option<Box<str>>,
-    /// The model that made a response, as its answer names it.
+    /// The model that answered, as the answer names it.
     pub model: Option<Box<str>>,
     /// The dialect's own end was seen (`[DONE]`, `message_stop`, the JSON object's end…): an agent that
     /// leaves after this point has its answer. A body whose end has no mark of its own is complete when
@@ -77,6 +77,16 @@ pub struct SoFar {
 }
 
 impl Metered {
+    /// Notes what the answer calls its model; the last word counts.
+    fn name_model(&mut self, name: Option<&str>) {
+        if let Some(name) = name
+            && (1..=MODEL_BYTES_LIMIT).contains(&name.len())
+            && self.model.as_deref() != Some(name)
+        {
+            self.model = Some(name.into());
+        }
+    }
+
     /// `None` where nobody watches, and when nothing has come since the provider's last count: it may be the very last.
     fn so_far(&self) -> Option<SoFar> {
         let least = self.least.as_ref().filter(|least| least.has_more())?;

@@ -201,6 +201,7 @@ impl Exchange<'_> {
             let waited = seconds(record.time_to_first_token_us);
             attributes.float("gen_ai.response.time_to_first_chunk", waited);
         }
+        attributes.text("gen_ai.response.model", record.response_model);
         let usage = &record.usage;
         if usage.is_zero() {
             return;

@@ -26,7 +26,7 @@ pub(super) const COLUMNS: &str =
      display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
      overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out,
      cost_source, service_tier, regional, beyond_text, agent_id, parent_agent_id,
-     received_us, reserved_us, sent_us, first_byte_us, capture";
+     received_us, reserved_us, sent_us, first_byte_us, capture, trace_id, response_model";
 
 /// One exchange: NetBird's fields first, then what this node adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -111,6 +111,10 @@ pub struct AccessLogEntry {
     pub parent_agent_id: String,
     /// Whether its texts were kept; see [`CaptureState`].
     pub capture: &'static str,
+    /// 32 hexadecimal digits; empty where requests are not traced.
+    pub trace_id: String,
+    /// What the answer calls the model, where that is not `model`; else empty.
+    pub response_model: String,
 }
 
 /// Media, and the provider's own tools.
@@ -237,6 +241,8 @@ impl AccessLogEntry {
             capture: CaptureState::ALL
                 .get(row.get::<_, usize>(51)?)
                 .map_or("", |state| state.code()),
+            trace_id: row.get(52)?,
+            response_model: row.get(53)?,
             request_bytes: row.get(37)?,
             response_bytes: row.get(38)?,
             attempts,
@@ -306,6 +312,8 @@ impl AccessLogEntry {
             agent_id: record.agent_id.to_owned(),
             parent_agent_id: record.parent_agent_id.to_owned(),
             capture: record.capture.code(),
+            trace_id: record.trace.text(),
+            response_model: record.other_model().to_owned(),
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
             attempts,

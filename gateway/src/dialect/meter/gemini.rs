@@ -16,7 +16,7 @@ use super::{
 use crate::{
     dialect::{
         json::{
-            capture::{Capture, Wanted},
+            capture::{Capture, Wanted, plain_text},
             grounding::Grounding,
         },
         sse::{Event, parse},
@@ -25,11 +25,13 @@ use crate::{
 };
 
 /// What is wanted of an answer that is read as it comes.
-pub(super) const USAGE_METADATA: Wanted = Wanted {
+pub(super) const USAGE_AND_MODEL: Wanted = Wanted {
     parent: &[],
-    keys: &["usageMetadata"],
+    keys: &["usageMetadata", "modelVersion"],
     types: None,
 };
+const USAGE_METADATA: usize = 0;
+pub(super) const MODEL_VERSION: usize = 1;
 
 /// Of most of a stream's objects, only the last one has it.
 static GROUNDING_KEY: LazyLock<Finder<'static>> =
@@ -88,18 +90,18 @@ impl GeminiEvents {
     ) {
         metered.content_started = true;
         if first {
-            self.long = Some(Box::new(Capture::new(&USAGE_METADATA)));
+            self.long = Some(Box::new(Capture::new(&USAGE_AND_MODEL)));
             self.grounding.next_object();
         }
         self.grounding.feed(json);
         if let Some(capture) = &mut self.long {
             capture.feed(json);
         }
-        if last
-            && let Some(capture) = self.long.take()
-            && let Some(reported) = capture.value(0).and_then(read)
-        {
-            reported.add_to(metered);
+        if last && let Some(capture) = self.long.take() {
+            metered.name_model(capture.plain_text(MODEL_VERSION));
+            if let Some(reported) = capture.value(USAGE_METADATA).and_then(read) {
+                reported.add_to(metered);
+            }
         }
         self.note_calls(metered);
     }
@@ -110,6 +112,8 @@ fn object(json: &[u8], metered: &mut Metered) {
         return;
     };
     metered.error_event |= chunk.error.is_some();
+    let model = chunk.model_version.map(RawValue::get);
+    metered.name_model(model.and_then(plain_text));
     let mut has_content = false;
     for candidate in chunk.candidates.iter().flatten() {
         has_content |= candidate.has_content();
@@ -191,6 +195,8 @@ struct Chunk<'a> {
     prompt_feedback: Option<PromptFeedback>,
     #[serde(borrow)]
     usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model_version: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }

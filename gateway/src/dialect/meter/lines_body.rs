@@ -10,13 +10,14 @@ use crate::dialect::json::capture::{Capture, Wanted};
 
 const WANTED: Wanted = Wanted {
     parent: &[],
-    keys: &["done", "prompt_eval_count", "eval_count", "error"],
+    keys: &["done", "prompt_eval_count", "eval_count", "error", "model"],
     types: None,
 };
 const DONE: usize = 0;
 const PROMPT_EVAL_COUNT: usize = 1;
 const EVAL_COUNT: usize = 2;
 const ERROR: usize = 3;
+const MODEL: usize = 4;
 
 /// A longer line is not looked through for its text.
 const TEXT_BYTES_LIMIT: usize = 64 << 10;
@@ -106,6 +107,7 @@ impl LinesBody {
         if !self.line.ended() {
             return;
         }
+        metered.name_model(self.line.plain_text(MODEL));
         metered.error_event |= self.line.value(ERROR).is_some();
         metered.complete |= !self.is_stream || self.line.value(DONE) == Some(b"true");
         let count = |index| self.line.value(index).map(Count::parse).unwrap_or_default();
