@@ -20,6 +20,7 @@ mod messages;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
+mod realtime_answer;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod replay;
@@ -27,6 +28,7 @@ mod report;
 mod response_object;
 
 pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
+pub use realtime_answer::{RealtimeAnswer, RealtimeDelta, realtime_delta};
 
 use super::{Dialect, Operation, event_stream};
 use crate::handoff::record::{Terms, Usage};

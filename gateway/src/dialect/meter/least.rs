@@ -5,6 +5,11 @@ use serde_json::value::RawValue;
 /// No word that a vocabulary has as one token is longer. Runs of blanks are, which do not count here.
 const TOKEN_BYTES_MAX: u64 = 128;
 
+/// No token of a Realtime answer's sound is longer, as base64. OpenAI counts one per 50 ms ("Managing costs" of its
+/// Realtime guides), at most 2400 bytes (24 kHz, 16 bits); a session may have it played at a quarter of its speed, after
+/// it was counted. A fifth leaves room for escapes.
+const SOUND_BASE64_BYTES_MAX: u64 = 5 * 2400 * 4 / 3;
+
 /// The least number of tokens that the text so far can be.
 ///
 /// Tokenizers part text before they look for tokens, and a letter or digit after a blank always begins a new part: so
@@ -17,6 +22,7 @@ pub(super) struct Least {
     words: u64,
     /// Of letters and digits.
     letter_bytes: u64,
+    sound_bytes: u64,
     /// The newest part of the answer (a choice, a block), and the one whose text came last.
     newest: Option<u64>,
     latest: Option<u64>,
@@ -61,6 +67,14 @@ impl Least {
         }
     }
 
+    /// Notes the next sound of an answer over Realtime: base64, in a JSON string.
+    pub(super) fn hear(&mut self, json: Option<&RawValue>) {
+        let quoted = json.map_or(0, |json| json.get().len() as u64);
+        // Without the quotes.
+        self.sound_bytes += quoted.saturating_sub(2);
+        self.has_more = true;
+    }
+
     /// More of the answer came, whose tokens nobody can count.
     pub(super) fn more(&mut self) {
         self.has_more = true;
@@ -77,7 +91,8 @@ impl Least {
     }
 
     pub(super) fn tokens(&self) -> u64 {
-        self.words.max(self.letter_bytes / TOKEN_BYTES_MAX)
+        let text = self.words.max(self.letter_bytes / TOKEN_BYTES_MAX);
+        text + self.sound_bytes / SOUND_BASE64_BYTES_MAX
     }
 }
 
