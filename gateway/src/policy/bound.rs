@@ -358,7 +358,10 @@ mod tests {
         // A session says and hears at most as much as the model takes.
         let session = of(Hard, Operation::Realtime, None, Some(&price));
         assert_eq!(session, amounts(400_000, 3_080_000_000));
-        assert_eq!(of(Hard, Operation::Realtime, None, None), Err(Unbounded::Window));
+        assert_eq!(
+            of(Hard, Operation::Realtime, None, None),
+            Err(Unbounded::Window)
+        );
         // A body may be longer than it has tokens, and is charged for no less.
         price.context = Some(1000);
         assert_eq!(found(true, 1, &price), amounts(4124, 18_805_600));

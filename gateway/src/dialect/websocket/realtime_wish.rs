@@ -118,7 +118,10 @@ mod tests {
             ),
             // What a provider may read as such.
             (r#"{"type":"response\u002ecreate"}"#, (Response, None)),
-            (r#"{"type":"response.cancel","type":"response.create"}"#, (Response, None)),
+            (
+                r#"{"type":"response.cancel","type":"response.create"}"#,
+                (Response, None),
+            ),
             ("no json", (Response, Some(Endless::Unread))),
             (
                 r#"{"type":"response.create","response":{"tools":[{"type":"function"},{"type":"mcp","server_url":"https://x"}]}}"#,
@@ -149,7 +152,10 @@ mod tests {
                     "turn_detection":{"type":"server_vad"}}}}}"#,
                 (Other, None),
             ),
-            (r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#, (Other, None)),
+            (
+                r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#,
+                (Other, None),
+            ),
             (
                 r#"{"type":"conversation.item.create","item":{"type":"message","content":[{"type":"input_image"}]}}"#,
                 (Other, None),

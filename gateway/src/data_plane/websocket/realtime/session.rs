@@ -17,6 +17,7 @@ use crate::{
         alarm::{Alarm, Elapsed},
         body::RequestBody,
         failure::Failure,
+        io::{self as rt, Raced},
         limits::{self, GRANT_LOOK, Reservation, Spending, Wish},
         message::RequestHead,
         record::Recorder,
@@ -159,7 +160,14 @@ impl<'r, 's> Session<'r, 's> {
             let received = agent.messages.received();
             let step = poll_fn(|cx| poll_step(cx, agent, provider, received, is_held));
             let waited = match (is_held, is_resting) {
-                (true, _) => alarm.within(GRANT_LOOK, step).await,
+                (true, _) => {
+                    let step = rt::race(step, rt::sleep(GRANT_LOOK));
+                    let waited = alarm.within(look_interval, step).await;
+                    waited.map(|raced| match raced {
+                        Raced::First(step) => step,
+                        Raced::Second(()) => Step::Look,
+                    })
+                }
                 (false, true) => alarm.within_idle(look_interval, step).await,
                 (false, false) => alarm.within(look_interval, step).await,
             };
@@ -236,7 +244,15 @@ impl<'r, 's> Session<'r, 's> {
         now: Instant,
     ) -> Result<bool, Failure> {
         loop {
-            let reserve = || reserve(self.worker, &self.permit, &self.classified, self.head, &self.model);
+            let reserve = || {
+                reserve(
+                    self.worker,
+                    &self.permit,
+                    &self.classified,
+                    self.head,
+                    &self.model,
+                )
+            };
             let is_resting = self.running.is_empty();
             match self.shares.fill(is_resting, now, reserve)? {
                 Filled::Waiting => return Ok(true),
@@ -334,7 +350,15 @@ impl<'r, 's> Session<'r, 's> {
                     return Err(Reason::LimitPassed.into());
                 }
                 // Where there is no room now, there may be when the next one begins.
-                let reserve = || reserve(self.worker, &self.permit, &self.classified, self.head, &self.model);
+                let reserve = || {
+                    reserve(
+                        self.worker,
+                        &self.permit,
+                        &self.classified,
+                        self.head,
+                        &self.model,
+                    )
+                };
                 self.shares.refill(reserve);
             }
             RealtimeEvent::SetUp(transcriber) => self.transcriber = transcriber,
@@ -355,7 +379,13 @@ impl<'r, 's> Session<'r, 's> {
         if let Some(share) = share {
             return Ok(share);
         }
-        let reserved = reserve(self.worker, &self.permit, &self.classified, self.head, &self.model)?;
+        let reserved = reserve(
+            self.worker,
+            &self.permit,
+            &self.classified,
+            self.head,
+            &self.model,
+        )?;
         reserved.ok_or_else(|| Reason::LedgerBehind.into())
     }
 
@@ -491,7 +521,12 @@ fn passes(recorder: &mut Recorder<'_>) -> bool {
 }
 
 /// Tells the agent that its message at hand is not passed on.
-fn refuse(agent: &mut WebSocket, Failure { reason, message, .. }: &Failure) {
+fn refuse(
+    agent: &mut WebSocket,
+    Failure {
+        reason, message, ..
+    }: &Failure,
+) {
     agent.messages.consume();
     let event = error_body::render_message(*reason, message, "", None);
     agent.messages.push(true, &event);
@@ -500,7 +535,7 @@ fn refuse(agent: &mut WebSocket, Failure { reason, message, .. }: &Failure) {
 enum Step {
     Agent(Result<Event, Broken>),
     Provider(Result<Event, Broken>),
-    /// A long message of the agent's arrives.
+    /// A long message of the agent's arrives, or a grant may have.
     Look,
 }
 
