@@ -27,6 +27,7 @@ mod replay;
 mod report;
 mod response_object;
 
+pub use least::tells_thoughts;
 pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
 pub use realtime_answer::{RealtimeAnswer, RealtimeDelta, realtime_delta};
 
@@ -192,13 +193,13 @@ impl Meter {
         }
     }
 
-    /// Has [`Self::so_far`] tell what is used. To be called before the first byte; events are passed on whole from
-    /// there on.
-    pub fn watch(&mut self) {
+    /// Has [`Self::so_far`] tell what is used; `tells_thoughts`: see [`tells_thoughts`]. To be called before the first
+    /// byte; events are passed on whole from there on.
+    pub fn watch(&mut self, tells_thoughts: bool) {
         if !self.is_success {
             return;
         }
-        self.metered.least = Some(Box::default());
+        self.metered.least = Some(Box::new(Least::new(tells_thoughts)));
         if let Body::Events(events) = &mut self.body
             && self.inflate.is_none()
         {

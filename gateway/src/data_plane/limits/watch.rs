@@ -9,7 +9,7 @@
 use super::{GRANT_PART, Reservation, now};
 use crate::{
     data_plane::{record::Recorder, settle},
-    dialect::meter::SoFar,
+    dialect::meter::{SoFar, tells_thoughts},
     policy::{Permit, bound::Amounts},
 };
 
@@ -34,6 +34,11 @@ impl<'p> Watch<'p> {
             permit,
             passed_at: None,
         })
+    }
+
+    /// See [`tells_thoughts`].
+    pub fn tells_thoughts(&self) -> bool {
+        tells_thoughts(&self.permit.provider().catalog_id)
     }
 
     /// Whether the answer is to be ended: at best where it `is_between_events`, as one of the node's own follows.

@@ -1,7 +1,9 @@
 //! Usage out of a WebSocket's messages: the events of the Responses API as they also come in streams, and
 //! those of Realtime sessions.
 
-use super::{Metered, SoFar, openai_responses::ResponsesEvents, openai_usage, response_object};
+use super::{
+    Metered, SoFar, least::Least, openai_responses::ResponsesEvents, openai_usage, response_object,
+};
 use crate::{
     dialect::{
         json::capture::{Capture, Wanted},
@@ -28,8 +30,8 @@ impl ResponsesMessages {
     }
 
     /// As [`super::Meter::watch`].
-    pub fn watch(&mut self) {
-        self.metered.least = Some(Box::default());
+    pub fn watch(&mut self, tells_thoughts: bool) {
+        self.metered.least = Some(Box::new(Least::new(tells_thoughts)));
     }
 
     /// As [`super::Meter::so_far`].
