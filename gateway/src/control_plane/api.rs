@@ -23,6 +23,7 @@ mod log_stream;
 mod logs;
 mod names;
 mod node;
+mod pages;
 mod peers;
 mod policies;
 mod prices;
@@ -50,6 +51,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
+pub use pages::with_pages;
 pub use serve::{AdminListener, serve_tcp, serve_unix};
 pub use state::AppState;
 
