@@ -64,19 +64,18 @@ pub async fn relay(
     }
     let dialect = recorder.dialect.expect("routed requests have a dialect");
     let operation = recorder.operation.unwrap_or(Operation::Other);
+    let content_type = head.fields.get("content-type").unwrap_or(b"");
+    let content_encoding = head.fields.get("content-encoding").unwrap_or(b"");
     let mut meter = Meter::new(
         dialect,
         operation,
         head.status,
-        head.fields.get("content-type").unwrap_or(b""),
-        head.fields.get("content-encoding").unwrap_or(b""),
+        content_type,
+        content_encoding,
         hide_usage_chunk,
     );
     if (200..300).contains(&head.status) {
-        recorder.keep_answer(
-            head.fields.get("content-type").unwrap_or(b""),
-            head.fields.get("content-encoding").unwrap_or(b""),
-        );
+        recorder.keep_answer(content_type, content_encoding);
     }
     if operation == Operation::Invoke {
         meter.read_head(|name| head.fields.get(name));
