@@ -281,6 +281,9 @@ fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
 impl Reservation<'_> {
     /// What is left of the request's limits, what it has spent in advance not counted.
     pub fn tightest(&self) -> Tightest {
+        if self.held.is_empty() {
+            return Tightest::default();
+        }
         let limits = self.held.iter().map(|held| (held.bucket, held.most));
         Tightest::of(limits, now())
     }

@@ -260,7 +260,21 @@ impl<'s> Recorder<'s> {
 
     /// Time since the request's first byte.
     pub fn elapsed_us(&self) -> u64 {
-        u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.us_until(Instant::now())
+    }
+
+    /// As [`Self::elapsed_us`] was at an instant.
+    pub fn us_until(&self, instant: Instant) -> u64 {
+        let elapsed = instant.saturating_duration_since(self.arrived);
+        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// When an attempt begins: the first one as soon as the request is ready.
+    pub fn begun_us(&self) -> u64 {
+        match self.asked_us {
+            Some(asked_us) if self.attempts.is_empty() => asked_us,
+            Some(_) | None => self.elapsed_us(),
+        }
     }
 
     /// What the next attempt tells its provider of the trace, if that one is to know.

@@ -117,11 +117,11 @@ const ANTHROPIC: [Names; 2] = [
 ];
 
 impl RateFields {
-    /// In the words of `dialect`. `of_provider` are the fields of the provider's own answer, which tell of the operator's
+    /// In the words of `dialect`, where it has some: then `tightest` is asked. `of_provider` are the fields of the provider's own answer, which tell of the operator's
     /// account: of each unit the agent is told whichever has less left.
     pub fn new<'h>(
         dialect: Option<Dialect>,
-        tightest: &Tightest,
+        tightest: impl FnOnce() -> Tightest,
         of_provider: impl Fn(&str) -> Option<&'h [u8]>,
     ) -> Self {
         let mut fields = Self::default();
@@ -134,6 +134,7 @@ impl RateFields {
                 return fields;
             }
         };
+        let tightest = tightest();
         for (place, level) in [tightest.requests, tightest.tokens].into_iter().enumerate() {
             let names = &names[place];
             let Some(level) = level else { continue };
@@ -245,7 +246,7 @@ mod tests {
                 .find(|(own, _)| own.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.as_bytes())
         };
-        let fields = RateFields::new(Some(dialect), &tightest, header);
+        let fields = RateFields::new(Some(dialect), || tightest, header);
         let own = (provider.iter())
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
             .filter(|(name, _)| !fields.replace(name));
