@@ -124,7 +124,7 @@ async fn serve<'s>(
         keeper,
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
-    recorder.provider = Some(permit.provider());
+    recorder.routed(permit.route());
     let wish = Wish {
         ask,
         dialect: classified.dialect,

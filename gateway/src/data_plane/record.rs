@@ -42,7 +42,7 @@ use crate::{
         snapshot::{Policy, Principal, Provider},
         trace::Trace,
     },
-    policy::bound::Amounts,
+    policy::{bound::Amounts, route::Route},
 };
 use capture::Keeping;
 
@@ -70,6 +70,8 @@ pub struct Recorder<'s> {
     /// See [`ExchangeRecord::object_id`].
     pub object_id: String,
     pub provider: Option<&'s Provider>,
+    /// Where the exchange is counted.
+    pub model_slot: ModelSlot,
     pub policy: Option<&'s Policy>,
     pub stream: bool,
     /// The stream is one JSON array.
@@ -138,6 +140,7 @@ impl<'s> Recorder<'s> {
             object: Object::None,
             object_id: String::new(),
             provider: None,
+            model_slot: ModelSlot::NONE,
             policy: None,
             stream: false,
             is_array: false,
@@ -206,6 +209,12 @@ impl<'s> Recorder<'s> {
         if id.len() <= OBJECT_ID_BYTES_LIMIT {
             id.clone_into(&mut self.object_id);
         }
+    }
+
+    /// The exchange is this provider's.
+    pub fn routed(&mut self, route: &Route<'s>) {
+        self.provider = Some(route.provider);
+        self.model_slot = route.slot;
     }
 
     /// The exchange failed; `status` is what the agent was told, 0 when nothing could be.
@@ -305,7 +314,7 @@ impl Drop for Recorder<'_> {
             status: self.status,
             duration_us,
             overhead_us,
-            model: (self.provider).map_or(ModelSlot::NONE, |p| p.model_slot(&self.model)),
+            model: self.model_slot,
             operation: self.operation,
             peer: self.principal.map_or(0, |p| p.slot),
             outcome: self.outcome,

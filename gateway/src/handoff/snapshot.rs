@@ -17,7 +17,7 @@ pub mod access;
 
 use super::{counters::model::ModelSlot, ledger::Bucket, reason::Reason};
 use crate::{
-    dialect::{DialectSet, IdentityFormat, known_ids},
+    dialect::{DialectSet, IdentityFormat},
     handoff::record::ServiceTier,
     secret::Secret,
 };
@@ -125,8 +125,6 @@ pub struct Provider {
     /// an agent's events.
     pub responses_websocket: bool,
     pub models: Models,
-    /// Counters of the models in [`Models::listed`], of those that have some.
-    pub model_slots: foldhash::HashMap<Box<str>, ModelSlot>,
     /// Its address is bound to a region, which the vendor may charge more for.
     pub is_regional: bool,
     /// In the order to try. Empty when the host has no usable address, or no key can be used (yet).
@@ -142,12 +140,6 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Where exchanges of a model are counted.
-    pub fn model_slot(&self, model: &str) -> ModelSlot {
-        let own = known_ids(model).find_map(|id| self.model_slots.get(id));
-        own.copied().unwrap_or_else(|| ModelSlot::other(self.slot))
-    }
-
     /// Requests are signed with their body in hand.
     pub fn is_signed(&self) -> bool {
         self.targets.iter().any(|target| {
@@ -179,10 +171,19 @@ pub struct AuthHeader {
 /// The models a provider serves and what they cost.
 #[derive(Debug, Default)]
 pub struct Models {
-    /// Explicitly configured ids; `None` where nobody knows the price. Empty list: any model (catch-all).
-    pub listed: foldhash::HashMap<Box<str>, Option<Price>>,
+    /// Explicitly configured ids. Empty list: any model (catch-all).
+    pub listed: foldhash::HashMap<Box<str>, Listed>,
     /// Catalog prices that apply to models the operator did not list or price.
     pub defaults: Arc<foldhash::HashMap<Box<str>, Price>>,
+}
+
+/// A model that an operator listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// `None` where nobody knows it.
+    pub price: Option<Price>,
+    /// Its counters, as long as there are some left for it.
+    pub slot: Option<ModelSlot>,
 }
 
 impl Models {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     dialect::{Dialect, DialectSet, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::snapshot::{
-        Endpoint, Grants, Group, GroupIndex, Models, NanoUsdPerMillion, OwnBuckets, ProviderSlot,
+        Endpoint, Grants, Group, GroupIndex, Listed, Models, NanoUsdPerMillion, OwnBuckets, ProviderSlot,
         Rates, TierPrice, Timeouts,
     },
 };
@@ -33,7 +33,6 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         reported_cost: None,
         is_regional: false,
         responses_websocket: false,
-        model_slots: foldhash::HashMap::default(),
         models: Models::default(),
         targets: Vec::new(),
         learns_trace: false,
@@ -95,6 +94,10 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
     }
 }
 
+fn at_price(price: Option<Price>) -> Listed {
+    Listed { price, slot: None }
+}
+
 fn price_of(rate: u64) -> Price {
     let rates = Rates {
         input: NanoUsdPerMillion(rate),
@@ -116,7 +119,7 @@ fn from_rows(rows: &[Row<'_>]) -> Snapshot {
     let build = |&(id, dialects, base_path, models, groups): &Row<'_>| {
         let mut provider = provider(id, base_path);
         provider.dialects = DialectSet::of(dialects);
-        let listed = models.iter().map(|&id| (id.into(), Some(price_of(1))));
+        let listed = models.iter().map(|&id| (id.into(), at_price(Some(price_of(1)))));
         provider.models.listed = listed.collect();
         provider.grants = granted(groups);
         provider
@@ -383,13 +386,13 @@ fn prices_come_from_the_operator_then_the_catalog() {
     own.models.listed = foldhash::HashMap::from_iter([
         (
             "gpt-4o".into(),
-            Some(Price {
+            at_price(Some(Price {
                 is_own: true,
                 ..price_of(0)
-            }),
+            })),
         ),
-        ("o3".into(), None),
-        ("mystery".into(), None),
+        ("o3".into(), at_price(None)),
+        ("mystery".into(), at_price(None)),
     ]);
     let listed = snapshot(vec![own]);
     assert_eq!(found(&listed, "gpt-4o"), Some(0));

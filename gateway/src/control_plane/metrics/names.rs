@@ -63,12 +63,13 @@ impl Names {
     fn name_models(&mut self, provider: &Provider) {
         let vendor = gen_ai::provider_name(&provider.catalog_id);
         self.vendors.insert(provider.slot.0, vendor.to_owned());
-        for (model, slot) in &provider.model_slots {
+        for (model, listed) in &provider.models.listed {
+            let Some(slot) = listed.slot else { continue };
             let name = ModelName {
                 provider: provider.slot,
                 model: model.to_string(),
             };
-            self.models.insert(*slot, name);
+            self.models.insert(slot, name);
         }
     }
 

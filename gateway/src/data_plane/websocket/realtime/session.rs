@@ -36,7 +36,7 @@ use crate::{
         record::{Outcome, Terms},
         snapshot::TargetId,
     },
-    policy::{self, Ask, Permit},
+    policy::{self, Ask, Permit, route},
 };
 
 /// Bytes on their way to one side beyond which the other is not read.
@@ -275,6 +275,7 @@ impl<'r, 's> Session<'r, 's> {
         self.running = running;
         let model = self.transcriber.as_deref().unwrap_or_default();
         model.clone_into(&mut recorder.model);
+        recorder.model_slot = route::slot_of(self.permit.provider(), model);
         recorder.usage = metered.usage.unwrap_or_default();
         recorder.terms = Terms {
             regional: self.permit.provider().is_regional,
@@ -300,7 +301,7 @@ impl<'r, 's> Session<'r, 's> {
         recorder.dialect = Some(self.classified.dialect);
         recorder.operation = Some(self.classified.operation);
         recorder.principal = Some(self.permit.principal());
-        recorder.provider = Some(self.permit.provider());
+        recorder.routed(self.permit.route());
         recorder.policy = Some(self.permit.policy());
         recorder.model.clone_from(&self.model);
         recorder.stream = true;
