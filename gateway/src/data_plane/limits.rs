@@ -4,7 +4,6 @@
 use std::{
     cell::OnceCell,
     rc::Rc,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -72,7 +71,7 @@ pub struct Reservation<'s> {
 
 /// An amount that was spent in advance.
 struct Held<'s> {
-    bucket: &'s Arc<Bucket>,
+    bucket: &'s Bucket,
     most: u64,
     mode: LimitMode,
     window: u64,

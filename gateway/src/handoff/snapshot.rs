@@ -57,7 +57,7 @@ pub struct GroupIndex(pub u32);
 pub type GroupIndexes = SmallVec<[GroupIndex; 8]>;
 
 /// As [`GroupIndexes`].
-pub type OwnBuckets = SmallVec<[Arc<Bucket>; 4]>;
+pub type OwnBuckets = SmallVec<[Bucket; 4]>;
 
 /// The authenticated party a request is attributed to.
 ///

@@ -1,7 +1,5 @@
 //! Which buckets a permitted request counts into.
 
-use std::sync::Arc;
-
 use super::Permit;
 use crate::handoff::{
     ledger::{Bucket, Unit},
@@ -21,7 +19,7 @@ pub enum Origin<'a> {
 /// A limit that a request counts into.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge<'a> {
-    pub bucket: &'a Arc<Bucket>,
+    pub bucket: &'a Bucket,
     pub most: u64,
     pub mode: LimitMode,
     pub origin: Origin<'a>,
@@ -100,7 +98,7 @@ fn add_cap<'a>(
     let most = cap.most;
     let held = charges
         .iter_mut()
-        .find(|held| Arc::ptr_eq(held.bucket, bucket));
+        .find(|held| held.bucket.is(bucket));
     let Some(held) = held else {
         charges.push(Charge {
             bucket,

@@ -1,9 +1,9 @@
 //! How full the buckets are that a snapshot's limits count into.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use crate::handoff::{
-    ledger::Bucket,
+    ledger::{Bucket, Line},
     snapshot::{
         BudgetRule, Group, GroupIndex, Policy, Principal, Provider, Snapshot,
         access::{Buckets, Cap, LimitMode, Limits},
@@ -14,7 +14,7 @@ use crate::handoff::{
 #[derive(Debug)]
 pub struct Level<'s> {
     pub counted: Counted<'s>,
-    pub bucket: &'s Arc<Bucket>,
+    pub bucket: &'s Bucket,
     /// In its present window, requests in flight included.
     pub spent: u64,
     /// The least first.
@@ -182,8 +182,8 @@ pub fn levels<'s>(snapshot: &'s Snapshot, now: u64, filter: Filter<'_>) -> Vec<L
 struct Found<'s, 'f> {
     now: u64,
     filter: Filter<'f>,
-    /// Of each bucket, by its address.
-    places: HashMap<*const Bucket, usize>,
+    /// Of each bucket, by its line.
+    places: HashMap<*const Line, usize>,
     levels: Vec<Level<'s>>,
 }
 
@@ -228,7 +228,7 @@ impl<'s> Found<'s, '_> {
             }
         }
         for principal in snapshot.peers.values() {
-            let has_spent = |bucket: &Arc<Bucket>| bucket.spent(self.now) > 0;
+            let has_spent = |bucket: &Bucket| bucket.spent(self.now) > 0;
             if self.filter.user.is_none() && !principal.buckets.iter().any(has_spent) {
                 continue;
             }
@@ -257,7 +257,7 @@ impl<'s> Found<'s, '_> {
                     mode,
                 };
                 // A user comes once for each of its peers, and a policy for each of its groups.
-                let known = self.places.get(&Arc::as_ptr(bucket));
+                let known = self.places.get(&bucket.line());
                 let known = known.map_or(&[][..], |at| &self.levels[*at].caps);
                 if !known.iter().any(|cap| cap.by.id() == by.id()) {
                     self.add(Counted::User(principal), bucket, held);
@@ -266,12 +266,12 @@ impl<'s> Found<'s, '_> {
         }
     }
 
-    fn add(&mut self, counted: Counted<'s>, bucket: &'s Arc<Bucket>, held: Held<'s>) {
+    fn add(&mut self, counted: Counted<'s>, bucket: &'s Bucket, held: Held<'s>) {
         if !self.filter.takes(&counted) {
             return;
         }
         let next = self.levels.len();
-        let place = *self.places.entry(Arc::as_ptr(bucket)).or_insert(next);
+        let place = *self.places.entry(bucket.line()).or_insert(next);
         if place == next {
             self.levels.push(Level {
                 counted,

@@ -1,4 +1,4 @@
-use std::{fs, future::Future, path::PathBuf, pin::pin, task::Poll};
+use std::{fs, future::Future, path::PathBuf, pin::pin, sync::Arc, task::Poll};
 
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! Policies, guardrails and budget rules to what workers decide by.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::{Documents, SkippedDocument, captures::Captures, peers::Groups};
 use crate::{
@@ -42,7 +42,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn bucket(self, scope: Scope, ledger: &Ledger) -> Arc<Bucket> {
+    pub(super) fn bucket(self, scope: Scope, ledger: &Ledger) -> Bucket {
         ledger.bucket(BucketKey {
             scope,
             unit: self.unit,

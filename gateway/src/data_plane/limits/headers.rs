@@ -3,7 +3,7 @@
 //! OpenAI: <https://platform.openai.com/docs/guides/rate-limits>; Anthropic:
 //! <https://docs.claude.com/en/api/rate-limits>. Other vendors have none, and money has none anywhere.
 
-use std::{fmt, io::Write as _, sync::Arc};
+use std::{fmt, io::Write as _};
 
 use jiff::Timestamp;
 
@@ -35,7 +35,7 @@ struct Level {
 
 impl Tightest {
     /// `limits` are the buckets that a request counts into, each with its limit; `now` is in seconds since the epoch.
-    pub fn of<'a>(limits: impl Iterator<Item = (&'a Arc<Bucket>, u64)>, now: u64) -> Self {
+    pub fn of<'a>(limits: impl Iterator<Item = (&'a Bucket, u64)>, now: u64) -> Self {
         let mut tightest = Self::default();
         for (bucket, most) in limits {
             let kept = match bucket.unit() {
@@ -231,13 +231,13 @@ mod tests {
     /// 2026-11-23T22:00:00Z.
     const NOW: u64 = 1_795_471_200;
 
-    fn bucket(unit: Unit, window: u32, spent: u64) -> Arc<Bucket> {
+    fn bucket(unit: Unit, window: u32, spent: u64) -> Bucket {
         let bucket = Bucket::volatile(unit, window);
         bucket.spend(NOW, spent, u64::MAX).unwrap();
-        Arc::new(bucket)
+        bucket
     }
 
-    fn told(dialect: Dialect, limits: &[(Arc<Bucket>, u64)], provider: &[(&str, &str)]) -> String {
+    fn told(dialect: Dialect, limits: &[(Bucket, u64)], provider: &[(&str, &str)]) -> String {
         let limits = limits.iter().map(|(bucket, most)| (bucket, *most));
         let tightest = Tightest::of(limits, NOW);
         let header = |name: &str| {

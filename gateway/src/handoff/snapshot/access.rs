@@ -1,7 +1,5 @@
 //! Who may use what, and how much of it: policies, budget rules, and the limits they set.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::{GroupIndex, Principal};
@@ -74,9 +72,9 @@ pub struct Cap {
 #[derive(Debug)]
 pub enum Buckets {
     /// One for all.
-    One(Arc<Bucket>),
+    One(Bucket),
     /// One for each of the policy's or rule's groups, in their order.
-    Groups(Box<[Arc<Bucket>]>),
+    Groups(Box<[Bucket]>),
     /// The caller's own: a place in [`Principal::buckets`].
     User(usize),
 }
@@ -88,7 +86,7 @@ impl Cap {
         &'a self,
         principal: &'a Principal,
         group: Option<usize>,
-    ) -> Option<&'a Arc<Bucket>> {
+    ) -> Option<&'a Bucket> {
         match &self.buckets {
             Buckets::One(bucket) => Some(bucket),
             Buckets::Groups(buckets) => buckets.get(group?),
