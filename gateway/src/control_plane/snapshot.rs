@@ -161,6 +161,7 @@ impl Compiler {
                 .collect(),
             budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
             groups: Arc::clone(groups.all()),
+            group_buckets: access.group_buckets,
         };
         Compiled {
             snapshot,

@@ -168,12 +168,13 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         },
     };
     Snapshot {
+        group_buckets: access::GroupBuckets::default(),
         revision: 1,
         endpoint: Endpoint {
             names: vec!["ep.test".into()],
             tls: None,
         },
-        peers: [(IpAddr::V4(Ipv4Addr::LOCALHOST), Arc::new(principal))]
+        peers: [(IpAddr::V4(Ipv4Addr::LOCALHOST), principal)]
             .into_iter()
             .collect(),
         providers: vec![Arc::new(provider)],

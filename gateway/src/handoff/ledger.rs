@@ -114,6 +114,13 @@ impl Bucket {
         self.words.is_shared()
     }
 
+    /// To be called for a bucket that is about to be spent from, as far ahead as can be: its line is on the way to the
+    /// cache meanwhile.
+    #[inline]
+    pub fn prefetch(&self) {
+        line::prefetch(&self.words);
+    }
+
     pub fn unit(&self) -> Unit {
         self.unit
     }

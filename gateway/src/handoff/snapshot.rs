@@ -2,7 +2,8 @@
 //! compiles it, publishes it whole, and frees old ones; a worker only reads.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    mem::offset_of,
+    net::SocketAddr,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
@@ -14,6 +15,7 @@ use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 pub mod access;
+mod peers;
 
 use super::{counters::model::ModelSlot, ledger::Bucket, reason::Reason};
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     secret::Secret,
 };
 pub use access::{BudgetRule, Grants, Policy};
+pub use peers::Peers;
 
 /// Everything a worker needs to serve a request, except the limits ledger and its own counters.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub struct Snapshot {
     pub revision: u64,
     pub endpoint: Endpoint,
     /// Overlay address to who is there. An address that is missing is no peer.
-    pub peers: foldhash::HashMap<IpAddr, Arc<Principal>>,
+    pub peers: Peers,
     /// Enabled providers, oldest first.
     pub providers: Vec<Arc<Provider>>,
     /// Enabled policies. Of those that hold for a request, the first with room pays.
@@ -38,6 +41,7 @@ pub struct Snapshot {
     pub budget_rules: Vec<BudgetRule>,
     /// All groups, each at the place of its index.
     pub groups: Arc<[Group]>,
+    pub group_buckets: access::GroupBuckets,
 }
 
 /// The names under which agents may address this node.
@@ -57,14 +61,15 @@ pub struct GroupIndex(pub u32);
 pub type GroupIndexes = SmallVec<[GroupIndex; 8]>;
 
 /// As [`GroupIndexes`].
-pub type OwnBuckets = SmallVec<[Bucket; 4]>;
+pub type OwnBuckets = SmallVec<[Bucket; 2]>;
 
 /// The authenticated party a request is attributed to.
 ///
 /// With many peers each request meets a principal that is in no cache, so what decisions read comes first and behind
-/// no pointer: one miss, where there would be several, each waiting for the one before.
+/// no pointer, in two lines that processors fetch together: one miss, where there would be several, each waiting for
+/// the one before.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(128))]
 pub struct Principal {
     /// Sorted, which is by their ids.
     pub groups: GroupIndexes,
@@ -83,6 +88,8 @@ pub struct Principal {
     /// caps of one peer hang on it.
     pub slot: u32,
 }
+
+const _: () = assert!(offset_of!(Principal, all_groups) <= 128);
 
 impl Principal {
     /// Its groups with their names.

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     dialect::{Dialect, DialectSet, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::snapshot::{
-        Endpoint, Grants, Group, GroupIndex, Listed, Models, NanoUsdPerMillion, OwnBuckets, ProviderSlot,
+        Endpoint, Grants, Group, GroupIndex, Listed, Models, NanoUsdPerMillion, OwnBuckets, Peers, ProviderSlot,
         Rates, TierPrice, Timeouts,
+        access::GroupBuckets,
     },
 };
 
@@ -86,11 +87,12 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
     Snapshot {
         revision: 1,
         endpoint: Endpoint::default(),
-        peers: foldhash::HashMap::default(),
+        peers: Peers::default(),
         providers: providers.into_iter().map(Arc::new).collect(),
         policies: vec![policy("p", &[])],
         budget_rules: Vec::new(),
         groups: Arc::default(),
+        group_buckets: GroupBuckets::default(),
     }
 }
 
@@ -429,14 +431,14 @@ fn the_first_policy_pays_that_lets_the_request_through_and_all_groups_are_told()
         };
         let first = permit(&snapshot, &principal, &chat, ask).unwrap();
         std::iter::successors(Some(first), |permit| permit.next(ask))
-            .map(|permit| (permit.policy().id.to_string(), permit.group_place()))
+            .map(|permit| (permit.policy().id.to_string(), permit.group().0))
             .collect::<Vec<_>>()
     };
-    let expected = |ids: &[(&str, usize)]| {
+    let expected = |ids: &[(&str, u32)]| {
         let ids = ids.iter().map(|(id, place)| ((*id).to_owned(), *place));
         ids.collect::<Vec<_>>()
     };
-    let (models, chats, all) = (("models", 0), ("chat", 0), ("all", 0));
+    let (models, chats, all) = (("models", 2), ("chat", 2), ("all", 1));
     let completions = "/v1/chat/completions";
     assert_eq!(
         payers(completions, "GPT-4o"),

@@ -206,9 +206,11 @@ impl<'s> Found<'s, '_> {
                     // Policies name groups.
                     Setter::Policy(_) => {}
                 },
-                Buckets::Groups(buckets) => {
-                    for (index, bucket) in groups.iter().zip(buckets) {
-                        if let Some(group) = snapshot.groups.get(index.0 as usize) {
+                Buckets::Groups(meter) => {
+                    for index in groups {
+                        if let Some(group) = snapshot.groups.get(index.0 as usize)
+                            && let Some(bucket) = snapshot.group_buckets.get(*index, *meter)
+                        {
                             self.add(Counted::Group(group), bucket, held);
                         }
                     }
@@ -227,7 +229,7 @@ impl<'s> Found<'s, '_> {
                 }
             }
         }
-        for principal in snapshot.peers.values() {
+        for principal in snapshot.peers.principals() {
             let has_spent = |bucket: &Bucket| bucket.spent(self.now) > 0;
             if self.filter.user.is_none() && !principal.buckets.iter().any(has_spent) {
                 continue;
@@ -248,7 +250,7 @@ impl<'s> Found<'s, '_> {
         let (caps, mode, _) = caps(by);
         for cap in caps {
             if let Buckets::User(place) = cap.buckets
-                && let Some(bucket) = principal.buckets.get(place)
+                && let Some(bucket) = principal.buckets.get(place as usize)
                 && (self.filter.user.is_some() || bucket.spent(self.now) > 0)
             {
                 let held = Held {

@@ -76,7 +76,7 @@ mod tests {
             Cap {
                 unit: Unit::InFlight,
                 most,
-                buckets: Buckets::One(bucket),
+                buckets: Buckets::One(Box::new(bucket)),
             }
         };
         let mut snapshot = snapshot(vec![provider("a", "")]);

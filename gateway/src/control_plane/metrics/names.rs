@@ -45,7 +45,7 @@ impl Names {
         for provider in &report.snapshot.providers {
             self.name_models(provider);
         }
-        let principals = report.snapshot.peers.values();
+        let principals = report.snapshot.peers.principals();
         self.peers = principals
             .map(|one| {
                 let name = (one.peer_id.to_string(), one.display_name.to_string());

@@ -249,7 +249,7 @@ fn peers_beyond_the_limit_are_others() {
             peer_id: id.into(),
             ..principal(&[])
         };
-        (address, Arc::new(principal))
+        (address, principal)
     });
     let served = Snapshot {
         peers: principals.into_iter().collect(),

@@ -521,7 +521,7 @@ fn disabled_policies_and_policies_without_groups_grant_nothing() {
     documents.policies[0].enabled = false;
     documents.policies.push(policy("p2", &[], &["one"]));
     let snapshot = compile_once(&documents).snapshot;
-    let mut peers = snapshot.peers.values();
+    let mut peers = snapshot.peers.principals();
     assert!(peers.all(|peer| !snapshot.providers[0].grants.reach(peer)));
     assert_eq!(snapshot.policies.len(), 1);
 }

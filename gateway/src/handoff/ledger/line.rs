@@ -1,5 +1,7 @@
 //! Where the words of a bucket lie: on the heap, or in memory that outlives the process.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::{fs::File, io, mem::size_of, ops::Deref, ptr::NonNull, sync::Arc, sync::atomic::AtomicU32};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -46,6 +48,18 @@ impl Line {
         now.checked_div(window_seconds)
             .is_some_and(|window| window > begun)
     }
+}
+
+/// Asks the processor for a line, and does not wait for it.
+#[inline]
+pub(super) fn prefetch(line: &Line) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, and it reads nothing that the program can see.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 /// Lines in a file in memory: a process that is killed leaves them as they were.
@@ -133,25 +147,25 @@ impl Deref for Words {
 
 /// Words that several hold, with what else there is to know of them. The line is reached without a look at it.
 #[derive(Debug)]
-pub struct SharedWords<T> {
+pub(super) struct SharedWords<T> {
     line: NonNull<Line>,
     shared: Arc<(Words, T)>,
 }
 
 impl<T> SharedWords<T> {
-    pub fn new(words: Words, beside: T) -> Self {
+    pub(super) fn new(words: Words, beside: T) -> Self {
         Self {
             line: words.line,
             shared: Arc::new((words, beside)),
         }
     }
 
-    pub fn beside(&self) -> &T {
+    pub(super) fn beside(&self) -> &T {
         &self.shared.1
     }
 
     /// Somebody else holds them, too.
-    pub fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.shared) > 1
     }
 }

@@ -1,7 +1,7 @@
 //! What a bucket should say, kept as plainly as can be.
 
 use super::*;
-use crate::handoff::snapshot::access::Buckets;
+use crate::handoff::snapshot::{GroupIndex, access::Buckets};
 
 /// By the bucket's name; those that do not last, by their address.
 #[derive(Default)]
@@ -158,16 +158,22 @@ fn id(bucket: &Bucket) -> String {
 
 /// Some come more than once.
 fn buckets(snapshot: &Snapshot) -> impl Iterator<Item = &Bucket> {
-    let of_policies = snapshot.policies.iter().map(|policy| &policy.limits);
-    let of_rules = snapshot.budget_rules.iter().map(|rule| &rule.limits);
-    let shared = of_policies
-        .chain(of_rules)
-        .flat_map(|limits| &limits.caps)
-        .flat_map(|cap| match &cap.buckets {
-            Buckets::One(bucket) => std::slice::from_ref(bucket),
-            Buckets::Groups(buckets) => buckets,
-            Buckets::User(_) => &[],
-        });
-    let of_users = snapshot.peers.values().flat_map(|peer| peer.buckets.iter());
+    let policies = snapshot.policies.iter();
+    let of_policies = policies.map(|policy| (&policy.limits, &policy.groups));
+    let of_rules = snapshot.budget_rules.iter();
+    let of_rules = of_rules.map(|rule| (&rule.limits, &rule.groups));
+    let shared = of_policies.chain(of_rules).flat_map(|(limits, groups)| {
+        let caps = limits.caps.iter();
+        caps.flat_map(|cap| match &cap.buckets {
+            Buckets::One(bucket) => vec![&**bucket],
+            Buckets::Groups(meter) => {
+                let buckets = groups.iter();
+                let of = |group: &GroupIndex| snapshot.group_buckets.get(*group, *meter);
+                buckets.filter_map(of).collect()
+            }
+            Buckets::User(_) => Vec::new(),
+        })
+    });
+    let of_users = snapshot.peers.principals().flat_map(|peer| peer.buckets.iter());
     shared.chain(of_users)
 }
