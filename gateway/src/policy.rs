@@ -11,9 +11,10 @@ use route::Route;
 use crate::{
     dialect::{Classified, known_ids},
     handoff::{
+        ledger::Bucket,
         reason::Reason,
         snapshot::{
-            Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
+            GroupIndex, Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
             access::{Granted, Pattern},
         },
     },
@@ -51,6 +52,8 @@ pub fn permit<'a>(
     classified: &Classified<'_>,
     ask: Ask<'_>,
 ) -> Result<Permit<'a>, Reason> {
+    // Most limits are users', and nobody's line is in the cache where there are many.
+    principal.buckets.iter().for_each(Bucket::prefetch);
     let route = route::route(snapshot, principal, classified, ask.model, ask.keeper)?;
     let mut refusal = Reason::NoAuthorisedProvider;
     for granted in route.provider.grants.hold_from(principal, 0) {
@@ -110,9 +113,9 @@ impl<'a> Permit<'a> {
         &self.route
     }
 
-    /// Where the policy counts this caller, among its groups.
-    pub fn group_place(&self) -> usize {
-        self.granted.group as usize
+    /// The caller's group that the policy counts it for.
+    pub fn group(&self) -> GroupIndex {
+        self.granted.group
     }
 }
 

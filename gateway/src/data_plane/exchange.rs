@@ -69,10 +69,7 @@ pub async fn refuse(
 ) {
     let snapshot = worker.snapshot();
     let mut recorder = Recorder::start(worker, peer, None, arrived);
-    recorder.principal = snapshot
-        .peers
-        .get(&peer.address)
-        .map(|principal| &**principal);
+    recorder.principal = snapshot.peers.get(&peer.address);
     tell(worker, failure, &mut down, alarm, &mut recorder).await;
 }
 
@@ -124,7 +121,7 @@ async fn serve<'s>(
         keeper,
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
-    recorder.provider = Some(permit.provider());
+    recorder.routed(permit.route());
     let wish = Wish {
         ask,
         dialect: classified.dialect,

@@ -152,9 +152,9 @@ async fn peer(state: &AppState, wanted: &str) -> Result<Named, ApiError> {
 }
 
 fn principal<'s>(snapshot: &'s Snapshot, peer: &Named) -> Result<&'s Principal, ApiError> {
-    let mut principals = snapshot.peers.values();
+    let mut principals = snapshot.peers.principals();
     let found = principals.find(|principal| *principal.peer_id == *peer.id);
-    found.map(|principal| &**principal).ok_or_else(|| {
+    found.ok_or_else(|| {
         ApiError::precondition("no address of the peer lets it in: its connections are closed")
     })
 }

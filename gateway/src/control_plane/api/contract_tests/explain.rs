@@ -50,8 +50,13 @@ fn spend(api: &Api, unit: Unit, amount: u64) {
     for cap in caps.filter(|cap| cap.unit == unit) {
         match &cap.buckets {
             Buckets::One(bucket) => spend(bucket),
-            Buckets::Groups(buckets) => buckets.iter().for_each(|bucket| spend(bucket)),
-            Buckets::User(place) => spend(&principal.buckets[*place]),
+            Buckets::Groups(meter) => {
+                let buckets = &snapshot.group_buckets;
+                let groups = snapshot.policies[0].groups.iter();
+                let own = groups.filter_map(|group| buckets.get(*group, *meter));
+                own.for_each(spend);
+            }
+            Buckets::User(place) => spend(&principal.buckets[*place as usize]),
         }
     }
 }
