@@ -43,7 +43,7 @@ use crate::{
         spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{CaptureLog, KnownObject, LineTargets, UsageLog},
+        usage::{CaptureLog, JOURNAL_SOCKET, KnownObject, LineTargets, UsageLog},
     },
     handoff::{
         capture::capture_queue,
@@ -139,6 +139,7 @@ impl Node {
         let lines = LineTargets {
             file: config.access_log.file.clone(),
             stdout: config.access_log.stdout,
+            journal: (config.access_log.journald).then(|| JOURNAL_SOCKET.into()),
         };
         let mut usage = UsageLog::start_with_lines(&config.usage.path, records, &lines)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
