@@ -28,7 +28,10 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
-use crate::control_plane::identity::{Identity, IdentitySources};
+use crate::{
+    control_plane::identity::{Identity, IdentitySources},
+    handoff::objects::ObjectTable,
+};
 
 use super::{
     auth::Connection,
@@ -45,6 +48,7 @@ struct Api {
     router: Router,
     store: Arc<MemoryStore>,
     node: Arc<dyn NodeView>,
+    objects: Arc<ObjectTable>,
     connection: Option<Connection>,
     log: File,
     _logging: DefaultGuard,
@@ -98,6 +102,7 @@ impl Api {
         let uid = nix::unistd::geteuid().as_raw();
         Self {
             node: Arc::clone(&state.node),
+            objects: Arc::clone(&state.objects),
             router: router(state),
             store,
             connection: Some(Connection::Unix { uid }),
