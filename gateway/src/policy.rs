@@ -9,9 +9,10 @@ pub mod route;
 use route::Route;
 
 use crate::{
-    dialect::{Classified, known_ids},
+    dialect::{Classified, Object, known_ids},
     handoff::{
         ledger::Bucket,
+        objects::ObjectTable,
         reason::Reason,
         snapshot::{
             GroupIndex, Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
@@ -29,6 +30,19 @@ pub struct Ask<'r> {
     pub model: Option<&'r str>,
     /// The provider that keeps the object which the request names, where that is known.
     pub keeper: Option<ProviderSlot>,
+}
+
+/// The provider that keeps the object which a request names, where its caller made it: nobody else reaches it there by
+/// the id alone.
+pub fn keeper(
+    objects: &ObjectTable,
+    principal: &Principal,
+    classified: &Classified<'_>,
+) -> Option<ProviderSlot> {
+    match classified.object {
+        Object::Named(id) => objects.provider(&principal.id, id),
+        Object::None | Object::Made => None,
+    }
 }
 
 /// Proof that this principal may send this request to this provider, and by which policy. Only

@@ -257,6 +257,7 @@ impl Node {
                 name: config.endpoint.name.clone(),
                 port: config.endpoint.port,
             },
+            objects: Arc::clone(&shared.objects),
             limits: config.limits,
             admin_hosts: Arc::new([]),
             sessions: Arc::default(),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        self, Classified, ModelSource, Object, Operation,
+        self, Classified, ModelSource, Operation,
         model_list::{self, ListedModel},
         path, websocket,
     },
@@ -111,14 +111,10 @@ async fn serve<'s>(
     if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
         recorder.set_model(model);
     }
-    let keeper = match classified.object {
-        Object::Named(id) => worker.objects.provider(&principal.id, id),
-        Object::None | Object::Made => None,
-    };
     let ask = Ask {
         path: head.path(),
         model: model.as_deref(),
-        keeper,
+        keeper: policy::keeper(&worker.objects, principal, &classified),
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
     recorder.routed(permit.route());
