@@ -105,9 +105,7 @@ fn add_cap<'a>(
         return;
     };
     let most = cap.most;
-    let held = charges
-        .iter_mut()
-        .find(|held| held.bucket.is(bucket));
+    let held = charges.iter_mut().find(|held| held.bucket.is(bucket));
     let Some(held) = held else {
         charges.push(Charge {
             bucket,

@@ -222,8 +222,7 @@ impl<'a> Route<'a> {
     /// The model's id binds it to a geography, and its price is that of an id which does not.
     pub fn pays_for_region(&self, model: &str) -> bool {
         let (_, is_regional) = bedrock::price_key(model);
-        is_regional
-            && (self.priced(model)).is_some_and(|(id, _)| !bedrock::price_key(id).1)
+        is_regional && (self.priced(model)).is_some_and(|(id, _)| !bedrock::price_key(id).1)
     }
 
     fn priced<'m>(&self, model: &'m str) -> Option<(&'m str, &'a Price)> {

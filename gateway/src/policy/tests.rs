@@ -12,9 +12,8 @@ use super::{
 use crate::{
     dialect::{Dialect, DialectSet, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::snapshot::{
-        Endpoint, Grants, Group, GroupIndex, Listed, Models, NanoUsdPerMillion, OwnBuckets, Peers, ProviderSlot,
-        Rates, TierPrice, Timeouts,
-        access::GroupBuckets,
+        Endpoint, Grants, Group, GroupIndex, Listed, Models, NanoUsdPerMillion, OwnBuckets, Peers,
+        ProviderSlot, Rates, TierPrice, Timeouts, access::GroupBuckets,
     },
 };
 
@@ -121,7 +120,9 @@ fn from_rows(rows: &[Row<'_>]) -> Snapshot {
     let build = |&(id, dialects, base_path, models, groups): &Row<'_>| {
         let mut provider = provider(id, base_path);
         provider.dialects = DialectSet::of(dialects);
-        let listed = models.iter().map(|&id| (id.into(), at_price(Some(price_of(1)))));
+        let listed = models
+            .iter()
+            .map(|&id| (id.into(), at_price(Some(price_of(1)))));
         provider.models.listed = listed.collect();
         provider.grants = granted(groups);
         provider

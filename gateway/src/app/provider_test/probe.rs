@@ -50,7 +50,10 @@ pub(super) fn call(probe: &Probe, provider: &Provider) -> Call {
     let named = provider.models.listed.iter();
     let chats = named.filter(|(id, _)| probe.form.takes(id));
     let cheapest = chats.min_by_key(|(id, listed)| {
-        let input = listed.price.as_ref().map(|price| price.standard.rates.input);
+        let input = listed
+            .price
+            .as_ref()
+            .map(|price| price.standard.rates.input);
         // Without a price it may be any.
         (input.is_none(), input, *id)
     });

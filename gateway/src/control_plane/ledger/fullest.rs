@@ -37,12 +37,7 @@ pub fn fullest(snapshot: &Snapshot, now: u64) -> BTreeMap<(&'static str, &str), 
 }
 
 /// The most that one of these groups has spent of a meter.
-fn most_of_groups(
-    snapshot: &Snapshot,
-    groups: &[GroupIndex],
-    meter: u32,
-    now: u64,
-) -> Option<u64> {
+fn most_of_groups(snapshot: &Snapshot, groups: &[GroupIndex], meter: u32, now: u64) -> Option<u64> {
     let buckets = groups.iter();
     let buckets = buckets.filter_map(|group| snapshot.group_buckets.get(*group, meter));
     buckets.map(|bucket| bucket.spent(now)).max()

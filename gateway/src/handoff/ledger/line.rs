@@ -2,7 +2,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-use std::{fs::File, io, mem::size_of, ops::Deref, ptr::NonNull, sync::Arc, sync::atomic::AtomicU32};
+use std::{
+    fs::File, io, mem::size_of, ops::Deref, ptr::NonNull, sync::Arc, sync::atomic::AtomicU32,
+};
 
 use memmap2::{MmapOptions, MmapRaw};
 use portable_atomic::{

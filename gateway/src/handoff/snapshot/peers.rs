@@ -35,9 +35,7 @@ impl Peers {
 
     pub fn by_address(&self) -> impl Iterator<Item = (&IpAddr, &Principal)> {
         let places = self.places.iter();
-        places.filter_map(|(address, place)| {
-            Some((address, self.principals.get(*place as usize)?))
-        })
+        places.filter_map(|(address, place)| Some((address, self.principals.get(*place as usize)?)))
     }
 
     /// Each of them once, however many addresses it has.

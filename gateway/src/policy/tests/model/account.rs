@@ -174,6 +174,9 @@ fn buckets(snapshot: &Snapshot) -> impl Iterator<Item = &Bucket> {
             Buckets::User(_) => Vec::new(),
         })
     });
-    let of_users = snapshot.peers.principals().flat_map(|peer| peer.buckets.iter());
+    let of_users = snapshot
+        .peers
+        .principals()
+        .flat_map(|peer| peer.buckets.iter());
     shared.chain(of_users)
 }
