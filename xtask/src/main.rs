@@ -11,10 +11,12 @@ mod bench;
 mod catalog;
 mod ci;
 mod command;
+mod dashboard;
 mod ebpf;
 mod fuzz;
 mod interrupt;
 mod machine;
+mod openapi;
 mod run;
 mod soak;
 mod test;
@@ -42,8 +44,12 @@ enum Task {
     Ci,
     /// Build the kernel programs and put the object into the tree
     Ebpf(ebpf::Arguments),
+    /// Build the dashboard and put it into the tree
+    Dashboard(dashboard::Arguments),
     /// Write README's table of providers from the catalog
     Catalog,
+    /// Write the description of the management API from its routes
+    Openapi(openapi::Arguments),
     /// Check what the compiler does not: layers, file sizes, leftovers
     Tidy,
     /// Fuzz every target for a while
@@ -64,7 +70,9 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Ci => ci::run(),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Dashboard(arguments) => dashboard::run(&arguments),
         Task::Catalog => catalog::run(),
+        Task::Openapi(arguments) => openapi::run(&arguments),
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),

@@ -4,7 +4,6 @@
 use std::{
     cell::OnceCell,
     rc::Rc,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -34,12 +33,13 @@ mod message;
 mod watch;
 
 pub use headers::{RateFields, Tightest};
-pub use watch::Watch;
+pub use message::unbounded;
+pub use watch::{Watch, least_amounts};
 
 /// How long a request waits until what it spends is granted.
-const GRANT_WAIT: Duration = Duration::from_secs(1);
+pub const GRANT_WAIT: Duration = Duration::from_secs(1);
 /// How often it looks.
-const GRANT_LOOK: Duration = Duration::from_millis(2);
+pub const GRANT_LOOK: Duration = Duration::from_millis(2);
 /// Asked for beyond what is needed: so many requests of the same size, or this part of the limit.
 const GRANT_REQUESTS: u64 = 4;
 const GRANT_PART: u64 = 64;
@@ -72,7 +72,7 @@ pub struct Reservation<'s> {
 
 /// An amount that was spent in advance.
 struct Held<'s> {
-    bucket: &'s Arc<Bucket>,
+    bucket: &'s Bucket,
     most: u64,
     mode: LimitMode,
     window: u64,
@@ -281,6 +281,9 @@ fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
 impl Reservation<'_> {
     /// What is left of the request's limits, what it has spent in advance not counted.
     pub fn tightest(&self) -> Tightest {
+        if self.held.is_empty() {
+            return Tightest::default();
+        }
         let limits = self.held.iter().map(|held| (held.bucket, held.most));
         Tightest::of(limits, now())
     }

@@ -20,13 +20,16 @@ mod messages;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
+mod realtime_answer;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod replay;
 mod report;
 mod response_object;
 
+pub use least::tells_thoughts;
 pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
+pub use realtime_answer::{RealtimeAnswer, RealtimeDelta, realtime_delta};
 
 use super::{Dialect, Operation, event_stream};
 use crate::handoff::record::{MODEL_BYTES_LIMIT, Terms, Usage};
@@ -200,13 +203,13 @@ impl Meter {
         }
     }
 
-    /// Has [`Self::so_far`] tell what is used. To be called before the first byte; events are passed on whole from
-    /// there on.
-    pub fn watch(&mut self) {
+    /// Has [`Self::so_far`] tell what is used; `tells_thoughts`: see [`tells_thoughts`]. To be called before the first
+    /// byte; events are passed on whole from there on.
+    pub fn watch(&mut self, tells_thoughts: bool) {
         if !self.is_success {
             return;
         }
-        self.metered.least = Some(Box::default());
+        self.metered.least = Some(Box::new(Least::new(tells_thoughts)));
         if let Body::Events(events) = &mut self.body
             && self.inflate.is_none()
         {

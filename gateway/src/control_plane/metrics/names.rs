@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::gen_ai;
 use crate::{
-    control_plane::snapshot::SnapshotReport,
+    control_plane::{semantics, snapshot::SnapshotReport},
     handoff::{
         counters::{PROVIDER_SLOTS, model::ModelSlot},
         snapshot::{Provider, ProviderSlot},
@@ -45,7 +44,7 @@ impl Names {
         for provider in &report.snapshot.providers {
             self.name_models(provider);
         }
-        let principals = report.snapshot.peers.values();
+        let principals = report.snapshot.peers.principals();
         self.peers = principals
             .map(|one| {
                 let name = (one.peer_id.to_string(), one.display_name.to_string());
@@ -61,14 +60,15 @@ impl Names {
     }
 
     fn name_models(&mut self, provider: &Provider) {
-        let vendor = gen_ai::provider_name(&provider.catalog_id);
+        let vendor = semantics::provider(&provider.catalog_id);
         self.vendors.insert(provider.slot.0, vendor.to_owned());
-        for (model, slot) in &provider.model_slots {
+        for (model, listed) in &provider.models.listed {
+            let Some(slot) = listed.slot else { continue };
             let name = ModelName {
                 provider: provider.slot,
                 model: model.to_string(),
             };
-            self.models.insert(*slot, name);
+            self.models.insert(slot, name);
         }
     }
 

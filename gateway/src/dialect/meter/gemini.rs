@@ -235,16 +235,34 @@ impl Candidate<'_> {
     /// Reads what it says. Its thoughts are a summary of those that are billed.
     fn read_text(&self, least: &mut Least) {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Part<'a> {
             #[serde(borrow)]
             text: Option<&'a RawValue>,
             #[serde(default)]
             thought: bool,
+            #[serde(borrow)]
+            function_call: Option<FunctionCall<'a>>,
+            #[serde(borrow)]
+            executable_code: Option<ExecutableCode<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct FunctionCall<'a> {
+            #[serde(borrow)]
+            args: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct ExecutableCode<'a> {
+            #[serde(borrow)]
+            code: Option<&'a RawValue>,
         }
         let parts = self.content.iter().flat_map(|content| &content.parts);
         let parts = parts.filter_map(|part| serde_json::from_str::<Part<'_>>(part.get()).ok());
         for part in parts.filter(|part| !part.thought) {
-            least.read(self.index.or_zero(), part.text);
+            let index = self.index.or_zero();
+            least.read(index, part.text);
+            least.read_arguments(index, part.function_call.and_then(|call| call.args));
+            least.read(index, part.executable_code.and_then(|code| code.code));
         }
     }
 

@@ -39,12 +39,30 @@ struct Line<'a> {
     message: Option<Message<'a>>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
 impl LinesBody {
@@ -117,11 +135,23 @@ impl LinesBody {
 }
 
 fn read_text(line: &[u8], least: &mut Least) {
-    let Ok(Line { message, response }) = serde_json::from_slice(line) else {
+    let Ok(Line {
+        message,
+        response,
+        thinking,
+    }) = serde_json::from_slice(line)
+    else {
         return;
     };
-    least.read(0, message.and_then(|message| message.content));
+    least.read_thought(0, thinking);
     least.read(0, response);
+    let Some(message) = message else { return };
+    least.read_thought(0, message.thinking);
+    least.read(0, message.content);
+    let calls = message.tool_calls.into_iter().flatten();
+    for function in calls.filter_map(|call| call.function) {
+        least.read_arguments(0, function.arguments);
+    }
 }
 
 #[cfg(test)]
@@ -172,18 +202,22 @@ mod tests {
             "\n",
             r#"{"response":" three","done":false}"#,
             "\n",
+            r#"{"message":{"content":"","thinking":" four"},"done":false}"#,
+            "\n",
+            r#"{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"a": 5}}}]},"done":false}"#,
+            "\n",
         );
         for size in 1..=LINES.len() {
             let mut body = LinesBody::new(true);
             let mut metered = Metered {
-                least: Some(Box::default()),
+                least: Some(Box::new(Least::new(true))),
                 ..Metered::default()
             };
             for piece in LINES.as_bytes().chunks(size) {
                 body.feed(piece, &mut metered);
                 assert_eq!(body.is_between(), piece.ends_with(b"\n"));
             }
-            assert_eq!(metered.so_far().unwrap().usage.output_tokens, 3);
+            assert_eq!(metered.so_far().unwrap().usage.output_tokens, 5);
             body.feed(br#"{"done":true,"eval_count":3}"#, &mut metered);
             body.feed(b"\n", &mut metered);
             assert_eq!(metered.so_far(), None);

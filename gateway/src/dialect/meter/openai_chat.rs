@@ -111,6 +111,11 @@ fn read_text(data: &[u8], least: &mut Least) {
         content: Option<&'a RawValue>,
         #[serde(borrow)]
         refusal: Option<&'a RawValue>,
+        /// vLLM's former name is the second; either may be there, or both for one thought.
+        #[serde(borrow)]
+        reasoning: Option<&'a RawValue>,
+        #[serde(borrow)]
+        reasoning_content: Option<&'a RawValue>,
         #[serde(borrow)]
         tool_calls: Option<Vec<ToolCall<'a>>>,
         #[serde(borrow)]
@@ -134,6 +139,8 @@ fn read_text(data: &[u8], least: &mut Least) {
             least.more();
         }
         let Some(delta) = choice.delta else { continue };
+        let thought = delta.reasoning.or(delta.reasoning_content);
+        least.read_thought(choice.index, thought);
         least.read(choice.index, delta.content);
         least.read(choice.index, delta.refusal);
         let calls = delta.tool_calls.into_iter().flatten();
