@@ -3,6 +3,7 @@
 //! where an upstream head is built and nowhere else.
 
 mod arena;
+mod file;
 mod input;
 mod sys;
 
@@ -12,6 +13,7 @@ use zeroize::Zeroize;
 
 pub use self::{
     arena::{Protection, protection},
+    file::{SecretFileError, open_secret_file},
     input::{SECRET_INPUT_BYTES_MAX, SecretInput, SecretInputError},
     sys::process_hardening,
 };

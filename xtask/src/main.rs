@@ -16,6 +16,7 @@ mod ebpf;
 mod fuzz;
 mod interrupt;
 mod machine;
+mod openapi;
 mod run;
 mod soak;
 mod test;
@@ -47,6 +48,8 @@ enum Task {
     Dashboard(dashboard::Arguments),
     /// Write README's table of providers from the catalog
     Catalog,
+    /// Write the description of the management API from its routes
+    Openapi(openapi::Arguments),
     /// Check what the compiler does not: layers, file sizes, leftovers
     Tidy,
     /// Fuzz every target for a while
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Dashboard(arguments) => dashboard::run(&arguments),
         Task::Catalog => catalog::run(),
+        Task::Openapi(arguments) => openapi::run(&arguments),
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),

@@ -9,6 +9,7 @@ mod indexer;
 mod lines;
 mod live;
 mod objects;
+mod pair;
 mod pool;
 mod rollup;
 mod schema;
@@ -71,6 +72,7 @@ pub use query::{
 pub use record_id::parse as parse_record_id;
 pub use sessions::SessionEntry;
 pub use status::{Health, UsageStatus};
+pub use writer::Tap;
 
 use self::{
     indexer::Indexer,
@@ -134,14 +136,15 @@ impl UsageLog {
     /// Opens or makes both files in `directory` and starts the threads. Batches that an earlier process
     /// left in the spool are indexed first.
     pub fn start(directory: &Path, receiver: RecordReceiver) -> Result<Self, UsageError> {
-        Self::start_with_lines(directory, receiver, &LineTargets::default())
+        Self::start_with(directory, receiver, &LineTargets::default(), Vec::new())
     }
 
-    /// As [`UsageLog::start`]; each record is written to `targets` too, once it is durable.
-    pub fn start_with_lines(
+    /// As [`UsageLog::start`]; once records are durable they are written to `targets` and shown to `taps`.
+    pub fn start_with(
         directory: &Path,
         receiver: RecordReceiver,
         targets: &LineTargets,
+        mut taps: Vec<Tap>,
     ) -> Result<Self, UsageError> {
         DirBuilder::new()
             .recursive(true)
@@ -171,12 +174,15 @@ impl UsageLog {
         )
         .spawn()?;
         let (lines, lines_handle) = Lines::start(targets, &status)?.unzip();
+        if let Some(lines) = lines {
+            taps.push(Box::new(move |sealed| lines.offer(sealed)));
+        }
         let writer = Writer::new(
             spool,
             receiver,
             indexer.thread().clone(),
             Arc::clone(&status),
-            lines,
+            taps,
         )
         .spawn()?;
         Ok(Self {

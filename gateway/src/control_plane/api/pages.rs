@@ -11,14 +11,14 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::{self, Next},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use rust_embed::{Embed, EmbeddedFile};
+
+use super::error::ApiError;
 
 /// Named after their content by the build.
 const HASHED: &str = "assets/";
@@ -28,21 +28,9 @@ const INDEX: &str = "index.html";
 const HASHED_FOREVER: &str = "public, max-age=31536000, immutable";
 const ASKED_ANEW: &str = "no-cache";
 
-/// On every answer. Nothing is loaded from elsewhere, and no script or style stands in the page itself.
-const HEADERS: [(HeaderName, &str); 5] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-];
+/// Stricter than other answers': nothing but what the dashboard is made of.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Embed)]
 #[folder = "dashboard/dist"]
@@ -58,29 +46,20 @@ static FILES: LazyLock<HashMap<Cow<'static, str>, PageFile>> = LazyLock::new(|| 
         .collect()
 });
 
-/// `api`, with the dashboard at every path that is none of its own.
-pub fn with_pages(api: Router) -> Router {
-    api.layer(middleware::from_fn(page_or_api))
+/// Everything that is not below `/api`.
+pub(super) fn router() -> Router {
+    Router::new().fallback(file_or_page)
 }
 
-async fn page_or_api(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if path == "/api" || path.starts_with("/api/") {
-        return next.run(request).await;
-    }
-    let mut response = match *request.method() {
-        Method::GET | Method::HEAD => page(path, request.headers()),
-        _ => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            [(header::ALLOW, "GET, HEAD")],
-        )
-            .into_response(),
+async fn file_or_page(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let mut response = match method {
+        Method::GET | Method::HEAD => page(uri.path(), &headers),
+        _ => ApiError::method_not_allowed().into_response(),
     };
-    for (name, value) in HEADERS {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
     response
 }
 
@@ -96,7 +75,7 @@ fn page(path: &str, headers: &HeaderMap) -> Response {
     });
     match file {
         Some(file) => file.respond(headers),
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => ApiError::not_found("file").into_response(),
     }
 }
 
@@ -195,7 +174,7 @@ fn first_bytes(hash: &[u8; 32]) -> [u8; 8] {
 mod tests {
     use std::io::Read as _;
 
-    use axum::routing::get;
+    use axum::extract::Request;
     use http_body_util::BodyExt as _;
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
@@ -203,13 +182,12 @@ mod tests {
     use super::*;
 
     async fn ask(method: &str, path: &str, headers: &[(&str, &str)]) -> (Response<()>, Vec<u8>) {
-        let api = Router::new().route("/api/agent-network/status", get(|| async { "api" }));
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).unwrap();
-        let service = TowerToHyperService::new(with_pages(api));
+        let service = TowerToHyperService::new(router());
         let response = service.call(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -225,8 +203,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_address_is_a_page_but_the_apis_and_lost_files() {
+    async fn every_address_is_a_page_but_that_of_a_lost_file() {
         let script = hashed(".js");
+        let json = "application/json";
         let (html, js) = ("text/html; charset=utf-8", "text/javascript; charset=utf-8");
         for (method, path, status, content_type) in [
             ("GET", "/", 200, html),
@@ -235,16 +214,9 @@ mod tests {
             ("GET", "/apia", 200, html),
             ("GET", &*script, 200, js),
             ("GET", "/theme.js", 200, js),
-            ("GET", "/assets/index-gone.js", 404, ""),
-            ("GET", "/../Cargo.toml", 404, ""),
-            ("POST", "/providers", 405, ""),
-            (
-                "GET",
-                "/api/agent-network/status",
-                200,
-                "text/plain; charset=utf-8",
-            ),
-            ("GET", "/api/agent-network/nothing", 404, ""),
+            ("GET", "/assets/index-gone.js", 404, json),
+            ("GET", "/../Cargo.toml", 404, json),
+            ("POST", "/providers", 405, json),
         ] {
             let (response, _) = ask(method, path, &[]).await;
             assert_eq!(response.status(), status, "{method} {path}");
@@ -252,8 +224,7 @@ mod tests {
             let given = given.map_or("", |given| given.to_str().unwrap());
             assert_eq!(given, content_type, "{method} {path}");
             let policy = response.headers().get(header::CONTENT_SECURITY_POLICY);
-            let is_api = path.starts_with("/api/");
-            assert_eq!(policy.is_some(), !is_api, "{method} {path}");
+            assert_eq!(policy.unwrap(), POLICY, "{method} {path}");
         }
     }
 

@@ -189,12 +189,12 @@ fn insert_row(
                  unpriced, left_out, request_bytes, response_bytes, attempts,
                  other_cost, cost_source, service_tier, regional, beyond_text,
                  agent_id, parent_agent_id, capture,
-                 received_us, reserved_us, sent_us, first_byte_us
+                 received_us, reserved_us, sent_us, first_byte_us, trace_id, response_model
              ) VALUES (
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                  ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34,
                  ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46,
-                 ?47, ?48, ?49, ?50, ?51, ?52
+                 ?47, ?48, ?49, ?50, ?51, ?52, ?53, ?54
              )",
         )?
         .execute(params![
@@ -250,6 +250,8 @@ fn insert_row(
             clamp(record.marks.reserved_us),
             clamp(record.marks.sent_us),
             clamp(record.marks.first_byte_us),
+            record.trace.text(),
+            record.other_model(),
         ])?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use rusqlite::{Transaction, params};
 use super::{
     UsageError,
     index::clamp,
+    pair::Pairs,
     slice::{Dimension, Slices},
 };
 use crate::handoff::record::{ExchangeRecord, Outcome};
@@ -21,13 +22,14 @@ pub(super) fn period(us: i64, seconds: i64) -> i64 {
     us.div_euclid(seconds * MICROS_PER_SECOND)
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key<'a> {
-    hour: i64,
-    user_id: &'a str,
-    group_set: i64,
-    provider_id: &'a str,
-    model: &'a str,
+/// What sums are kept apart by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key<'a> {
+    pub(super) hour: i64,
+    pub(super) user_id: &'a str,
+    pub(super) group_set: i64,
+    pub(super) provider_id: &'a str,
+    pub(super) model: &'a str,
 }
 
 /// Sums in the order of the tables.
@@ -42,6 +44,7 @@ pub(super) type Sum = [i64; SUMS];
 pub(super) struct Rollup<'a> {
     hours: HashMap<Key<'a>, Sum>,
     slices: Slices<'a>,
+    pairs: Pairs<'a>,
 }
 
 impl<'a> Rollup<'a> {
@@ -87,6 +90,7 @@ impl<'a> Rollup<'a> {
                 self.slices.add(key.hour, Dimension::Group, group, &values);
             }
         }
+        self.pairs.add(&key, &values);
         let sums = self.hours.entry(key).or_insert([0; SUMS]);
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += value;
@@ -121,7 +125,8 @@ impl<'a> Rollup<'a> {
                 ])?;
             }
         }
-        self.slices.write(transaction)
+        self.slices.write(transaction)?;
+        self.pairs.write(transaction)
     }
 }
 

@@ -107,3 +107,126 @@ fn filters_use_their_index() {
         assert_eq!(plan.len(), 1, "{filter:?}: {plan:?}");
     }
 }
+
+/// The tables that answer an overview, or totals, and by what they are searched.
+fn sums_plan(log: &UsageLog, filter: &LogFilter, by: Option<TotalBy>) -> Vec<String> {
+    let reader = log.reader();
+    let connection = reader.connection().unwrap();
+    let source = source::Source::of(&connection, filter, by).unwrap();
+    let mut select = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", source.sql))
+        .unwrap();
+    let steps = select
+        .query_map(rusqlite::params_from_iter(source.values), |row| row.get(3))
+        .unwrap();
+    steps
+        .map(Result::<String, _>::unwrap)
+        .filter(|step| step.contains("usage_") && !step.contains("usage_hour"))
+        .collect()
+}
+
+#[test]
+fn two_dimensions_are_found_without_a_look_at_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = filled(directory.path(), &[]);
+    let year = |parameters: &str| {
+        let mut filter = LogFilter {
+            from_us: Some(FIRST_US),
+            to_us: Some(FIRST_US + 365 * queries::DAY_US),
+            ..LogFilter::default()
+        };
+        for parameter in parameters.chars() {
+            let list = vec!["x".to_owned()];
+            match parameter {
+                'p' => filter.provider_ids = list,
+                'm' => filter.models = list,
+                'g' => filter.group_ids = list,
+                _ => filter.user_id = Some("x".to_owned()),
+            }
+        }
+        filter
+    };
+    for (restricted, by, searched) in [
+        ("", None, "dimension=? AND period="),
+        ("u", None, "dimension=? AND period=? AND key=?"),
+        (
+            "pm",
+            None,
+            "pair=? AND period=? AND provider_id=? AND model=?",
+        ),
+        (
+            "pg",
+            None,
+            "pair=? AND period=? AND provider_id=? AND model=? AND group_set=?",
+        ),
+        (
+            "mg",
+            None,
+            "pair=? AND period=? AND provider_id=? AND model=? AND group_set=?",
+        ),
+        ("mu", None, "usage_day_user (user_id=? AND period="),
+        ("pu", None, "usage_day_user (user_id=? AND period="),
+        ("gu", None, "usage_day_user (user_id=? AND period="),
+        (
+            "p",
+            Some(TotalBy::Model),
+            "pair=? AND period=? AND provider_id=?",
+        ),
+        (
+            "u",
+            Some(TotalBy::Model),
+            "usage_day_user (user_id=? AND period=",
+        ),
+    ] {
+        let steps = sums_plan(&log, &year(restricted), by);
+        assert!(!steps.is_empty());
+        for step in &steps {
+            assert!(step.contains(searched), "{restricted} {by:?}: {steps:?}");
+        }
+    }
+    // Months are read by the pair; days of users, of which there are two months at most, are not.
+    let steps = sums_plan(&log, &year("m"), Some(TotalBy::User));
+    let by_pair = "pair=? AND period=? AND provider_id=? AND model=?";
+    assert!(steps.iter().any(|step| step.contains(by_pair)), "{steps:?}");
+}
+
+#[test]
+fn sums_of_an_older_index_are_made_of_its_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let records: Vec<ExchangeRecord<'_>> = (0..400_u32)
+        .map(|i| ExchangeRecord {
+            id: i.into(),
+            started_at_us: FIRST_US + i64::from(i) * queries::DAY_US / 8,
+            principal_id: ["u1", "u2", "u3"][i as usize % 3],
+            provider_id: ["p1", "p2"][i as usize % 2],
+            model: ["m1", "m2", "m3", "m4", "m5"][i as usize % 5],
+            group_ids: [vec!["a"], vec!["a", "b"]][i as usize / 3 % 2].clone(),
+            ..sample()
+        })
+        .collect();
+    let log = filled(directory.path(), &records);
+    log.flush_and_stop(Instant::now() + WAIT_MAX);
+    let path = directory.path().join(INDEX_FILE);
+    let pairs = |index: &Index| {
+        let mut select = index
+            .connection
+            .prepare("SELECT * FROM usage_pair ORDER BY 1, 2, 3, 4, 5, 6, 7")
+            .unwrap();
+        let columns = select.column_count();
+        let rows = select.query_map([], |row| {
+            let values: Vec<rusqlite::types::Value> =
+                (0..columns).map(|i| row.get(i)).collect::<Result<_, _>>()?;
+            Ok(values)
+        });
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let index = Index::open(&path).unwrap();
+    let written = pairs(&index);
+    assert!(written.len() > 100);
+    index
+        .connection
+        .execute_batch("DROP TABLE usage_pair; PRAGMA user_version = 7")
+        .unwrap();
+    drop(index);
+    assert_eq!(pairs(&Index::open(&path).unwrap()), written);
+}
