@@ -16,15 +16,16 @@ use crate::{
     stats::Spread,
 };
 
+/// In each a group has as many policies and peers: what a caller's decision has to go through is the same.
 const SIZES: [Size; 3] = [
     Size {
         policies: 100,
-        groups: 100,
+        groups: 10,
         peers: 1_000,
     },
     Size {
         policies: 1_000,
-        groups: 1_000,
+        groups: 100,
         peers: 10_000,
     },
     Size {
@@ -106,6 +107,7 @@ const READING: &str = "\
 CPU time of one thread for a request of a random peer for one of ten models: the peer by its address, provider,
 policy, price, and two limits of a day (its group's tokens and its user's), spent and settled. Each model is one
 provider's, and each policy lets three groups reach one provider; each peer has five groups and a user of its own.
+Whatever the size, a group is named by 30 policies, three for each provider, so that about 15 hold for a request.
 The target is for the median. The last column is what a scrape of the metrics takes to find the fullest limits.
 ";
 

@@ -337,6 +337,7 @@ pub enum WhenFull {
 pub struct AccessLogConfig {
     pub file: Option<PathBuf>,
     pub stdout: bool,
+    pub journald: bool,
 }
 
 /// What requests are taken to need where they do not say.

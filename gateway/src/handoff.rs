@@ -5,6 +5,7 @@ pub mod batch;
 pub mod capture;
 pub mod command;
 pub mod counters;
+mod huge;
 pub mod ledger;
 pub mod objects;
 pub mod publish;

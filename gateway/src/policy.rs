@@ -9,11 +9,13 @@ pub mod route;
 use route::Route;
 
 use crate::{
-    dialect::{Classified, known_ids},
+    dialect::{Classified, Object, known_ids},
     handoff::{
+        ledger::Bucket,
+        objects::ObjectTable,
         reason::Reason,
         snapshot::{
-            Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
+            GroupIndex, Policy, Price, Principal, Provider, ProviderSlot, Snapshot,
             access::{Granted, Pattern},
         },
     },
@@ -28,6 +30,19 @@ pub struct Ask<'r> {
     pub model: Option<&'r str>,
     /// The provider that keeps the object which the request names, where that is known.
     pub keeper: Option<ProviderSlot>,
+}
+
+/// The provider that keeps the object which a request names, where its caller made it: nobody else reaches it there by
+/// the id alone.
+pub fn keeper(
+    objects: &ObjectTable,
+    principal: &Principal,
+    classified: &Classified<'_>,
+) -> Option<ProviderSlot> {
+    match classified.object {
+        Object::Named(id) => objects.provider(&principal.id, id),
+        Object::None | Object::Made => None,
+    }
 }
 
 /// Proof that this principal may send this request to this provider, and by which policy. Only
@@ -51,6 +66,8 @@ pub fn permit<'a>(
     classified: &Classified<'_>,
     ask: Ask<'_>,
 ) -> Result<Permit<'a>, Reason> {
+    // Most limits are users', and nobody's line is in the cache where there are many.
+    principal.buckets.iter().for_each(Bucket::prefetch);
     let route = route::route(snapshot, principal, classified, ask.model, ask.keeper)?;
     let mut refusal = Reason::NoAuthorisedProvider;
     for granted in route.provider.grants.hold_from(principal, 0) {
@@ -110,9 +127,9 @@ impl<'a> Permit<'a> {
         &self.route
     }
 
-    /// Where the policy counts this caller, among its groups.
-    pub fn group_place(&self) -> usize {
-        self.granted.group as usize
+    /// The caller's group that the policy counts it for.
+    pub fn group(&self) -> GroupIndex {
+        self.granted.group
     }
 }
 

@@ -1,6 +1,7 @@
 //! A node with many policies, and requests of its peers.
 
 use std::{
+    collections::BTreeSet,
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
     time::Duration,
@@ -34,8 +35,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 const PROVIDERS: u32 = 10;
-const GROUPS_OF_A_POLICY: u32 = 3;
-const GROUPS_OF_A_PEER: u32 = 5;
+const GROUPS_OF_A_POLICY: usize = 3;
+const GROUPS_OF_A_PEER: usize = 5;
 const DAY: u64 = 86_400;
 /// Within some day.
 pub(crate) const NOW: u64 = 20_000 * DAY + 7;
@@ -154,9 +155,12 @@ impl Fleet {
 
 fn documents(size: Size, numbers: &mut Numbers) -> Documents {
     let group = |index: u32| format!("group-{index}");
-    let groups = |numbers: &mut Numbers, count: u32| {
-        let ids = (0..count).map(|_| group(numbers.below(size.groups)));
-        ids.collect::<Vec<_>>()
+    let groups = |numbers: &mut Numbers, count: usize| {
+        let mut drawn = BTreeSet::new();
+        while drawn.len() < count {
+            drawn.insert(numbers.below(size.groups));
+        }
+        drawn.into_iter().map(group).collect::<Vec<_>>()
     };
     let dated = |mut document: Value| {
         document["created_at"] = MADE_AT.into();

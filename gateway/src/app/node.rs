@@ -43,7 +43,7 @@ use crate::{
         spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{CaptureLog, KnownObject, LineTargets, Tap, UsageLog},
+        usage::{CaptureLog, JOURNAL_SOCKET, KnownObject, LineTargets, Tap, UsageLog},
     },
     handoff::{
         capture::capture_queue,
@@ -140,6 +140,7 @@ impl Node {
         let lines = LineTargets {
             file: config.access_log.file.clone(),
             stdout: config.access_log.stdout,
+            journal: (config.access_log.journald).then(|| JOURNAL_SOCKET.into()),
         };
         let mut usage = UsageLog::start_with(&config.usage.path, records, &lines, taps)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
@@ -256,6 +257,7 @@ impl Node {
                 name: config.endpoint.name.clone(),
                 port: config.endpoint.port,
             },
+            objects: Arc::clone(&shared.objects),
             limits: config.limits,
             admin_hosts: Arc::new([]),
             sessions: Arc::default(),

@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// By which path, as the agent's SDK sends it [default: /v1/chat/completions]
     #[arg(long)]
     path: Option<String>,
+    /// By which method, where the path has several
+    #[arg(long, requires = "path")]
+    method: Option<String>,
     /// Size of the request's body [default: 1024]
     #[arg(long, value_name = "BYTES", value_parser = count)]
     body_bytes: Option<u64>,
@@ -43,6 +46,7 @@ pub(super) async fn run(
         "peer": arguments.peer,
         "model": arguments.model,
         "path": arguments.path,
+        "method": arguments.method,
         "body_bytes": arguments.body_bytes,
         "max_tokens": arguments.max_tokens,
         "fills_window": arguments.fills_window,
@@ -94,6 +98,7 @@ fn summary(answer: &Value) -> Vec<(&'static str, String)> {
             format!("{} ({})", text(answer, "path"), text(answer, "dialect")),
         ),
         ("model", text(answer, "model").to_owned()),
+        ("object", object(&answer["object"])),
         ("size", size(answer)),
         ("provider", named("provider")),
         (
@@ -109,6 +114,22 @@ fn summary(answer: &Value) -> Vec<(&'static str, String)> {
         ),
         ("paid by", policy),
     ]
+}
+
+fn object(object: &Value) -> String {
+    if object.is_null() {
+        return String::new();
+    }
+    let kept = match text(&object["kept_by"], "name") {
+        "" => "not known as the caller's, so that any provider may be asked".to_owned(),
+        name => format!("kept by {name} for the caller"),
+    };
+    let usage = match text(object, "usage") {
+        "counted" => "; what it used is counted",
+        "open" => "; what it used is counted when it is done",
+        _ => "",
+    };
+    format!("{}: {kept}{usage}", text(object, "id"))
 }
 
 fn size(answer: &Value) -> String {

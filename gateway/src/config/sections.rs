@@ -322,6 +322,12 @@ fn access_log(reader: &mut Reader<'_>) -> AccessLogConfig {
             false,
             "The same on standard output, which under systemd is the journal.",
         ),
+        journald: reader.get(
+            SECTION,
+            "journald",
+            false,
+            "Each exchange also as an entry of the journal, whose fields are KEYWAY_MODEL, KEYWAY_COST_USD and so on.",
+        ),
     }
 }
 

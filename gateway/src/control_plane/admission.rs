@@ -271,7 +271,7 @@ impl Admission {
         };
         drop(state);
         let clocks = clocks();
-        let mut addresses: Vec<_> = snapshot.peers.iter().collect();
+        let mut addresses: Vec<_> = snapshot.peers.by_address().collect();
         addresses.sort_by_key(|(address, _)| **address);
         addresses
             .into_iter()
@@ -294,7 +294,7 @@ impl Admission {
         let Some(front) = &mut state.front else {
             return;
         };
-        let wanted: Vec<IpAddr> = snapshot.peers.keys().copied().collect();
+        let wanted: Vec<IpAddr> = snapshot.peers.addresses().copied().collect();
         if let Err(problem) = front.set_peers(wanted) {
             error!(%problem, "the kernel's peers are not those of the node");
         }

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -98,7 +98,7 @@ pub struct GrantCounts {
 
 #[derive(Default)]
 struct State {
-    buckets: HashMap<BucketKey, Arc<Bucket>>,
+    buckets: HashMap<BucketKey, Bucket>,
     /// By the bucket's name.
     recorded: HashMap<String, Grant>,
     tally: Tally,
@@ -145,16 +145,16 @@ impl Ledger {
     }
 
     /// The bucket of `key`, made if need be. Where nobody knows what was spent of it, what is on record counts as spent.
-    pub fn bucket(&self, key: BucketKey) -> Arc<Bucket> {
+    pub fn bucket(&self, key: BucketKey) -> Bucket {
         let mut state = self.lock();
         if let Some(bucket) = state.buckets.get(&key) {
-            return Arc::clone(bucket);
+            return bucket.clone();
         }
         let bucket = match key.is_durable {
-            true => Arc::new(state.durable(&key)),
-            false => Arc::new(Bucket::volatile(key.unit, key.window_seconds)),
+            true => state.durable(&key),
+            false => Bucket::volatile(key.unit, key.window_seconds),
         };
-        state.buckets.insert(key, Arc::clone(&bucket));
+        state.buckets.insert(key, bucket.clone());
         bucket
     }
 
@@ -163,7 +163,7 @@ impl Ledger {
         let mut unkept = 0;
         let State { buckets, tally, .. } = &mut *self.lock();
         buckets.retain(|_, bucket| {
-            let is_used = Arc::strong_count(bucket) > 1;
+            let is_used = bucket.is_shared();
             match bucket.digest() {
                 0 => unkept += u64::from(is_used && bucket.is_durable()),
                 digest if !is_used => tally.release(digest),

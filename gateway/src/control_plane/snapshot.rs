@@ -38,7 +38,7 @@ use super::{
 use crate::{
     handoff::{
         counters::{PROVIDER_SLOTS, model::ModelSlot},
-        snapshot::{Endpoint, Provider, ProviderSlot, Snapshot, Timeouts},
+        snapshot::{Endpoint, Models, Provider, ProviderSlot, Snapshot, Timeouts},
     },
     secret::Secret,
 };
@@ -137,9 +137,9 @@ impl Compiler {
             let (provider, status) = turn.compile(doc, slot, documents, &surroundings);
             hosts.extend(status.host.clone());
             let model_slots = &mut self.model_slots;
-            providers.extend(provider.map(|provider| {
+            providers.extend(provider.map(|mut provider| {
+                number_models(model_slots, doc, &mut provider.models);
                 Arc::new(Provider {
-                    model_slots: number_models(model_slots, doc),
                     grants: access.grants(&doc.id),
                     caps: access::provider_caps(&doc.id, &doc.rate_limit, ledger),
                     ..provider
@@ -161,6 +161,7 @@ impl Compiler {
                 .collect(),
             budget_rules: access.rules.into_iter().map(|(rule, _)| rule).collect(),
             groups: Arc::clone(groups.all()),
+            group_buckets: access.group_buckets,
         };
         Compiled {
             snapshot,
@@ -192,8 +193,8 @@ fn slot(slots: &mut HashMap<String, ProviderSlot>, id: &str) -> ProviderSlot {
 fn number_models(
     slots: &mut HashMap<(String, String), ModelSlot>,
     doc: &ProviderDoc,
-) -> foldhash::HashMap<Box<str>, ModelSlot> {
-    let mut numbered = foldhash::HashMap::default();
+    models: &mut Models,
+) {
     for model in &doc.models {
         let key = (doc.id.clone(), model.id.clone());
         let next = slots.len();
@@ -203,9 +204,10 @@ fn number_models(
                 slots.insert(key, *slot);
             }),
         };
-        numbered.extend(slot.map(|slot| (model.id.as_str().into(), slot)));
+        if let Some(listed) = models.listed.get_mut(model.id.as_str()) {
+            listed.slot = slot;
+        }
     }
-    numbered
 }
 
 /// The names agents may use for this node: the endpoint's own and the addresses it listens on.

@@ -58,7 +58,7 @@ pub use captures::{CaptureLog, CaptureReader, Texts};
 pub use entry::{AccessLogEntry, AttemptEntry, BeyondText, Timeline};
 pub use export::{ExportFormat, buckets_csv, totals_csv};
 pub use filter::{Decision, LogFilter};
-pub use lines::LineTargets;
+pub use lines::{JOURNAL_SOCKET, LineTargets};
 pub use live::Subscription;
 pub use money::NanoUsd;
 pub use objects::KnownObject;
@@ -266,16 +266,25 @@ pub enum UsageError {
         found: i64,
         known: i64,
     },
+    #[error(
+        "this has to look at more than {most} exchanges; ask for a shorter time, or also for one user, \
+         session, provider or model"
+    )]
+    TooManyRows { most: i64 },
 }
 
 impl UsageError {
-    /// The query read for too long, and was given up.
-    pub fn is_too_long(&self) -> bool {
-        let code = match self {
-            Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Io(_) | Self::NewerSchema { .. } => None,
-        };
-        code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    /// What to tell whoever asked for too much; `None` for other errors.
+    pub fn too_much(&self) -> Option<String> {
+        match self {
+            Self::TooManyRows { .. } => Some(self.to_string()),
+            Self::Sqlite(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
+            {
+                Some("this takes too long; ask for a shorter time".to_owned())
+            }
+            Self::Sqlite(_) | Self::Io(_) | Self::NewerSchema { .. } => None,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     io::{Raced, race},
     join,
     limits::Spending,
-    message::{RequestHead, ResponseHead},
+    message::RequestHead,
     record::Recorder,
     relay::Answer,
     trace::Told,
@@ -79,7 +79,7 @@ impl Outgoing<'_> {
         for tries_left in (0..ATTEMPTS_LIMIT).rev() {
             let mut attempt = Attempt {
                 target_id: target.id.0,
-                begun_us: recorder.elapsed_us(),
+                begun_us: recorder.begun_us(),
                 connect_us: 0,
                 status: 0,
             };
@@ -93,15 +93,7 @@ impl Outgoing<'_> {
             let result = tried.run(down, alarm, recorder, &mut attempt).await;
             recorder.attempts.push(attempt);
             let (failure, retry) = match result {
-                Ok((upstream, head, sent)) => {
-                    let hide_usage_chunk = self.edits.hide_usage_chunk;
-                    return Ok(Answer {
-                        upstream,
-                        head,
-                        sent,
-                        hide_usage_chunk,
-                    });
-                }
+                Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
             let next = match retry {
@@ -153,7 +145,7 @@ struct Try<'a> {
     trace: Option<Told>,
 }
 
-type Tried = Result<(Upstream, ResponseHead, Instant), (Failure, Retry)>;
+type Tried = Result<Answer, (Failure, Retry)>;
 
 impl Try<'_> {
     async fn run(
@@ -231,18 +223,25 @@ impl Try<'_> {
             // The agent was waited for.
             RequestBody::Streamed(_) | RequestBody::Form(_) => {}
         }
-        recorder.marks.sent_us = recorder.elapsed_us();
+        recorder.marks.sent_us = recorder.us_until(sent);
         let response = race(upstream.response(), poll_fn(|cx| down.poll_gone(cx)));
         match alarm.within(timeouts.first_byte, response).await {
             Ok(Raced::First(Ok(head))) => {
                 attempt.status = head.status;
                 let counters = self.out.worker.counters.provider(provider.slot);
                 counters.responded(head.status);
-                recorder.marks.first_byte_us = recorder.elapsed_us();
+                let begun = Instant::now();
+                recorder.marks.first_byte_us = recorder.us_until(begun);
                 if let (UNAUTHORIZED, Some(credential)) = (head.status, &self.target.credential) {
                     credential.refused();
                 }
-                Ok((upstream, head, sent))
+                Ok(Answer {
+                    upstream,
+                    head,
+                    sent,
+                    begun,
+                    hide_usage_chunk: self.out.edits.hide_usage_chunk,
+                })
             }
             Ok(Raced::First(Err(failure))) => Err((failure, retry)),
             Ok(Raced::Second(())) => Err((Reason::ClientGone.into(), Retry::No)),

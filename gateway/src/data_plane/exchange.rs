@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        self, Classified, ModelSource, Object, Operation,
+        self, Classified, ModelSource, Operation,
         model_list::{self, ListedModel},
         path, websocket,
     },
@@ -69,10 +69,7 @@ pub async fn refuse(
 ) {
     let snapshot = worker.snapshot();
     let mut recorder = Recorder::start(worker, peer, None, arrived);
-    recorder.principal = snapshot
-        .peers
-        .get(&peer.address)
-        .map(|principal| &**principal);
+    recorder.principal = snapshot.peers.get(&peer.address);
     tell(worker, failure, &mut down, alarm, &mut recorder).await;
 }
 
@@ -114,17 +111,13 @@ async fn serve<'s>(
     if let (ModelSource::Path(_), Some(model)) = (classified.model, &model) {
         recorder.set_model(model);
     }
-    let keeper = match classified.object {
-        Object::Named(id) => worker.objects.provider(&principal.id, id),
-        Object::None | Object::Made => None,
-    };
     let ask = Ask {
         path: head.path(),
         model: model.as_deref(),
-        keeper,
+        keeper: policy::keeper(&worker.objects, principal, &classified),
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
-    recorder.provider = Some(permit.provider());
+    recorder.routed(permit.route());
     let wish = Wish {
         ask,
         dialect: classified.dialect,

@@ -4,7 +4,6 @@
 use std::{
     cell::OnceCell,
     rc::Rc,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -73,7 +72,7 @@ pub struct Reservation<'s> {
 
 /// An amount that was spent in advance.
 struct Held<'s> {
-    bucket: &'s Arc<Bucket>,
+    bucket: &'s Bucket,
     most: u64,
     mode: LimitMode,
     window: u64,
@@ -282,6 +281,9 @@ fn denied(charge: &Charge<'_>, failure: Failure) -> Denial {
 impl Reservation<'_> {
     /// What is left of the request's limits, what it has spent in advance not counted.
     pub fn tightest(&self) -> Tightest {
+        if self.held.is_empty() {
+            return Tightest::default();
+        }
         let limits = self.held.iter().map(|held| (held.bucket, held.most));
         Tightest::of(limits, now())
     }

@@ -42,7 +42,7 @@ use crate::{
         snapshot::{Policy, Principal, Provider},
         trace::Trace,
     },
-    policy::bound::Amounts,
+    policy::{bound::Amounts, route::Route},
 };
 use capture::Keeping;
 
@@ -72,6 +72,8 @@ pub struct Recorder<'s> {
     /// See [`ExchangeRecord::object_id`].
     pub object_id: String,
     pub provider: Option<&'s Provider>,
+    /// Where the exchange is counted.
+    pub model_slot: ModelSlot,
     pub policy: Option<&'s Policy>,
     pub stream: bool,
     /// The stream is one JSON array.
@@ -141,6 +143,7 @@ impl<'s> Recorder<'s> {
             object: Object::None,
             object_id: String::new(),
             provider: None,
+            model_slot: ModelSlot::NONE,
             policy: None,
             stream: false,
             is_array: false,
@@ -216,6 +219,12 @@ impl<'s> Recorder<'s> {
         }
     }
 
+    /// The exchange is this provider's.
+    pub fn routed(&mut self, route: &Route<'s>) {
+        self.provider = Some(route.provider);
+        self.model_slot = route.slot;
+    }
+
     /// The exchange failed; `status` is what the agent was told, 0 when nothing could be.
     pub fn failed(&mut self, reason: Reason, status: u16) {
         self.outcome = reason.outcome();
@@ -268,7 +277,21 @@ impl<'s> Recorder<'s> {
 
     /// Time since the request's first byte.
     pub fn elapsed_us(&self) -> u64 {
-        u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.us_until(Instant::now())
+    }
+
+    /// As [`Self::elapsed_us`] was at an instant.
+    pub fn us_until(&self, instant: Instant) -> u64 {
+        let elapsed = instant.saturating_duration_since(self.arrived);
+        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// When an attempt begins: the first one as soon as the request is ready.
+    pub fn begun_us(&self) -> u64 {
+        match self.asked_us {
+            Some(asked_us) if self.attempts.is_empty() => asked_us,
+            Some(_) | None => self.elapsed_us(),
+        }
     }
 
     /// What the next attempt tells its provider of the trace, if that one is to know.
@@ -299,7 +322,7 @@ impl Drop for Recorder<'_> {
             status: self.status,
             duration_us,
             overhead_us,
-            model: (self.provider).map_or(ModelSlot::NONE, |p| p.model_slot(&self.model)),
+            model: self.model_slot,
             operation: self.operation,
             peer: self.principal.map_or(0, |p| p.slot),
             outcome: self.outcome,

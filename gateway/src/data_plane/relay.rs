@@ -32,6 +32,8 @@ pub struct Answer {
     pub head: ResponseHead,
     /// When the request had been sent.
     pub sent: Instant,
+    /// When its head was here.
+    pub begun: Instant,
     /// The usage chunk was asked for by the node; the agent shall not see it.
     pub hide_usage_chunk: bool,
 }
@@ -50,11 +52,12 @@ pub async fn relay(
         upstream,
         head,
         sent,
+        begun,
         hide_usage_chunk,
     } = answer;
     let (sent, hide_usage_chunk) = (*sent, *hide_usage_chunk);
     // Until the first bytes are on their way the agent waits for the node.
-    let mut begun = Some(Instant::now());
+    let mut begun = Some(*begun);
     if head.status >= 400 {
         recorder.spending = Spending::None;
     }
@@ -64,19 +67,18 @@ pub async fn relay(
     }
     let dialect = recorder.dialect.expect("routed requests have a dialect");
     let operation = recorder.operation.unwrap_or(Operation::Other);
+    let content_type = head.fields.get("content-type").unwrap_or(b"");
+    let content_encoding = head.fields.get("content-encoding").unwrap_or(b"");
     let mut meter = Meter::new(
         dialect,
         operation,
         head.status,
-        head.fields.get("content-type").unwrap_or(b""),
-        head.fields.get("content-encoding").unwrap_or(b""),
+        content_type,
+        content_encoding,
         hide_usage_chunk,
     );
     if (200..300).contains(&head.status) {
-        recorder.keep_answer(
-            head.fields.get("content-type").unwrap_or(b""),
-            head.fields.get("content-encoding").unwrap_or(b""),
-        );
+        recorder.keep_answer(content_type, content_encoding);
     }
     if operation == Operation::Invoke {
         meter.read_head(|name| head.fields.get(name));
@@ -187,7 +189,7 @@ fn start(
         let of_provider = |name: &str| head.fields.get(name);
         RateFields::new(
             recorder.error_dialect(),
-            &reservation.tightest(),
+            || reservation.tightest(),
             of_provider,
         )
     });

@@ -64,7 +64,7 @@ pub async fn failure(
         .tightest
         .as_deref()
         .map_or_else(RateFields::default, |tightest| {
-            RateFields::new(recorder.error_dialect(), tightest, |_| None)
+            RateFields::new(recorder.error_dialect(), || *tightest, |_| None)
         });
     fields.extend(rates.lines());
     if let Some((name, value)) = error_body::aws_error_type(recorder.dialect, reason) {

@@ -12,7 +12,7 @@ use crate::{
         record::{CostNanoUsd, CostSource, LeftOut, ServiceTier, Terms, Usage},
         snapshot::Price,
     },
-    policy::Permit,
+    policy::{Permit, route},
 };
 
 /// Notes where the object is kept that this answer makes. To be called before bytes go to the agent, so that
@@ -58,6 +58,7 @@ pub fn settle(
     if let Some(model) = &metered.model {
         recorder.set_response_model(model);
         if recorder.model.is_empty() {
+            recorder.model_slot = route::slot_of(permit.provider(), model);
             recorder.set_model(model);
         }
     }

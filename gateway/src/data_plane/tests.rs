@@ -113,6 +113,10 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         },
         ..Price::default()
     };
+    let listed = Listed {
+        price: Some(price),
+        slot: None,
+    };
     let policy = Policy {
         id: "policy-1".into(),
         name: "all".into(),
@@ -137,9 +141,8 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         reported_cost: None,
         is_regional: false,
         responses_websocket: false,
-        model_slots: foldhash::HashMap::default(),
         models: Models {
-            listed: foldhash::HashMap::from_iter([("m".into(), Some(price))]),
+            listed: foldhash::HashMap::from_iter([("m".into(), listed)]),
             defaults: Arc::default(),
         },
         targets: vec![Arc::new(Target {
@@ -165,12 +168,13 @@ fn snapshot(config: &Config, upstream: SocketAddr) -> Snapshot {
         },
     };
     Snapshot {
+        group_buckets: access::GroupBuckets::default(),
         revision: 1,
         endpoint: Endpoint {
             names: vec!["ep.test".into()],
             tls: None,
         },
-        peers: [(IpAddr::V4(Ipv4Addr::LOCALHOST), Arc::new(principal))]
+        peers: [(IpAddr::V4(Ipv4Addr::LOCALHOST), principal)]
             .into_iter()
             .collect(),
         providers: vec![Arc::new(provider)],

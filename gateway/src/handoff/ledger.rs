@@ -10,6 +10,7 @@ use portable_atomic::{
 };
 
 pub use grants::GrantQueue;
+use line::SharedWords;
 pub use line::{Line, Segment, Words};
 
 /// What a limit counts.
@@ -39,16 +40,23 @@ impl Unit {
 ///
 /// No lock, and no wait but for a competing addition: window and amount are one word of 128 bits, so that whoever
 /// comes first in a new window begins it, and what ends after its window is not counted into the next.
-#[derive(Debug)]
+///
+/// This is a handle, and clones of it are the same bucket. What spending needs is in it or in the line.
+#[derive(Debug, Clone)]
 pub struct Bucket {
     unit: Unit,
-    /// In the store; empty where nothing is kept there.
-    name: Box<str>,
-    /// 0: no windows, for what is in flight.
-    window_seconds: u32,
     /// Is spent only as far as it is granted; see [`Grant`].
     is_durable: bool,
-    words: Words,
+    /// 0: no windows, for what is in flight.
+    window_seconds: u32,
+    words: SharedWords<Known>,
+}
+
+/// What spending does not need to know of a bucket.
+#[derive(Debug)]
+struct Known {
+    /// In the store; empty where nothing is kept there.
+    name: Box<str>,
     /// The most that was asked to be granted, and is not yet.
     asked: AtomicU64,
 }
@@ -75,11 +83,9 @@ impl Bucket {
     pub fn durable(unit: Unit, window_seconds: u32, name: &str, words: Words) -> Self {
         Self {
             unit,
-            name: name.into(),
-            window_seconds,
             is_durable: true,
-            words,
-            asked: AtomicU64::new(0),
+            window_seconds,
+            words: SharedWords::new(words, Known::new(name)),
         }
     }
 
@@ -87,12 +93,32 @@ impl Bucket {
     pub fn volatile(unit: Unit, window_seconds: u32) -> Self {
         Self {
             unit,
-            name: Box::default(),
-            window_seconds,
             is_durable: false,
-            words: Words::default(),
-            asked: AtomicU64::new(0),
+            window_seconds,
+            words: SharedWords::new(Words::default(), Known::new("")),
         }
+    }
+
+    /// Both handles are of one bucket.
+    pub fn is(&self, other: &Self) -> bool {
+        self.line() == other.line()
+    }
+
+    /// Tells it from all others that there are at the same time.
+    pub fn line(&self) -> *const Line {
+        &*self.words
+    }
+
+    /// There is another handle of it.
+    pub fn is_shared(&self) -> bool {
+        self.words.is_shared()
+    }
+
+    /// To be called for a bucket that is about to be spent from, as far ahead as can be: its line is on the way to the
+    /// cache meanwhile.
+    #[inline]
+    pub fn prefetch(&self) {
+        line::prefetch(&self.words);
     }
 
     pub fn unit(&self) -> Unit {
@@ -100,7 +126,7 @@ impl Bucket {
     }
 
     pub fn name(&self) -> &str {
-        &self.name
+        &self.words.beside().name
     }
 
     pub fn window_seconds(&self) -> u32 {
@@ -226,12 +252,12 @@ impl Bucket {
 
     /// Notes that a grant is wanted; true for whoever has to pass the wish on.
     pub fn ask(&self, amount: u64) -> bool {
-        self.asked.fetch_max(amount, Relaxed) == 0
+        self.words.beside().asked.fetch_max(amount, Relaxed) == 0
     }
 
     /// What was asked for, for the control plane, which answers it.
     pub fn take_asked(&self) -> u64 {
-        self.asked.swap(0, Relaxed)
+        self.words.beside().asked.swap(0, Relaxed)
     }
 
     /// What is granted now.
@@ -256,6 +282,15 @@ impl Bucket {
     /// The digest in its line; 0 where that is on the heap.
     pub fn digest(&self) -> u128 {
         self.words.digest()
+    }
+}
+
+impl Known {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            asked: AtomicU64::new(0),
+        }
     }
 }
 

@@ -89,6 +89,12 @@ impl ObjectTable {
         Some(ProviderSlot((word >> BILLING_BITS) as u16))
     }
 
+    /// Whether the usage of an object that `account` made is billed; `None`: it is not known.
+    pub fn is_billed(&self, account: &str, id: &str) -> Option<bool> {
+        let (bucket, tag) = self.place(account, id);
+        find(bucket, tag).map(|(_, word)| billing_of(word) != Billing::Open)
+    }
+
     /// Whether the exchange that made the object shall bill the usage it saw: yes, unless a later one was
     /// faster.
     pub fn bill_as_maker(&self, account: &str, id: &str) -> bool {

@@ -8,7 +8,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 
-use super::snapshot::{Endpoint, Snapshot};
+use super::snapshot::{Endpoint, Peers, Snapshot, access::GroupBuckets};
 
 struct Shared {
     current: ArcSwap<Snapshot>,
@@ -67,11 +67,12 @@ fn empty(revision: u64) -> Snapshot {
     Snapshot {
         revision,
         endpoint: Endpoint::default(),
-        peers: foldhash::HashMap::default(),
+        peers: Peers::default(),
         providers: Vec::new(),
         policies: Vec::new(),
         budget_rules: Vec::new(),
         groups: Arc::default(),
+        group_buckets: GroupBuckets::default(),
     }
 }
 

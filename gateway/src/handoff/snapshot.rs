@@ -2,7 +2,8 @@
 //! compiles it, publishes it whole, and frees old ones; a worker only reads.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    mem::offset_of,
+    net::SocketAddr,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
@@ -14,14 +15,16 @@ use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 pub mod access;
+mod peers;
 
 use super::{counters::model::ModelSlot, ledger::Bucket, reason::Reason};
 use crate::{
-    dialect::{DialectSet, IdentityFormat, known_ids},
+    dialect::{DialectSet, IdentityFormat},
     handoff::record::ServiceTier,
     secret::Secret,
 };
 pub use access::{BudgetRule, Grants, Policy};
+pub use peers::Peers;
 
 /// Everything a worker needs to serve a request, except the limits ledger and its own counters.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub struct Snapshot {
     pub revision: u64,
     pub endpoint: Endpoint,
     /// Overlay address to who is there. An address that is missing is no peer.
-    pub peers: foldhash::HashMap<IpAddr, Arc<Principal>>,
+    pub peers: Peers,
     /// Enabled providers, oldest first.
     pub providers: Vec<Arc<Provider>>,
     /// Enabled policies. Of those that hold for a request, the first with room pays.
@@ -38,6 +41,7 @@ pub struct Snapshot {
     pub budget_rules: Vec<BudgetRule>,
     /// All groups, each at the place of its index.
     pub groups: Arc<[Group]>,
+    pub group_buckets: access::GroupBuckets,
 }
 
 /// The names under which agents may address this node.
@@ -57,14 +61,15 @@ pub struct GroupIndex(pub u32);
 pub type GroupIndexes = SmallVec<[GroupIndex; 8]>;
 
 /// As [`GroupIndexes`].
-pub type OwnBuckets = SmallVec<[Arc<Bucket>; 4]>;
+pub type OwnBuckets = SmallVec<[Bucket; 2]>;
 
 /// The authenticated party a request is attributed to.
 ///
 /// With many peers each request meets a principal that is in no cache, so what decisions read comes first and behind
-/// no pointer: one miss, where there would be several, each waiting for the one before.
+/// no pointer, in two lines that processors fetch together: one miss, where there would be several, each waiting for
+/// the one before.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(128))]
 pub struct Principal {
     /// Sorted, which is by their ids.
     pub groups: GroupIndexes,
@@ -83,6 +88,8 @@ pub struct Principal {
     /// caps of one peer hang on it.
     pub slot: u32,
 }
+
+const _: () = assert!(offset_of!(Principal, all_groups) <= 128);
 
 impl Principal {
     /// Its groups with their names.
@@ -125,8 +132,6 @@ pub struct Provider {
     /// an agent's events.
     pub responses_websocket: bool,
     pub models: Models,
-    /// Counters of the models in [`Models::listed`], of those that have some.
-    pub model_slots: foldhash::HashMap<Box<str>, ModelSlot>,
     /// Its address is bound to a region, which the vendor may charge more for.
     pub is_regional: bool,
     /// In the order to try. Empty when the host has no usable address, or no key can be used (yet).
@@ -142,12 +147,6 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Where exchanges of a model are counted.
-    pub fn model_slot(&self, model: &str) -> ModelSlot {
-        let own = known_ids(model).find_map(|id| self.model_slots.get(id));
-        own.copied().unwrap_or_else(|| ModelSlot::other(self.slot))
-    }
-
     /// Requests are signed with their body in hand.
     pub fn is_signed(&self) -> bool {
         self.targets.iter().any(|target| {
@@ -179,10 +178,19 @@ pub struct AuthHeader {
 /// The models a provider serves and what they cost.
 #[derive(Debug, Default)]
 pub struct Models {
-    /// Explicitly configured ids; `None` where nobody knows the price. Empty list: any model (catch-all).
-    pub listed: foldhash::HashMap<Box<str>, Option<Price>>,
+    /// Explicitly configured ids. Empty list: any model (catch-all).
+    pub listed: foldhash::HashMap<Box<str>, Listed>,
     /// Catalog prices that apply to models the operator did not list or price.
     pub defaults: Arc<foldhash::HashMap<Box<str>, Price>>,
+}
+
+/// A model that an operator listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// `None` where nobody knows it.
+    pub price: Option<Price>,
+    /// Its counters, as long as there are some left for it.
+    pub slot: Option<ModelSlot>,
 }
 
 impl Models {

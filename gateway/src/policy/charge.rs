@@ -1,12 +1,15 @@
 //! Which buckets a permitted request counts into.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 use super::Permit;
 use crate::handoff::{
     ledger::{Bucket, Unit},
     reason::Reason,
-    snapshot::access::{Cap, LimitMode, Limits, attribution},
+    snapshot::{
+        GroupIndex,
+        access::{Cap, LimitMode, Limits, attribution},
+    },
 };
 
 /// Who set a limit.
@@ -21,11 +24,14 @@ pub enum Origin<'a> {
 /// A limit that a request counts into.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge<'a> {
-    pub bucket: &'a Arc<Bucket>,
+    pub bucket: &'a Bucket,
     pub most: u64,
     pub mode: LimitMode,
     pub origin: Origin<'a>,
 }
+
+/// As many as most requests have need no allocation.
+pub type Charges<'a> = SmallVec<[Charge<'a>; 4]>;
 
 impl Charge<'_> {
     /// Why a request is denied for which this limit has no room.
@@ -44,8 +50,8 @@ impl Charge<'_> {
 
 /// All limits of a permitted request, budget rules first. A bucket that several of them share comes once, with the
 /// least of their caps.
-pub fn charges<'a>(permit: &Permit<'a>) -> Vec<Charge<'a>> {
-    let mut charges = Vec::new();
+pub fn charges<'a>(permit: &Permit<'a>) -> Charges<'a> {
+    let mut charges = Charges::new();
     let (snapshot, principal) = (permit.snapshot(), permit.principal());
     for place in &principal.budget_rules {
         let rule = &snapshot.budget_rules[*place as usize];
@@ -69,16 +75,16 @@ pub fn charges<'a>(permit: &Permit<'a>) -> Vec<Charge<'a>> {
         );
     }
     let policy = permit.policy();
-    let group = Some(permit.group_place());
+    let group = Some(permit.group());
     add(&mut charges, permit, &policy.limits, group, Origin::Policy);
     charges
 }
 
 fn add<'a>(
-    charges: &mut Vec<Charge<'a>>,
+    charges: &mut Charges<'a>,
     permit: &Permit<'a>,
     limits: &'a Limits,
-    group: Option<usize>,
+    group: Option<GroupIndex>,
     origin: Origin<'a>,
 ) {
     for cap in &limits.caps {
@@ -87,20 +93,19 @@ fn add<'a>(
 }
 
 fn add_cap<'a>(
-    charges: &mut Vec<Charge<'a>>,
+    charges: &mut Charges<'a>,
     permit: &Permit<'a>,
     cap: &'a Cap,
     mode: LimitMode,
-    group: Option<usize>,
+    group: Option<GroupIndex>,
     origin: Origin<'a>,
 ) {
-    let Some(bucket) = cap.bucket(permit.principal(), group) else {
+    let of_groups = &permit.snapshot().group_buckets;
+    let Some(bucket) = cap.bucket(permit.principal(), of_groups, group) else {
         return;
     };
     let most = cap.most;
-    let held = charges
-        .iter_mut()
-        .find(|held| Arc::ptr_eq(held.bucket, bucket));
+    let held = charges.iter_mut().find(|held| held.bucket.is(bucket));
     let Some(held) = held else {
         charges.push(Charge {
             bucket,

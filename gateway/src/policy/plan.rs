@@ -4,7 +4,7 @@
 use super::{
     Permit,
     bound::{Size, Unbounded, bound, fees, uses_tokens},
-    charge::{Charge, charges},
+    charge::{Charge, Charges, charges},
 };
 use crate::{
     config::{Estimate, LimitsConfig},
@@ -29,7 +29,7 @@ pub struct Wants {
 
 /// The limits of a request, and what it takes of each.
 pub struct Plan<'a> {
-    pub charges: Vec<Charge<'a>>,
+    pub charges: Charges<'a>,
     /// A bound that must be written into the request, which has none: of each answer.
     pub output_tokens_max: Option<u64>,
     operation: Operation,

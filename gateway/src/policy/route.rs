@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 use crate::{
     dialect::{Classified, Dialect, bedrock, known_ids},
     handoff::{
+        counters::model::ModelSlot,
         reason::Reason,
-        snapshot::{Group, Models, Price, Principal, Provider, ProviderSlot, Snapshot},
+        snapshot::{Group, Listed, Models, Price, Principal, Provider, ProviderSlot, Snapshot},
     },
 };
 
@@ -17,6 +18,8 @@ pub struct Route<'a> {
     pub provider: &'a Provider,
     /// `None`: no model was named, or nobody knows its price.
     pub price: Option<&'a Price>,
+    /// Where exchanges of the model are counted.
+    pub slot: ModelSlot,
     principal: &'a Principal,
 }
 
@@ -154,9 +157,11 @@ fn by_model<'a>(
         }
     }
     let (_, provider) = best.ok_or(refusal)?;
+    let own = listed(&provider.models, &model);
     Ok(Route {
         provider,
-        price: priced(&provider.models, &model).map(|(_, price)| price),
+        price: priced(&provider.models, own, &model).map(|(_, price)| price),
+        slot: slot(provider, own),
         principal,
     })
 }
@@ -177,6 +182,7 @@ fn without_model<'a>(
     Ok(Route {
         provider,
         price: None,
+        slot: slot(provider, None),
         principal,
     })
 }
@@ -202,18 +208,26 @@ pub fn usable_models<'a>(
     models
 }
 
+/// Where exchanges of a model are counted that the request did not name, but its answer does.
+pub fn slot_of(provider: &Provider, model: &str) -> ModelSlot {
+    slot(provider, listed(&provider.models, &ModelIds::of(model)))
+}
+
 impl<'a> Route<'a> {
     /// The price of a model that the request did not name, but its answer does.
     pub fn price_of(&self, model: &str) -> Option<&'a Price> {
-        priced(&self.provider.models, &ModelIds::of(model)).map(|(_, price)| price)
+        self.priced(model).map(|(_, price)| price)
     }
 
     /// The model's id binds it to a geography, and its price is that of an id which does not.
     pub fn pays_for_region(&self, model: &str) -> bool {
         let (_, is_regional) = bedrock::price_key(model);
-        is_regional
-            && priced(&self.provider.models, &ModelIds::of(model))
-                .is_some_and(|(id, _)| !bedrock::price_key(id).1)
+        is_regional && (self.priced(model)).is_some_and(|(id, _)| !bedrock::price_key(id).1)
+    }
+
+    fn priced<'m>(&self, model: &'m str) -> Option<(&'m str, &'a Price)> {
+        let (models, ids) = (&self.provider.models, ModelIds::of(model));
+        priced(models, listed(models, &ids), &ids)
     }
 
     pub fn principal(&self) -> &'a Principal {
@@ -237,18 +251,31 @@ fn may_have(provider: &Provider, dialect: Dialect, model: Option<&str>) -> bool 
     *provider.catalog_id != *bedrock::CATALOG_ID || bedrock::may_serve(dialect, model)
 }
 
-/// The operator's price, else the catalog's, each by the most exact id that is known; with the id that it stands at.
-fn priced<'a, 'm>(models: &'a Models, model: &ModelIds<'m>) -> Option<(&'m str, &'a Price)> {
-    let Models { listed, defaults } = models;
+/// The operator's entry for a model, by the most exact id that is known; with the id that it stands at.
+fn listed<'a, 'm>(models: &'a Models, model: &ModelIds<'m>) -> Option<(&'m str, &'a Listed)> {
     let mut known = model.known.iter();
-    let own = known.find_map(|id| Some((*id, listed.get(*id)?)));
-    let own = own.and_then(|(id, price)| Some((id, price.as_ref()?)));
+    known.find_map(|id| Some((*id, models.listed.get(*id)?)))
+}
+
+/// The price that the operator `listed`, else the catalog's, with the id that it stands at.
+fn priced<'a, 'm>(
+    models: &'a Models,
+    listed: Option<(&'m str, &'a Listed)>,
+    model: &ModelIds<'m>,
+) -> Option<(&'m str, &'a Price)> {
+    let own = listed.and_then(|(id, listed)| Some((id, listed.price.as_ref()?)));
     let by_catalog = || {
         let mut known = model.known.iter();
-        known.find_map(|id| Some((*id, defaults.get(*id)?)))
+        known.find_map(|id| Some((*id, models.defaults.get(*id)?)))
     };
     // A list price that was copied for a less exact id does not stand before the model's own.
     own.filter(|(_, price)| price.is_own)
         .or_else(by_catalog)
         .or(own)
+}
+
+/// Models without counters of their own share their provider's.
+fn slot(provider: &Provider, listed: Option<(&str, &Listed)>) -> ModelSlot {
+    let own = listed.and_then(|(_, listed)| listed.slot);
+    own.unwrap_or_else(|| ModelSlot::other(provider.slot))
 }

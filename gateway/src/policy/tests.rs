@@ -12,8 +12,8 @@ use super::{
 use crate::{
     dialect::{Dialect, DialectSet, ModelSource, Object, Operation, elsewhere::Elsewhere},
     handoff::snapshot::{
-        Endpoint, Grants, Group, GroupIndex, Models, NanoUsdPerMillion, OwnBuckets, ProviderSlot,
-        Rates, TierPrice, Timeouts,
+        Endpoint, Grants, Group, GroupIndex, Listed, Models, NanoUsdPerMillion, OwnBuckets, Peers,
+        ProviderSlot, Rates, TierPrice, Timeouts, access::GroupBuckets,
     },
 };
 
@@ -33,7 +33,6 @@ pub(crate) fn provider(id: &str, base_path: &str) -> Provider {
         reported_cost: None,
         is_regional: false,
         responses_websocket: false,
-        model_slots: foldhash::HashMap::default(),
         models: Models::default(),
         targets: Vec::new(),
         learns_trace: false,
@@ -87,12 +86,17 @@ pub(crate) fn snapshot(providers: Vec<Provider>) -> Snapshot {
     Snapshot {
         revision: 1,
         endpoint: Endpoint::default(),
-        peers: foldhash::HashMap::default(),
+        peers: Peers::default(),
         providers: providers.into_iter().map(Arc::new).collect(),
         policies: vec![policy("p", &[])],
         budget_rules: Vec::new(),
         groups: Arc::default(),
+        group_buckets: GroupBuckets::default(),
     }
+}
+
+fn at_price(price: Option<Price>) -> Listed {
+    Listed { price, slot: None }
 }
 
 fn price_of(rate: u64) -> Price {
@@ -116,7 +120,9 @@ fn from_rows(rows: &[Row<'_>]) -> Snapshot {
     let build = |&(id, dialects, base_path, models, groups): &Row<'_>| {
         let mut provider = provider(id, base_path);
         provider.dialects = DialectSet::of(dialects);
-        let listed = models.iter().map(|&id| (id.into(), Some(price_of(1))));
+        let listed = models
+            .iter()
+            .map(|&id| (id.into(), at_price(Some(price_of(1)))));
         provider.models.listed = listed.collect();
         provider.grants = granted(groups);
         provider
@@ -383,13 +389,13 @@ fn prices_come_from_the_operator_then_the_catalog() {
     own.models.listed = foldhash::HashMap::from_iter([
         (
             "gpt-4o".into(),
-            Some(Price {
+            at_price(Some(Price {
                 is_own: true,
                 ..price_of(0)
-            }),
+            })),
         ),
-        ("o3".into(), None),
-        ("mystery".into(), None),
+        ("o3".into(), at_price(None)),
+        ("mystery".into(), at_price(None)),
     ]);
     let listed = snapshot(vec![own]);
     assert_eq!(found(&listed, "gpt-4o"), Some(0));
@@ -426,14 +432,14 @@ fn the_first_policy_pays_that_lets_the_request_through_and_all_groups_are_told()
         };
         let first = permit(&snapshot, &principal, &chat, ask).unwrap();
         std::iter::successors(Some(first), |permit| permit.next(ask))
-            .map(|permit| (permit.policy().id.to_string(), permit.group_place()))
+            .map(|permit| (permit.policy().id.to_string(), permit.group().0))
             .collect::<Vec<_>>()
     };
-    let expected = |ids: &[(&str, usize)]| {
+    let expected = |ids: &[(&str, u32)]| {
         let ids = ids.iter().map(|(id, place)| ((*id).to_owned(), *place));
         ids.collect::<Vec<_>>()
     };
-    let (models, chats, all) = (("models", 0), ("chat", 0), ("all", 0));
+    let (models, chats, all) = (("models", 2), ("chat", 2), ("all", 1));
     let completions = "/v1/chat/completions";
     assert_eq!(
         payers(completions, "GPT-4o"),

@@ -49,8 +49,11 @@ pub(super) fn fits(provider: &Provider) -> bool {
 pub(super) fn call(probe: &Probe, provider: &Provider) -> Call {
     let named = provider.models.listed.iter();
     let chats = named.filter(|(id, _)| probe.form.takes(id));
-    let cheapest = chats.min_by_key(|(id, price)| {
-        let input = price.as_ref().map(|price| price.standard.rates.input);
+    let cheapest = chats.min_by_key(|(id, listed)| {
+        let input = listed
+            .price
+            .as_ref()
+            .map(|price| price.standard.rates.input);
         // Without a price it may be any.
         (input.is_none(), input, *id)
     });

@@ -29,7 +29,10 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
-use crate::control_plane::identity::{Identity, IdentitySources};
+use crate::{
+    control_plane::identity::{Identity, IdentitySources},
+    handoff::objects::ObjectTable,
+};
 
 use super::{
     auth::Connection,
@@ -47,6 +50,7 @@ struct Api {
     store: Arc<MemoryStore>,
     node: Arc<dyn NodeView>,
     sessions: Arc<Sessions>,
+    objects: Arc<ObjectTable>,
     connection: Option<Connection>,
     log: File,
     _logging: DefaultGuard,
@@ -101,6 +105,7 @@ impl Api {
         Self {
             node: Arc::clone(&state.node),
             sessions: Arc::clone(&state.sessions),
+            objects: Arc::clone(&state.objects),
             router: router(state),
             store,
             connection: Some(Connection::Unix { uid }),

@@ -14,11 +14,14 @@ use crate::{
         resource::{PeerDoc, key},
     },
     dialect::{
-        Classified, ModelSource, Operation, classify, elsewhere::Elsewhere, google::model_in_body,
-        path,
+        Classified, ModelSource, Object, Operation, classify, elsewhere::Elsewhere,
+        google::model_in_body, path, websocket::Api,
     },
-    handoff::snapshot::{Principal, Snapshot},
-    policy::{Ask, bound::Size, plan::Wants},
+    handoff::{
+        objects::ObjectTable,
+        snapshot::{Principal, Snapshot},
+    },
+    policy::{self, Ask, bound::Size, plan::Wants},
 };
 
 const PATH_DEFAULT: &str = "/v1/chat/completions";
@@ -32,6 +35,8 @@ pub(super) struct ExplainRequest {
     peer: String,
     model: Option<String>,
     path: Option<String>,
+    /// Of HTTP; the path's first one without.
+    method: Option<String>,
     body_bytes: Option<u64>,
     /// The request's own bound on its output.
     max_tokens: Option<u64>,
@@ -52,11 +57,35 @@ pub(super) struct ExplainAnswer {
     operation: &'static str,
     #[schema(required)]
     model: Option<String>,
+    /// Which the path names.
+    object: Option<NamedObject>,
     body_bytes: u64,
     #[schema(required)]
     max_tokens: Option<u64>,
     #[serde(flatten)]
     explanation: Explanation,
+}
+
+/// Something that a provider keeps: a response, a conversation, a file, a batch….
+#[derive(Serialize)]
+struct NamedObject {
+    id: String,
+    /// The provider that is asked, and no other; `None`: the caller is not known to have made it, so that the request
+    /// goes where one goes that names nothing.
+    kept_by: Option<Named>,
+    /// What is still to be counted for the caller, beside the request itself.
+    usage: ObjectUsage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ObjectUsage {
+    /// Nothing: requests of this kind tell of none, or the caller is not known to have made it.
+    None,
+    /// Nothing: it is counted.
+    Counted,
+    /// What it used, by the first request of its maker's that finds it done.
+    Open,
 }
 
 pub(super) async fn answer(
@@ -74,15 +103,18 @@ pub(super) async fn answer(
     let principal = principal(&snapshot, &peer)?;
     let path = request.path.as_deref().unwrap_or(PATH_DEFAULT);
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let classified = classified(path)?;
+    let classified = classified(path, request.method.as_deref())?;
     let model = match classified.model {
         ModelSource::Path(model) => path::decode_model(model).map(Into::into),
         ModelSource::Body | ModelSource::Form => {
             let model = request.model.as_deref();
             model.map(|model| model_in_body(classified.dialect, model).to_owned())
         }
+        // In the query.
+        ModelSource::None if classified.operation == Operation::Realtime => request.model.clone(),
         ModelSource::None => None,
     };
+    let keeper = policy::keeper(&state.objects, principal, &classified);
     let body_bytes = request.body_bytes.unwrap_or(BODY_BYTES_DEFAULT);
     let question = Question {
         principal,
@@ -90,7 +122,7 @@ pub(super) async fn answer(
         ask: Ask {
             path,
             model: model.as_deref(),
-            keeper: None,
+            keeper,
         },
         wants: Wants {
             operation: classified.operation,
@@ -117,11 +149,39 @@ pub(super) async fn answer(
         path: path.to_owned(),
         dialect: classified.dialect.code(),
         operation: classified.operation.code(),
+        object: object(&state.objects, &snapshot, &question),
         body_bytes,
         max_tokens: request.max_tokens,
         explanation,
         model,
     }))
+}
+
+fn object(
+    objects: &ObjectTable,
+    snapshot: &Snapshot,
+    question: &Question<'_>,
+) -> Option<NamedObject> {
+    let Object::Named(id) = question.classified.object else {
+        return None;
+    };
+    let mut providers = snapshot.providers.iter();
+    let keeper = question.ask.keeper;
+    let kept_by = providers.find(|provider| Some(provider.slot) == keeper);
+    let tells_usage = question.classified.operation == Operation::StoredResponse;
+    let is_billed = objects.is_billed(&question.principal.id, id);
+    Some(NamedObject {
+        id: id.to_owned(),
+        kept_by: kept_by.map(|provider| Named {
+            id: (*provider.id).to_owned(),
+            name: (*provider.name).to_owned(),
+        }),
+        usage: match is_billed.filter(|_| tells_usage) {
+            None => ObjectUsage::None,
+            Some(true) => ObjectUsage::Counted,
+            Some(false) => ObjectUsage::Open,
+        },
+    })
 }
 
 /// A peer of any source that is let in.
@@ -152,21 +212,23 @@ async fn peer(state: &AppState, wanted: &str) -> Result<Named, ApiError> {
 }
 
 fn principal<'s>(snapshot: &'s Snapshot, peer: &Named) -> Result<&'s Principal, ApiError> {
-    let mut principals = snapshot.peers.values();
+    let mut principals = snapshot.peers.principals();
     let found = principals.find(|principal| *principal.peer_id == *peer.id);
-    found.map(|principal| &**principal).ok_or_else(|| {
+    found.ok_or_else(|| {
         ApiError::precondition("no address of the peer lets it in: its connections are closed")
     })
 }
 
-fn classified(path: &str) -> Result<Classified<'_>, ApiError> {
+fn classified<'p>(path: &'p str, method: Option<&str>) -> Result<Classified<'p>, ApiError> {
     let methods = [Method::POST, Method::GET, Method::DELETE];
-    let mut found = methods
+    let methods = methods
         .iter()
-        .filter_map(|method| classify(method, path, false));
-    let classified = found
-        .next()
-        .ok_or_else(|| ApiError::invalid("path", "is no path of a provider's API"))?;
+        .filter(|known| method.is_none_or(|method| known.as_str().eq_ignore_ascii_case(method)));
+    let mut found = methods.filter_map(|method| classify(method, path, false));
+    let realtime = || (Api::of(path) == Some(Api::Realtime)).then(|| Api::Realtime.classified());
+    let classified = found.next().or_else(realtime).ok_or_else(|| {
+        ApiError::invalid("path", "is no path of a provider's API, by this method")
+    })?;
     match classified.operation {
         Operation::ListModels | Operation::GetModel | Operation::Hello => Err(ApiError::invalid(
             "path",

@@ -21,7 +21,7 @@ use crate::{
         store::Store,
         usage::{CaptureReader, UsageReader},
     },
-    handoff::snapshot::Snapshot,
+    handoff::{objects::ObjectTable, snapshot::Snapshot},
 };
 
 /// A boxed future, so that [`ProviderTester`] can be an object.
@@ -39,6 +39,8 @@ pub struct AppState {
     pub node: Arc<dyn NodeView>,
     pub tester: Arc<dyn ProviderTester>,
     pub naming: EndpointNaming,
+    /// Which provider keeps what its callers made.
+    pub objects: Arc<ObjectTable>,
     /// What requests are taken to need.
     pub limits: LimitsConfig,
     /// Names beside `localhost` and the listener's own address that may stand in `Host` on TCP.

@@ -73,6 +73,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
             name: None,
             port: 443,
         },
+        objects: Arc::default(),
         limits: LimitsConfig {
             soft: Estimate {
                 output_tokens: 4096,

@@ -73,9 +73,9 @@ pub(super) async fn ask<T: Send + 'static>(
     tokio::task::spawn_blocking(move || query(&state.usage))
         .await
         .map_err(ApiError::internal)?
-        .map_err(|error| match error.is_too_long() {
-            true => ApiError::invalid("start_date", "this reads too much; ask for a shorter time"),
-            false => ApiError::internal(error),
+        .map_err(|error| match error.too_much() {
+            Some(problem) => ApiError::invalid("start_date", problem),
+            None => ApiError::internal(error),
         })
 }
 

@@ -127,9 +127,7 @@ pub(super) fn pay(
                 )
             }
         };
-        let policy = permit.policy();
-        let index = policy.groups[permit.group_place()].0 as usize;
-        let group = permit.snapshot().groups.get(index);
+        let group = permit.snapshot().groups.get(permit.group().0 as usize);
         tried.push(Tried {
             policy_place: permit.place(),
             group: group.map(Named::from),

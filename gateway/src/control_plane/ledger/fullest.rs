@@ -15,14 +15,17 @@ pub fn fullest(snapshot: &Snapshot, now: u64) -> BTreeMap<(&'static str, &str), 
     let policies = snapshot.policies.iter();
     let policies = policies.filter(|policy| !policy.limits.caps.is_empty());
     let policies = policies.map(|policy| {
-        let part = part_spent(&policy.limits, now, |meter| {
+        let by_groups = |meter| most_of_groups(snapshot, &policy.groups, meter, now);
+        let part = part_spent(&policy.limits, now, by_groups, |meter| {
             let groups = policy.groups.iter();
             groups.map(|group| users.of_group(*group, meter)).max()
         });
         (("policy", &*policy.name), part)
     });
     let rules = (0..).zip(&snapshot.budget_rules).map(|(place, rule)| {
-        let part = part_spent(&rule.limits, now, |meter| Some(users.of_rule(place, meter)));
+        let by_groups = |meter| most_of_groups(snapshot, &rule.groups, meter, now);
+        let by_user = |meter| Some(users.of_rule(place, meter));
+        let part = part_spent(&rule.limits, now, by_groups, by_user);
         (("budget_rule", &*rule.name), part)
     });
     let mut fullest = BTreeMap::new();
@@ -33,13 +36,25 @@ pub fn fullest(snapshot: &Snapshot, now: u64) -> BTreeMap<(&'static str, &str), 
     fullest
 }
 
-/// `by_a_user` is the most that a user whom the limits hold for has spent of a meter.
-fn part_spent(limits: &Limits, now: u64, by_a_user: impl Fn(usize) -> Option<u64>) -> f64 {
+/// The most that one of these groups has spent of a meter.
+fn most_of_groups(snapshot: &Snapshot, groups: &[GroupIndex], meter: u32, now: u64) -> Option<u64> {
+    let buckets = groups.iter();
+    let buckets = buckets.filter_map(|group| snapshot.group_buckets.get(*group, meter));
+    buckets.map(|bucket| bucket.spent(now)).max()
+}
+
+/// The functions say the most that a group or a user whom the limits hold for has spent of a meter.
+fn part_spent(
+    limits: &Limits,
+    now: u64,
+    by_a_group: impl Fn(u32) -> Option<u64>,
+    by_a_user: impl Fn(usize) -> Option<u64>,
+) -> f64 {
     let parts = limits.caps.iter().map(|cap| {
         let spent = match &cap.buckets {
             Buckets::One(bucket) => Some(bucket.spent(now)),
-            Buckets::Groups(buckets) => buckets.iter().map(|bucket| bucket.spent(now)).max(),
-            Buckets::User(meter) => by_a_user(*meter),
+            Buckets::Groups(meter) => by_a_group(*meter),
+            Buckets::User(meter) => by_a_user(*meter as usize),
         };
         spent.unwrap_or(0) as f64 / cap.most.max(1) as f64
     });
@@ -62,7 +77,7 @@ impl MostSpent {
         let of_rules = snapshot.budget_rules.iter().map(|rule| &rule.limits);
         let caps = of_policies.chain(of_rules).flat_map(|limits| &limits.caps);
         let meters = caps.filter_map(|cap| match cap.buckets {
-            Buckets::User(meter) => Some(meter + 1),
+            Buckets::User(meter) => Some(meter as usize + 1),
             Buckets::One(_) | Buckets::Groups(_) => None,
         });
         let meters = meters.max().unwrap_or(0);
@@ -72,7 +87,7 @@ impl MostSpent {
             rules: vec![0; meters * snapshot.budget_rules.len()],
         };
         if meters > 0 {
-            for principal in snapshot.peers.values() {
+            for principal in snapshot.peers.principals() {
                 for (meter, bucket) in principal.buckets.iter().take(meters).enumerate() {
                     let spent = bucket.spent(now);
                     for group in &principal.groups {
@@ -127,7 +142,7 @@ mod tests {
             let snapshot = compile(&mut Compiler::default(), &documents, &ledger);
             let shared = levels(&snapshot, NOW, Filter::default());
             let shared = shared.iter().map(|level| level.bucket);
-            let own = snapshot.peers.values().flat_map(|user| &user.buckets);
+            let own = snapshot.peers.principals().flat_map(|user| &user.buckets);
             for bucket in shared.chain(own) {
                 let amount = numbers.below(4) as u64;
                 let window = bucket.window_at(NOW);

@@ -28,10 +28,10 @@ pub async fn keep(ledger: Arc<Ledger>, store: Arc<dyn Store>, queue: Arc<GrantQu
 pub(crate) async fn answer(
     ledger: &Ledger,
     store: &dyn Store,
-    wishes: Vec<(Arc<Bucket>, u64)>,
+    wishes: Vec<(Bucket, u64)>,
     now: u64,
 ) {
-    let mut grants: Vec<(Arc<Bucket>, Grant)> = wishes
+    let mut grants: Vec<(Bucket, Grant)> = wishes
         .into_iter()
         .map(|(bucket, asked)| {
             let window = bucket.window(now);
@@ -83,7 +83,7 @@ pub async fn close(ledger: &Ledger, store: &dyn Store, now: u64) -> Result<(), S
     Ok(())
 }
 
-async fn write(store: &dyn Store, grants: &[(Arc<Bucket>, Grant)]) -> Result<(), StoreError> {
+async fn write(store: &dyn Store, grants: &[(Bucket, Grant)]) -> Result<(), StoreError> {
     let operations = grants.iter().map(|(bucket, grant)| {
         let doc = GrantDoc {
             window: grant.window,

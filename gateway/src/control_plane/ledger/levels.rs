@@ -1,9 +1,9 @@
 //! How full the buckets are that a snapshot's limits count into.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use crate::handoff::{
-    ledger::Bucket,
+    ledger::{Bucket, Line},
     snapshot::{
         BudgetRule, Group, GroupIndex, Policy, Principal, Provider, Snapshot,
         access::{Buckets, Cap, LimitMode, Limits},
@@ -14,7 +14,7 @@ use crate::handoff::{
 #[derive(Debug)]
 pub struct Level<'s> {
     pub counted: Counted<'s>,
-    pub bucket: &'s Arc<Bucket>,
+    pub bucket: &'s Bucket,
     /// In its present window, requests in flight included.
     pub spent: u64,
     /// The least first.
@@ -182,8 +182,8 @@ pub fn levels<'s>(snapshot: &'s Snapshot, now: u64, filter: Filter<'_>) -> Vec<L
 struct Found<'s, 'f> {
     now: u64,
     filter: Filter<'f>,
-    /// Of each bucket, by its address.
-    places: HashMap<*const Bucket, usize>,
+    /// Of each bucket, by its line.
+    places: HashMap<*const Line, usize>,
     levels: Vec<Level<'s>>,
 }
 
@@ -206,9 +206,11 @@ impl<'s> Found<'s, '_> {
                     // Policies name groups.
                     Setter::Policy(_) => {}
                 },
-                Buckets::Groups(buckets) => {
-                    for (index, bucket) in groups.iter().zip(buckets) {
-                        if let Some(group) = snapshot.groups.get(index.0 as usize) {
+                Buckets::Groups(meter) => {
+                    for index in groups {
+                        if let Some(group) = snapshot.groups.get(index.0 as usize)
+                            && let Some(bucket) = snapshot.group_buckets.get(*index, *meter)
+                        {
                             self.add(Counted::Group(group), bucket, held);
                         }
                     }
@@ -227,8 +229,8 @@ impl<'s> Found<'s, '_> {
                 }
             }
         }
-        for principal in snapshot.peers.values() {
-            let has_spent = |bucket: &Arc<Bucket>| bucket.spent(self.now) > 0;
+        for principal in snapshot.peers.principals() {
+            let has_spent = |bucket: &Bucket| bucket.spent(self.now) > 0;
             if self.filter.user.is_none() && !principal.buckets.iter().any(has_spent) {
                 continue;
             }
@@ -248,7 +250,7 @@ impl<'s> Found<'s, '_> {
         let (caps, mode, _) = caps(by);
         for cap in caps {
             if let Buckets::User(place) = cap.buckets
-                && let Some(bucket) = principal.buckets.get(place)
+                && let Some(bucket) = principal.buckets.get(place as usize)
                 && (self.filter.user.is_some() || bucket.spent(self.now) > 0)
             {
                 let held = Held {
@@ -257,7 +259,7 @@ impl<'s> Found<'s, '_> {
                     mode,
                 };
                 // A user comes once for each of its peers, and a policy for each of its groups.
-                let known = self.places.get(&Arc::as_ptr(bucket));
+                let known = self.places.get(&bucket.line());
                 let known = known.map_or(&[][..], |at| &self.levels[*at].caps);
                 if !known.iter().any(|cap| cap.by.id() == by.id()) {
                     self.add(Counted::User(principal), bucket, held);
@@ -266,12 +268,12 @@ impl<'s> Found<'s, '_> {
         }
     }
 
-    fn add(&mut self, counted: Counted<'s>, bucket: &'s Arc<Bucket>, held: Held<'s>) {
+    fn add(&mut self, counted: Counted<'s>, bucket: &'s Bucket, held: Held<'s>) {
         if !self.filter.takes(&counted) {
             return;
         }
         let next = self.levels.len();
-        let place = *self.places.entry(Arc::as_ptr(bucket)).or_insert(next);
+        let place = *self.places.entry(bucket.line()).or_insert(next);
         if place == next {
             self.levels.push(Level {
                 counted,

@@ -54,7 +54,7 @@ pub(super) fn gather(grants: &GrantCounts, snapshot: &Snapshot) -> Vec<MetricFam
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::{
@@ -71,12 +71,12 @@ mod tests {
     #[test]
     fn a_rule_is_as_full_as_its_fullest_limit() {
         let cap = |most, spent| {
-            let bucket = Arc::new(Bucket::volatile(Unit::InFlight, 0));
+            let bucket = Bucket::volatile(Unit::InFlight, 0);
             bucket.spend(0, spent, most).expect("there is room");
             Cap {
                 unit: Unit::InFlight,
                 most,
-                buckets: Buckets::One(bucket),
+                buckets: Buckets::One(Box::new(bucket)),
             }
         };
         let mut snapshot = snapshot(vec![provider("a", "")]);

@@ -44,7 +44,7 @@ impl Names {
         for provider in &report.snapshot.providers {
             self.name_models(provider);
         }
-        let principals = report.snapshot.peers.values();
+        let principals = report.snapshot.peers.principals();
         self.peers = principals
             .map(|one| {
                 let name = (one.peer_id.to_string(), one.display_name.to_string());
@@ -62,12 +62,13 @@ impl Names {
     fn name_models(&mut self, provider: &Provider) {
         let vendor = semantics::provider(&provider.catalog_id);
         self.vendors.insert(provider.slot.0, vendor.to_owned());
-        for (model, slot) in &provider.model_slots {
+        for (model, listed) in &provider.models.listed {
+            let Some(slot) = listed.slot else { continue };
             let name = ModelName {
                 provider: provider.slot,
                 model: model.to_string(),
             };
-            self.models.insert(*slot, name);
+            self.models.insert(slot, name);
         }
     }
 

@@ -17,9 +17,12 @@ use crate::{
         },
         reason::Reason,
         record::{ExchangeRecord, Outcome, tests::sample},
-        snapshot::{Provider, ProviderSlot, Snapshot},
+        snapshot::{self, Listed, Provider, ProviderSlot, Snapshot},
     },
-    policy::tests::{principal, provider, snapshot},
+    policy::{
+        route,
+        tests::{principal, provider, snapshot},
+    },
 };
 
 fn metrics() -> (Metrics, Vec<Arc<WorkerCounters>>) {
@@ -52,13 +55,19 @@ fn status(slot: u16, id: &str, name: &str) -> ProviderStatus {
 fn report(providers: Vec<(ProviderStatus, Models)>) -> Arc<SnapshotReport> {
     let served = providers.iter().map(|(status, models)| {
         let models = models.iter().map(|(place, model)| {
-            let slot = ModelSlot::own(*place).unwrap();
-            ((*model).into(), slot)
+            let listed = Listed {
+                slot: ModelSlot::own(*place),
+                ..Listed::default()
+            };
+            ((*model).into(), listed)
         });
         Provider {
             slot: status.slot,
             catalog_id: "openai_api".into(),
-            model_slots: models.collect(),
+            models: snapshot::Models {
+                listed: models.collect(),
+                ..snapshot::Models::default()
+            },
             ..provider(&status.id, "")
         }
     });
@@ -214,7 +223,7 @@ fn invented_names_make_no_series() {
     let text = metrics.render();
     let before = series(&text);
     for i in 0..10_000_u16 {
-        let slot = served.model_slot(&format!("model-{i}"));
+        let slot = route::slot_of(served, &format!("model-{i}"));
         let outcome = Outcome::ALL[usize::from(i) % Outcome::ALL.len()];
         let record = ExchangeRecord {
             outcome,
@@ -240,7 +249,7 @@ fn peers_beyond_the_limit_are_others() {
             peer_id: id.into(),
             ..principal(&[])
         };
-        (address, Arc::new(principal))
+        (address, principal)
     });
     let served = Snapshot {
         peers: principals.into_iter().collect(),

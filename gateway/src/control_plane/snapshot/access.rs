@@ -1,6 +1,6 @@
 //! Policies, guardrails and budget rules to what workers decide by.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::{Documents, SkippedDocument, captures::Captures, peers::Groups};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         ledger::{Bucket, Unit},
         snapshot::{
             BudgetRule, Grants, GroupIndex, Policy,
-            access::{Buckets, Cap, Limits, Pattern},
+            access::{Buckets, Cap, Caps, GroupBuckets, Limits, Pattern},
         },
     },
 };
@@ -31,6 +31,16 @@ pub(super) struct Access<'d> {
     pub(super) rules: Vec<(BudgetRule, &'d BudgetRuleDoc)>,
     /// What limits count for each user: the order of a principal's buckets.
     pub(super) meters: Vec<Meter>,
+    pub(super) group_buckets: GroupBuckets,
+}
+
+/// What limits ask for beside their caps.
+struct Counted<'l> {
+    ledger: &'l Ledger,
+    /// See [`Access::meters`].
+    of_users: Vec<Meter>,
+    of_groups: Vec<Meter>,
+    group_buckets: HashMap<(GroupIndex, u32), Bucket>,
 }
 
 /// What is counted.
@@ -42,7 +52,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn bucket(self, scope: Scope, ledger: &Ledger) -> Arc<Bucket> {
+    pub(super) fn bucket(self, scope: Scope, ledger: &Ledger) -> Bucket {
         ledger.bucket(BucketKey {
             scope,
             unit: self.unit,
@@ -60,7 +70,12 @@ impl<'d> Access<'d> {
         ledger: &Ledger,
         skipped: &mut Vec<SkippedDocument>,
     ) -> Self {
-        let mut meters = Vec::new();
+        let mut counted = Counted {
+            ledger,
+            of_users: Vec::new(),
+            of_groups: Vec::new(),
+            group_buckets: HashMap::new(),
+        };
         let guardrails: HashMap<&str, &GuardrailDoc> = documents
             .guardrails
             .iter()
@@ -69,7 +84,7 @@ impl<'d> Access<'d> {
         let captures = Captures::of(documents.settings.as_ref());
         let mut policies = Vec::new();
         for doc in documents.policies.iter().filter(|policy| policy.enabled) {
-            match policy(doc, groups, &guardrails, captures, ledger, &mut meters) {
+            match policy(doc, groups, &guardrails, captures, &mut counted) {
                 Ok(policy) => policies.push((doc, policy)),
                 Err(reason) => skipped.push(SkippedDocument {
                     key: format!("{POLICIES}{}", doc.id),
@@ -80,7 +95,7 @@ impl<'d> Access<'d> {
         policies.sort_by_cached_key(|(doc, policy)| pays(doc, policy));
         let mut rules = Vec::new();
         for doc in documents.budgets.iter().filter(|rule| rule.enabled) {
-            match rule(doc, groups, ledger, &mut meters) {
+            match rule(doc, groups, &mut counted) {
                 Ok(rule) => rules.push((rule, doc)),
                 Err(reason) => skipped.push(SkippedDocument {
                     key: format!("{BUDGETS}{}", doc.id),
@@ -94,7 +109,12 @@ impl<'d> Access<'d> {
                 .map(|(doc, policy)| (policy, doc.destination_provider_ids.as_slice()))
                 .collect(),
             rules,
-            meters,
+            meters: counted.of_users,
+            group_buckets: GroupBuckets::new(
+                groups.all().len(),
+                counted.of_groups.len(),
+                counted.group_buckets,
+            ),
         }
     }
 
@@ -129,11 +149,9 @@ fn policy(
     groups: &Groups,
     guardrails: &HashMap<&str, &GuardrailDoc>,
     mut captures: Captures,
-    ledger: &Ledger,
-    meters: &mut Vec<Meter>,
+    counted: &mut Counted<'_>,
 ) -> Result<Policy, String> {
     let members = groups.of(&doc.source_groups);
-    let ids: Vec<&str> = members.iter().map(|group| groups.id(*group)).collect();
     let mut models: Option<Vec<Pattern>> = None;
     let mut output_tokens_max = None;
     for id in &doc.guardrail_ids {
@@ -163,7 +181,7 @@ fn policy(
             .collect(),
         output_tokens_max,
         capture: captures.of_policy(),
-        limits: limits(&doc.limits, &ids, &doc.id, ledger, meters)?,
+        limits: limits(&doc.limits, &members, groups, &doc.id, counted)?,
         groups: members.into_vec().into(),
     })
 }
@@ -171,15 +189,13 @@ fn policy(
 fn rule(
     doc: &BudgetRuleDoc,
     groups: &Groups,
-    ledger: &Ledger,
-    meters: &mut Vec<Meter>,
+    counted: &mut Counted<'_>,
 ) -> Result<BudgetRule, String> {
     let members = groups.of(&doc.target_groups);
-    let ids: Vec<&str> = members.iter().map(|group| groups.id(*group)).collect();
     Ok(BudgetRule {
         id: doc.id.as_str().into(),
         name: doc.name.as_str().into(),
-        limits: limits(&doc.limits, &ids, &doc.id, ledger, meters)?,
+        limits: limits(&doc.limits, &members, groups, &doc.id, counted)?,
         groups: members.into_vec().into(),
     })
 }
@@ -204,7 +220,7 @@ pub(super) fn provider_caps(id: &str, doc: &ProviderRateLimitDoc, ledger: &Ledge
             Cap {
                 unit,
                 most,
-                buckets: Buckets::One(bucket),
+                buckets: Buckets::One(Box::new(bucket)),
             }
         });
     caps.collect()
@@ -231,15 +247,15 @@ fn pays(doc: &PolicyDoc, policy: &Policy) -> impl Ord + use<> {
     )
 }
 
-/// `id` is the policy's or the rule's, `groups` are the ids of those that it names.
+/// `id` is the policy's or the rule's, `members` are the groups that it names.
 fn limits(
     doc: &LimitsDoc,
-    groups: &[&str],
+    members: &[GroupIndex],
+    groups: &Groups,
     id: &str,
-    ledger: &Ledger,
-    meters: &mut Vec<Meter>,
+    counted: &mut Counted<'_>,
 ) -> Result<Limits, String> {
-    let mut caps = Vec::new();
+    let mut caps = Caps::new();
     let mut add = |unit, window_seconds: u64, is_durable, group_cap: u64, user_cap: u64| {
         let meter = Meter {
             unit,
@@ -248,14 +264,12 @@ fn limits(
             is_durable,
         };
         if group_cap > 0 {
-            let buckets = match groups {
-                [] => Buckets::One(meter.bucket(Scope::Rule(id.to_owned()), ledger)),
-                groups => Buckets::Groups(
-                    groups
-                        .iter()
-                        .map(|group| meter.bucket(Scope::Group((*group).to_owned()), ledger))
-                        .collect(),
-                ),
+            let buckets = match members {
+                [] => {
+                    let bucket = meter.bucket(Scope::Rule(id.to_owned()), counted.ledger);
+                    Buckets::One(Box::new(bucket))
+                }
+                members => counted.of_groups(meter, members, groups),
             };
             caps.push(Cap {
                 unit,
@@ -264,15 +278,10 @@ fn limits(
             });
         }
         if user_cap > 0 {
-            let place = meters.iter().position(|held| *held == meter);
-            let place = place.unwrap_or_else(|| {
-                meters.push(meter);
-                meters.len() - 1
-            });
             caps.push(Cap {
                 unit,
                 most: user_cap,
-                buckets: Buckets::User(place),
+                buckets: Buckets::User(place(&mut counted.of_users, meter)),
             });
         }
         Ok::<_, String>(())
@@ -315,6 +324,29 @@ fn limits(
     }
     Ok(Limits {
         mode: doc.mode,
-        caps: caps.into(),
+        caps,
     })
+}
+
+impl Counted<'_> {
+    /// Sees to it that each of the groups has a bucket of the meter.
+    fn of_groups(&mut self, meter: Meter, members: &[GroupIndex], groups: &Groups) -> Buckets {
+        let place = place(&mut self.of_groups, meter);
+        for group in members {
+            let bucket = || meter.bucket(Scope::Group(groups.id(*group).to_owned()), self.ledger);
+            let held = self.group_buckets.entry((*group, place));
+            held.or_insert_with(bucket);
+        }
+        Buckets::Groups(place)
+    }
+}
+
+/// Of a meter among others, of which it becomes one if need be.
+fn place(meters: &mut Vec<Meter>, meter: Meter) -> u32 {
+    let place = meters.iter().position(|held| *held == meter);
+    let place = place.unwrap_or_else(|| {
+        meters.push(meter);
+        meters.len() - 1
+    });
+    u32::try_from(place).expect("there are fewer limits than that")
 }

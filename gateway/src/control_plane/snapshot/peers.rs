@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     convert::Infallible,
-    net::IpAddr,
     sync::Arc,
 };
 
@@ -16,7 +15,7 @@ use crate::{
         ledger::{Ledger, Scope},
         resource::key::{PEERS, POLICIES},
     },
-    handoff::snapshot::{Group, GroupIndex, GroupIndexes, OwnBuckets, Principal},
+    handoff::snapshot::{Group, GroupIndex, GroupIndexes, OwnBuckets, Peers, Principal},
 };
 
 /// Every group that a peer or a policy names, numbered in the order of their ids.
@@ -93,10 +92,10 @@ impl PeerCompiler {
         access: &Access<'_>,
         ledger: &Ledger,
         skipped: &mut Vec<SkippedDocument>,
-    ) -> foldhash::HashMap<IpAddr, Arc<Principal>> {
+    ) -> Peers {
         self.slots.begin();
-        let mut peers: foldhash::HashMap<IpAddr, Arc<Principal>> =
-            foldhash::HashMap::with_capacity(members.len());
+        let mut principals = Vec::with_capacity(members.len());
+        let mut places = foldhash::HashMap::with_capacity(members.len());
         let mut buckets = UserBuckets::default();
         for member in members {
             let slot = self.slot(member.id);
@@ -108,18 +107,20 @@ impl PeerCompiler {
                 continue;
             }
             let principal = principal(member, groups, slot, |id| buckets.of(id, access, ledger));
-            let principal = Arc::new(Principal {
-                budget_rules: access.rules_of(&principal.id, &principal.groups),
-                ..principal
-            });
-            for address in member.addresses.iter() {
-                if !member.shared.contains(address) {
-                    peers.insert(*address, Arc::clone(&principal));
-                }
+            let place = u32::try_from(principals.len()).expect("there are fewer addresses");
+            let addresses = member.addresses.iter();
+            let own = addresses.filter(|address| !member.shared.contains(address));
+            let before = places.len();
+            places.extend(own.map(|address| (*address, place)));
+            if places.len() > before {
+                principals.push(Principal {
+                    budget_rules: access.rules_of(&principal.id, &principal.groups),
+                    ..principal
+                });
             }
         }
         self.slots.end();
-        peers
+        Peers::new(principals, places)
     }
 
     fn slot(&mut self, peer_id: &str) -> u32 {

@@ -12,7 +12,7 @@ use crate::{
     },
     handoff::{
         record::ServiceTier,
-        snapshot::{Models, NanoUsdPerMillion, Price},
+        snapshot::{Listed, Models, NanoUsdPerMillion, Price},
     },
 };
 
@@ -26,7 +26,9 @@ pub(super) fn models(docs: &[ModelDoc], entry: &CatalogEntry) -> Result<Models, 
             model: doc.id.clone(),
             reason: error.to_string(),
         })?;
-        listed.insert(doc.id.as_str().into(), price);
+        // Whoever compiles the snapshot numbers them.
+        let slot = None;
+        listed.insert(doc.id.as_str().into(), Listed { price, slot });
     }
     Ok(Models {
         listed,

@@ -230,8 +230,6 @@ impl Turn<'_> {
             reported_cost: entry.reported_cost.clone(),
             responses_websocket: entry.responses_websocket,
             models,
-            // Whoever compiles the snapshot numbers them.
-            model_slots: foldhash::HashMap::default(),
             is_regional: is_regional(&doc.provider_id, &upstream.authority),
             targets,
             no_target,

@@ -447,6 +447,7 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     let models = &compiled.snapshot.providers[0].models;
     let rates = |model: &str| {
         models.listed[model]
+            .price
             .as_ref()
             .map(|price| price.standard.rates)
     };
@@ -458,7 +459,7 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
             ..Rates::default()
         })
     );
-    let nano = models.listed["gpt-5.4-nano"].as_ref().unwrap();
+    let nano = models.listed["gpt-5.4-nano"].price.as_ref().unwrap();
     assert!(nano.is_own);
     // Whatever the class of service and the region.
     assert!(
@@ -470,13 +471,14 @@ fn operator_prices_replace_list_prices_rate_by_rate() {
     assert_eq!(rates("free"), Some(Rates::default()));
     let context = |model: &str| {
         models.listed[model]
+            .price
             .as_ref()
             .and_then(|price| price.context)
     };
     assert_eq!(context("gpt-5.4-nano"), Some(272_000), "the catalog's");
     assert_eq!(context("free"), Some(32_000));
-    assert_eq!(models.listed["half-told"], None);
-    assert_eq!(models.listed["unknown"], None);
+    assert_eq!(models.listed["half-told"].price, None);
+    assert_eq!(models.listed["unknown"].price, None);
 }
 
 #[test]
@@ -519,7 +521,7 @@ fn disabled_policies_and_policies_without_groups_grant_nothing() {
     documents.policies[0].enabled = false;
     documents.policies.push(policy("p2", &[], &["one"]));
     let snapshot = compile_once(&documents).snapshot;
-    let mut peers = snapshot.peers.values();
+    let mut peers = snapshot.peers.principals();
     assert!(peers.all(|peer| !snapshot.providers[0].grants.reach(peer)));
     assert_eq!(snapshot.policies.len(), 1);
 }

@@ -17,9 +17,9 @@ use super::{
 const FOLLOWED_MAX: usize = 1000;
 /// What totals count up to.
 pub(super) const TOTAL_MAX: u64 = 10_000;
-/// Rows that a listing looks at where no index leads to just those that it shows: the newest ones. It says
-/// so if there are more.
-const LOOKED_AT_MAX: i64 = 250_000;
+/// Rows that are looked at where no index leads to just those that are meant: of a listing the newest ones,
+/// and it says so if there are more; sums are refused then.
+pub(super) const LOOKED_AT_MAX: i64 = 250_000;
 
 /// A page of a list in NetBird's envelope, and what bounds it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

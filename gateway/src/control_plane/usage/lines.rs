@@ -1,11 +1,12 @@
-//! The access log as lines of JSON, in a file or on standard output, for whoever collects logs. A thread of
-//! its own writes them, from batches that are durable already. It is never waited for: what it has no room
+//! The access log for whoever collects logs: as lines of JSON in a file or on standard output, or as entries of
+//! the journal. A thread of its own writes them, from batches that are durable already. It is never waited for: what it has no room
 //! for, or cannot write, is counted as lost here and stays in the index.
 
+mod journal;
+mod output;
+
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -16,8 +17,11 @@ use std::{
     time::Instant,
 };
 
-use super::{entry::AccessLogEntry, export::json_line, status::UsageStatus};
+pub use journal::JOURNAL_SOCKET;
+
+use super::status::UsageStatus;
 use crate::handoff::batch::{self, Batch};
+use output::{Entries, Output};
 
 /// Batches that wait to be written, 64 KiB each.
 const BATCHES_WAITING_MAX: usize = 64;
@@ -28,6 +32,8 @@ pub struct LineTargets {
     /// Appended to; opened again by [`UsageLog::reopen_lines`](super::UsageLog::reopen_lines).
     pub file: Option<PathBuf>,
     pub stdout: bool,
+    /// journald's socket.
+    pub journal: Option<PathBuf>,
 }
 
 /// The writer's end.
@@ -54,13 +60,13 @@ impl Lines {
     ) -> io::Result<Option<(Self, LinesHandle)>> {
         let mut outputs = Vec::new();
         if let Some(path) = &targets.file {
-            outputs.push(Output::new(Target::File {
-                file: Some(open(path)?),
-                path: path.clone(),
-            }));
+            outputs.push(Output::file(path.clone())?);
         }
         if targets.stdout {
-            outputs.push(Output::new(Target::Stdout));
+            outputs.push(Output::stdout());
+        }
+        if let Some(socket) = &targets.journal {
+            outputs.push(Output::journal(socket.clone())?);
         }
         if outputs.is_empty() {
             return Ok(None);
@@ -128,104 +134,19 @@ impl LineWriter {
                 self.status.lines_lost.fetch_add(count, Ordering::Relaxed);
                 continue;
             };
-            let lines: Vec<u8> = records
-                .iter()
-                .flat_map(|record| json_line(&AccessLogEntry::of(record)))
-                .collect();
+            let entries = Entries::new(&records, &self.outputs);
             for output in &mut self.outputs {
-                if !output.write(&lines) {
-                    self.status.lines_lost.fetch_add(count, Ordering::Relaxed);
-                }
+                let lost = output.write(&entries);
+                self.status.lines_lost.fetch_add(lost, Ordering::Relaxed);
             }
         }
     }
-}
-
-enum Target {
-    File {
-        path: PathBuf,
-        /// Closed after an error, and to be opened again.
-        file: Option<File>,
-    },
-    Stdout,
-}
-
-/// A target, and how it is doing.
-struct Output {
-    target: Target,
-    is_failing: bool,
-    /// The last line may be cut short.
-    is_torn: bool,
-}
-
-impl Output {
-    fn new(target: Target) -> Self {
-        Self {
-            target,
-            is_failing: false,
-            is_torn: false,
-        }
-    }
-
-    fn close(&mut self) {
-        match &mut self.target {
-            Target::File { file, .. } => *file = None,
-            Target::Stdout => {}
-        }
-    }
-
-    /// Returns whether all of it was written; says in the node's log when that changes.
-    fn write(&mut self, lines: &[u8]) -> bool {
-        let result = self.try_write(lines);
-        match &result {
-            Ok(()) if self.is_failing => tracing::info!("access log: lines are written again"),
-            Err(error) if !self.is_failing => {
-                tracing::error!(%error, "access log: lines are lost; they stay in the usage log");
-            }
-            Ok(()) | Err(_) => {}
-        }
-        self.is_failing = result.is_err();
-        self.is_torn = self.is_failing;
-        if self.is_failing {
-            self.close();
-        }
-        !self.is_failing
-    }
-
-    fn try_write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let end_of_torn: &[u8] = if self.is_torn { b"\n" } else { b"" };
-        match &mut self.target {
-            Target::File { path, file } => {
-                let file = match file {
-                    Some(file) => file,
-                    None => file.insert(open(path)?),
-                };
-                file.write_all(end_of_torn)?;
-                file.write_all(lines)
-            }
-            Target::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(end_of_torn)?;
-                stdout.write_all(lines)?;
-                stdout.flush()
-            }
-        }
-    }
-}
-
-fn open(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::time::Duration;
+    use std::{fs::OpenOptions, os::unix::net::UnixDatagram, time::Duration};
 
     use super::*;
     use crate::handoff::{
@@ -240,11 +161,14 @@ mod tests {
     }
 
     fn start(path: &std::path::Path) -> (Lines, LinesHandle, Arc<UsageStatus>) {
-        let status = Arc::new(UsageStatus::default());
-        let targets = LineTargets {
+        start_with(LineTargets {
             file: Some(path.to_owned()),
-            stdout: false,
-        };
+            ..LineTargets::default()
+        })
+    }
+
+    fn start_with(targets: LineTargets) -> (Lines, LinesHandle, Arc<UsageStatus>) {
+        let status = Arc::new(UsageStatus::default());
         let (lines, handle) = Lines::start(&targets, &status).unwrap().unwrap();
         (lines, handle, status)
     }
@@ -320,5 +244,44 @@ mod tests {
         drop(lines);
         handle.join(Instant::now());
         drop(reader);
+    }
+    #[test]
+    fn a_journal_that_comes_late_gets_what_follows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (lines, handle, status) = start_with(LineTargets {
+            journal: Some(path.clone()),
+            ..LineTargets::default()
+        });
+        lines.offer(&sealed("lost"));
+        while status.lines_lost.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        let journald = UnixDatagram::bind(&path).unwrap();
+        lines.offer(&sealed("kept"));
+        stop(lines, handle);
+        let mut bytes = vec![0; 1 << 16];
+        let length = journald.recv(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        assert!(text.contains("\nKEYWAY_MODEL=kept\n"), "{text}");
+        assert_eq!(status.lines_lost.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_journal_that_is_stuck_holds_up_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        // Never read.
+        let _journald = UnixDatagram::bind(&path).unwrap();
+        let (lines, handle, status) = start_with(LineTargets {
+            journal: Some(path),
+            ..LineTargets::default()
+        });
+        let batch = sealed("m");
+        while status.lines_lost.load(Ordering::Relaxed) == 0 {
+            lines.offer(&batch);
+        }
+        drop(lines);
+        handle.join(Instant::now());
     }
 }

@@ -66,8 +66,11 @@ pub struct UsageTotal {
 impl UsageReader {
     /// Periods with at least one exchange, oldest first. The range is rounded outwards to whole hours, and
     /// where hours are not kept any more to whole days.
-    /// With a filter on session, decision, path or search it is exact, but only covers rows that the
-    /// retention left; without one it reaches back to the first exchange.
+    /// With a filter on what sums do not keep apart (session, trace, decision, outcome, path, search) it is exact,
+    /// but only covers rows that the retention left; without one it reaches back to the first exchange.
+    ///
+    /// # Errors
+    /// Also when such a filter would have to look at too many rows; see [`UsageError::too_much`].
     pub fn overview(&self, query: &OverviewQuery) -> Result<Vec<UsageBucket>, UsageError> {
         let connection = self.connection()?;
         let source = Source::of(&connection, &query.filter, None)?;

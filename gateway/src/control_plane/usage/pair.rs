@@ -169,7 +169,15 @@ pub(super) struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    pub(super) fn add(&mut self, key: &Key<'a>, sums: &Sum) {
+    pub(super) fn of(hours: &HashMap<Key<'a>, Sum>) -> Self {
+        let mut pairs = Self::default();
+        for (key, sums) in hours {
+            pairs.add(key, sums);
+        }
+        pairs
+    }
+
+    fn add(&mut self, key: &Key<'a>, sums: &Sum) {
         for pair in Pair::ALL {
             for unit in Unit::ALL.into_iter().filter(|unit| pair.has(*unit)) {
                 let place = (unit, pair, unit.period(key.hour), pair.project(key));

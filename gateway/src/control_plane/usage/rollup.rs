@@ -44,7 +44,6 @@ pub(super) type Sum = [i64; SUMS];
 pub(super) struct Rollup<'a> {
     hours: HashMap<Key<'a>, Sum>,
     slices: Slices<'a>,
-    pairs: Pairs<'a>,
 }
 
 impl<'a> Rollup<'a> {
@@ -90,7 +89,6 @@ impl<'a> Rollup<'a> {
                 self.slices.add(key.hour, Dimension::Group, group, &values);
             }
         }
-        self.pairs.add(&key, &values);
         let sums = self.hours.entry(key).or_insert([0; SUMS]);
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += value;
@@ -126,7 +124,7 @@ impl<'a> Rollup<'a> {
             }
         }
         self.slices.write(transaction)?;
-        self.pairs.write(transaction)
+        Pairs::of(&self.hours).write(transaction)
     }
 }
 

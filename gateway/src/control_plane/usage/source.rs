@@ -4,6 +4,7 @@ use rusqlite::{Connection, types::Value};
 
 use super::{
     UsageError,
+    access_log::{LOOKED_AT_MAX, oldest_looked_at},
     condition::Condition,
     filter::LogFilter,
     overview::TotalBy,
@@ -19,14 +20,14 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// For sums by day, or with `by` for totals.
+    /// For sums by day, or with `by` for totals. Sums leave nothing out: an error where [`LOOKED_AT_MAX`] rows are not enough.
     pub(super) fn of(
         connection: &Connection,
         filter: &LogFilter,
         by: Option<TotalBy>,
     ) -> Result<Self, UsageError> {
         if filter.needs_rows() {
-            return Ok(Self::rows(filter, by));
+            return Self::few_rows(connection, filter, by, LOOKED_AT_MAX);
         }
         let hours = kept_hours(connection, filter.hours())?;
         if let Some((dimension, condition)) = sliced(filter, by) {
@@ -38,6 +39,19 @@ impl Source {
             None => Pair::with(Dimensions::of(filter, by)),
         };
         Ok(Self::rollups(hours, filter, by, pair))
+    }
+
+    /// From rows, unless the filter's index leads to more than `most`.
+    pub(super) fn few_rows(
+        connection: &Connection,
+        filter: &LogFilter,
+        by: Option<TotalBy>,
+        most: i64,
+    ) -> Result<Self, UsageError> {
+        match oldest_looked_at(connection, filter, most)? {
+            Some(_) => Err(UsageError::TooManyRows { most }),
+            None => Ok(Self::rows(filter, by)),
+        }
     }
 
     fn rows(filter: &LogFilter, by: Option<TotalBy>) -> Self {

@@ -3,7 +3,7 @@
 //! OpenAI: <https://platform.openai.com/docs/guides/rate-limits>; Anthropic:
 //! <https://docs.claude.com/en/api/rate-limits>. Other vendors have none, and money has none anywhere.
 
-use std::{fmt, io::Write as _, sync::Arc};
+use std::{fmt, io::Write as _};
 
 use jiff::Timestamp;
 
@@ -35,7 +35,7 @@ struct Level {
 
 impl Tightest {
     /// `limits` are the buckets that a request counts into, each with its limit; `now` is in seconds since the epoch.
-    pub fn of<'a>(limits: impl Iterator<Item = (&'a Arc<Bucket>, u64)>, now: u64) -> Self {
+    pub fn of<'a>(limits: impl Iterator<Item = (&'a Bucket, u64)>, now: u64) -> Self {
         let mut tightest = Self::default();
         for (bucket, most) in limits {
             let kept = match bucket.unit() {
@@ -117,11 +117,11 @@ const ANTHROPIC: [Names; 2] = [
 ];
 
 impl RateFields {
-    /// In the words of `dialect`. `of_provider` are the fields of the provider's own answer, which tell of the operator's
+    /// In the words of `dialect`, where it has some: then `tightest` is asked. `of_provider` are the fields of the provider's own answer, which tell of the operator's
     /// account: of each unit the agent is told whichever has less left.
     pub fn new<'h>(
         dialect: Option<Dialect>,
-        tightest: &Tightest,
+        tightest: impl FnOnce() -> Tightest,
         of_provider: impl Fn(&str) -> Option<&'h [u8]>,
     ) -> Self {
         let mut fields = Self::default();
@@ -134,6 +134,7 @@ impl RateFields {
                 return fields;
             }
         };
+        let tightest = tightest();
         for (place, level) in [tightest.requests, tightest.tokens].into_iter().enumerate() {
             let names = &names[place];
             let Some(level) = level else { continue };
@@ -230,13 +231,13 @@ mod tests {
     /// 2026-11-23T22:00:00Z.
     const NOW: u64 = 1_795_471_200;
 
-    fn bucket(unit: Unit, window: u32, spent: u64) -> Arc<Bucket> {
+    fn bucket(unit: Unit, window: u32, spent: u64) -> Bucket {
         let bucket = Bucket::volatile(unit, window);
         bucket.spend(NOW, spent, u64::MAX).unwrap();
-        Arc::new(bucket)
+        bucket
     }
 
-    fn told(dialect: Dialect, limits: &[(Arc<Bucket>, u64)], provider: &[(&str, &str)]) -> String {
+    fn told(dialect: Dialect, limits: &[(Bucket, u64)], provider: &[(&str, &str)]) -> String {
         let limits = limits.iter().map(|(bucket, most)| (bucket, *most));
         let tightest = Tightest::of(limits, NOW);
         let header = |name: &str| {
@@ -245,7 +246,7 @@ mod tests {
                 .find(|(own, _)| own.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.as_bytes())
         };
-        let fields = RateFields::new(Some(dialect), &tightest, header);
+        let fields = RateFields::new(Some(dialect), || tightest, header);
         let own = (provider.iter())
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
             .filter(|(name, _)| !fields.replace(name));

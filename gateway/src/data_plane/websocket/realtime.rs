@@ -82,7 +82,7 @@ pub(super) async fn open<'s>(
         keeper: None,
     };
     let permit = policy::permit(snapshot, principal, &classified, ask)?;
-    recorder.provider = Some(permit.provider());
+    recorder.routed(permit.route());
     let wish = Wish {
         ask,
         dialect: classified.dialect,

@@ -140,7 +140,7 @@ impl<'s> Turn<'_, 's> {
         };
         let permit = policy::permit(snapshot, principal, &classified, ask)?;
         let provider = permit.provider();
-        self.recorder.provider = Some(provider);
+        self.recorder.routed(permit.route());
         let wish = Wish {
             ask,
             dialect: classified.dialect,

@@ -2,7 +2,6 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,7 +16,7 @@ const WAITING_LIMIT: usize = 16 * 1024;
 /// Shared by all workers and the one task that grants.
 #[derive(Debug)]
 pub struct GrantQueue {
-    waiting: ArrayQueue<Arc<Bucket>>,
+    waiting: ArrayQueue<Bucket>,
     keeper: AtomicWaker,
 }
 
@@ -32,11 +31,11 @@ impl Default for GrantQueue {
 
 impl GrantQueue {
     /// Asks that `amount` may be spent of `bucket` in its present window.
-    pub fn ask(&self, bucket: &Arc<Bucket>, amount: u64) {
+    pub fn ask(&self, bucket: &Bucket, amount: u64) {
         if !bucket.ask(amount) {
             return;
         }
-        if self.waiting.push(Arc::clone(bucket)).is_err() {
+        if self.waiting.push(bucket.clone()).is_err() {
             // So that the next one passes the wish on.
             bucket.take_asked();
         }
@@ -44,11 +43,11 @@ impl GrantQueue {
     }
 
     /// The buckets that wait, each with what is asked for; waits for the first.
-    pub async fn wishes(&self) -> Vec<(Arc<Bucket>, u64)> {
+    pub async fn wishes(&self) -> Vec<(Bucket, u64)> {
         poll_fn(|cx| self.poll_wishes(cx)).await
     }
 
-    fn poll_wishes(&self, cx: &mut Context<'_>) -> Poll<Vec<(Arc<Bucket>, u64)>> {
+    fn poll_wishes(&self, cx: &mut Context<'_>) -> Poll<Vec<(Bucket, u64)>> {
         self.keeper.register(cx.waker());
         let wishes: Vec<_> = std::iter::from_fn(|| self.waiting.pop())
             .take(WAITING_LIMIT)

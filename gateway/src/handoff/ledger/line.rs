@@ -1,6 +1,10 @@
 //! Where the words of a bucket lie: on the heap, or in memory that outlives the process.
 
-use std::{fs::File, io, mem::size_of, ops::Deref, sync::Arc, sync::atomic::AtomicU32};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use std::{
+    fs::File, io, mem::size_of, ops::Deref, ptr::NonNull, sync::Arc, sync::atomic::AtomicU32,
+};
 
 use memmap2::{MmapOptions, MmapRaw};
 use portable_atomic::{
@@ -48,6 +52,18 @@ impl Line {
     }
 }
 
+/// Asks the processor for a line, and does not wait for it.
+#[inline]
+pub(super) fn prefetch(line: &Line) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, and it reads nothing that the program can see.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 /// Lines in a file in memory: a process that is killed leaves them as they were.
 #[derive(Debug)]
 pub struct Segment(MmapRaw);
@@ -80,43 +96,101 @@ impl Segment {
     }
 }
 
-/// The words of one bucket.
+/// The words of one bucket: its line, and what keeps the memory that this lies in.
 #[derive(Debug)]
-pub struct Words(Place);
-
-#[derive(Debug)]
-enum Place {
-    Heap(Box<Line>),
-    Shared { segment: Arc<Segment>, index: usize },
+pub struct Words {
+    line: NonNull<Line>,
+    /// `None`: the line is on the heap, and goes with the words.
+    segment: Option<Arc<Segment>>,
 }
 
 impl Words {
     /// `None` beyond the segment's end.
     pub fn shared(segment: &Arc<Segment>, index: usize) -> Option<Self> {
-        segment.line(index)?;
-        Some(Self(Place::Shared {
-            segment: Arc::clone(segment),
-            index,
-        }))
+        Some(Self {
+            line: segment.line(index)?.into(),
+            segment: Some(Arc::clone(segment)),
+        })
     }
 }
 
 impl Default for Words {
     /// On the heap.
     fn default() -> Self {
-        Self(Place::Heap(Box::default()))
+        Self {
+            line: NonNull::from(Box::leak(Box::<Line>::default())),
+            segment: None,
+        }
     }
 }
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        if self.segment.is_none() {
+            // SAFETY: `default` took it out of a box, and whoever has a reference to it borrows these words.
+            drop(unsafe { Box::from_raw(self.line.as_ptr()) });
+        }
+    }
+}
+
+// SAFETY: a line is nothing but atomics, and a segment may be kept by any thread.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
 
 impl Deref for Words {
     type Target = Line;
 
     fn deref(&self) -> &Line {
-        match &self.0 {
-            Place::Heap(line) => line,
-            Place::Shared { segment, index } => {
-                segment.line(*index).expect("looked at when it was made")
-            }
+        // SAFETY: the line stays in its place for as long as `self` owns it, or keeps its segment.
+        unsafe { self.line.as_ref() }
+    }
+}
+
+/// Words that several hold, with what else there is to know of them. The line is reached without a look at it.
+#[derive(Debug)]
+pub(super) struct SharedWords<T> {
+    line: NonNull<Line>,
+    shared: Arc<(Words, T)>,
+}
+
+impl<T> SharedWords<T> {
+    pub(super) fn new(words: Words, beside: T) -> Self {
+        Self {
+            line: words.line,
+            shared: Arc::new((words, beside)),
         }
+    }
+
+    pub(super) fn beside(&self) -> &T {
+        &self.shared.1
+    }
+
+    /// Somebody else holds them, too.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+}
+
+impl<T> Clone for SharedWords<T> {
+    fn clone(&self) -> Self {
+        Self {
+            line: self.line,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+// SAFETY: a line is nothing but atomics; the rest is an `Arc`.
+unsafe impl<T: Send + Sync> Send for SharedWords<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for SharedWords<T> {}
+
+impl<T> Deref for SharedWords<T> {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        // SAFETY: it is the line of `shared.0`, which stays in its place for as long as these words are held.
+        unsafe { self.line.as_ref() }
     }
 }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, thread};
+use std::thread;
 
 use super::*;
 
@@ -160,10 +160,10 @@ fn threads_together_never_pass_the_cap() {
     const CAP: u64 = 1000;
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 20_000;
-    let bucket = Arc::new(Bucket::volatile(Unit::Tokens, 60));
+    let bucket = Bucket::volatile(Unit::Tokens, 60);
     let spent: Vec<u64> = (0..THREADS)
         .map(|seed| {
-            let bucket = Arc::clone(&bucket);
+            let bucket = bucket.clone();
             thread::spawn(move || {
                 let mut kept = 0;
                 for round in 0..ROUNDS {

@@ -1,29 +1,29 @@
 //! Who may use what, and how much of it: policies, budget rules, and the limits they set.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use utoipa::ToSchema;
 
 use super::{GroupIndex, Principal};
 use crate::handoff::ledger::{Bucket, Unit};
 
-/// An enabled policy.
+/// An enabled policy. What decisions read comes first, as in [`Principal`].
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Policy {
-    pub id: Box<str>,
-    pub name: Box<str>,
-    /// Sorted.
-    pub groups: Box<[GroupIndex]>,
     /// Models that its guardrails let through; `None`: all.
     pub models: Option<Box<[Pattern]>>,
     /// Paths, as agents send them; empty: all.
     pub paths: Box<[Pattern]>,
     /// The most that one request may ask for.
     pub output_tokens_max: Option<u64>,
+    pub limits: Limits,
     /// Texts are kept.
     pub capture: Option<Capture>,
-    pub limits: Limits,
+    /// Sorted.
+    pub groups: Box<[GroupIndex]>,
+    pub id: Box<str>,
+    pub name: Box<str>,
 }
 
 /// How texts of requests and answers are kept.
@@ -49,8 +49,11 @@ pub struct BudgetRule {
 #[derive(Debug, Default)]
 pub struct Limits {
     pub mode: LimitMode,
-    pub caps: Box<[Cap]>,
+    pub caps: Caps,
 }
+
+/// As many as most policies have lie in the policy itself.
+pub type Caps = SmallVec<[Cap; 2]>;
 
 /// How sure a limit is to hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -75,35 +78,66 @@ pub struct Cap {
 #[derive(Debug)]
 pub enum Buckets {
     /// One for all.
-    One(Arc<Bucket>),
-    /// One for each of the policy's or rule's groups, in their order.
-    Groups(Box<[Arc<Bucket>]>),
+    One(Box<Bucket>),
+    /// One for each of the policy's or rule's groups: a meter of [`GroupBuckets`].
+    Groups(u32),
     /// The caller's own: a place in [`Principal::buckets`].
-    User(usize),
+    User(u32),
 }
 
 impl Cap {
-    /// The bucket of this caller. `group` is the place of the group that it is counted for; without one, caps of
-    /// groups do not hold.
+    /// The bucket of this caller. `group` is the one that it is counted for; without one, caps of groups do not hold.
     pub fn bucket<'a>(
         &'a self,
         principal: &'a Principal,
-        group: Option<usize>,
-    ) -> Option<&'a Arc<Bucket>> {
+        of_groups: &'a GroupBuckets,
+        group: Option<GroupIndex>,
+    ) -> Option<&'a Bucket> {
         match &self.buckets {
             Buckets::One(bucket) => Some(bucket),
-            Buckets::Groups(buckets) => buckets.get(group?),
-            Buckets::User(place) => principal.buckets.get(*place),
+            Buckets::Groups(meter) => of_groups.get(group?, *meter),
+            Buckets::User(place) => principal.buckets.get(*place as usize),
         }
     }
 }
 
-/// The group that a caller is counted for, of those that a policy or rule names: the one with the lowest id, as its
-/// place among them.
-pub fn attribution(groups: &[GroupIndex], principal: &Principal) -> Option<usize> {
+/// The buckets of groups: one for each group and meter that a limit asks for, however many do.
+#[derive(Debug, Default)]
+pub struct GroupBuckets {
+    meters: usize,
+    /// Group by group, each with all meters.
+    buckets: Box<[Option<Bucket>]>,
+}
+
+impl GroupBuckets {
+    /// For so many groups and meters.
+    pub fn new(
+        groups: usize,
+        meters: usize,
+        buckets: impl IntoIterator<Item = ((GroupIndex, u32), Bucket)>,
+    ) -> Self {
+        let mut table = vec![None; groups * meters];
+        for ((group, meter), bucket) in buckets {
+            table[group.0 as usize * meters + meter as usize] = Some(bucket);
+        }
+        Self {
+            meters,
+            buckets: table.into(),
+        }
+    }
+
+    /// `None` where no limit asks for it.
+    pub fn get(&self, group: GroupIndex, meter: u32) -> Option<&Bucket> {
+        let place = group.0 as usize * self.meters + meter as usize;
+        self.buckets.get(place)?.as_ref()
+    }
+}
+
+/// The group that a caller is counted for, of those that a policy or rule names: the one with the lowest id.
+pub fn attribution(groups: &[GroupIndex], principal: &Principal) -> Option<GroupIndex> {
     // Groups are numbered in the order of their ids.
-    let mut own = principal.groups.iter();
-    own.find_map(|group| groups.binary_search(group).ok())
+    let mut own = principal.groups.iter().copied();
+    own.find(|group| groups.binary_search(group).is_ok())
 }
 
 /// Which policies let which groups reach a provider.
@@ -119,30 +153,28 @@ pub struct Grants {
 pub struct Granted {
     /// Its place in [`super::Snapshot::policies`].
     pub policy: u32,
-    /// The caller's group that it counts for, as [`attribution`] says: its place among the policy's.
-    pub group: u32,
+    /// The caller's group that it counts for, as [`attribution`] says.
+    pub group: GroupIndex,
 }
 
 impl Grants {
     /// `policies` are those that name the provider, each with its place in [`super::Snapshot::policies`].
     pub fn new<'a>(policies: impl IntoIterator<Item = (usize, &'a Policy)>) -> Self {
         let mut all = Vec::new();
-        for (place, policy) in policies {
-            let policy_place = place as u32;
-            for (group_place, index) in (0..).zip(&policy.groups) {
-                let granted = Granted {
-                    policy: policy_place,
-                    group: group_place,
-                };
-                all.push((*index, granted));
-            }
+        for (place, Policy { groups, .. }) in policies {
+            let policy = place as u32;
+            let granted = |group: &GroupIndex| Granted {
+                policy,
+                group: *group,
+            };
+            all.extend(groups.iter().map(granted));
         }
-        all.sort_unstable();
-        let end = all.last().map_or(0, |(last, _)| last.0 + 1);
-        let begin = |index| all.partition_point(|(of, _)| of.0 < index) as u32;
+        all.sort_unstable_by_key(|granted| (granted.group, granted.policy));
+        let end = all.last().map_or(0, |last| last.group.0 + 1);
+        let begin = |index| all.partition_point(|granted| granted.group.0 < index) as u32;
         Self {
             begins: (0..=end).map(begin).collect(),
-            granted: all.into_iter().map(|(_, granted)| granted).collect(),
+            granted: all.into(),
         }
     }
 
@@ -252,12 +284,12 @@ mod tests {
         let held = |groups: &[u32], from| {
             let principal = crate::policy::tests::principal(groups);
             let held = grants.hold_from(&principal, from);
-            held.map(|held| (held.policy, held.group))
+            held.map(|held| (held.policy, held.group.0))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(held(&[1, 2], 0), [(0, 0), (2, 0), (3, 0)]);
-        assert_eq!(held(&[1, 2], 1), [(2, 0), (3, 0)]);
-        assert_eq!(held(&[2, 3], 0), [(0, 1), (1, 0), (2, 0)]);
+        assert_eq!(held(&[1, 2], 0), [(0, 1), (2, 2), (3, 1)]);
+        assert_eq!(held(&[1, 2], 1), [(2, 2), (3, 1)]);
+        assert_eq!(held(&[2, 3], 0), [(0, 2), (1, 3), (2, 2)]);
         assert!(held(&[0], 0).is_empty());
         assert!(held(&[4, 99], 0).is_empty());
         assert!(held(&[], 0).is_empty());

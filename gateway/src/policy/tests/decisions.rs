@@ -391,8 +391,7 @@ fn decide(
         match refused {
             None => {
                 let policy = permit.policy();
-                let group = policy.groups[permit.group_place()];
-                let group = &permit.snapshot().groups[group.0 as usize];
+                let group = &permit.snapshot().groups[permit.group().0 as usize];
                 return Ok((policy.id.to_string(), group.id.to_string()));
             }
             Some(charge) => {

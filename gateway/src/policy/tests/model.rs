@@ -68,7 +68,7 @@ struct Exchange {
 }
 
 struct Share {
-    bucket: Arc<Bucket>,
+    bucket: Bucket,
     mode: LimitMode,
     window: u64,
     taken: u64,
@@ -197,7 +197,7 @@ impl Run {
             self.queue.ask(bucket, wanted);
         }
         Ok(Share {
-            bucket: Arc::clone(bucket),
+            bucket: bucket.clone(),
             mode,
             window: found?,
             taken: amount,

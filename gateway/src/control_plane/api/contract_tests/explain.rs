@@ -3,7 +3,7 @@
 use super::*;
 use crate::handoff::{
     ledger::{Bucket, Grant, Unit},
-    snapshot::access::Buckets,
+    snapshot::{ProviderSlot, access::Buckets},
 };
 
 const ADDRESS: &str = "100.64.0.7";
@@ -50,8 +50,13 @@ fn spend(api: &Api, unit: Unit, amount: u64) {
     for cap in caps.filter(|cap| cap.unit == unit) {
         match &cap.buckets {
             Buckets::One(bucket) => spend(bucket),
-            Buckets::Groups(buckets) => buckets.iter().for_each(|bucket| spend(bucket)),
-            Buckets::User(place) => spend(&principal.buckets[*place]),
+            Buckets::Groups(meter) => {
+                let buckets = &snapshot.group_buckets;
+                let groups = snapshot.policies[0].groups.iter();
+                let own = groups.filter_map(|group| buckets.get(*group, *meter));
+                own.for_each(spend);
+            }
+            Buckets::User(place) => spend(&principal.buckets[*place as usize]),
         }
     }
 }
@@ -179,6 +184,72 @@ async fn an_explanation_says_what_decides() {
     refused(json!({"peer": "nobody"}), 404, "").await;
     refused(json!({"peer": "laptop", "path": "/elsewhere"}), 422, "path").await;
     refused(json!({"peer": "laptop", "path": "/v1/models"}), 422, "path").await;
+}
+
+#[tokio::test]
+async fn what_a_provider_keeps_is_explained_by_who_made_it() {
+    let api = ready(both(86_400)).await;
+    let snapshot = api.node.snapshot();
+    let principal = &snapshot.peers[&ADDRESS.parse().unwrap()];
+    let slot = snapshot.providers[0].slot;
+    api.objects.note(&principal.id, "resp_1", slot);
+    api.objects.note("u-bob", "resp_2", slot);
+    api.objects.note(&principal.id, "file-1", slot);
+    let gone = ProviderSlot(slot.0 + 1);
+    api.objects.note(&principal.id, "resp_3", gone);
+    let explain = async |path: &str| {
+        let question = json!({"peer": "laptop", "path": path, "method": "get"});
+        api.post("/policies/explain", question).await.ok()
+    };
+    for (path, id, kept, usage, allowed) in [
+        ("/v1/responses/resp_1", "resp_1", "OpenAI", "open", true),
+        (
+            "/v1/responses/resp_1/input_items",
+            "resp_1",
+            "OpenAI",
+            "open",
+            true,
+        ),
+        // Another user's.
+        ("/v1/responses/resp_2", "resp_2", "", "none", true),
+        ("/v1/files/file-1", "file-1", "OpenAI", "none", true),
+        ("/v1/files/file-1/content", "file-1", "OpenAI", "none", true),
+        ("/v1/batches/batch_1", "batch_1", "", "none", true),
+        // Its provider is there no more, and no other is asked.
+        ("/v1/responses/resp_3", "resp_3", "", "open", false),
+    ] {
+        let found = explain(path).await;
+        let object = &found["object"];
+        assert_eq!(text(object, "id"), id, "{found:#}");
+        assert_eq!(text(&object["kept_by"], "name"), kept, "{path}");
+        assert_eq!(text(object, "usage"), usage, "{path}");
+        assert_eq!(found["allowed"], allowed, "{path}");
+        if allowed {
+            // No tokens: only what it used, once.
+            let limits = found["policies"][0]["limits"].as_array().unwrap();
+            assert!(
+                limits.iter().all(|limit| limit["takes"].to_string() == "0"),
+                "{limits:?}"
+            );
+        }
+    }
+    assert!(api.objects.bill_as_maker(&principal.id, "resp_1"));
+    assert_eq!(
+        explain("/v1/responses/resp_1").await["object"]["usage"],
+        "counted"
+    );
+    let other = explain("/v1/responses/resp_3").await;
+    assert_eq!(other["providers"][0]["state"], "other_object");
+    let session = json!({"peer": "laptop", "path": "/v1/realtime", "model": "gpt-4o-mini"});
+    let found = api.post("/policies/explain", session).await.ok();
+    assert_eq!(
+        (text(&found, "operation"), &found["allowed"]),
+        ("realtime", &json!(true))
+    );
+    let patch = json!({"peer": "laptop", "path": "/v1/files/file-1", "method": "PATCH"});
+    api.post("/policies/explain", patch)
+        .await
+        .refused(422, "path");
 }
 
 #[tokio::test]

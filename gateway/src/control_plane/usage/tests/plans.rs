@@ -108,6 +108,45 @@ fn filters_use_their_index() {
     }
 }
 
+#[test]
+fn sums_of_too_many_rows_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let records: Vec<ExchangeRecord<'_>> = (0..30_u32)
+        .map(|i| ExchangeRecord {
+            id: i.into(),
+            started_at_us: FIRST_US + i64::from(i),
+            session_id: if i < 10 { "long" } else { "other" },
+            ..sample()
+        })
+        .collect();
+    let reader = filled(directory.path(), &records).reader();
+    let connection = reader.connection().unwrap();
+    let refused = |filter: &LogFilter| {
+        let source = source::Source::few_rows(&connection, filter, None, 10);
+        source.err().map(|error| error.too_much().unwrap())
+    };
+    let path_prefix = Some("/v1".to_owned());
+    let by_path = LogFilter {
+        path_prefix,
+        ..LogFilter::default()
+    };
+    let problem = refused(&by_path).unwrap();
+    assert!(problem.contains("more than 10 exchanges"), "{problem}");
+    // What it advises helps.
+    for within_reach in [
+        LogFilter {
+            from_us: Some(FIRST_US + 20),
+            ..by_path.clone()
+        },
+        LogFilter {
+            session_id: Some("long".to_owned()),
+            ..by_path
+        },
+    ] {
+        assert_eq!(refused(&within_reach), None, "{within_reach:?}");
+    }
+}
+
 /// The tables that answer an overview, or totals, and by what they are searched.
 fn sums_plan(log: &UsageLog, filter: &LogFilter, by: Option<TotalBy>) -> Vec<String> {
     let reader = log.reader();

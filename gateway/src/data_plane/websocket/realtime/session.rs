@@ -46,6 +46,7 @@ use crate::{
     policy::{
         self, Ask, Permit,
         bound::{Amounts, Unbounded},
+        route,
     },
 };
 
@@ -396,6 +397,7 @@ impl<'r, 's> Session<'r, 's> {
         self.running = running;
         let model = self.transcriber.as_deref().unwrap_or_default();
         model.clone_into(&mut recorder.model);
+        recorder.model_slot = route::slot_of(self.permit.provider(), model);
         recorder.usage = metered.usage.unwrap_or_default();
         recorder.terms = Terms {
             regional: self.permit.provider().is_regional,
@@ -423,7 +425,7 @@ impl<'r, 's> Session<'r, 's> {
         recorder.dialect = Some(self.classified.dialect);
         recorder.operation = Some(self.classified.operation);
         recorder.principal = Some(self.permit.principal());
-        recorder.provider = Some(self.permit.provider());
+        recorder.routed(self.permit.route());
         recorder.policy = Some(self.permit.policy());
         recorder.model.clone_from(&self.model);
         recorder.stream = true;

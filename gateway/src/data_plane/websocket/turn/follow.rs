@@ -70,7 +70,7 @@ impl<'s> Turn<'_, 's> {
             }
         }
         let sent = Instant::now();
-        self.recorder.marks.sent_us = self.recorder.elapsed_us();
+        self.recorder.marks.sent_us = self.recorder.us_until(sent);
         let mut late = Reason::FirstByteTimeout;
         self.recorder.keep_answer(MESSAGES, b"");
         let mut watch = Watch::over(permit, self.recorder);

@@ -1,14 +1,14 @@
 //! What a bucket should say, kept as plainly as can be.
 
 use super::*;
-use crate::handoff::snapshot::access::Buckets;
+use crate::handoff::snapshot::{GroupIndex, access::Buckets};
 
 /// By the bucket's name; those that do not last, by their address.
 #[derive(Default)]
 pub(super) struct Accounts(HashMap<String, Account>);
 
 pub(super) struct Account {
-    bucket: Arc<Bucket>,
+    bucket: Bucket,
     /// The latest window that something was spent in, and what counts in it.
     window: u64,
     counted: u64,
@@ -26,9 +26,9 @@ struct Sums {
 }
 
 impl Accounts {
-    pub(super) fn of(&mut self, bucket: &Arc<Bucket>) -> &mut Account {
+    pub(super) fn of(&mut self, bucket: &Bucket) -> &mut Account {
         self.0.entry(id(bucket)).or_insert_with(|| Account {
-            bucket: Arc::clone(bucket),
+            bucket: bucket.clone(),
             window: 0,
             counted: 0,
             windows: HashMap::new(),
@@ -86,7 +86,7 @@ impl Accounts {
     /// Goes on with the buckets of a new process.
     pub(super) fn resume(&mut self, snapshot: &Snapshot) {
         for bucket in buckets(snapshot).filter(|bucket| bucket.is_durable()) {
-            self.of(bucket).bucket = Arc::clone(bucket);
+            self.of(bucket).bucket = bucket.clone();
         }
     }
 }
@@ -149,25 +149,34 @@ impl std::fmt::Display for Account {
     }
 }
 
-fn id(bucket: &Arc<Bucket>) -> String {
+fn id(bucket: &Bucket) -> String {
     match bucket.is_durable() {
         true => bucket.name().to_owned(),
-        false => format!("{:p}", Arc::as_ptr(bucket)),
+        false => format!("{:p}", bucket.line()),
     }
 }
 
 /// Some come more than once.
-fn buckets(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Bucket>> {
-    let of_policies = snapshot.policies.iter().map(|policy| &policy.limits);
-    let of_rules = snapshot.budget_rules.iter().map(|rule| &rule.limits);
-    let shared = of_policies
-        .chain(of_rules)
-        .flat_map(|limits| &limits.caps)
-        .flat_map(|cap| match &cap.buckets {
-            Buckets::One(bucket) => std::slice::from_ref(bucket),
-            Buckets::Groups(buckets) => buckets,
-            Buckets::User(_) => &[],
-        });
-    let of_users = snapshot.peers.values().flat_map(|peer| peer.buckets.iter());
+fn buckets(snapshot: &Snapshot) -> impl Iterator<Item = &Bucket> {
+    let policies = snapshot.policies.iter();
+    let of_policies = policies.map(|policy| (&policy.limits, &policy.groups));
+    let of_rules = snapshot.budget_rules.iter();
+    let of_rules = of_rules.map(|rule| (&rule.limits, &rule.groups));
+    let shared = of_policies.chain(of_rules).flat_map(|(limits, groups)| {
+        let caps = limits.caps.iter();
+        caps.flat_map(|cap| match &cap.buckets {
+            Buckets::One(bucket) => vec![&**bucket],
+            Buckets::Groups(meter) => {
+                let buckets = groups.iter();
+                let of = |group: &GroupIndex| snapshot.group_buckets.get(*group, *meter);
+                buckets.filter_map(of).collect()
+            }
+            Buckets::User(_) => Vec::new(),
+        })
+    });
+    let of_users = snapshot
+        .peers
+        .principals()
+        .flat_map(|peer| peer.buckets.iter());
     shared.chain(of_users)
 }
