@@ -7,6 +7,7 @@
 mod access;
 mod actor;
 mod admission;
+mod agent_config;
 mod auth;
 mod body;
 mod budgets;
