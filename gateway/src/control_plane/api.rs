@@ -7,6 +7,7 @@
 mod access;
 mod actor;
 mod admission;
+mod agent_config;
 mod audit;
 mod auth;
 mod body;

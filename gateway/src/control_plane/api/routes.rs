@@ -6,9 +6,9 @@ mod parameters;
 use serde_json::json;
 
 use super::{
-    access::Access, admission, audit, catalog, docs, explain, export, keys, levels, log_export,
-    log_stream, logs, node, openapi, peers, prices, providers, resources, route::Route, session,
-    settings, state, tokens, usage,
+    access::Access, admission, agent_config, audit, catalog, docs, explain, export, keys, levels,
+    log_export, log_stream, logs, node, openapi, peers, prices, providers, resources, route::Route,
+    session, settings, state, tokens, usage,
 };
 use crate::control_plane::{
     admission::{AdmissionStatus, PeerTraffic},
@@ -401,6 +401,17 @@ fn node() -> Vec<Route> {
         )
         .says("The kernel's counters of every peer", "")
         .answers_list::<PeerTraffic>(),
+        Route::get(
+            "/agent-network/agent-config",
+            "getAgentConfig",
+            agent_config::show,
+        )
+        .says(
+            "How to point agents and SDKs at the endpoint",
+            "What `keyway agent-config` says, for every tool and every API that it speaks.",
+        )
+        .answers::<agent_config::AgentConfigs>()
+        .refuses(412, "There is no endpoint before the first provider."),
         Route::get("/agent-network/ca", "getCa", node::ca)
             .says(
                 "The certificate of the internal CA",

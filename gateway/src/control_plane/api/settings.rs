@@ -232,6 +232,12 @@ pub(super) async fn ensure_named(
     Ok(())
 }
 
+/// What agents are pointed at; `None` before the endpoint has its name.
+pub(super) async fn base_url(state: &AppState) -> Result<Option<String>, ApiError> {
+    let current = load(state).await?;
+    Ok(current.map(|current| view(&state.naming, &current.value).base_url))
+}
+
 async fn load(state: &AppState) -> Result<Option<Versioned<SettingsDoc>>, ApiError> {
     documents::load(state.store.as_ref(), key::SETTINGS).await
 }
