@@ -257,6 +257,7 @@ impl Node {
             },
             limits: config.limits,
             admin_hosts: Arc::new([]),
+            sessions: Arc::default(),
         };
         let admin = serve_admin(&config, state).await?;
         let metrics = Metrics::new(workers.counters(), usage.status())
@@ -473,6 +474,7 @@ async fn renew_certificate(tls: EndpointTls, epoch: Arc<watch::Sender<u64>>) {
 }
 
 async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<AdminListener>> {
+    let sessions = Arc::clone(&state.sessions);
     let router = api::router(state);
     let socket = &config.admin.socket;
     let unix = api::serve_unix(socket, router.clone())
@@ -484,6 +486,9 @@ async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<Adm
         let tcp = api::serve_tcp(address, router)
             .await
             .with_context(|| format!("management API on {address}"))?;
+        if let Some(bound) = tcp.address() {
+            sessions.reachable_at(bound);
+        }
         info!(%address, "management API and dashboard");
         admin.push(tcp);
     }

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{amounts::Amounts, flag, query::Cursor};
 use crate::handoff::{
@@ -29,7 +30,7 @@ pub(super) const COLUMNS: &str =
      received_us, reserved_us, sent_us, first_byte_us, capture";
 
 /// One exchange: NetBird's fields first, then what this node adds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AccessLogEntry {
     pub id: String,
     pub service_id: &'static str,
@@ -62,6 +63,7 @@ pub struct AccessLogEntry {
 
     /// Order in which rows became visible; absent where the entry comes from no row.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub sequence: Option<i64>,
     /// Its place in the order of time.
     #[serde(skip)]
@@ -80,11 +82,14 @@ pub struct AccessLogEntry {
     /// 10, 11 or 20.
     pub http_version: u8,
     /// `null` when no content came.
+    #[schema(required)]
     pub time_to_first_token_ms: Option<f64>,
     /// From the first token of a stream to its end, of another answer from the request's end; `null`
     /// when nothing was written.
+    #[schema(required)]
     pub output_tokens_per_second: Option<f64>,
     /// Spent on connecting, all attempts together; `null` when pooled connections were used.
+    #[schema(required)]
     pub upstream_connect_ms: Option<f64>,
     /// The node's own share of the time before the first byte went upstream.
     pub overhead_us: u64,
@@ -102,6 +107,7 @@ pub struct AccessLogEntry {
     /// Bound to a region.
     pub regional: bool,
     /// `null` when there was only text.
+    #[schema(required)]
     pub beyond_text: Option<BeyondText>,
     pub request_bytes: u64,
     pub response_bytes: u64,
@@ -114,14 +120,15 @@ pub struct AccessLogEntry {
 }
 
 /// Media, and the provider's own tools.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BeyondText {
     pub media: MediaUsage,
     pub tool_calls: ToolCalls,
 }
 
 /// One try on one target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 pub struct AttemptEntry {
     pub target_id: u64,
     /// 0 when a pooled connection was used.
@@ -132,15 +139,20 @@ pub struct AttemptEntry {
 
 /// When the steps of an exchange were done, in milliseconds since the request's first byte; `null` for what
 /// it did not reach. The upstream's are those of the last attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 pub struct Timeline {
+    #[schema(required)]
     pub received_ms: Option<f64>,
     /// Permitted, and within its limits.
+    #[schema(required)]
     pub reserved_ms: Option<f64>,
     /// The request went out whole.
+    #[schema(required)]
     pub sent_ms: Option<f64>,
     /// The head of the provider's answer.
+    #[schema(required)]
     pub first_byte_ms: Option<f64>,
+    #[schema(required)]
     pub first_token_ms: Option<f64>,
     pub end_ms: f64,
 }
