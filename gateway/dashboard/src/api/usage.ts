@@ -42,13 +42,7 @@ export type Dimension = "provider" | "model" | "user" | "group";
 export type Granularity = "day" | "week" | "month";
 
 export type Outcome =
-  | "answered"
-  | "denied"
-  | "client_error"
-  | "cancelled"
-  | "provider_error"
-  | "cut"
-  | "gateway_error";
+  "answered" | "denied" | "client_error" | "cancelled" | "provider_error" | "cut" | "gateway_error";
 
 export interface Timeline {
   received_ms: number | null;

@@ -155,7 +155,14 @@ interface BodyProps<Row> extends Props<Row> {
   sortBy: (id: string) => void;
 }
 
-function Body<Row extends object>({ rows, all, columns, sorting, sortBy, ...props }: BodyProps<Row>) {
+function Body<Row extends object>({
+  rows,
+  all,
+  columns,
+  sorting,
+  sortBy,
+  ...props
+}: BodyProps<Row>) {
   const box = useRef<HTMLDivElement>(null);
   const isVirtual = props.pageSize === "all" && rows.length > VIRTUAL_FROM;
   const virtual = useVirtualizer({
@@ -178,7 +185,10 @@ function Body<Row extends object>({ rows, all, columns, sorting, sortBy, ...prop
       role="region"
       aria-label={props.label}
     >
-      <table className={classes(css.table, props.dense && css.dense)} aria-rowcount={rows.length + 1}>
+      <table
+        className={classes(css.table, props.dense && css.dense)}
+        aria-rowcount={rows.length + 1}
+      >
         <thead>
           <tr>
             {columns.map((column) => (
@@ -275,7 +285,8 @@ function Pages({ page, pages, total, totalIsCapped, onPage }: ServerPages) {
   return (
     <nav className={css.pages} aria-label="Pages">
       <span>
-        Page {count(page)} of {count(pages)} · {totalIsCapped ? `more than ${count(total)}` : `${count(total)} in all`}
+        Page {count(page)} of {count(pages)} ·{" "}
+        {totalIsCapped ? `more than ${count(total)}` : `${count(total)} in all`}
       </span>
       <IconButton label="Previous page" disabled={page <= 1} onClick={() => onPage(page - 1)}>
         <ChevronLeft />

@@ -23,6 +23,9 @@ const DIMENSIONS: readonly { value: Dimension; label: string }[] = [
   { value: "group", label: "Groups" },
 ];
 
+/** What the table above does not say better. */
+const SHOWN = new Set(["requests", "denied", "failed", "tokens", "cost"]);
+
 /** Who and what it was used for. A name narrows the page to it. */
 export function Breakdown({ state }: { state: UsageState }) {
   const by: Dimension = state.split === "kind" ? "provider" : state.split;
@@ -47,7 +50,9 @@ export function Breakdown({ state }: { state: UsageState }) {
         sort: (row) => amount(row, metric),
         from: 640,
       },
-      ...sumColumns<UsageTotal>().map(({ sum: _, ...column }) => column),
+      ...sumColumns<UsageTotal>()
+        .filter(({ id }) => SHOWN.has(id))
+        .map(({ sum: _, ...column }) => column),
       {
         id: "logs",
         header: <span className="visually-hidden">Logs</span>,
@@ -131,12 +136,7 @@ function Share({
       <svg width="72" height="6" aria-hidden="true">
         <rect width="72" height="6" rx="3" className={css.track} />
         {value > 0 && (
-          <rect
-            width={Math.max(2, (72 * value) / largest)}
-            height="6"
-            rx="3"
-            className={css.bar}
-          />
+          <rect width={Math.max(2, (72 * value) / largest)} height="6" rx="3" className={css.bar} />
         )}
       </svg>
       {whole > 0 ? percent((100 * value) / whole) : "–"}

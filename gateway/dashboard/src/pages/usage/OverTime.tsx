@@ -133,7 +133,9 @@ function ByKey({ state, by, starts, buckets, draw }: ByKeyProps) {
     // What was read changes with `newest`; its array is another one every time.
     [isReady, newest, keys, buckets, starts, metric, by, names],
   );
-  return <>{series ? draw(series) : <div className={css.wait} role="status" aria-label="Loading" />}</>;
+  return (
+    <>{series ? draw(series) : <div className={css.wait} role="status" aria-label="Loading" />}</>
+  );
 }
 
 export function labelOf(by: Dimension, key: string, display: string, names: Names): string {

@@ -17,7 +17,9 @@ export function OverTimeTable({
       {
         id: "period",
         header: granularity === "month" ? "Month" : granularity === "week" ? "Week" : "Date",
-        cell: (row) => <time dateTime={row.period_start}>{periodName(row.period_start, granularity)}</time>,
+        cell: (row) => (
+          <time dateTime={row.period_start}>{periodName(row.period_start, granularity)}</time>
+        ),
         sort: (row) => row.period_start,
         sum: () => "Total",
         grow: true,

@@ -8,6 +8,7 @@ import { Controls } from "./Controls";
 import { Nothing } from "./Nothing";
 import { OverTime } from "./OverTime";
 import { SumsRow } from "./SumsRow";
+import css from "./UsagePage.module.css";
 import { useUsageState } from "./state";
 
 /** Tokens, cost and requests: over time, and by whom and what for. */
@@ -49,7 +50,7 @@ export default function UsagePage() {
 function Unpriced({ count }: { count: number }) {
   if (count === 0) return null;
   return (
-    <div>
+    <div className={css.notice}>
       <Notice tone="warn" title="The cost is not whole">
         For {count.toLocaleString("en-US")} requests no price is known, or only of a part of what
         they used. Give their models prices at Providers.

@@ -56,7 +56,11 @@ function uncached(sums: Amounts): number {
 }
 
 /** By kind of token, of cost or of outcome; kinds that do not occur are left out. */
-export function byKind(buckets: readonly UsageBucket[], starts: string[], metric: Metric): Series[] {
+export function byKind(
+  buckets: readonly UsageBucket[],
+  starts: string[],
+  metric: Metric,
+): Series[] {
   const at = byStart(buckets);
   const value = (kind: Kind, start: string) => {
     const bucket = at.get(start);

@@ -36,7 +36,10 @@ const DIMENSIONS = ["user", "group", "provider", "model"] as const;
 export function useUsageState(): UsageState {
   const [parameters, change] = useParameters();
   const text = parameters.toString();
-  return useMemo(() => ({ ...read(new URLSearchParams(text), Date.now()), change }), [text, change]);
+  return useMemo(
+    () => ({ ...read(new URLSearchParams(text), Date.now()), change }),
+    [text, change],
+  );
 }
 
 export function read(parameters: URLSearchParams, now: number): Omit<UsageState, "change"> {
