@@ -21,7 +21,15 @@ export function SidePanel({ onClose, title, lead, actions, children }: Props) {
       <Radix.Portal>
         {/* Not Radix's overlay, for the reason that `Dialog` gives. */}
         <div className={css.overlay} data-scroll-lock="">
-          <Radix.Content className={css.panel} aria-describedby={undefined}>
+          <Radix.Content
+            className={css.panel}
+            aria-describedby={undefined}
+            // What is to be read comes first, not the button that closes it.
+            onOpenAutoFocus={(event) => {
+              event.preventDefault();
+              (event.currentTarget as HTMLElement).focus();
+            }}
+          >
             <header className={css.header}>
               <div className={css.heading}>
                 <Radix.Title className={css.title}>{title}</Radix.Title>
