@@ -293,6 +293,10 @@ pub struct AdminConfig {
     pub socket: PathBuf,
     /// TCP address of the management API; callers need a token.
     pub listen: Option<SocketAddr>,
+    /// Changes stay in the audit log for so long.
+    pub audit_days: usize,
+    /// Most of them.
+    pub audit_entries: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,7 @@ use crate::{
     control_plane::{
         admission::Admission,
         api::{self, AdminListener, AppState, state::EndpointNaming},
+        audit::Retention,
         ca::{Ca, CaError},
         identity::IdentitySources,
         ledger::{self, Ledger, Tally},
@@ -259,6 +260,10 @@ impl Node {
             limits: config.limits,
             admin_hosts: Arc::new([]),
             sessions: Arc::default(),
+            audit: Retention {
+                days: config.admin.audit_days,
+                entries: config.admin.audit_entries,
+            },
         };
         let admin = serve_admin(&config, state).await?;
         let metrics = Metrics::new(workers.counters(), usage.status())

@@ -7,6 +7,7 @@
 mod access;
 mod actor;
 mod admission;
+mod audit;
 mod auth;
 mod body;
 mod budgets;

@@ -15,15 +15,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 
 use super::{
-    actor::{Actor, Via},
-    body::require_json,
-    documents,
-    error::ApiError,
-    id,
-    session::COOKIE,
+    actor::Actor, body::require_json, documents, error::ApiError, id, session::COOKIE,
     state::AppState,
 };
 use crate::control_plane::{
+    audit::{Author, Via},
     resource::{Role, TokenDoc, key},
     store::Store,
 };
@@ -73,13 +69,13 @@ pub(super) async fn authorize(
         request.extensions_mut().insert(actor);
         return Ok(next.run(request).await);
     }
-    if actor.via == Via::Cookie {
+    if actor.author.via == Via::Cookie {
         check_browser_change(request.method(), request.headers())?;
     }
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let who = actor.id.clone();
+    let who = actor.author.id.clone();
     request.extensions_mut().insert(actor);
     let response = next.run(request).await;
     let status = response.status();
@@ -116,12 +112,14 @@ async fn authenticate(
             let own = nix::unistd::geteuid().as_raw();
             if uid == 0 || uid == own {
                 Ok(Actor {
-                    id: format!("uid:{uid}"),
-                    name: None,
-                    role: Some(Role::Owner),
-                    via: Via::Socket,
+                    author: Author {
+                        id: format!("uid:{uid}"),
+                        name: None,
+                        role: Some(Role::Owner),
+                        via: Via::Socket,
+                        address: None,
+                    },
                     expires_at: None,
-                    address: None,
                 })
             } else {
                 Err(ApiError::forbidden(
@@ -150,12 +148,14 @@ async fn with_token(
     let token = presented_token(headers)?;
     let found = find_token(state.store.as_ref(), token, now).await?;
     Ok(Actor {
-        id: format!("token:{}", found.id),
-        name: Some(found.name),
-        role: Some(found.role),
-        via: Via::Token,
+        author: Author {
+            id: format!("token:{}", found.id),
+            name: Some(found.name),
+            role: Some(found.role),
+            via: Via::Token,
+            address: Some(address),
+        },
         expires_at: found.expires_at,
-        address: Some(address),
     })
 }
 
@@ -178,12 +178,14 @@ async fn with_cookie(
         }
     }
     Ok(Actor {
-        id: session.actor,
-        name: session.name,
-        role: Some(session.role),
-        via: Via::Cookie,
+        author: Author {
+            id: session.actor,
+            name: session.name,
+            role: Some(session.role),
+            via: Via::Cookie,
+            address: Some(address),
+        },
         expires_at: Some(session.expires_at),
-        address: Some(address),
     })
 }
 

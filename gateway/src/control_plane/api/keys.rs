@@ -2,7 +2,7 @@
 //! first and drops the old ones in a second transaction, so that there is no moment without a key.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     response::Response,
 };
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::{JsonBody, SecretText},
     catalog, documents,
     error::ApiError,
@@ -73,6 +74,7 @@ pub(super) async fn list(
 
 pub(super) async fn rotate(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(provider_id): Path<String>,
     JsonBody(request): JsonBody<RotateRequest>,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
@@ -98,18 +100,19 @@ pub(super) async fn rotate(
         )],
         operations: vec![put],
     };
-    if !documents::commit(state.store.as_ref(), adding).await? {
+    if !documents::commit(&state, &actor, adding).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
     if !request.keep_others {
-        drop_old(&state, entry.key, &provider.value, &old, &new).await?;
+        drop_old(&state, &actor, entry.key, &provider.value, &old, &new).await?;
     }
     list(State(state), Path(provider_id)).await
 }
 
 pub(super) async fn remove(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path((provider_id, key_id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let provider = providers::load(&state, &provider_id).await?;
@@ -139,7 +142,7 @@ pub(super) async fn remove(
         compares,
         operations: vec![deletion(credential)],
     };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     Ok(documents::deleted())
@@ -192,6 +195,7 @@ pub(super) fn checked(
 /// it goes itself.
 pub(super) async fn drop_old(
     state: &AppState,
+    actor: &Actor,
     kind: KeyKind,
     provider: &ProviderDoc,
     old: &[CredentialDoc],
@@ -213,7 +217,9 @@ pub(super) async fn drop_old(
             Some(_) => vec![deletion(new)],
         },
     };
-    documents::commit(state.store.as_ref(), dropping).await?;
+    if !documents::commit(state, actor, dropping).await? {
+        return Err(ApiError::changed_meanwhile());
+    }
     match failure {
         None => Ok(()),
         Some(reason) => Err(ApiError::precondition(format!(

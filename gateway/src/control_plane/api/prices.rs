@@ -2,7 +2,7 @@
 //! (`config/prices.toml` shows the form); what it does not have stays as it was.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::JsonBody,
     documents::{self, Versioned},
     error::ApiError,
@@ -80,6 +81,7 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
 
 pub(super) async fn update(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Query(query): Query<UpdateQuery>,
     JsonBody(request): JsonBody<UpdateRequest>,
 ) -> Result<Response, ApiError> {
@@ -97,29 +99,34 @@ pub(super) async fn update(
             source: request.source,
             updated_at: Timestamp::now(),
         };
-        write(&state, documents::put(key::PRICES, &doc)).await?;
+        write(&state, &actor, documents::put(key::PRICES, &doc)).await?;
     }
     let applied = !query.dry_run;
     Ok(Json(Changes { changes, applied }).into_response())
 }
 
 /// Back to the node's own file.
-pub(super) async fn remove(State(state): State<AppState>) -> Result<Response, ApiError> {
+pub(super) async fn remove(
+    State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Response, ApiError> {
     if load(&state).await?.is_none() {
         return Err(ApiError::not_found("price update"));
     }
     let key = key::PRICES.to_owned();
-    write(&state, Operation::Delete { key }).await?;
+    write(&state, &actor, Operation::Delete { key }).await?;
     Ok(documents::deleted())
 }
 
-async fn write(state: &AppState, operation: Operation) -> Result<(), ApiError> {
+async fn write(state: &AppState, actor: &Actor, operation: Operation) -> Result<(), ApiError> {
     let transaction = Transaction {
         compares: Vec::new(),
         operations: vec![operation],
     };
-    documents::commit(state.store.as_ref(), transaction).await?;
-    Ok(())
+    match documents::commit(state, actor, transaction).await? {
+        true => Ok(()),
+        false => Err(ApiError::changed_meanwhile()),
+    }
 }
 
 async fn load(state: &AppState) -> Result<Option<Versioned<PricesDoc>>, ApiError> {

@@ -6,18 +6,19 @@ mod parameters;
 use serde_json::json;
 
 use super::{
-    access::Access, admission, catalog, docs, explain, export, keys, levels, log_export,
+    access::Access, admission, audit, catalog, docs, explain, export, keys, levels, log_export,
     log_stream, logs, node, openapi, peers, prices, providers, resources, route::Route, session,
     settings, state, tokens, usage,
 };
 use crate::control_plane::{
     admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
+    audit::{Entry, Verified},
     catalog::CatalogEntry,
     resource::{BudgetRuleDoc, GroupDoc, GuardrailDoc, PolicyDoc},
     usage::{AccessLogEntry, SessionEntry, UsageBucket, UsageTotal},
 };
 use parameters::{
-    dry_run, export_format, filtered, grouped, limits, overview, paged, table_format,
+    changes, dry_run, export_format, filtered, grouped, limits, overview, paged, table_format,
 };
 
 /// By the document's tag, in its order.
@@ -32,6 +33,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
         ("Peers", peers()),
         ("Node", node()),
         ("Access", access()),
+        ("Audit", audit()),
         ("Document", document()),
     ]
 }
@@ -452,6 +454,27 @@ fn access() -> Vec<Route> {
             .access(Access::Own)
             .says("The whole store as text", "Keys stay sealed.")
             .answers_text("application/jsonl"),
+    ]
+}
+
+fn audit() -> Vec<Route> {
+    vec![
+        changes(
+            Route::get("/agent-network/audit", "listAudit", audit::list)
+                .says("Who changed what", "The newest first.")
+                .answers_page::<Entry>("AuditPage"),
+        ),
+        Route::get("/agent-network/audit/verify", "verifyAudit", audit::verify)
+            .says("Whether every entry is there, and as it was written", "")
+            .query(
+                "contains",
+                json!({"type": "string"}),
+                "A hash that was noted: an entry has to have it.",
+            )
+            .answers::<Verified>(),
+        Route::get("/agent-network/audit/{id}", "getAuditEntry", audit::show)
+            .says("One change", "")
+            .answers::<Entry>(),
     ]
 }
 

@@ -12,6 +12,7 @@ use crate::{
     config::LimitsConfig,
     control_plane::{
         admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
+        audit::Retention,
         catalog::LiveCatalog,
         diagnosis::Diagnosis,
         discovery::ListedModel,
@@ -44,6 +45,7 @@ pub struct AppState {
     /// Names beside `localhost` and the listener's own address that may stand in `Host` on TCP.
     pub admin_hosts: Arc<[String]>,
     pub sessions: Arc<Sessions>,
+    pub audit: Retention,
 }
 
 /// How the endpoint gets its name when the first provider is connected.

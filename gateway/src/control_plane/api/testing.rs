@@ -14,6 +14,7 @@ use crate::{
     config::{Estimate, LimitsConfig, MasterKeySource},
     control_plane::{
         admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
+        audit::Retention,
         catalog::{Catalog, LiveCatalog},
         diagnosis::{Diagnosis, Trouble},
         discovery::ListedModel,
@@ -82,6 +83,10 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         },
         admin_hosts: Arc::new([]),
         sessions: Arc::default(),
+        audit: Retention {
+            days: 365,
+            entries: 1000,
+        },
     };
     (state, store)
 }
