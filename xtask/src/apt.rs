@@ -25,6 +25,9 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("wireguard-go", "wireguard-go"),
 ];
 
+/// What builds the dashboard.
+pub(crate) const FOR_DASHBOARD: &[Needed] = &[("git", "git"), ("node", "nodejs"), ("npm", "npm")];
+
 /// What makes and boots a machine of its own.
 pub(crate) const FOR_MACHINES: &[Needed] = &[
     ("mmdebstrap", "mmdebstrap"),

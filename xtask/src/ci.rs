@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     apt,
     command::{cargo, must, root, words},
-    ebpf, test, tidy, tool,
+    dashboard, ebpf, test, tidy, tool,
 };
 
 /// Pinned, so that a new release changes nothing by itself.
@@ -32,6 +32,7 @@ pub(crate) fn run() -> Result<()> {
     step("dependencies", deny)?;
     step("service units", units)?;
     step("kernel programs", || ebpf::check(None))?;
+    step("dashboard", dashboard::check)?;
     test::run(&test::Arguments::default())
 }
 

@@ -11,6 +11,7 @@ mod bench;
 mod catalog;
 mod ci;
 mod command;
+mod dashboard;
 mod ebpf;
 mod fuzz;
 mod interrupt;
@@ -43,6 +44,8 @@ enum Task {
     Ci,
     /// Build the kernel programs and put the object into the tree
     Ebpf(ebpf::Arguments),
+    /// Build the dashboard and put it into the tree
+    Dashboard(dashboard::Arguments),
     /// Write README's table of providers from the catalog
     Catalog,
     /// Write the description of the management API from its routes
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Ci => ci::run(),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Dashboard(arguments) => dashboard::run(&arguments),
         Task::Catalog => catalog::run(),
         Task::Openapi(arguments) => openapi::run(&arguments),
         Task::Tidy => tidy::run(),

@@ -489,7 +489,7 @@ async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<Adm
     info!(socket = %socket.display(), "management API");
     let mut admin = vec![unix];
     if let Some(address) = config.admin.listen {
-        let tcp = api::serve_tcp(address, router)
+        let tcp = api::serve_tcp(address, api::with_pages(router))
             .await
             .with_context(|| format!("management API on {address}"))?;
         if let Some(bound) = tcp.address() {

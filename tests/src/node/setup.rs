@@ -111,6 +111,11 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         true => "",
         false => "pins = \"\"",
     };
+    let listens = |(section, text): &(&str, String)| *section == "admin" && text.contains("listen");
+    let admin = match options.extra.iter().any(listens) {
+        true => "",
+        false => "listen = \"off\"",
+    };
     let usage = (options.usage.clone()).unwrap_or_else(|| directory.join("usage"));
     let usage = usage.display().to_string();
     let sections = [
@@ -124,10 +129,7 @@ pub(super) fn config(directory: &Path, options: &Options, ports: &Ports) -> Stri
         ("overlay", overlay),
         ("identity", String::new()),
         ("admission", format!("mode = {admission:?}\n{pins}")),
-        (
-            "admin",
-            format!("listen = \"off\"\nsocket = {}", at("admin.sock")),
-        ),
+        ("admin", format!("{admin}\nsocket = {}", at("admin.sock"))),
         (
             "telemetry",
             format!("listen = \"127.0.0.1:{}\"", ports.telemetry),

@@ -349,3 +349,24 @@ export type PolicyState =
   | "other_groups"
   | "disabled"
   | "left_out";
+
+/** One piece of a set-up: an environment, a file or code. */
+export interface AgentConfigBlock {
+  /** A file's path, or what the text is for. */
+  title: string;
+  note: string;
+  text: string;
+}
+
+export interface AgentConfig {
+  via: string;
+  name: string;
+  model: string;
+  blocks: AgentConfigBlock[];
+}
+
+export interface AgentConfigs {
+  /** Where agents are to have the endpoint's CA; none when its certificate is one that they trust. */
+  ca_file: string | null;
+  tools: { tool: string; name: string; configs: AgentConfig[] }[];
+}

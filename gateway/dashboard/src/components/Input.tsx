@@ -1,11 +1,13 @@
-import { Eye, EyeOff, Search } from "lucide-react";
+import { Eye, EyeOff, Search, Upload } from "lucide-react";
 import {
   forwardRef,
+  useRef,
   useState,
   type InputHTMLAttributes,
   type SelectHTMLAttributes,
   type TextareaHTMLAttributes,
 } from "react";
+import { Button } from "./Button";
 import { classes } from "./classes";
 import css from "./Input.module.css";
 
@@ -26,12 +28,15 @@ export const TextInput = forwardRef<HTMLInputElement, InputHTMLAttributes<HTMLIn
 
 type Plain = Omit<InputHTMLAttributes<HTMLInputElement>, "value" | "onChange" | "type">;
 
-/** For keys: hidden unless asked, and nothing that a password manager should offer to keep. */
-export function SecretInput({
-  value,
-  onChange,
-  ...rest
-}: Plain & { value: string; onChange: (value: string) => void }) {
+interface SecretProps extends Plain {
+  onChange: (value: string) => void;
+}
+
+/**
+ * For keys: hidden unless asked, and nothing that a password manager should offer to keep. React mirrors what
+ * it controls into the document's attributes, so the text stays the element's own; it has to stay mounted.
+ */
+export function SecretInput({ onChange, ...rest }: SecretProps) {
   const [shown, setShown] = useState(false);
   return (
     <span className={css.wrap}>
@@ -42,7 +47,6 @@ export function SecretInput({
         data-1p-ignore
         data-lpignore="true"
         className={css.secret}
-        value={value}
         onChange={(event) => onChange(event.target.value)}
       />
       <button
@@ -54,6 +58,48 @@ export function SecretInput({
       >
         {shown ? <EyeOff /> : <Eye />}
       </button>
+    </span>
+  );
+}
+
+/** A secret of several lines, such as a key file: pasted or read from a file. See `SecretInput`. */
+export function SecretFile({ onChange, ...rest }: SecretProps & { accept?: string }) {
+  const { accept, id, placeholder, disabled, ...described } = rest;
+  const area = useRef<HTMLTextAreaElement>(null);
+  const file = useRef<HTMLInputElement>(null);
+  const read = async (chosen: File | undefined) => {
+    if (!chosen || !area.current) return;
+    area.current.value = await chosen.text();
+    onChange(area.current.value);
+  };
+  return (
+    <span className={css.file}>
+      <textarea
+        ref={area}
+        id={id}
+        aria-describedby={described["aria-describedby"]}
+        aria-invalid={described["aria-invalid"]}
+        required={described.required}
+        placeholder={placeholder}
+        disabled={disabled}
+        autoComplete="off"
+        spellCheck={false}
+        className={classes(css.input, css.area, css.masked)}
+        onChange={(event) => onChange(event.target.value)}
+      />
+      <Button size="s" icon={<Upload />} onClick={() => file.current?.click()}>
+        Choose a file
+      </Button>
+      <input
+        ref={file}
+        type="file"
+        accept={accept}
+        hidden
+        onChange={(event) => {
+          void read(event.target.files?.[0]);
+          event.target.value = "";
+        }}
+      />
     </span>
   );
 }

@@ -54,7 +54,7 @@ export function LoginPage() {
           label="Access token"
           hint="It begins with kwt_ and is kept by this browser's session only."
         >
-          {(control) => <SecretInput {...control} value={token} onChange={setToken} autoFocus />}
+          {(control) => <SecretInput {...control} onChange={setToken} autoFocus />}
         </Field>
         <Button look="primary" type="submit" busy={busy} disabled={!token.trim()}>
           Log in

@@ -1,0 +1,65 @@
+/** What the pages change. Each call takes the whole document: PUT replaces. */
+
+import { post, put, remove } from "./http";
+import type {
+  BudgetRule,
+  DiscoveredModel,
+  ExplainRequest,
+  Explanation,
+  Guardrail,
+  Id,
+  Policy,
+  Provider,
+  ProviderKey,
+  ProviderRequest,
+  TestReport,
+} from "./types";
+
+/** With the revision that it was read at, where somebody else's change should not be lost. */
+export interface Changed<T> {
+  id: Id;
+  body: T;
+  ifMatch?: string | null;
+}
+
+type Fields<T> = Omit<T, "id" | "created_at" | "updated_at">;
+
+function resource<T, Request = Fields<T>>(path: string) {
+  return {
+    create: (body: Request) => post<T>(path, body),
+    update: ({ id, body, ifMatch }: Changed<Request>) =>
+      put<T>(`${path}/${id}`, body, ifMatch ? { ifMatch } : {}),
+    remove: (id: Id) => remove(`${path}/${id}`),
+  };
+}
+
+export const providers = resource<Provider, ProviderRequest>("/providers");
+export const policies = resource<Policy>("/policies");
+export const guardrails = resource<Guardrail>("/guardrails");
+export const budgetRules = resource<BudgetRule>("/budget-rules");
+
+/** A stored provider, as the workers have it. */
+export const testProvider = (id: Id) => post<TestReport>(`/providers/${id}/test`, {});
+
+/** One that is not stored yet, or a stored one (`id`) with changes that are not. */
+export const testDraft = (draft: ProviderRequest) => post<TestReport>("/providers/test", draft);
+
+export interface DiscoverRequest {
+  catalog_provider_id: string;
+  upstream_url: string;
+  api_key?: string;
+  /** A stored provider, whose key is used when none is given. */
+  provider_id?: Id;
+  extra_values?: Record<string, string>;
+  skip_tls_verification?: boolean;
+  allow_private_addresses?: boolean;
+  ca_pem?: string;
+}
+
+export const discoverModels = (request: DiscoverRequest) =>
+  post<{ models: DiscoveredModel[]; truncated?: boolean }>("/catalog/providers/models", request);
+
+export const rotateKey = ({ id, key }: { id: Id; key: string }) =>
+  post<ProviderKey[]>(`/providers/${id}/keys`, { api_key: key });
+
+export const explain = (request: ExplainRequest) => post<Explanation>("/policies/explain", request);
