@@ -68,6 +68,7 @@ export function LiveTail({ state }: { state: LogsState }) {
         </div>
       )}
       <DataTable
+        dense
         label="live requests"
         columns={columns}
         rows={tail.rows}

@@ -22,6 +22,7 @@ export function RequestsTable({ state }: { state: LogsState }) {
       <SearchedBack page={log.data} />
       <Card flush className={log.isPlaceholderData ? (css.stale ?? "") : ""}>
         <DataTable
+          dense
           label="the access log"
           columns={columns}
           rows={log.data?.data}

@@ -82,6 +82,7 @@ export function SessionPanel({
               <p>The latest {count(session.entries.length)} requests, oldest first.</p>
             )}
             <DataTable
+              dense
               label="requests of the session"
               columns={columns}
               rows={session.entries}

@@ -21,6 +21,7 @@ export function SessionsTable({ state }: { state: LogsState }) {
       <SearchedBack page={sessions.data} />
       <Card flush>
         <DataTable
+          dense
           label="the sessions"
           columns={columns}
           rows={sessions.data?.data}

@@ -42,7 +42,7 @@ export function requestColumns(names: Names, sorts = true): Column<AccessLogEntr
       id: "model",
       header: "Model",
       cell: (row) => (
-        <span className={css.user}>
+        <span className={css.model}>
           <span>{row.model || "–"}</span>
           <small>
             {row.resolved_provider_id ? names.provider(row.resolved_provider_id) : row.path}
@@ -116,7 +116,7 @@ export function Groups({ ids, names }: { ids: readonly string[]; names: Names })
 function Cost({ row }: { row: AccessLogEntry }) {
   if (row.unpriced) {
     return (
-      <span className={css.none} title="No price is known for the model">
+      <span className={css.unpriced} title="No price is known for the model">
         no price
       </span>
     );
