@@ -212,6 +212,7 @@ impl Node {
         // first socket that agents can reach.
         let admission = Arc::new(Admission::load(&config)?);
         tasks.spawn(Arc::clone(&admission).follow(reports.clone()));
+        tasks.spawn(Arc::clone(&admission).sample());
         let front = Arc::clone(&admission);
         listeners.stand_behind(move || front.stand_in_front());
         listeners.open_first()?;

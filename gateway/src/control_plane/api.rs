@@ -102,7 +102,7 @@ pub fn router(state: AppState) -> Router {
 
     Router::new()
         .nest("/api", api)
-        .fallback_service(pages::router())
+        .fallback(no_such_route)
         .layer(middleware::from_fn_with_state(
             state.clone(),
             auth::check_name,

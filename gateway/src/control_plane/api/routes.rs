@@ -11,7 +11,7 @@ use super::{
     session, settings, state, tokens, usage,
 };
 use crate::control_plane::{
-    admission::{AdmissionStatus, PeerTraffic},
+    admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
     audit::{Entry, Verified},
     catalog::CatalogEntry,
     resource::{BudgetRuleDoc, GroupDoc, GuardrailDoc, PolicyDoc},
@@ -394,6 +394,14 @@ fn node() -> Vec<Route> {
         .access(Access::Health)
         .says("Kernel admission: where it stands, and what it counted", "")
         .answers::<AdmissionStatus>(),
+        Route::get(
+            "/agent-network/admission/history",
+            "getAdmissionHistory",
+            admission::history,
+        )
+        .access(Access::Health)
+        .says("What kernel admission counted in the last hour", "")
+        .answers::<AdmissionHistory>(),
         Route::get(
             "/agent-network/admission/peers",
             "listAdmissionPeers",

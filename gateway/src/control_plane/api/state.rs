@@ -11,7 +11,7 @@ pub use super::sessions::Sessions;
 use crate::{
     config::LimitsConfig,
     control_plane::{
-        admission::{AdmissionStatus, PeerTraffic},
+        admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
         audit::Retention,
         catalog::LiveCatalog,
         diagnosis::Diagnosis,
@@ -70,6 +70,9 @@ pub trait NodeView: Send + Sync {
 
     /// Kernel admission; may wait for the kernel.
     fn admission(&self) -> AdmissionStatus;
+
+    /// What kernel admission counted lately.
+    fn admission_history(&self) -> AdmissionHistory;
 
     /// The kernel's counters of every peer; may wait for the kernel.
     fn admission_peers(&self) -> Vec<PeerTraffic>;

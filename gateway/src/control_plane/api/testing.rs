@@ -13,7 +13,7 @@ use super::state::{
 use crate::{
     config::{Estimate, LimitsConfig, MasterKeySource},
     control_plane::{
-        admission::{AdmissionStatus, PeerTraffic},
+        admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
         audit::Retention,
         catalog::{Catalog, LiveCatalog},
         diagnosis::{Diagnosis, Trouble},
@@ -346,6 +346,10 @@ impl NodeView for CompilingNode {
             mode: "off".to_owned(),
             ..AdmissionStatus::default()
         }
+    }
+
+    fn admission_history(&self) -> AdmissionHistory {
+        AdmissionHistory::default()
     }
 
     fn admission_peers(&self) -> Vec<PeerTraffic> {
