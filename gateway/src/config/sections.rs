@@ -226,6 +226,13 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
         Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9470)))),
         "TCP address of API and dashboard, or \"off\"; callers need a token.",
     );
+    let overlay_port = reader.get_optional(
+        SECTION,
+        "overlay_port",
+        Port(9470),
+        "Serves API and dashboard on the overlay's addresses too, bound to its device: the tunnel says who calls.\n\
+         Every peer may ask there what it may use (`me/setup`).",
+    );
     AdminConfig {
         socket: reader.get(
             SECTION,
@@ -235,6 +242,13 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
              Beside it lies `limits`, what limits have counted: best in memory, as /run is.",
         ),
         listen,
+        overlay_port: overlay_port.map(|Port(port)| port),
+        overlay_group: reader.get_optional(
+            SECTION,
+            "overlay_group",
+            "keyway-admins".to_owned(),
+            "Id or name of the group whose members administer the node there.",
+        ),
         audit_days: reader.get_in(
             SECTION,
             "audit_days",

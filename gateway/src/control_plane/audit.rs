@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::resource::Role;
+use super::{
+    resource::Role,
+    store::{Store, StoreError, Transaction},
+};
 pub use append::commit;
 pub use read::{AuditFilter, Verified, entry, page, verify};
 
@@ -32,6 +35,27 @@ mod key {
 pub struct Retention {
     pub days: usize,
     pub entries: usize,
+}
+
+/// Who makes changes, and how long that is remembered: for what changes the store by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorder<'a> {
+    pub author: &'a Author,
+    pub retention: Retention,
+}
+
+impl Recorder<'_> {
+    /// See [`commit`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub async fn commit(
+        &self,
+        store: &dyn Store,
+        transaction: Transaction,
+    ) -> Result<bool, StoreError> {
+        commit(store, self.retention, self.author, transaction).await
+    }
 }
 
 /// One change of one thing.

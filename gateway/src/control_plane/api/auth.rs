@@ -36,6 +36,8 @@ pub(super) enum Connection {
     Unix { uid: u32 },
     /// The address that was connected to, and the one from which.
     Tcp { local: SocketAddr, peer: SocketAddr },
+    /// As above, through the overlay's device: the address says who it is.
+    Tunnel { local: SocketAddr, peer: SocketAddr },
 }
 
 /// Middleware of everything: names that are not ours are not served, lest a page whose name was rebound to our
@@ -45,8 +47,15 @@ pub(super) async fn check_name(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(Connection::Tcp { local, .. }) = request.extensions().get() {
-        check_host(request.headers(), local.ip(), &state.admin_hosts)?;
+    match request.extensions().get() {
+        Some(Connection::Tcp { local, .. }) => {
+            check_host(request.headers(), local.ip(), &state.admin_hosts)?;
+        }
+        Some(Connection::Tunnel { local, .. }) => {
+            let snapshot = state.node.snapshot();
+            check_host(request.headers(), local.ip(), &snapshot.endpoint.names)?;
+        }
+        Some(Connection::Unix { .. }) | None => {}
     }
     Ok(next.run(request).await)
 }
@@ -135,8 +144,33 @@ async fn authenticate(
                 with_cookie(state, headers, peer.ip(), now).await
             }
         }
+        Some(Connection::Tunnel { peer, .. }) => by_tunnel(state, peer.ip()),
         None => Err(ApiError::unauthorized("unknown kind of connection")),
     }
+}
+
+/// Whom the data plane takes it for, too.
+fn by_tunnel(state: &AppState, address: IpAddr) -> Result<Actor, ApiError> {
+    let address = address.to_canonical();
+    let snapshot = state.node.snapshot();
+    let principal = snapshot
+        .peers
+        .get(&address)
+        .ok_or_else(|| ApiError::forbidden(format!("{address} is no peer's that is let in")))?;
+    let admins = state.overlay_group.as_deref();
+    let is_admin = principal
+        .named_groups()
+        .any(|group| admins.is_some_and(|admins| *group.id == *admins || *group.name == *admins));
+    Ok(Actor {
+        author: Author {
+            id: format!("peer:{}", principal.peer_id),
+            name: Some((*principal.display_name).to_owned()),
+            role: is_admin.then_some(Role::Admin),
+            via: Via::Tunnel,
+            address: Some(address),
+        },
+        expires_at: None,
+    })
 }
 
 async fn with_token(
@@ -263,7 +297,11 @@ pub(super) fn hash(token: &str) -> String {
 }
 
 /// Only names that are this listener's: a page whose name was rebound to our address has its own.
-fn check_host(headers: &HeaderMap, local: IpAddr, admin_hosts: &[String]) -> Result<(), ApiError> {
+fn check_host<N: AsRef<str>>(
+    headers: &HeaderMap,
+    local: IpAddr,
+    names: &[N],
+) -> Result<(), ApiError> {
     let refused = || ApiError::forbidden("this name is not served here (Host header)");
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -278,7 +316,8 @@ fn check_host(headers: &HeaderMap, local: IpAddr, admin_hosts: &[String]) -> Res
     let own_address = literal
         .parse::<IpAddr>()
         .is_ok_and(|address| address == local || local.is_loopback() && address.is_loopback());
-    let own_name = name == "localhost" && local.is_loopback() || admin_hosts.contains(&name);
+    let own_name =
+        name == "localhost" && local.is_loopback() || names.iter().any(|own| own.as_ref() == name);
     if own_address || own_name {
         Ok(())
     } else {
@@ -345,8 +384,8 @@ mod tests {
         let mut twice = HeaderMap::new();
         twice.append(header::HOST, "localhost".parse().unwrap());
         twice.append(header::HOST, "localhost".parse().unwrap());
-        assert!(check_host(&twice, loopback, &[]).is_err());
-        assert!(check_host(&HeaderMap::new(), loopback, &[]).is_err());
+        assert!(check_host::<&str>(&twice, loopback, &[]).is_err());
+        assert!(check_host::<&str>(&HeaderMap::new(), loopback, &[]).is_err());
     }
 
     #[test]

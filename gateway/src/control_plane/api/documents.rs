@@ -112,9 +112,9 @@ pub(super) fn check_if_match(headers: &HeaderMap, revision: Revision) -> Result<
     if wanted == "*" || wanted == etag(revision) {
         Ok(())
     } else {
-        Err(ApiError::precondition(
-            "the document changed since the revision in If-Match",
-        ))
+        Err(ApiError::precondition(format!(
+            "the document is not as If-Match has it: its revision is \"{revision}\""
+        )))
     }
 }
 

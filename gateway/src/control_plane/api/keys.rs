@@ -4,6 +4,7 @@
 use axum::{
     Extension, Json,
     extract::{Path, State},
+    http::HeaderMap,
     response::Response,
 };
 use jiff::Timestamp;
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     control_plane::{
+        audit::Recorder,
         catalog::KeyKind,
         mint::ServiceAccount,
         resource::{CredentialDoc, ProviderDoc, key},
@@ -114,8 +116,10 @@ pub(super) async fn remove(
     State(state): State<AppState>,
     Extension(actor): Extension<Actor>,
     Path((provider_id, key_id)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let provider = providers::load(&state, &provider_id).await?;
+    documents::check_if_match(&headers, provider.revision)?;
     let credentials = of_provider(&state, &provider_id).await?;
     let Some(credential) = credentials.iter().find(|one| one.id == key_id) else {
         return Err(ApiError::not_found("key"));
@@ -150,8 +154,14 @@ pub(super) async fn remove(
 
 pub(super) async fn rotate_master(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Json<RotateMasterReport>, ApiError> {
-    match state.keyring.rotate(state.store.as_ref()).await {
+    let recorder = Recorder {
+        author: &actor.author,
+        retention: state.audit,
+    };
+    let rotating = state.keyring.rotate(state.store.as_ref(), Some(recorder));
+    match rotating.await {
         Ok(rotated) => Ok(Json(RotateMasterReport {
             key_id: rotated.key_id,
             resealed: rotated.records,

@@ -4,6 +4,7 @@
 use axum::{
     Extension, Json,
     extract::{Query, State},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use super::{
 use crate::control_plane::{
     catalog::PriceChange,
     resource::{PricesDoc, key},
-    store::{Operation, Transaction},
+    store::{Compare, Operation, Revision, Transaction},
 };
 
 /// Longest description of where prices are from.
@@ -71,18 +72,25 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
         let models = entry.prices().len();
         (models > 0).then(|| (entry.id.clone(), models))
     });
-    let update = load(&state).await?.map(|doc| UpdateView {
+    let models = priced.collect();
+    let stored = load(&state).await?;
+    let revision = stored.as_ref().map(|doc| doc.revision);
+    let update = stored.map(|doc| UpdateView {
         source: doc.value.source,
         updated_at: doc.value.updated_at,
     });
-    let models = priced.collect();
-    Ok(Json(PricesView { models, update }).into_response())
+    let shown = PricesView { models, update };
+    Ok(match revision {
+        Some(revision) => documents::respond(&shown, revision),
+        None => Json(shown).into_response(),
+    })
 }
 
 pub(super) async fn update(
     State(state): State<AppState>,
     Extension(actor): Extension<Actor>,
     Query(query): Query<UpdateQuery>,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<UpdateRequest>,
 ) -> Result<Response, ApiError> {
     if request.source.len() > SOURCE_BYTES_LIMIT {
@@ -93,13 +101,23 @@ pub(super) async fn update(
         .catalog
         .changes(&request.prices)
         .map_err(|error| ApiError::invalid("prices", error.to_string()))?;
+    let current = load(&state).await?.map(|doc| doc.revision);
+    match current {
+        Some(revision) => documents::check_if_match(&headers, revision)?,
+        None if headers.contains_key(header::IF_MATCH) => {
+            return Err(ApiError::precondition(
+                "there is no update that If-Match could mean",
+            ));
+        }
+        None => {}
+    }
     if !query.dry_run {
         let doc = PricesDoc {
             text: request.prices,
             source: request.source,
             updated_at: Timestamp::now(),
         };
-        write(&state, &actor, documents::put(key::PRICES, &doc)).await?;
+        write(&state, &actor, current, documents::put(key::PRICES, &doc)).await?;
     }
     let applied = !query.dry_run;
     Ok(Json(Changes { changes, applied }).into_response())
@@ -109,18 +127,35 @@ pub(super) async fn update(
 pub(super) async fn remove(
     State(state): State<AppState>,
     Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    if load(&state).await?.is_none() {
-        return Err(ApiError::not_found("price update"));
-    }
+    let current = load(&state).await?;
+    let current = current.ok_or_else(|| ApiError::not_found("price update"))?;
+    documents::check_if_match(&headers, current.revision)?;
     let key = key::PRICES.to_owned();
-    write(&state, &actor, Operation::Delete { key }).await?;
+    write(
+        &state,
+        &actor,
+        Some(current.revision),
+        Operation::Delete { key },
+    )
+    .await?;
     Ok(documents::deleted())
 }
 
-async fn write(state: &AppState, actor: &Actor, operation: Operation) -> Result<(), ApiError> {
+async fn write(
+    state: &AppState,
+    actor: &Actor,
+    current: Option<Revision>,
+    operation: Operation,
+) -> Result<(), ApiError> {
     let transaction = Transaction {
-        compares: Vec::new(),
+        compares: vec![match current {
+            Some(revision) => documents::unchanged(key::PRICES, revision),
+            None => Compare::Absent {
+                key: key::PRICES.to_owned(),
+            },
+        }],
         operations: vec![operation],
     };
     match documents::commit(state, actor, transaction).await? {

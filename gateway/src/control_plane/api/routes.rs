@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     access::Access, admission, agent_config, audit, catalog, docs, explain, export, keys, levels,
     log_export, log_stream, logs, node, openapi, peers, prices, providers, resources, route::Route,
-    session, settings, state, tokens, usage,
+    session, settings, setup, state, tokens, usage,
 };
 use crate::control_plane::{
     admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
@@ -97,7 +97,8 @@ fn catalog() -> Vec<Route> {
         .refuses(502, "The vendor did not list them; the message says why."),
         Route::get(PRICES, "getPrices", prices::show)
             .says("Where list prices are from", "")
-            .answers::<prices::PricesView>(),
+            .answers::<prices::PricesView>()
+            .versioned(),
         dry_run(
             Route::put(PRICES, "updatePrices", prices::update)
                 .says(
@@ -180,7 +181,7 @@ fn providers() -> Vec<Route> {
         )
         .says("Remove a key", "The last one stays, where the provider needs one.")
         .answers_object()
-        .contended()
+        .conditional()
         .refuses(412, "It is the only key."),
     ]
 }
@@ -420,6 +421,18 @@ fn node() -> Vec<Route> {
         )
         .answers::<agent_config::AgentConfigs>()
         .refuses(412, "There is no endpoint before the first provider."),
+        Route::get("/agent-network/health", "getHealth", node::health)
+            .access(Access::Health)
+            .says("Whether the node may receive traffic", "")
+            .answers::<node::Health>()
+            .also::<node::Health>(503, "Not yet, or not any more; `not_ready` says why."),
+        Route::get("/agent-network/me/setup", "getMySetup", setup::show)
+            .access(Access::Known)
+            .says(
+                "What the caller may use",
+                "For peers over the overlay; who reads the configuration sees all.",
+            )
+            .answers::<setup::Setup>(),
         Route::get("/agent-network/ca", "getCa", node::ca)
             .says(
                 "The certificate of the internal CA",

@@ -81,6 +81,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let address = match request.extensions().get::<Connection>() {
         Some(Connection::Tcp { peer, .. }) => Some(peer.ip()),
+        Some(Connection::Tunnel { peer, .. }) => Some(peer.ip()),
         Some(Connection::Unix { .. }) | None => None,
     };
     let now = Timestamp::now();

@@ -48,6 +48,8 @@ pub struct AppState {
     pub admin_hosts: Arc<[String]>,
     pub sessions: Arc<Sessions>,
     pub audit: Retention,
+    /// Id or name of the group whose members administer the node over the overlay.
+    pub overlay_group: Option<Arc<str>>,
 }
 
 /// How the endpoint gets its name when the first provider is connected.

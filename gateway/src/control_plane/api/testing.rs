@@ -88,6 +88,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
             days: 365,
             entries: 1000,
         },
+        overlay_group: Some("admins".into()),
     };
     (state, store)
 }

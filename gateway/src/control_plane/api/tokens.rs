@@ -4,6 +4,7 @@
 use axum::{
     Extension, Json,
     extract::{Path, State},
+    http::HeaderMap,
     response::Response,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -111,10 +112,12 @@ pub(super) async fn revoke(
     State(state): State<AppState>,
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let current = documents::load::<TokenDoc>(state.store.as_ref(), &store_key(&id))
         .await?
         .ok_or_else(|| ApiError::not_found("token"))?;
+    documents::check_if_match(&headers, current.revision)?;
     documents::delete(&state, &actor, store_key(&id), current.revision).await
 }
 

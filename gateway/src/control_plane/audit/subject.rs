@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Target, hash};
-use crate::control_plane::resource::key;
+use crate::control_plane::{resource::key, seal};
 
 /// Longer texts are shown by their hash.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -15,7 +15,7 @@ const FIELD_BYTES_MAX: usize = 2048;
 const SECRET_FIELDS: [&str; 2] = ["sealed", "hash"];
 
 /// Kinds by key prefix. Groups are not among them: they come with what names them.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     (key::PROVIDERS, "provider"),
     (key::CREDENTIALS, "provider_key"),
     (key::POLICIES, "policy"),
@@ -25,6 +25,7 @@ const KINDS: [(&str, &str); 9] = [
     (key::TOKENS, "token"),
     (key::PRICES, "prices"),
     (key::SETTINGS, "settings"),
+    (seal::key::CHECK, "master_key"),
 ];
 
 /// A key of the store whose changes are recorded.
@@ -94,7 +95,7 @@ fn object(value: &[u8]) -> Map<String, Value> {
 }
 
 fn name(document: &Map<String, Value>) -> String {
-    let names = ["name", "endpoint", "fingerprint", "source"];
+    let names = ["name", "endpoint", "fingerprint", "source", "key_id"];
     let name = names
         .iter()
         .find_map(|field| document.get(*field)?.as_str());
