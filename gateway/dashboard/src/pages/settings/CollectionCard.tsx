@@ -98,7 +98,7 @@ function Form({ settings }: { settings: Tagged<Settings> }) {
       />
       <Switch
         label="Keep prompts and answers"
-        hint="Sealed with the master key. Only where a guardrail of the policy captures prompts too; owners and admins can read them."
+        hint="Of logged requests whose policy has a guardrail that captures prompts. Sealed with the master key; owners and admins can read them."
         disabled={!mayChange}
         checked={draft.enable_prompt_collection}
         onChange={(enable_prompt_collection) => edit({ enable_prompt_collection })}
@@ -114,7 +114,7 @@ function Form({ settings }: { settings: Tagged<Settings> }) {
       />
       <Switch
         label="Redact personal data in texts"
-        hint="E-mail addresses, phone numbers, card numbers and the like are replaced before anything is kept. What goes to the provider is not touched."
+        hint="Keys, e-mail addresses, phone and card numbers and the like are replaced before anything is kept. What goes to the provider is not touched."
         disabled={!mayChange}
         checked={draft.redact_pii}
         onChange={(redact_pii) => edit({ redact_pii })}

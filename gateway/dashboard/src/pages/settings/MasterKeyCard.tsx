@@ -20,9 +20,9 @@ export function MasterKeyCard({ isOwner }: { isOwner: boolean }) {
   return (
     <Card title="Master key">
       <p className={css.text}>
-        Provider keys and kept texts are sealed with it. It is not in the store: the configuration
-        says whether it is a file, a systemd credential or the machine’s TPM. Rotation seals all of
-        them under the next key; put that in its place first, or let the node make one where it may.
+        Provider keys and kept texts are sealed with it. It is not in the store; the configuration
+        says where it is. Rotation seals all of them under the next key, and says what is to be done
+        with the old one.
       </p>
       {done && (
         <div className={css.below}>

@@ -38,7 +38,7 @@ export function PricesCard() {
             ]}
           />
           <p className={`${css.text} ${css.below}`}>
-            Newer prices come as a file: <code>keyway catalog prices update FILE</code> shows what
+            Newer prices come as a file: <code>keyway catalog update FILE</code> shows what
             would change first. Prices that are set at a provider win over these.
           </p>
         </>
