@@ -119,7 +119,7 @@ function peerColumns(
       id: "state",
       header: "State",
       cell: (peer) => (
-        <span className={css.two}>
+        <span className={css.state}>
           <Status tone={peer.let_in ? (peer.reason ? "warn" : "ok") : "bad"}>
             {peer.let_in ? "Let in" : "Kept out"}
           </Status>
@@ -150,7 +150,7 @@ function peerColumns(
     {
       id: "source",
       header: "Source",
-      cell: (peer) => SOURCES[peer.source].label,
+      cell: (peer) => <span className={css.seen}>{SOURCES[peer.source].label}</span>,
       sort: (peer) => peer.source,
       from: 1200,
     },

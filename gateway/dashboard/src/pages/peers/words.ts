@@ -20,5 +20,5 @@ export function principalOf(peer: Peer): string {
 }
 
 export function identityOf(peer: Peer): string {
-  return peer.user_email ?? peer.user_id ?? "Nobody: a machine";
+  return peer.user_email ?? peer.user_id ?? "Machine without a user";
 }
