@@ -138,10 +138,11 @@ impl<'a> Permit<'a> {
 /// # Errors
 /// [`Reason::ModelBlocked`] and [`Reason::PathBlocked`].
 pub fn admits(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
-    if !ask
-        .model
-        .map_or(policy.models.is_none(), |model| admits_model(policy, model))
-    {
+    let is_admitted = match ask.model {
+        Some(model) => admits_model(policy, model),
+        None => policy.models.is_none(),
+    };
+    if !is_admitted {
         return Err(Reason::ModelBlocked);
     }
     if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path.matches(ask.path)) {

@@ -64,7 +64,7 @@ pub(super) async fn show(
     let providers: Vec<_> = snapshot
         .providers
         .iter()
-        .filter_map(|provider| usable(&snapshot, provider, principal.map(|principal| &**principal)))
+        .filter_map(|provider| usable(&snapshot, provider, principal))
         .collect();
     let endpoint = settings.map_or_else(String::new, |settings| settings.value.endpoint);
     Ok(Json(Setup {
