@@ -293,6 +293,14 @@ pub struct AdminConfig {
     pub socket: PathBuf,
     /// TCP address of the management API; callers need a token.
     pub listen: Option<SocketAddr>,
+    /// Port of the management API on the overlay's addresses.
+    pub overlay_port: Option<u16>,
+    /// Id or name of the group whose members administer the node there.
+    pub overlay_group: Option<String>,
+    /// Changes stay in the audit log for so long.
+    pub audit_days: usize,
+    /// Most of them.
+    pub audit_entries: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

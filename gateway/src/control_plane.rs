@@ -24,6 +24,7 @@ pub mod snapshot;
 
 pub mod admission;
 pub mod api;
+pub mod audit;
 pub mod listeners;
 pub mod metrics;
 pub mod netlink;

@@ -14,6 +14,8 @@ pub mod dialect;
 pub mod handoff;
 pub mod policy;
 
+pub mod agent_config;
+
 pub mod control_plane;
 pub mod data_plane;
 

@@ -138,8 +138,9 @@ impl<'a> Permit<'a> {
 /// # Errors
 /// [`Reason::ModelBlocked`] and [`Reason::PathBlocked`].
 pub fn admits(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
-    if let Some(models) = &policy.models
-        && !ask.model.is_some_and(|model| lists(models, model))
+    if !ask
+        .model
+        .map_or(policy.models.is_none(), |model| admits_model(policy, model))
     {
         return Err(Reason::ModelBlocked);
     }
@@ -147,6 +148,12 @@ pub fn admits(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
         return Err(Reason::PathBlocked);
     }
     Ok(())
+}
+
+/// Whether a policy's guardrails let a model through.
+pub fn admits_model(policy: &Policy, model: &str) -> bool {
+    let models = policy.models.as_ref();
+    models.is_none_or(|models| lists(models, model))
 }
 
 /// Whatever the vendor takes for the same model is the same here; case makes no difference.

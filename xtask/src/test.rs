@@ -48,15 +48,16 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, sdk, npm, demo, systemd
+    /// Only these groups: rust, kernel, node, api, sdk, npm, demo, systemd
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 7] = [
+    let groups: [(&str, Group); 8] = [
         ("rust", rust),
         ("kernel", kernel),
         ("node", node),
+        ("api", python::api),
         ("sdk", python::run),
         ("npm", npm::run),
         ("demo", demo::run),
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, sdk, npm, demo, systemd");
+        bail!("no group {unknown}: rust, kernel, node, api, sdk, npm, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();

@@ -1,21 +1,17 @@
-//! `keyway agent-config`: how to point an agent or SDK at the endpoint, with the dummy key that each of
-//! them insists on and the way each of them learns to trust the endpoint's CA.
+//! `keyway agent-config`: how to point an agent or SDK at the endpoint, see [`crate::agent_config`].
 
-mod coding;
-mod model;
-mod sdk;
-mod setup;
+use clap::Args;
+use serde_json::Value;
 
-use clap::{Args, ValueEnum};
-
-use super::{Failure, client::Client, lookup::text, output::Output};
-use setup::Setup;
-
-const CA_FILE_DEFAULT: &str = "/etc/ssl/keyway-ca.pem";
-const REGION_DEFAULT: &str = "us-east-1";
-const LOCATION_DEFAULT: &str = "global";
-/// What an operator has to replace.
-const PROJECT_PLACEHOLDER: &str = "YOUR-PROJECT";
+use super::{
+    Failure,
+    client::Client,
+    lookup::{items, text},
+    output::{Format, Output},
+};
+use crate::agent_config::{
+    CA_FILE_DEFAULT, Opened, PROJECT_PLACEHOLDER, Place, Tool, Via, reachable, usual,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -44,90 +40,6 @@ pub(super) struct Arguments {
     region: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Tool {
-    ClaudeCode,
-    Codex,
-    GeminiCli,
-    /// OpenAI's SDKs, Python and Node.js
-    #[value(name = "openai")]
-    OpenAi,
-    /// Anthropic's SDKs, Python and Node.js
-    Anthropic,
-    /// Google's SDK (google-genai), Python and Node.js
-    GoogleGenai,
-    /// AWS' SDK for Python, for Bedrock
-    Boto3,
-    #[value(name = "langchain")]
-    LangChain,
-    VercelAiSdk,
-    #[value(name = "litellm")]
-    LiteLlm,
-    Curl,
-}
-
-/// Whose API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Via {
-    #[value(name = "openai")]
-    OpenAi,
-    Anthropic,
-    Bedrock,
-    Vertex,
-    Gemini,
-}
-
-impl Tool {
-    /// The first is what it speaks when nothing is said.
-    fn vias(self) -> &'static [Via] {
-        match self {
-            Self::ClaudeCode | Self::Anthropic => &[Via::Anthropic, Via::Bedrock, Via::Vertex],
-            Self::Codex | Self::OpenAi | Self::LiteLlm => &[Via::OpenAi],
-            Self::GeminiCli => &[Via::Gemini],
-            Self::GoogleGenai => &[Via::Gemini, Via::Vertex],
-            Self::Boto3 => &[Via::Bedrock],
-            Self::LangChain | Self::VercelAiSdk | Self::Curl => &[Via::OpenAi, Via::Anthropic],
-        }
-    }
-
-    fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-impl Via {
-    fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Bedrock => "bedrock",
-            Self::Vertex => "vertex",
-            Self::Gemini => "gemini",
-        }
-    }
-
-    fn region_default(self) -> &'static str {
-        match self {
-            Self::Vertex => LOCATION_DEFAULT,
-            Self::OpenAi | Self::Anthropic | Self::Bedrock | Self::Gemini => REGION_DEFAULT,
-        }
-    }
-}
-
-/// What a set-up is filled with.
-struct Place {
-    /// `https://host[:port]`
-    url: String,
-    ca_file: Option<String>,
-    /// One that works, as far as is known.
-    model: String,
-    /// Somebody wants this model, so that it is written down wherever it can be.
-    model_is_wanted: bool,
-    project: String,
-    region: String,
-}
-
 pub(super) async fn run(
     arguments: Arguments,
     client: &Client,
@@ -152,7 +64,7 @@ pub(super) async fn run(
         !arguments.no_ca && (arguments.endpoint.is_some() || client.get_text("/ca").await.is_ok());
     let known = match (&arguments.model, &arguments.endpoint) {
         (Some(model), _) => Some(model.clone()),
-        (None, None) => model::reachable(client, arguments.tool, via).await?,
+        (None, None) => open_model(client, arguments.tool, via).await?,
         // Another node's endpoint.
         (None, Some(_)) => None,
     };
@@ -160,14 +72,17 @@ pub(super) async fn run(
         url,
         ca_file: has_ca.then_some(arguments.ca_file),
         model_is_wanted: arguments.model.is_some(),
-        model: known.unwrap_or_else(|| model::usual(arguments.tool, via).to_owned()),
+        model: known.unwrap_or_else(|| usual(arguments.tool, via).to_owned()),
         project: arguments.project,
         region: arguments
             .region
             .unwrap_or_else(|| via.region_default().to_owned()),
     };
     let setup = place.setup(arguments.tool, via);
-    setup.print(&arguments.tool.name(), via.name(), &place, output)
+    match output.format() {
+        Format::Table => output.raw(&setup.text(&place)),
+        Format::Json => output.json(&setup.json(&arguments.tool.name(), via.name(), &place)),
+    }
 }
 
 fn via(arguments: &Arguments) -> Result<Via, Failure> {
@@ -187,23 +102,82 @@ fn via(arguments: &Arguments) -> Result<Via, Failure> {
     }
 }
 
-impl Place {
-    fn setup(&self, tool: Tool, via: Via) -> Setup {
-        match tool {
-            Tool::ClaudeCode => self.claude_code(via),
-            Tool::Codex => self.codex(),
-            Tool::GeminiCli => self.gemini_cli(),
-            Tool::OpenAi => self.openai(),
-            Tool::Anthropic => self.anthropic(via),
-            Tool::GoogleGenai => self.google_genai(via),
-            Tool::Boto3 => self.boto3(),
-            Tool::LangChain => self.langchain(via),
-            Tool::VercelAiSdk => self.vercel_ai_sdk(via),
-            Tool::LiteLlm => self.litellm(),
-            Tool::Curl => self.curl(via),
-        }
-    }
+/// One that an enabled policy opens.
+async fn open_model(client: &Client, tool: Tool, via: Via) -> Result<Option<String>, Failure> {
+    let providers = client.get("/providers").await?;
+    let policies = client.get("/policies").await?;
+    let catalog = client.get("/catalog/providers").await?;
+    let opened = opened(&providers, &policies, &catalog);
+    Ok(reachable(&opened, tool, via).map(str::to_owned))
+}
+
+fn opened<'a>(providers: &'a Value, policies: &Value, catalog: &'a Value) -> Vec<Opened<'a>> {
+    let is_open = |provider: &Value| {
+        items(policies).iter().any(|policy| {
+            policy["enabled"] == true
+                && items(&policy["destination_provider_ids"]).contains(&provider["id"])
+        })
+    };
+    let candidates = items(providers)
+        .iter()
+        .filter(|provider| provider["enabled"] == true && is_open(provider));
+    let ids = |models: &'a Value| {
+        items(models)
+            .iter()
+            .map(|model| text(model, "id"))
+            .collect()
+    };
+    candidates
+        .filter_map(|provider| {
+            let mut entries = items(catalog).iter();
+            let entry = entries.find(|entry| entry["id"] == provider["provider_id"])?;
+            Some(Opened {
+                dialects: items(&entry["dialects"])
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .collect(),
+                listed: ids(&provider["models"]),
+                served: ids(&entry["models"]),
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_policy_opens_is_told_from_what_is_closed() {
+        let catalog = json!([
+            {"id": "openai_api", "dialects": ["openai"], "models": [{"id": "gpt-x"}]},
+            {"id": "custom", "dialects": [], "models": []},
+        ]);
+        let provider = |id: &str, kind: &str, models: Value| json!({"id": id, "provider_id": kind, "enabled": id != "off", "models": models});
+        let providers = json!([
+            provider("closed", "openai_api", json!([])),
+            provider("off", "openai_api", json!([])),
+            provider("o", "openai_api", json!([{"id": "gpt-listed"}])),
+            provider("c", "custom", json!([])),
+        ]);
+        let policies = json!([
+            {"enabled": false, "destination_provider_ids": ["closed"]},
+            {"enabled": true, "destination_provider_ids": ["off", "o", "c"]},
+        ]);
+        let opened = opened(&providers, &policies, &catalog);
+        let shown: Vec<_> = opened
+            .iter()
+            .map(|one| (&*one.dialects, &*one.listed, &*one.served))
+            .collect();
+        let none: &[&str] = &[];
+        assert_eq!(
+            shown,
+            [
+                (&["openai"][..], &["gpt-listed"][..], &["gpt-x"][..]),
+                (none, none, none)
+            ]
+        );
+    }
+}

@@ -189,6 +189,14 @@ fn ports(config: &Config, reader: &mut Reader<'_>) {
         );
     }
     let endpoint = [Some(config.endpoint.port), config.endpoint.plain_port];
+    if config.admin.overlay_port.is_some() && endpoint.contains(&config.admin.overlay_port) {
+        reader.refuse(
+            "admin",
+            "overlay_port",
+            "is a port of the endpoint, on the same addresses",
+            "use another port",
+        );
+    }
     for (section, listen) in [
         ("admin", config.admin.listen),
         ("telemetry", config.telemetry.listen),

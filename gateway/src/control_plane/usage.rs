@@ -66,8 +66,8 @@ pub use overview::{Sums, TotalBy, UsageBucket, UsageTotal};
 pub use parameter::QueryError;
 pub use pool::UsageReader;
 pub use query::{
-    AccessLogQuery, Cursor, Granularity, LogSort, OverviewQuery, PageQuery, SessionQuery,
-    SessionSort, SortKey, SortOrder,
+    AccessLogQuery, Cursor, Granularity, LogSort, OverviewQuery, PageNumber, PageQuery,
+    SessionQuery, SessionSort, SortKey, SortOrder,
 };
 pub use record_id::parse as parse_record_id;
 pub use sessions::SessionEntry;

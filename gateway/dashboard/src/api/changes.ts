@@ -3,12 +3,16 @@
 import { post, put, remove } from "./http";
 import type {
   BudgetRule,
-  DiscoveredModel,
+  BudgetRuleRequest,
+  DiscoveredModels,
+  DiscoverRequest,
   ExplainRequest,
   Explanation,
   Guardrail,
+  GuardrailRequest,
   Id,
   Policy,
+  PolicyRequest,
   Provider,
   ProviderKey,
   ProviderRequest,
@@ -22,9 +26,7 @@ export interface Changed<T> {
   ifMatch?: string | null;
 }
 
-type Fields<T> = Omit<T, "id" | "created_at" | "updated_at">;
-
-function resource<T, Request = Fields<T>>(path: string) {
+function resource<T, Request>(path: string) {
   return {
     create: (body: Request) => post<T>(path, body),
     update: ({ id, body, ifMatch }: Changed<Request>) =>
@@ -34,9 +36,9 @@ function resource<T, Request = Fields<T>>(path: string) {
 }
 
 export const providers = resource<Provider, ProviderRequest>("/providers");
-export const policies = resource<Policy>("/policies");
-export const guardrails = resource<Guardrail>("/guardrails");
-export const budgetRules = resource<BudgetRule>("/budget-rules");
+export const policies = resource<Policy, PolicyRequest>("/policies");
+export const guardrails = resource<Guardrail, GuardrailRequest>("/guardrails");
+export const budgetRules = resource<BudgetRule, BudgetRuleRequest>("/budget-rules");
 
 /** A stored provider, as the workers have it. */
 export const testProvider = (id: Id) => post<TestReport>(`/providers/${id}/test`, {});
@@ -44,20 +46,8 @@ export const testProvider = (id: Id) => post<TestReport>(`/providers/${id}/test`
 /** One that is not stored yet, or a stored one (`id`) with changes that are not. */
 export const testDraft = (draft: ProviderRequest) => post<TestReport>("/providers/test", draft);
 
-export interface DiscoverRequest {
-  catalog_provider_id: string;
-  upstream_url: string;
-  api_key?: string;
-  /** A stored provider, whose key is used when none is given. */
-  provider_id?: Id;
-  extra_values?: Record<string, string>;
-  skip_tls_verification?: boolean;
-  allow_private_addresses?: boolean;
-  ca_pem?: string;
-}
-
 export const discoverModels = (request: DiscoverRequest) =>
-  post<{ models: DiscoveredModel[]; truncated?: boolean }>("/catalog/providers/models", request);
+  post<DiscoveredModels>("/catalog/providers/models", request);
 
 export const rotateKey = ({ id, key }: { id: Id; key: string }) =>
   post<ProviderKey[]>(`/providers/${id}/keys`, { api_key: key });

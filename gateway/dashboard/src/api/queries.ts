@@ -12,9 +12,9 @@ import { ApiError, get, getTagged, type Tagged } from "./http";
 import type {
   BudgetRule,
   CatalogEntry,
+  Group,
   Guardrail,
   Levels,
-  Named,
   NodeStatus,
   Peer,
   Policy,
@@ -81,7 +81,7 @@ export const usePolicies = () => useResource<Policy[]>("policies");
 export const useGuardrails = () => useResource<Guardrail[]>("guardrails");
 export const useBudgetRules = () => useResource<BudgetRule[]>("budget-rules");
 export const usePeers = () => useResource<Peer[]>("peers");
-export const useGroups = () => useResource<Named[]>("groups");
+export const useGroups = () => useResource<Group[]>("groups");
 /** Polled: buckets fill while agents work. */
 export const useLevels = () => useLive<Levels>("limits", "/limits");
 

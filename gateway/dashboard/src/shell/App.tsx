@@ -15,6 +15,9 @@ export function App() {
   const { page } = useRoute();
   const session = useSession();
   if (page === "login" || session.error?.isUnauthorized) return <LoginPage />;
+  // The overlay knows the peer, but it is no admin's.
+  if (session.data?.role === null)
+    return <LoginPage known={session.data.name ?? session.data.actor} />;
   if (session.data) {
     return (
       <SessionProvider session={session.data}>

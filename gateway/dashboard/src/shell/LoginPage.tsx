@@ -11,7 +11,7 @@ import { navigate } from "./router";
 import { logIn } from "./session";
 
 /** One-time link (`/login#code=…`, never sent to a server as part of an address) or a token. */
-export function LoginPage() {
+export function LoginPage({ known }: { known?: string }) {
   const [token, setToken] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string>();
@@ -49,6 +49,11 @@ export function LoginPage() {
       >
         <Brand />
         <h1>Log in</h1>
+        {known && (
+          <Notice tone="info">
+            The overlay knows you as {known}, who is in no group of administrators.
+          </Notice>
+        )}
         {problem && <Notice tone="bad">{problem}</Notice>}
         <Field
           label="Access token"

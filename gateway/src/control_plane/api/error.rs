@@ -137,6 +137,18 @@ impl ApiError {
     }
 }
 
+/// Middleware: what the framework refuses by itself, such as a path or query that cannot be decoded, gets the
+/// body that every refusal has.
+pub(super) async fn uniform(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(header::CONTENT_TYPE)
+        == Some(&HeaderValue::from_static("application/json"));
+    if status.is_client_error() && !is_ours {
+        return ApiError::plain(status, "the path or the query cannot be read").into_response();
+    }
+    response
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {

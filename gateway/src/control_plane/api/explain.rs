@@ -58,6 +58,7 @@ pub(super) struct ExplainAnswer {
     #[schema(required)]
     model: Option<String>,
     /// Which the path names.
+    #[schema(required)]
     object: Option<NamedObject>,
     body_bytes: u64,
     #[schema(required)]
@@ -67,17 +68,18 @@ pub(super) struct ExplainAnswer {
 }
 
 /// Something that a provider keeps: a response, a conversation, a file, a batch….
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NamedObject {
     id: String,
     /// The provider that is asked, and no other; `None`: the caller is not known to have made it, so that the request
     /// goes where one goes that names nothing.
+    #[schema(required)]
     kept_by: Option<Named>,
     /// What is still to be counted for the caller, beside the request itself.
     usage: ObjectUsage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ObjectUsage {
     /// Nothing: requests of this kind tell of none, or the caller is not known to have made it.

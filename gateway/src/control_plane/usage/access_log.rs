@@ -43,8 +43,8 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// `found` counts matches, up to one more than [`TOTAL_MAX`].
-    pub(super) fn new(data: Vec<T>, page: u32, page_size: u32, found: u64) -> Self {
+    /// `found` counts matches, of which no more than ten thousand are told.
+    pub fn new(data: Vec<T>, page: u32, page_size: u32, found: u64) -> Self {
         let total_records = found.min(TOTAL_MAX);
         Self {
             data,

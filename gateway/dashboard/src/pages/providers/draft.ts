@@ -1,8 +1,8 @@
 /** What is typed into the dialog, and the request that it becomes. */
 
-import type { DiscoverRequest } from "@/api/changes";
 import type {
   CatalogEntry,
+  DiscoverRequest,
   Model,
   Provider,
   ProviderRateLimit,
@@ -62,7 +62,7 @@ export function draftOf(provider: Provider, entry: CatalogEntry): Draft {
     caPem: provider.ca_pem ?? "",
     rateLimit: provider.rate_limit,
     anyModel: provider.models.length === 0,
-    models: provider.models,
+    models: provider.models.map(stored),
     tellsIdentity: !provider.metadata_disabled,
     userName: provider.identity_header_user_id || usual.userName,
     groupsName: provider.identity_header_groups || usual.groupsName,
@@ -78,7 +78,7 @@ export function requestOf(draft: Draft, entry: CatalogEntry): ProviderRequest {
     name: draft.name.trim(),
     upstream_url: draft.url.trim(),
     ...(key ? { api_key: key } : {}),
-    models: draft.anyModel ? [] : draft.models.map(sent),
+    models: draft.anyModel ? [] : draft.models,
     extra_values: filled(draft.extra),
     skip_tls_verification: draft.skipTls,
     allow_private_addresses: draft.allowPrivate,
@@ -108,7 +108,7 @@ export function discovery(draft: Draft, entry: CatalogEntry): DiscoverRequest {
 /** For changes of one field: the document as it is stored. */
 export function requestFrom(provider: Provider): ProviderRequest {
   const { created_at: _created, updated_at: _updated, ca_pem: _ca, models, ...rest } = provider;
-  return { ...rest, models: models.map(sent) };
+  return { ...rest, models: models.map(stored) };
 }
 
 export interface Problems {
@@ -145,8 +145,9 @@ export function identityNames(entry: CatalogEntry): { userName: string; groupsNa
   };
 }
 
-function sent({ unpriced: _, ...model }: Model): Model {
-  return model;
+/** Zeros that stand for no price are none. */
+function stored({ unpriced, input_per_1k, output_per_1k, ...model }: Provider["models"][number]) {
+  return unpriced ? model : { ...model, input_per_1k, output_per_1k };
 }
 
 function filled(values: Record<string, string>): Record<string, string> {

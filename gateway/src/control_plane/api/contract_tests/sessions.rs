@@ -287,7 +287,7 @@ async fn each_role_reaches_its_routes_and_no_more() {
     let mut api = Api::new().await;
     // Least to most: what lets one in lets all after it in.
     let levels: [(&str, &[&str]); 4] = [
-        ("metrics", &["/session", "/status", "/admission"]),
+        ("metrics", &["/session", "/status", "/health", "/admission"]),
         (
             "auditor",
             &[
@@ -304,6 +304,9 @@ async fn each_role_reaches_its_routes_and_no_more() {
                 "/consumption",
                 "/limits",
                 "/admission/peers",
+                "/audit",
+                "/audit/verify",
+                "/me/setup",
                 "/catalog/providers",
                 "/catalog/prices",
             ],

@@ -6,23 +6,31 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::Place;
-use crate::cli::{
-    Failure,
-    output::{Format, Output},
-};
 
 /// Blocks in the order in which they are done.
-#[derive(Default)]
-pub(super) struct Setup {
+#[derive(Debug, Default)]
+pub struct Setup {
     blocks: Vec<Block>,
 }
 
+/// A block as people take it elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The path of a file, or what the text is.
+    pub title: String,
+    /// Why, and what to mind.
+    pub note: String,
+    pub text: String,
+}
+
+#[derive(Debug)]
 struct Block {
     kind: Kind,
     /// Why, and what to mind; lines without comment signs.
     note: String,
 }
 
+#[derive(Debug)]
 enum Kind {
     Environment(Vec<(&'static str, String)>),
     File { path: &'static str, content: String },
@@ -83,20 +91,8 @@ impl Setup {
         self.blocks.push(Block { kind, note });
     }
 
-    pub(super) fn print(
-        &self,
-        tool: &str,
-        via: &str,
-        place: &Place,
-        output: &mut Output,
-    ) -> Result<(), Failure> {
-        match output.format() {
-            Format::Table => output.raw(&self.text(place)),
-            Format::Json => output.json(&self.json(tool, via, place)),
-        }
-    }
-
-    pub(super) fn text(&self, place: &Place) -> String {
+    /// As text for people, with the reasons as comments.
+    pub fn text(&self, place: &Place) -> String {
         let mut text = String::new();
         if let Some(file) = &place.ca_file {
             let _ = write!(
@@ -114,7 +110,13 @@ impl Setup {
         text
     }
 
-    pub(super) fn json(&self, tool: &str, via: &str, place: &Place) -> Value {
+    /// Block by block.
+    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.blocks.iter().map(Block::shown)
+    }
+
+    /// For programs.
+    pub fn json(&self, tool: &str, via: &str, place: &Place) -> Value {
         let blocks: Vec<Value> = self.blocks.iter().map(Block::json).collect();
         json!({
             "tool": tool,
@@ -139,6 +141,10 @@ impl Block {
         for line in self.note.lines() {
             let _ = writeln!(text, "{comment} {line}");
         }
+        self.write_content(text);
+    }
+
+    fn write_content(&self, text: &mut String) {
         match &self.kind {
             Kind::Environment(variables) => {
                 for (name, value) in variables {
@@ -148,6 +154,21 @@ impl Block {
             Kind::File { content, .. } | Kind::Code { content, .. } => {
                 let _ = writeln!(text, "{}", content.trim_end());
             }
+        }
+    }
+
+    fn shown(&self) -> Shown {
+        let mut text = String::new();
+        self.write_content(&mut text);
+        let title = match &self.kind {
+            Kind::Environment(_) => "environment",
+            Kind::File { path, .. } => path,
+            Kind::Code { language, .. } => language.name(),
+        };
+        Shown {
+            title: title.to_owned(),
+            note: self.note.clone(),
+            text,
         }
     }
 
