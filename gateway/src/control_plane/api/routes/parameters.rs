@@ -13,6 +13,7 @@ pub(super) fn filtered(route: Route) -> Route {
             "Part of the id, host, path, model, user id or display name.",
         )
         .query("session_id", text(), "")
+        .query("trace_id", text(), "32 hexadecimal digits.")
         .query("decision", one_of(&["allow", "deny"]), "")
         .query("outcome", many(text()), "How it ended; any of these.")
         .query("path", text(), "What the path begins with.")
