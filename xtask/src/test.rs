@@ -2,6 +2,7 @@
 //! stands the reason of each skip.
 
 mod count;
+mod dashboard;
 mod demo;
 mod npm;
 mod python;
@@ -48,17 +49,18 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, sdk, npm, demo, systemd
+    /// Only these groups: rust, kernel, node, sdk, npm, dashboard, demo, systemd
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 7] = [
+    let groups: [(&str, Group); 8] = [
         ("rust", rust),
         ("kernel", kernel),
         ("node", node),
         ("sdk", python::run),
         ("npm", npm::run),
+        ("dashboard", dashboard::run),
         ("demo", demo::run),
         ("systemd", systemd::run),
     ];
@@ -67,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, sdk, npm, demo, systemd");
+        bail!("no group {unknown}: rust, kernel, node, sdk, npm, dashboard, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();
