@@ -10,6 +10,7 @@ type Needed = (&'static str, &'static str);
 /// What `cargo xtask test` uses.
 pub(crate) const FOR_TESTS: &[Needed] = &[
     ("cc", "gcc"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),

@@ -2,6 +2,7 @@
 //! stands the reason of each skip.
 
 mod count;
+mod dashboard;
 mod demo;
 mod npm;
 mod python;
@@ -48,7 +49,7 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, api, sdk, npm, demo, systemd
+    /// Only these groups: rust, kernel, node, api, sdk, npm, dashboard, demo, systemd
     groups: Vec<String>,
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ("api", python::api),
         ("sdk", python::run),
         ("npm", npm::run),
+        ("dashboard", dashboard::run),
         ("demo", demo::run),
         ("systemd", systemd::run),
     ];
@@ -68,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, api, sdk, npm, demo, systemd");
+        bail!("no group {unknown}: rust, kernel, node, api, sdk, npm, dashboard, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();

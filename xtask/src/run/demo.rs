@@ -29,6 +29,7 @@ const START_TIME_MAX: Duration = Duration::from_secs(30);
 /// Not 443, which something on this machine may use on all its addresses.
 const ENDPOINT_PORT: u16 = 8443;
 /// On a machine of the node's own, where nothing else listens.
+const ADMIN_PORT: u16 = 9470;
 const TELEMETRY_PORT: u16 = 9471;
 /// Debian's `nobody`; the node needs no privileges.
 const NOBODY: u32 = 65534;
@@ -48,7 +49,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let overlay = Overlay::up(kind, &place.directory)?;
     println!("  {}", portrait::overlay(&overlay));
-    let telemetry = telemetry(&overlay)?;
+    let admin = reachable(&overlay, ADMIN_PORT)?;
+    let telemetry = reachable(&overlay, TELEMETRY_PORT)?;
 
     step("start a demo provider (canned answers, its own key)");
     let key = random_key()?;
@@ -56,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     println!("  {provider_url}, which only the node's machine can reach");
 
     let kept = keeper::Places::new(&place.directory);
-    let config = place.configure(&overlay, telemetry, &kept)?;
+    let config = place.configure(&overlay, admin, telemetry, &kept)?;
     let keyway = place.directory.join("keyway");
     let mut keeper = None;
     if overlay.outer.is_some() {
@@ -95,6 +97,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.once {
         let ca = place.ca().display().to_string();
         portrait::next_steps(&overlay, &place.keyway_words(), endpoint, &host, &ca);
+        println!(
+            "Look at it in a browser on this machine (the link logs in once, within five minutes):\n\n  {}\n",
+            login_link(&place)?
+        );
         println!("Ctrl-C ends the demo and removes all of it.");
         while !interrupt::is_set() {
             node.must_run().with_context(|| place.log_tail())?;
@@ -137,6 +143,7 @@ impl Place {
     fn configure(
         &self,
         overlay: &Overlay,
+        admin: SocketAddr,
         telemetry: SocketAddr,
         kept: &keeper::Places,
     ) -> Result<PathBuf> {
@@ -150,7 +157,7 @@ impl Place {
             "[endpoint]\ndomain = \"keyway.demo\"\nport = {ENDPOINT_PORT}\n\
              [overlay]\ninterface = \"{device}\"\naddresses = [\"{node}\"]\n\
              [admission]\n{admission}\
-             [admin]\nlisten = \"off\"\nsocket = \"{state}/admin.sock\"\n\
+             [admin]\nlisten = \"{admin}\"\nsocket = \"{state}/admin.sock\"\n\
              [telemetry]\nlisten = \"{telemetry}\"\n\
              [store]\npath = \"{state}/store\"\n\
              [usage]\npath = \"{state}/usage\"\n\
@@ -234,12 +241,20 @@ fn unprivileged(overlay: &Overlay, program: &Path) -> Command {
     command
 }
 
-/// Where the node's telemetry listener is, so that this machine can ask it.
-fn telemetry(overlay: &Overlay) -> Result<SocketAddr> {
+/// Where the node listens for this machine.
+fn reachable(overlay: &Overlay, port: u16) -> Result<SocketAddr> {
     match &overlay.outer {
-        Some(outer) => Ok(SocketAddr::new(outer.node, TELEMETRY_PORT)),
+        Some(outer) => Ok(SocketAddr::new(outer.node, port)),
         None => Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?),
     }
+}
+
+/// To the dashboard.
+fn login_link(place: &Place) -> Result<String> {
+    let made = read(place.keyway().args(["dashboard", "--output", "json"]), "")?;
+    let made: Value = serde_json::from_str(&made)?;
+    let url = made["url"].as_str();
+    Ok(url.context("the dashboard's address")?.to_owned())
 }
 
 fn random_key() -> Result<String> {

@@ -21,6 +21,7 @@ use super::Count;
 type Line = &'static str;
 
 const OVERLAY_STEP: Line = "• make the demo overlay";
+const LOGIN_LINK: Line = "/login#code=";
 const LAST_LINE: Line = "Ctrl-C ends the demo";
 /// What only privileges bring.
 const IN_FRONT: &[Line] = &[
@@ -57,7 +58,7 @@ pub(super) fn run() -> Result<Count> {
         },
         Demo {
             arguments: &[],
-            expected: best,
+            expected: &[LOGIN_LINK],
             ended_at: Some(LAST_LINE),
         },
         Demo {

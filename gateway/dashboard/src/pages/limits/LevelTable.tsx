@@ -59,19 +59,18 @@ export function LevelTable({ levels }: { levels: UseQueryResult<Levels, ApiError
   );
 }
 
-const KINDS: Record<string, string> = {
-  user: "user",
-  group: "group",
-  provider: "provider",
-  rule: "rule",
+const UNITS: Record<string, string> = {
+  tokens: "tokens",
+  usd: "budget",
+  requests: "requests",
+  in_flight: "at the same time",
 };
 
-const UNITS: Record<string, string> = {
-  tokens: "Tokens",
-  usd: "Budget",
-  requests: "Requests",
-  in_flight: "At the same time",
-};
+/** "tokens in 1 day" */
+function what({ unit, window_seconds }: Level): string {
+  const name = UNITS[unit] ?? unit;
+  return window_seconds > 0 ? `${name} in ${windowLength(window_seconds)}` : name;
+}
 
 const COLUMNS: Column<Level>[] = [
   {
@@ -81,21 +80,9 @@ const COLUMNS: Column<Level>[] = [
     cell: (level) => (
       <span className={css.who}>
         <strong>{level.counts_for.name || level.counts_for.id}</strong>
-        <span>{KINDS[level.counts_for.kind] ?? level.counts_for.kind}</span>
-      </span>
-    ),
-  },
-  {
-    id: "what",
-    header: "What",
-    from: 480,
-    sort: (level) => level.unit,
-    cell: (level) => (
-      <span className={css.nowrap}>
-        {UNITS[level.unit] ?? level.unit}
-        {level.window_seconds > 0 && (
-          <span className={css.quiet}> in {windowLength(level.window_seconds)}</span>
-        )}
+        <span>
+          {level.counts_for.kind} · {what(level)}
+        </span>
       </span>
     ),
   },
@@ -107,7 +94,7 @@ const COLUMNS: Column<Level>[] = [
     cell: (level) => (
       <span className={css.used}>
         <Meter
-          label={`${UNITS[level.unit] ?? level.unit} of ${level.counts_for.name || level.counts_for.id}`}
+          label={`${what(level)} of ${level.counts_for.name || level.counts_for.id}`}
           percent={level.used_percent}
         />
         <span>{percent(level.used_percent)}</span>

@@ -33,8 +33,8 @@ export default function LimitsPage() {
   return (
     <>
       <PageHeader title="Limits" actions={create}>
-        How full every bucket is that a limit counts into, and the account's own rules beside those
-        of the policies.
+        How full every bucket is that a limit counts into. What requests in flight may need counts
+        as spent until they have ended.
       </PageHeader>
       <LevelTable levels={levels} />
       <Card flush title="Budget rules">

@@ -1,1 +1,0 @@
-import{n as e,t}from"./index-UhCgF1nS.js";var n=e();function r(){return(0,n.jsx)(t,{title:`Guardrails`})}export{r as default};
