@@ -121,10 +121,10 @@ impl<'a> Permit<'a> {
 /// # Errors
 /// [`Reason::ModelBlocked`] and [`Reason::PathBlocked`].
 pub fn admits(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
-    if !ask
-        .model
-        .map_or(policy.models.is_none(), |model| admits_model(policy, model))
-    {
+    if !ask.model.map_or_else(
+        || policy.models.is_none(),
+        |model| admits_model(policy, model),
+    ) {
         return Err(Reason::ModelBlocked);
     }
     if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path.matches(ask.path)) {
