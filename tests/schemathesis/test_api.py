@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-REQUESTS_PER_OPERATION = 12
+REQUESTS_PER_OPERATION = 6
 ANSWER_WITHIN_SECONDS = 20
 
 # Without these.

@@ -163,8 +163,8 @@ fn what(entry: &Value) -> &str {
 }
 
 fn whole(document: &Value) -> String {
-    match document {
-        Value::Null => String::new(),
-        document => format!("{document:#}"),
+    match document.is_null() {
+        true => String::new(),
+        false => format!("{document:#}"),
     }
 }

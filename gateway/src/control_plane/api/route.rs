@@ -318,9 +318,9 @@ impl Route {
 
     fn responses(&mut self) -> &mut Map<String, Value> {
         let responses = self.operation.entry("responses");
-        match responses.or_insert_with(|| json!({})) {
-            Value::Object(map) => map,
-            other => unreachable!("made here as an object: {other}"),
-        }
+        responses
+            .or_insert_with(|| json!({}))
+            .as_object_mut()
+            .expect("made here as an object")
     }
 }

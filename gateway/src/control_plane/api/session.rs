@@ -142,10 +142,10 @@ pub(super) async fn end(
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Response {
-    if actor.author.via == Via::Cookie {
-        if let Some(secret) = auth::cookie(&headers) {
-            state.sessions.end(secret);
-        }
+    if actor.author.via == Via::Cookie
+        && let Some(secret) = auth::cookie(&headers)
+    {
+        state.sessions.end(secret);
     }
     let gone = cookie("", SignedDuration::ZERO, &headers);
     ([(header::SET_COOKIE, gone)], documents::deleted()).into_response()
@@ -220,7 +220,7 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
     let here = match listener.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     };
     SocketAddr::new(here, listener.port())
 }

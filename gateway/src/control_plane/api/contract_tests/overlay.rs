@@ -29,9 +29,9 @@ async fn as_browser(
     for (name, value) in more {
         headers.insert(*name, value.parse().unwrap());
     }
-    let body = match body {
-        Value::Null => Body::empty(),
-        body => Body::from(body.to_string()),
+    let body = match body.is_null() {
+        true => Body::empty(),
+        false => Body::from(body.to_string()),
     };
     let uri = format!("{BASE}{path}");
     let mut request = Request::builder()

@@ -39,9 +39,9 @@ impl Api {
     }
 
     async fn fetch(&self, method: Method, path: &str, headers: HeaderMap, body: Value) -> Answer {
-        let body = match body {
-            Value::Null => Body::empty(),
-            body => Body::from(body.to_string()),
+        let body = match body.is_null() {
+            true => Body::empty(),
+            false => Body::from(body.to_string()),
         };
         let uri = format!("{BASE}{path}");
         let mut request = Request::builder()
