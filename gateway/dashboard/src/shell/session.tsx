@@ -21,6 +21,8 @@ export function useWho(): Session & { mayChange: boolean } {
 export async function logIn(proof: { code: string } | { token: string }): Promise<Session> {
   const session = await post<Session>("/session", proof);
   forget();
+  // A look that began before the login would end as a refusal.
+  await queryClient.cancelQueries({ queryKey: ["session"] });
   queryClient.setQueryData(["session"], session);
   return session;
 }
