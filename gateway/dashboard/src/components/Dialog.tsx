@@ -1,6 +1,6 @@
 import * as Radix from "@radix-ui/react-dialog";
 import { X } from "lucide-react";
-import type { FormEvent, ReactNode } from "react";
+import { useState, type FormEvent, type ReactNode } from "react";
 import { Button } from "./Button";
 import { classes } from "./classes";
 import css from "./Dialog.module.css";
@@ -29,6 +29,8 @@ interface Props {
  */
 export function Dialog(props: Props) {
   const { open, onClose, title, description, size = "m", head, footer, onSubmit, children } = props;
+  // An address opens it as well as a button, so Radix knows no trigger to go back to.
+  const [opener] = useState(() => document.activeElement);
   const content = (
     <>
       <header className={css.header}>
@@ -55,6 +57,10 @@ export function Dialog(props: Props) {
           <Radix.Content
             className={classes(css.dialog, css[size])}
             {...(description ? {} : { "aria-describedby": undefined })}
+            onCloseAutoFocus={(event) => {
+              event.preventDefault();
+              goBack(opener);
+            }}
             onPointerDownOutside={(event) => props.keepOnOutsideClick && event.preventDefault()}
           >
             {onSubmit ? (
@@ -69,6 +75,12 @@ export function Dialog(props: Props) {
       </Radix.Portal>
     </Radix.Root>
   );
+}
+
+/** To the opener; to the page's beginning if it is gone, as a menu's entry is. */
+function goBack(opener: Element | null): void {
+  const isThere = opener instanceof HTMLElement && opener.isConnected && opener !== document.body;
+  (isThere ? opener : document.getElementById("main"))?.focus();
 }
 
 function submit(onSubmit: () => void) {
