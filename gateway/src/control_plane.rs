@@ -6,6 +6,7 @@ pub mod store;
 
 mod backoff;
 mod server;
+mod token;
 
 pub mod ca;
 pub mod catalog;

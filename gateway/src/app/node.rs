@@ -140,8 +140,11 @@ impl Node {
             file: config.access_log.file.clone(),
             stdout: config.access_log.stdout,
         };
-        let mut usage = UsageLog::start_with_lines(&config.usage.path, records, &lines)
-            .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let usage_config = config.usage.clone();
+        let mut usage =
+            spawn_blocking(move || UsageLog::start_configured(&usage_config, records, &lines))
+                .await?
+                .with_context(|| format!("in {}", config.usage.path.display()))?;
         let (capture_senders, captured) = capture_queue(config.workers.count);
         let captures = CaptureLog::start(&config.usage.path, captured, text_key)
             .with_context(|| format!("in {}", config.usage.path.display()))?;

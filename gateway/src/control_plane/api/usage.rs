@@ -73,9 +73,12 @@ pub(super) async fn ask<T: Send + 'static>(
     tokio::task::spawn_blocking(move || query(&state.usage))
         .await
         .map_err(ApiError::internal)?
-        .map_err(|error| match error.is_too_long() {
-            true => ApiError::invalid("start_date", "this reads too much; ask for a shorter time"),
-            false => ApiError::internal(error),
+        .map_err(|error| match error {
+            error if error.is_too_long() => {
+                ApiError::invalid("start_date", "this reads too much; ask for a shorter time")
+            }
+            error if error.is_away() => ApiError::unavailable(error.to_string()),
+            error => ApiError::internal(error),
         })
 }
 

@@ -1,8 +1,7 @@
 //! `Condition`: what rows must fulfil, as SQL whose values are always bound.
 
-use rusqlite::types::Value;
-
 use super::{
+    database::Value,
     query::{Cursor, SortOrder},
     record_id,
 };
@@ -11,12 +10,12 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     sql: String,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<Value<'static>>,
 }
 
 impl Condition {
     /// Adds a condition; `sql` is our own text.
-    pub(super) fn and<const N: usize>(&mut self, sql: &str, values: [Value; N]) {
+    pub(super) fn and<const N: usize>(&mut self, sql: &str, values: [Value<'static>; N]) {
         if !self.sql.is_empty() {
             self.sql.push_str(" AND ");
         }
@@ -41,7 +40,7 @@ impl Condition {
             [
                 Value::Integer(first),
                 Value::Integer(last),
-                Value::Text(format!("{id:032x}")),
+                format!("{id:032x}").into(),
             ],
         );
     }
@@ -79,10 +78,14 @@ impl Condition {
     }
 
     pub(super) fn sql(&self) -> &str {
-        if self.sql.is_empty() { "1" } else { &self.sql }
+        if self.sql.is_empty() {
+            "TRUE"
+        } else {
+            &self.sql
+        }
     }
 }
 
-pub(super) fn text(value: &str) -> Value {
-    Value::Text(value.to_owned())
+pub(super) fn text(value: &str) -> Value<'static> {
+    value.to_owned().into()
 }

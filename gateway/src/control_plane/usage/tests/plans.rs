@@ -5,9 +5,9 @@ use super::{
     *,
 };
 
-#[test]
-fn listings_say_what_they_did_not_look_at() {
-    let directory = tempfile::tempdir().unwrap();
+on_both!(listings_say_what_they_did_not_look_at);
+
+fn listings_say_what_they_did_not_look_at(place: &Place) {
     let records: Vec<ExchangeRecord<'_>> = (0..30_u32)
         .map(|i| ExchangeRecord {
             id: i.into(),
@@ -15,7 +15,7 @@ fn listings_say_what_they_did_not_look_at() {
             ..sample()
         })
         .collect();
-    let reader = filled(directory.path(), &records).reader();
+    let reader = filled(place, &records).reader();
     let connection = reader.connection().unwrap();
     let all = LogFilter::default();
     for (looked_at_max, expected) in [(10, Some(FIRST_US + 19)), (29, Some(FIRST_US)), (30, None)] {
@@ -38,10 +38,9 @@ fn listings_say_what_they_did_not_look_at() {
 
 #[test]
 fn filters_use_their_index() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = filled(directory.path(), &[]);
-    let reader = log.reader();
-    let connection = reader.connection().unwrap();
+    let place = Place::sqlite();
+    let _log = filled(&place, &[]);
+    let connection = place.connection();
     let text = || Some("x".to_owned());
     let list = || vec!["x".to_owned()];
     for (filter, index) in [
@@ -89,19 +88,14 @@ fn filters_use_their_index() {
         ),
     ] {
         let condition = filter.on_rows();
-        let plan: Vec<String> = connection
-            .prepare(&format!(
-                "EXPLAIN QUERY PLAN SELECT * FROM access_log WHERE {}
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT * FROM access_log WHERE {}
                  ORDER BY started_at_us DESC, sequence DESC LIMIT 50",
-                condition.sql()
-            ))
-            .unwrap()
-            .query_map(rusqlite::params_from_iter(&condition.values), |row| {
-                row.get(3)
-            })
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+            condition.sql()
+        );
+        let plan: Vec<String> = connection
+            .query(&sql, &condition.values, |row| row.get(3))
+            .unwrap();
         assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
         // One value needs no sorting: the index is in the order of time.
         assert_eq!(plan.len(), 1, "{filter:?}: {plan:?}");

@@ -86,7 +86,8 @@ impl World {
 }
 
 fn fill(path: &Path, records: u64) {
-    let mut index = Index::open(path).unwrap();
+    let mut index = Index::new(Database::Sqlite(path.to_owned()));
+    let connection = index.connection().unwrap();
     let mut indexing = index::Indexing::new("measured".to_owned());
     let world = World::new();
     let mut lcg = Lcg(7);
@@ -104,10 +105,8 @@ fn fill(path: &Path, records: u64) {
             batches.push((id, builder.seal(new_buffer())));
         }
         if batches.len() == BATCHES_PER_COMMIT || number + 1 == records {
-            indexing
-                .index(&mut index.connection, &batches, true)
-                .unwrap();
-            while sweep::delete_hours(&mut index.connection, at_us - HOURS_KEPT_US).unwrap() {}
+            indexing.index(connection, &batches, true).unwrap();
+            while sweep::delete_hours(connection, at_us - HOURS_KEPT_US).unwrap() {}
             batches.clear();
         }
     }
@@ -168,7 +167,7 @@ fn queries_on_ten_million_records() {
         memory("VmRSS")
     );
     let (_commits, live) = Live::new();
-    let reader = UsageReader::new(ReadPool::new(path), live);
+    let reader = UsageReader::new(ReadPool::new(Database::Sqlite(path)), live);
     let now = jiff::Timestamp::now();
     let ago = |days: i64| (now - SignedDuration::from_hours(24 * days)).to_string();
     let world = World::new();

@@ -1,4 +1,4 @@
-//! The access token, read anew for each reading, so that a replaced file is in use at once.
+//! Tokens and passwords by reference, read anew for each use, so that a replaced file is in use at once.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use crate::{
 
 /// Why there is no token; shows nothing of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TokenError {
+pub(in crate::control_plane) enum TokenError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{} may be read by everybody (mode {mode:04o}): `chmod o=` it", path.display())]
@@ -32,7 +32,7 @@ pub(super) enum TokenError {
     },
 }
 
-pub(super) fn read(source: &TokenSource) -> Result<Secret, TokenError> {
+pub(in crate::control_plane) fn read(source: &TokenSource) -> Result<Secret, TokenError> {
     match source {
         TokenSource::File(path) => read_file(path),
         TokenSource::SystemdCredential(name) => {
