@@ -7,6 +7,7 @@ mod budgets;
 mod catalog;
 mod client;
 mod completions;
+mod dashboard;
 mod explain;
 mod guardrails;
 mod keys;
@@ -128,6 +129,8 @@ enum Operator {
     /// Rotate provider keys and the master key
     #[command(subcommand)]
     Keys(keys::Command),
+    /// A link that logs a browser in to the dashboard
+    Dashboard(dashboard::Arguments),
     /// Tokens for the management API over TCP
     #[command(subcommand)]
     Token(tokens::Command),
@@ -265,6 +268,7 @@ async fn operate(
         Operator::Usage(arguments) => usage::run(arguments, client, output).await,
         Operator::Logs(arguments) => logs::run(arguments, client, output).await,
         Operator::Keys(command) => keys::run(command, client, output).await,
+        Operator::Dashboard(arguments) => dashboard::run(arguments, client, output).await,
         Operator::Token(command) => tokens::run(command, client, output).await,
         Operator::Store(command) => {
             store::run(command, global.config.as_deref(), client, output).await

@@ -5,6 +5,7 @@ pub mod resource;
 pub mod store;
 
 mod backoff;
+mod semantics;
 mod server;
 mod token;
 

@@ -217,6 +217,12 @@ impl Operation {
         }
     }
 
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.code() == code)
+    }
+
     /// The path alone says that the answer is a stream.
     pub fn is_stream(self) -> bool {
         match self {

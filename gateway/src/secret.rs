@@ -3,6 +3,7 @@
 //! where an upstream head is built and nowhere else.
 
 mod arena;
+mod file;
 mod input;
 mod sys;
 
@@ -12,6 +13,7 @@ use zeroize::Zeroize;
 
 pub use self::{
     arena::{Protection, protection},
+    file::{SecretFileError, open_secret_file},
     input::{SECRET_INPUT_BYTES_MAX, SecretInput, SecretInputError},
     sys::process_hardening,
 };
@@ -52,8 +54,8 @@ impl Secret {
         Ok(Self(Arc::new(slot)))
     }
 
-    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint`, credential tests and NetBird's
-    /// token only.
+    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint`, credential tests, NetBird's token
+    /// and a database's password only.
     pub fn expose(&self) -> &[u8] {
         self.0.bytes()
     }

@@ -1,16 +1,18 @@
-//! PostgreSQL's own server, of Debian's package, in a temporary directory and on a unix socket alone. It
-//! ends with the process that started it, however that ends.
+//! PostgreSQL's own server, of Debian's package, in a temporary directory: on a unix socket, where everybody
+//! may be anybody, and on loopback, by TLS and with a password. It ends with the process that started it,
+//! however that ends.
 
 use std::{
     fs,
     io::Read as _,
-    os::unix::fs::chown,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,17 +22,23 @@ use nix::{
 };
 use tempfile::TempDir;
 
+use crate::{certificate::Authority, node::free_port};
+
 /// Debian's, by version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// Whom the server runs as for root: it refuses to be root.
 const NOBODY: &str = "nobody";
 const USER: &str = "keyway";
+/// For those who come by TLS.
+pub const PASSWORD: &str = "correct-horse-battery-staple";
 /// Made by `initdb`.
 const DATABASE: &str = "postgres";
 /// Nothing here has to survive the machine; several nodes and all tests at once connect.
-const OPTIONS: &str =
-    "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=300
-     -c shared_buffers=32MB -c jit=off";
+const OPTIONS: &str = "-c listen_addresses=127.0.0.1 -c ssl=on -c fsync=off -c full_page_writes=off \
+     -c max_connections=300 -c shared_buffers=32MB -c jit=off";
+
+/// Between two looks at a process, which has no event to wait for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Why there is none here, for the line of a skipped test; `None` when there is.
 pub fn why_not() -> Option<&'static str> {
@@ -46,6 +54,8 @@ pub struct Postgresql {
     /// Stops the server and removes its directory when its input ends.
     keeper: Child,
     lifeline: Option<ChildStdin>,
+    port: u16,
+    authority: Authority,
     schemas: AtomicU32,
 }
 
@@ -96,23 +106,36 @@ impl Postgresql {
             keeper,
             directory,
             programs,
+            port: free_port()?,
+            authority: Authority::new("database")?,
             schemas: AtomicU32::new(0),
         };
-        let data = server.directory.join("data");
         // Its ordinary locale is not the one in which bytes are compared.
         must(
             server
                 .program("initdb")
                 .args([
-                    "--auth=trust",
-                    "--encoding=UTF8",
-                    "--locale=C.UTF-8",
+                    "--auth-local=trust",
+                    "--auth-host=scram-sha-256",
                     "--no-sync",
                 ])
+                .args(["--encoding=UTF8", "--locale=C.UTF-8"])
                 .args(["--username", USER, "--pgdata"])
-                .arg(data),
+                .arg(server.data()),
         )?;
+        for (name, text, mode) in [
+            ("server.crt", &server.authority.chain_pem, 0o644),
+            ("server.key", &server.authority.key_pem, 0o600),
+        ] {
+            let path = server.data().join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            if let Some(user) = &server_user {
+                chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+            }
+        }
         server.start_again()?;
+        server.query(&format!("ALTER ROLE {USER} PASSWORD '{PASSWORD}'"))?;
         Ok(server)
     }
 
@@ -129,8 +152,21 @@ impl Postgresql {
 
     /// The URL of the whole database.
     pub fn url(&self) -> String {
-        let directory = self.directory.display();
-        format!("postgresql:///{DATABASE}?user={USER}&host={directory}")
+        let (directory, port) = (self.directory.display(), self.port);
+        format!("postgresql:///{DATABASE}?user={USER}&host={directory}&port={port}")
+    }
+
+    /// The same by TLS; asks for [`PASSWORD`].
+    pub fn tls_url(&self) -> String {
+        let port = self.port;
+        format!(
+            "postgresql://{USER}@localhost:{port}/{DATABASE}?hostaddr=127.0.0.1&sslmode=require"
+        )
+    }
+
+    /// Whom a client by TLS has to trust, in PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.authority.ca_pem
     }
 
     /// What `psql` says to a query: values alone, a row a line.
@@ -142,7 +178,7 @@ impl Postgresql {
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
             .args(["--username", USER, "--dbname", DATABASE, "--host"])
             .arg(&self.directory)
-            .args(["--command", sql]);
+            .args(["--port", &self.port.to_string(), "--command", sql]);
         must(&mut psql)
     }
 
@@ -158,30 +194,47 @@ impl Postgresql {
         Ok(())
     }
 
+    /// Kills every process of the server and waits until they are gone.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self) -> Result<()> {
+        let processes = self.processes()?;
+        self.signal(Signal::SIGKILL)?;
+        for pid in processes {
+            while state(pid).is_some_and(|state| state != "Z") {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+        }
+        // Nobody may be there who takes note of its end, and it would count as running.
+        fs::remove_file(self.data().join("postmaster.pid"))?;
+        let lock = format!(".s.PGSQL.{}.lock", self.port);
+        fs::remove_file(self.directory.join(lock))?;
+        Ok(())
+    }
+
     /// Starts it on the same data, after it was killed.
     ///
     /// # Errors
     /// When it does not start.
     pub fn start_again(&self) -> Result<()> {
-        let options = format!(
-            "{OPTIONS} -c unix_socket_directories='{}'",
-            self.directory.display()
-        );
+        let (directory, port) = (self.directory.display(), self.port);
+        let options = format!("{OPTIONS} -c port={port} -c unix_socket_directories='{directory}'");
         must(
             self.program("pg_ctl")
                 .args(["--wait", "--silent", "--options", &options, "--log"])
-                .args([
-                    self.directory.join("log"),
-                    "--pgdata".into(),
-                    self.directory.join("data"),
-                ])
+                .args([self.directory.join("log"), "--pgdata".into(), self.data()])
                 .arg("start"),
         )
         .map(drop)
     }
 
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     fn processes(&self) -> Result<Vec<Pid>> {
-        let file = fs::read_to_string(self.directory.join("data/postmaster.pid"))?;
+        let file = fs::read_to_string(self.data().join("postmaster.pid"))?;
         let first: i32 = file.lines().next().context("its number")?.parse()?;
         let mut processes = vec![Pid::from_raw(first)];
         for entry in fs::read_dir("/proc")? {
@@ -203,12 +256,8 @@ impl Postgresql {
     }
 
     fn program(&self, name: &str) -> Command {
-        let owner = fs::metadata(&self.directory)
-            .map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata));
-        let user = owner
-            .ok()
-            .map(Uid::from_raw)
-            .filter(|_| geteuid().is_root());
+        let owner = fs::metadata(&self.directory).map(|metadata| Uid::from_raw(metadata.uid()));
+        let user = owner.ok().filter(|_| geteuid().is_root());
         as_server(user, self.programs.join(name))
     }
 }
@@ -236,6 +285,13 @@ fn as_server(user: Option<Uid>, program: impl AsRef<Path>) -> Command {
     };
     command.current_dir("/").env("LC_ALL", "C");
     command
+}
+
+/// As in the third field of `/proc/PID/stat`; `None` when it is gone.
+fn state(pid: Pid) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().next().map(str::to_owned)
 }
 
 /// The newest server's directory of programs.

@@ -11,6 +11,7 @@ type Needed = (&'static str, &'static str);
 pub(crate) const FOR_TESTS: &[Needed] = &[
     ("cc", "gcc"),
     ("curl", "curl"),
+    ("initdb", "postgresql"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("nghttp", "nghttp2-client"),

@@ -15,6 +15,7 @@ mod ebpf;
 mod fuzz;
 mod interrupt;
 mod machine;
+mod openapi;
 mod run;
 mod soak;
 mod test;
@@ -44,6 +45,8 @@ enum Task {
     Ebpf(ebpf::Arguments),
     /// Write README's table of providers from the catalog
     Catalog,
+    /// Write the description of the management API from its routes
+    Openapi(openapi::Arguments),
     /// Check what the compiler does not: layers, file sizes, leftovers
     Tidy,
     /// Fuzz every target for a while
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Catalog => catalog::run(),
+        Task::Openapi(arguments) => openapi::run(&arguments),
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),

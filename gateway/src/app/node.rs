@@ -43,7 +43,7 @@ use crate::{
         spans::{self, SpanExport},
         store::{SledStore, Store, keep_exported},
         telemetry::{self, Readiness, ReadyPart},
-        usage::{CaptureLog, KnownObject, LineTargets, UsageLog},
+        usage::{CaptureLog, KnownObject, LineTargets, Tap, UsageLog},
     },
     handoff::{
         capture::capture_queue,
@@ -119,7 +119,7 @@ impl Node {
         let keyring = Arc::new(LiveKeyring::new(keyring, config.secrets.master_key.clone()));
         let catalog = Arc::new(load_catalog(&config.catalog)?);
 
-        let (mut senders, mut records) = record_queue(
+        let (mut senders, records) = record_queue(
             config.workers.count,
             config.usage.queue_batches_limit,
             config.usage.flush_interval,
@@ -132,19 +132,21 @@ impl Node {
             .otlp
             .as_ref()
             .map(|otlp| (otlp, spans::feed()));
+        let mut taps: Vec<Tap> = Vec::new();
         if let Some((_, (feed, _))) = &spans {
             let feed = feed.clone();
-            records = records.with_tap(move |sealed| feed.offer(sealed));
+            taps.push(Box::new(move |sealed| feed.offer(sealed)));
         }
         let lines = LineTargets {
             file: config.access_log.file.clone(),
             stdout: config.access_log.stdout,
         };
         let usage_config = config.usage.clone();
-        let mut usage =
-            spawn_blocking(move || UsageLog::start_configured(&usage_config, records, &lines))
-                .await?
-                .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let mut usage = spawn_blocking(move || {
+            UsageLog::start_configured(&usage_config, records, &lines, taps)
+        })
+        .await?
+        .with_context(|| format!("in {}", config.usage.path.display()))?;
         let (capture_senders, captured) = capture_queue(config.workers.count);
         let captures = CaptureLog::start(&config.usage.path, captured, text_key)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
@@ -260,6 +262,7 @@ impl Node {
             },
             limits: config.limits,
             admin_hosts: Arc::new([]),
+            sessions: Arc::default(),
         };
         let admin = serve_admin(&config, state).await?;
         let metrics = Metrics::new(workers.counters(), usage.status())
@@ -476,6 +479,7 @@ async fn renew_certificate(tls: EndpointTls, epoch: Arc<watch::Sender<u64>>) {
 }
 
 async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<AdminListener>> {
+    let sessions = Arc::clone(&state.sessions);
     let router = api::router(state);
     let socket = &config.admin.socket;
     let unix = api::serve_unix(socket, router.clone())
@@ -487,6 +491,9 @@ async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<Adm
         let tcp = api::serve_tcp(address, router)
             .await
             .with_context(|| format!("management API on {address}"))?;
+        if let Some(bound) = tcp.address() {
+            sessions.reachable_at(bound);
+        }
         info!(%address, "management API and dashboard");
         admin.push(tcp);
     }

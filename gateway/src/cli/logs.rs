@@ -76,6 +76,9 @@ struct Selection {
     /// Only paths that begin so
     #[arg(long)]
     path: Option<String>,
+    /// Only what belongs to this trace (its id)
+    #[arg(long, value_name = "ID")]
+    trace: Option<String>,
     /// Only what holds this text (id, host, path, model, user)
     #[arg(long)]
     search: Option<String>,
@@ -164,6 +167,7 @@ impl Selection {
             ("decision", decision),
             ("path", self.path.clone()),
             ("search", self.search.clone()),
+            ("trace_id", self.trace.clone()),
             ("start_date", time(self.since)),
             ("end_date", time(self.until)),
         ] {

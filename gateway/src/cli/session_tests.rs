@@ -173,11 +173,16 @@ async fn keys_peers_tokens_and_settings() {
     let line = peers.lines().nth(1).unwrap();
     assert!(line.ends_with("denied: it is blocked"), "{peers}");
 
-    let created = node.run(&["token", "create", "ci"]).await.unwrap();
+    let dashboard = node.run(&["dashboard"]).await.unwrap_err();
+    assert!(dashboard.message().contains("admin.listen"));
+    let created = node
+        .run(&["token", "create", "ci", "--role", "auditor"])
+        .await
+        .unwrap();
     assert!(created.contains("kwt_"), "{created}");
     let tokens = node.run(&["token", "list"]).await.unwrap();
     assert!(
-        tokens.contains("never") && !tokens.contains("kwt_"),
+        tokens.contains("never") && tokens.contains("auditor") && !tokens.contains("kwt_"),
         "{tokens}"
     );
     node.run(&["token", "revoke", "ci"]).await.unwrap();
@@ -337,6 +342,7 @@ async fn a_missing_node_is_explained() {
 async fn tcp_takes_a_token() {
     let directory = tempfile::tempdir().unwrap();
     let (state, _) = testing::state(directory.path()).await;
+    let sessions = std::sync::Arc::clone(&state.sessions);
     let router = api::router(state);
     let socket = directory.path().join("admin.sock");
     let _unix = serve_unix(&socket, router.clone()).await.unwrap();
@@ -348,6 +354,12 @@ async fn tcp_takes_a_token() {
 
     let cli = ["keyway", "--socket", socket.to_str().unwrap(), "status"];
     let local = Client::new(&Cli::try_parse_from(cli).unwrap().global).unwrap();
+    let bound = tcp.address().unwrap();
+    sessions.reachable_at(bound);
+    let code = local.post("/session/codes", &serde_json::json!({})).await;
+    let code = code.unwrap();
+    let begin = format!("http://{bound}/login#code=");
+    assert!(code["url"].as_str().unwrap().starts_with(&begin));
     let created = local
         .post("/tokens", &serde_json::json!({"name": "t"}))
         .await

@@ -1,6 +1,7 @@
 //! `keyway token`: access to the management API over TCP.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -24,6 +25,9 @@ pub(super) enum Command {
         /// Days until it expires; never without this
         #[arg(long)]
         days: Option<u16>,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t)]
+        role: RoleArgument,
     },
     /// All tokens
     List,
@@ -34,18 +38,34 @@ pub(super) enum Command {
     },
 }
 
+/// What whoever holds it may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RoleArgument {
+    /// Everything
+    #[default]
+    Owner,
+    /// Everything but tokens, the master key and the store as a whole
+    Admin,
+    /// Reads, and none of the captured texts
+    Auditor,
+    /// Reads how the node does
+    Metrics,
+}
+
 pub(super) async fn run(
     command: Command,
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
     match command {
-        Command::Create { name, days } => {
-            let body = json!({"name": name, "expires_in_days": days});
+        Command::Create { name, days, role } => {
+            let body = json!({"name": name, "role": role, "expires_in_days": days});
             let created = client.post(PATH, &body).await?;
             output.show_fields(&created, || {
                 vec![
                     ("id", text(&created, "id").to_owned()),
+                    ("role", text(&created, "role").to_owned()),
                     ("expires", expires(&created)),
                     ("token", text(&created, "token").to_owned()),
                 ]
@@ -62,6 +82,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let columns = [
         Column::Left("NAME"),
         Column::Whole("ID"),
+        Column::Left("ROLE"),
         Column::Left("CREATED"),
         Column::Left("EXPIRES"),
     ];
@@ -69,6 +90,7 @@ async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
         vec![
             text(token, "name").to_owned(),
             text(token, "id").to_owned(),
+            text(token, "role").to_owned(),
             minute(token, "created_at"),
             expires(token),
         ]

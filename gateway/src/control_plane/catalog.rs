@@ -19,6 +19,7 @@ use std::{path::Path, sync::Arc};
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 pub use changes::PriceChange;
 pub use identity::{BodyFields, HeaderPair, IdentityInjection, InvalidIdentityName, JsonMetadata};
@@ -97,7 +98,8 @@ pub fn prices_from_litellm(
 
 /// One thing to connect. Serialises to NetBird's `AgentNetworkCatalogProvider`, with `dialects`, `key_kind`,
 /// `unlisted` and the texts of [`Help`] beside.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = CatalogProvider)]
 pub struct CatalogEntry {
     pub id: String,
     pub name: String,
@@ -121,8 +123,10 @@ pub struct CatalogEntry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_headers: Vec<ExtraHeader>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub identity_injection: Option<IdentityInjection>,
     #[serde(serialize_with = "dialect_codes")]
+    #[schema(value_type = Vec<String>)]
     pub dialects: DialectSet,
     #[serde(skip)]
     pub stream_usage: StreamUsage,
@@ -138,6 +142,7 @@ pub struct CatalogEntry {
     pub probe: Option<Probe>,
     /// Why the models cannot be imported; `None` where they can.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub unlisted: Option<String>,
     #[serde(flatten, serialize_with = "help_fields")]
     pub help: Help,
@@ -192,8 +197,9 @@ impl CatalogEntry {
 }
 
 /// How the picker groups entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CatalogKind)]
 pub enum Kind {
     Provider,
     Gateway,
@@ -212,7 +218,7 @@ pub enum StreamUsage {
 }
 
 /// What an operator gives as a provider's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// What goes upstream.
@@ -231,8 +237,11 @@ impl KeyKind {
 }
 
 /// The rule that a provider's usage is billed under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PricingSurface)]
 pub enum Surface {
     #[serde(rename = "openai")]
     OpenAi,
@@ -263,26 +272,31 @@ impl Surface {
 }
 
 /// A model for selection; rates in dollars per thousand tokens, as the API has them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CatalogModel {
     pub id: String,
     pub label: String,
+    #[schema(value_type = f64)]
     pub input_per_1k: serde_json::Number,
+    #[schema(value_type = f64)]
     pub output_per_1k: serde_json::Number,
     /// Cache read rate, under the name that surfaces with cached tokens inside the input use.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     pub cached_input_per_1k: Option<serde_json::Number>,
     /// Cache read rate, under the name that surfaces with cached tokens beside the input use.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     pub cache_read_per_1k: Option<serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     pub cache_creation_per_1k: Option<serde_json::Number>,
     /// In tokens.
     pub context_window: u64,
 }
 
 /// A header whose value the operator may set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ExtraHeader {
     pub name: String,
 }

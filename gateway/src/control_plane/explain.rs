@@ -6,6 +6,7 @@ mod providers;
 
 use serde::Serialize;
 use serde_json::Number;
+use utoipa::ToSchema;
 
 use super::resource::{GuardrailDoc, PolicyDoc, ProviderDoc};
 use crate::{
@@ -38,18 +39,23 @@ pub struct Stored {
 }
 
 /// What would become of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Explanation {
     pub allowed: bool,
     /// What the agent is told if it is not.
+    #[schema(required)]
     pub denial: Option<Denial>,
     /// Who is asked, if policies allow it.
+    #[schema(required)]
     pub provider: Option<Named>,
     /// Which policy pays.
+    #[schema(required)]
     pub policy: Option<Named>,
     /// For which of its groups.
+    #[schema(required)]
     pub group: Option<Named>,
     /// Why the provider cannot be asked at the moment.
+    #[schema(required)]
     pub provider_problem: Option<Denial>,
     pub providers: Vec<Candidate>,
     pub policies: Vec<Considered>,
@@ -58,7 +64,7 @@ pub struct Explanation {
 }
 
 /// An answer that is no provider's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Denial {
     /// As in the error that the agent gets.
     pub code: String,
@@ -66,31 +72,37 @@ pub struct Denial {
     pub status: u16,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Named {
     pub id: String,
     pub name: String,
 }
 
 /// A limit that the request counts into.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Charged {
     /// `account`, `provider` or `policy`: who set it.
     pub set_by: &'static str,
     /// The name of the budget rule, where one did.
+    #[schema(required)]
     pub rule: Option<String>,
     pub unit: &'static str,
     /// 0 for what is in flight.
     pub window_seconds: u32,
     pub hard: bool,
     /// Dollars where the unit is `usd`.
+    #[schema(value_type = f64)]
     pub cap: Number,
+    #[schema(value_type = f64)]
     pub spent: Number,
+    #[schema(value_type = f64)]
     pub left: Number,
     /// What the request sets aside until it has ended; `None`: there is no upper bound.
+    #[schema(value_type = Option<f64>, required)]
     pub takes: Option<Number>,
     pub has_room: bool,
     /// What it is denied with where there is no room.
+    #[schema(required)]
     pub denial: Option<Denial>,
 }
 

@@ -3,10 +3,12 @@
 
 mod guardrail;
 mod limits;
+mod role;
 
 use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use guardrail::{
     CAPTURE_BYTES_DEFAULT, ChecksDoc, GuardrailDoc, ModelAllowlistDoc, OutputLimitDoc,
@@ -16,6 +18,7 @@ pub use limits::{
     BudgetLimitDoc, BudgetRuleDoc, LimitMode, LimitsDoc, ProviderRateLimitDoc, RateLimitDoc,
     TokenLimitDoc,
 };
+pub use role::Role;
 
 /// Key prefixes in the store.
 pub mod key {
@@ -80,7 +83,8 @@ pub struct ProviderDoc {
 
 /// A model of a provider, with the operator's prices in dollars per thousand tokens as decimal text,
 /// so that nothing drifts. Absent prices come from the catalog.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProviderModelRequest)]
 pub struct ModelDoc {
     pub id: String,
     /// The catalog's model whose price this one has, where the id is a name of the operator's own: a
@@ -88,17 +92,23 @@ pub struct ModelDoc {
     #[serde(default)]
     pub base_model: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<f64>)]
     pub input_per_1k: Option<serde_json::Number>,
     #[serde(default)]
+    #[schema(value_type = Option<f64>)]
     pub output_per_1k: Option<serde_json::Number>,
     #[serde(default)]
+    #[schema(value_type = Option<f64>)]
     pub cached_input_per_1k: Option<serde_json::Number>,
     #[serde(default)]
+    #[schema(value_type = Option<f64>)]
     pub cache_read_per_1k: Option<serde_json::Number>,
     #[serde(default)]
+    #[schema(value_type = Option<f64>)]
     pub cache_creation_per_1k: Option<serde_json::Number>,
     /// Tokens that one call of the model takes in at most; over the catalog's.
     #[serde(default)]
+    #[schema(value_type = Option<u64>)]
     pub context: Option<NonZeroU64>,
 }
 
@@ -115,22 +125,27 @@ pub struct CredentialDoc {
 }
 
 /// `/api/agent-network/policies`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Policy)]
 pub struct PolicyDoc {
     pub id: String,
     pub name: String,
     #[serde(default)]
+    #[schema(required)]
     pub description: String,
     pub enabled: bool,
     /// Group ids.
     pub source_groups: Vec<String>,
     pub destination_provider_ids: Vec<String>,
     #[serde(default)]
+    #[schema(required)]
     pub guardrail_ids: Vec<String>,
     #[serde(default)]
+    #[schema(required)]
     pub limits: LimitsDoc,
     /// Paths as agents send them, every one when empty. A `*` at the end of one stands for any rest.
     #[serde(default)]
+    #[schema(required)]
     pub allowed_paths: Vec<String>,
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
@@ -161,7 +176,8 @@ pub struct PeerDoc {
 }
 
 /// A group; made when a peer or policy first names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Group)]
 pub struct GroupDoc {
     pub id: String,
     pub name: String,
@@ -174,6 +190,8 @@ pub struct TokenDoc {
     pub name: String,
     /// SHA-256 of the token, base64.
     pub hash: String,
+    #[serde(default)]
+    pub role: Role,
     pub created_at: jiff::Timestamp,
     #[serde(default)]
     pub expires_at: Option<jiff::Timestamp>,

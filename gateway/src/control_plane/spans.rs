@@ -6,7 +6,6 @@ mod attribute;
 mod collector;
 mod headers;
 mod make;
-mod semantics;
 mod status;
 
 use std::{sync::Arc, time::Duration};

@@ -1,24 +1,17 @@
 //! Tokens and passwords by reference, read anew for each use, so that a replaced file is in use at once.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::{ffi::OsStringExt as _, fs::PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::{os::unix::ffi::OsStringExt as _, path::Path};
 
 use crate::{
     config::TokenSource,
-    secret::{Secret, SecretInput, SecretInputError},
+    secret::{Secret, SecretFileError, SecretInput, SecretInputError, open_secret_file},
 };
 
 /// Why there is no token; shows nothing of it.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::control_plane) enum TokenError {
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    #[error("{} may be read by everybody (mode {mode:04o}): `chmod o=` it", path.display())]
-    Insecure { path: PathBuf, mode: u32 },
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     #[error(
         "$CREDENTIALS_DIRECTORY is not set: start the service by systemd, with LoadCredentialEncrypted="
     )]
@@ -53,17 +46,8 @@ pub(in crate::control_plane) fn read(source: &TokenSource) -> Result<Secret, Tok
 }
 
 fn read_file(path: &Path) -> Result<Secret, TokenError> {
-    let at = |source| TokenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(at)?;
-    let mode = file.metadata().map_err(at)?.permissions().mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        let path = path.to_owned();
-        return Err(TokenError::Insecure { path, mode });
-    }
-    Ok(SecretInput::read(file).map_err(at)?.into_secret())
+    let token = SecretInput::read(open_secret_file(path)?);
+    Ok(token.map_err(SecretFileError::at(path))?.into_secret())
 }
 
 #[cfg(test)]
@@ -78,7 +62,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         let source = TokenSource::File(path.clone());
-        assert!(matches!(read(&source), Err(TokenError::Io { .. })));
+        assert!(matches!(read(&source), Err(TokenError::File(_))));
         for (text, mode, token) in [
             ("nbp_one\n", 0o640, Some("nbp_one")),
             ("nbp_two", 0o600, Some("nbp_two")),

@@ -10,6 +10,7 @@ mod indexer;
 mod lines;
 mod live;
 mod objects;
+mod pair;
 mod pool;
 mod rollup;
 mod schema;
@@ -74,6 +75,7 @@ pub use query::{
 pub use record_id::parse as parse_record_id;
 pub use sessions::SessionEntry;
 pub use status::{Health, UsageStatus};
+pub use writer::Tap;
 
 use self::{
     database::{Database, Server},
@@ -140,11 +142,17 @@ impl UsageLog {
     /// left in the spool are indexed first.
     pub fn start(directory: &Path, receiver: RecordReceiver) -> Result<Self, UsageError> {
         let index = Database::Sqlite(directory.join(INDEX_FILE));
-        Self::start_with(directory, index, receiver, &LineTargets::default())
+        Self::start_with(
+            directory,
+            index,
+            receiver,
+            &LineTargets::default(),
+            Vec::new(),
+        )
     }
 
-    /// As [`UsageLog::start`], with the index where `config` says; each record is written to `targets` too,
-    /// once it is durable. Blocks for some seconds when the database does not answer: not for an async task.
+    /// As [`UsageLog::start`], with the index where `config` says; once records are durable they are written
+    /// to `targets` and shown to `taps`. Waits some seconds for a database that does not answer: not for a task.
     ///
     /// # Errors
     /// A database that is away is none: batches wait in the spool.
@@ -152,12 +160,13 @@ impl UsageLog {
         config: &UsageConfig,
         receiver: RecordReceiver,
         targets: &LineTargets,
+        taps: Vec<Tap>,
     ) -> Result<Self, UsageError> {
         let index = match &config.postgresql {
             Some(postgresql) => Database::Postgresql(Server::new(postgresql)?),
             None => Database::Sqlite(config.path.join(INDEX_FILE)),
         };
-        Self::start_with(&config.path, index, receiver, targets)
+        Self::start_with(&config.path, index, receiver, targets, taps)
     }
 
     fn start_with(
@@ -165,6 +174,7 @@ impl UsageLog {
         database: Database,
         receiver: RecordReceiver,
         targets: &LineTargets,
+        mut taps: Vec<Tap>,
     ) -> Result<Self, UsageError> {
         DirBuilder::new()
             .recursive(true)
@@ -201,12 +211,15 @@ impl UsageLog {
         )
         .spawn()?;
         let (lines, lines_handle) = Lines::start(targets, &status)?.unzip();
+        if let Some(lines) = lines {
+            taps.push(Box::new(move |sealed| lines.offer(sealed)));
+        }
         let writer = Writer::new(
             spool,
             receiver,
             indexer.thread().clone(),
             Arc::clone(&status),
-            lines,
+            taps,
         )
         .spawn()?;
         Ok(Self {

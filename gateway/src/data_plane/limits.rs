@@ -34,12 +34,13 @@ mod message;
 mod watch;
 
 pub use headers::{RateFields, Tightest};
-pub use watch::Watch;
+pub use message::unbounded;
+pub use watch::{Watch, least_amounts};
 
 /// How long a request waits until what it spends is granted.
-const GRANT_WAIT: Duration = Duration::from_secs(1);
+pub const GRANT_WAIT: Duration = Duration::from_secs(1);
 /// How often it looks.
-const GRANT_LOOK: Duration = Duration::from_millis(2);
+pub const GRANT_LOOK: Duration = Duration::from_millis(2);
 /// Asked for beyond what is needed: so many requests of the same size, or this part of the limit.
 const GRANT_REQUESTS: u64 = 4;
 const GRANT_PART: u64 = 64;

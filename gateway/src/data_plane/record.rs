@@ -63,6 +63,8 @@ pub struct Recorder<'s> {
     pub dialect: Option<Dialect>,
     pub operation: Option<Operation>,
     pub model: String,
+    /// What the answer calls the model.
+    response_model: String,
     pub session_id: String,
     agent_ids: AgentIds<'s>,
     /// What the request has to do with an object at the provider.
@@ -133,6 +135,7 @@ impl<'s> Recorder<'s> {
             dialect: None,
             operation: None,
             model: String::new(),
+            response_model: String::new(),
             session_id: String::new(),
             agent_ids: AgentIds::default(),
             object: Object::None,
@@ -180,6 +183,11 @@ impl<'s> Recorder<'s> {
     /// Keeps a model's id as far as it fits.
     pub fn set_model(&mut self, model: &str) {
         cut(model, MODEL_BYTES_LIMIT).clone_into(&mut self.model);
+    }
+
+    /// Keeps the answer's name for the model as far as it fits.
+    pub fn set_response_model(&mut self, model: &str) {
+        cut(model, MODEL_BYTES_LIMIT).clone_into(&mut self.response_model);
     }
 
     /// Whose errors the calling SDK reads; `None` as long as nothing is known of the request.
@@ -350,6 +358,7 @@ impl Drop for Recorder<'_> {
             capture,
             marks: self.marks,
             trace: self.trace,
+            response_model: &self.response_model,
         };
         self.worker.append_record(&record);
     }

@@ -87,8 +87,8 @@ pub async fn relay(
         recorder.stream = meter.is_lines();
     }
     let mut watch = Watch::over(permit, recorder);
-    if watch.is_some() {
-        meter.watch();
+    if let Some(watch) = &watch {
+        meter.watch(watch.tells_thoughts());
     }
     let framing = match head.framing {
         // What the agent gets may be shorter than what the provider sends.

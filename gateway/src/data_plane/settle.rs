@@ -55,10 +55,11 @@ pub fn settle(
     if recorder.operation == Some(Operation::Unmetered) && (200..300).contains(&recorder.status) {
         recorder.unpriced = true;
     }
-    if recorder.model.is_empty()
-        && let Some(model) = &metered.model
-    {
-        recorder.model = model.clone().into();
+    if let Some(model) = &metered.model {
+        recorder.set_response_model(model);
+        if recorder.model.is_empty() {
+            recorder.set_model(model);
+        }
     }
     let Some(usage) = metered.usage else { return };
     recorder.spending = match metered.complete {

@@ -68,6 +68,8 @@ pub enum Endless {
     Elsewhere,
     /// Each part of the input is embedded by itself.
     Embedding,
+    /// Another model writes down what is said in a session, and tells its usage afterwards.
+    Transcription,
 }
 
 /// What kind of tools a body of this operation has.

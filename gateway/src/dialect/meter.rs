@@ -20,16 +20,19 @@ mod messages;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
+mod realtime_answer;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod replay;
 mod report;
 mod response_object;
 
+pub use least::tells_thoughts;
 pub use messages::{RealtimeEvent, ResponsesMessages, realtime_event};
+pub use realtime_answer::{RealtimeAnswer, RealtimeDelta, realtime_delta};
 
 use super::{Dialect, Operation, event_stream};
-use crate::handoff::record::{Terms, Usage};
+use crate::handoff::record::{MODEL_BYTES_LIMIT, Terms, Usage};
 
 use array_body::ArrayBody;
 use bedrock_events::BedrockEvents;
@@ -51,7 +54,7 @@ pub struct Metered {
     pub cost: Option<u64>,
     /// Id of the object that the answer is: a response that is kept, a file, a batch….
     pub object: Option<Box<str>>,
-    /// The model that made a response, as its answer names it.
+    /// The model that answered, as the answer names it.
     pub model: Option<Box<str>>,
     /// The dialect's own end was seen (`[DONE]`, `message_stop`, the JSON object's end…): an agent that
     /// leaves after this point has its answer. A body whose end has no mark of its own is complete when
@@ -77,6 +80,16 @@ pub struct SoFar {
 }
 
 impl Metered {
+    /// Notes what the answer calls its model; the last word counts.
+    fn name_model(&mut self, name: Option<&str>) {
+        if let Some(name) = name
+            && (1..=MODEL_BYTES_LIMIT).contains(&name.len())
+            && self.model.as_deref() != Some(name)
+        {
+            self.model = Some(name.into());
+        }
+    }
+
     /// `None` where nobody watches, and when nothing has come since the provider's last count: it may be the very last.
     fn so_far(&self) -> Option<SoFar> {
         let least = self.least.as_ref().filter(|least| least.has_more())?;
@@ -190,13 +203,13 @@ impl Meter {
         }
     }
 
-    /// Has [`Self::so_far`] tell what is used. To be called before the first byte; events are passed on whole from
-    /// there on.
-    pub fn watch(&mut self) {
+    /// Has [`Self::so_far`] tell what is used; `tells_thoughts`: see [`tells_thoughts`]. To be called before the first
+    /// byte; events are passed on whole from there on.
+    pub fn watch(&mut self, tells_thoughts: bool) {
         if !self.is_success {
             return;
         }
-        self.metered.least = Some(Box::default());
+        self.metered.least = Some(Box::new(Least::new(tells_thoughts)));
         if let Body::Events(events) = &mut self.body
             && self.inflate.is_none()
         {

@@ -153,7 +153,7 @@ pub(crate) fn upstream_base<'a>(catalog_id: &str, base_path: &'a str) -> Upstrea
 }
 
 /// OpenAI's models by OpenAI's rules.
-pub(super) fn is_first_party(catalog_id: &str) -> bool {
+pub fn is_first_party(catalog_id: &str) -> bool {
     matches!(catalog_id, "openai_api" | "azure_openai_api")
 }
 

@@ -4,6 +4,7 @@
 mod agent_event;
 mod over_http;
 mod provider_event;
+mod realtime_wish;
 
 use std::borrow::Cow;
 
@@ -15,6 +16,7 @@ use super::{
 pub use agent_event::{ClientEvent, client_event, keeps_model};
 pub use over_http::{http_body, message_of_error, message_of_event};
 pub use provider_event::{ServerEvent, ServerEventKind, refuses_credential, server_event};
+pub use realtime_wish::{RealtimeWish, realtime_wish};
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

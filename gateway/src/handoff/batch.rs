@@ -14,7 +14,7 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 const BUFFER_BYTES: usize = BATCH_BYTES + 4 * 1024;
 
 /// Goes up with every change of a record's fields. What is added comes last, so that records without it are read.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const VERSION_OLDEST: u8 = 1;
 const HEADER_BYTES: usize = 43;
 const WORKER_AT: usize = 1;
@@ -264,26 +264,43 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_batch_of_format_1_is_read() {
+    /// A batch of an older format, whose record ends `left_out` bytes before that of today.
+    fn sealed_as(format: u8, left_out: usize) -> Vec<u8> {
         let mut bytes = sealed(0);
         let header_bytes = bytes.len();
         sample().encode(&mut bytes);
-        let record = postcard::take_from_bytes::<ExchangeRecord<'_>>(&bytes[header_bytes + 4..]);
-        let added = record.unwrap().1.len();
-        bytes.truncate(bytes.len() - added);
+        bytes.truncate(bytes.len() - left_out);
         // The length comes first, in four bytes.
         let length = bytes.len() - header_bytes - 4;
         bytes[header_bytes] = length as u8 & 0x7f | 0x80;
         bytes[header_bytes + 1] = (length >> 7) as u8 & 0x7f | 0x80;
-        (bytes[0], bytes[COUNT_AT]) = (1, 1);
+        (bytes[0], bytes[COUNT_AT]) = (format, 1);
         let checksum = checksum(&bytes);
         bytes[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn batches_of_older_formats_are_read() {
+        let in_format_3 = 1 + sample().response_model.len();
+        let in_format_2 = ExchangeRecord {
+            response_model: "",
+            ..sample()
+        };
+        let bytes = sealed_as(2, in_format_3);
+        assert_eq!(
+            Batch::open(&bytes).unwrap().records(),
+            Ok(vec![in_format_2.clone()])
+        );
+        let mut whole = Vec::new();
+        sample().encode(&mut whole);
+        let record = postcard::take_from_bytes::<ExchangeRecord<'_>>(&whole[4..]);
+        let bytes = sealed_as(1, record.unwrap().1.len());
         let mut expected = ExchangeRecord {
             capture: CaptureState::Off,
             marks: Marks::default(),
             trace: Trace::default(),
-            ..sample()
+            ..in_format_2
         };
         expected.attempts[0].begun_us = 0;
         assert_eq!(Batch::open(&bytes).unwrap().records(), Ok(vec![expected]));
@@ -296,7 +313,7 @@ mod tests {
         let found = (VERSION, crc32fast::hash(&bytes));
         assert_eq!(
             found,
-            (2, 3_514_770_774),
+            (3, 200_465_013),
             "raise VERSION, and read what is older"
         );
     }

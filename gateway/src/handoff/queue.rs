@@ -48,12 +48,7 @@ pub fn record_queue(
             begun_at: None,
         })
         .collect();
-    let receiver = RecordReceiver {
-        lanes,
-        writer,
-        tap: None,
-    };
-    (senders, receiver)
+    (senders, RecordReceiver { lanes, writer })
 }
 
 /// One worker's way to the writer, and the way of empty buffers back.
@@ -170,11 +165,7 @@ impl Drop for RecordSender {
 pub struct RecordReceiver {
     lanes: Vec<Arc<Lane>>,
     writer: Arc<OnceLock<Thread>>,
-    tap: Option<Tap>,
 }
-
-/// Sees every sealed batch; must not block.
-type Tap = Box<dyn Fn(&[u8]) + Send>;
 
 /// A sealed batch, and the lane its buffer goes back to.
 pub struct TakenBatch {
@@ -183,13 +174,6 @@ pub struct TakenBatch {
 }
 
 impl RecordReceiver {
-    /// Shows every batch that is taken to `tap`, too, which must not block.
-    #[must_use]
-    pub fn with_tap(mut self, tap: impl Fn(&[u8]) + Send + 'static) -> Self {
-        self.tap = Some(Box::new(tap));
-        self
-    }
-
     /// Takes waiting batches, one from each worker in turn, until `into` holds `limit` of them.
     pub fn take(&self, limit: usize, into: &mut Vec<TakenBatch>) {
         loop {
@@ -199,9 +183,6 @@ impl RecordReceiver {
                     return;
                 }
                 if let Some(bytes) = queue.waiting.pop() {
-                    if let Some(tap) = &self.tap {
-                        tap(&bytes);
-                    }
                     into.push(TakenBatch { lane, bytes });
                 }
             }
@@ -362,19 +343,6 @@ mod tests {
             }
         }
         assert_eq!(addresses.len(), 2);
-    }
-
-    #[test]
-    fn a_tap_sees_every_batch_once() {
-        let (seen, taps) = std::sync::mpsc::channel();
-        let (mut senders, receiver) = record_queue(2, 4, LONG);
-        let receiver = receiver.with_tap(move |sealed| seen.send(batch::count(sealed)).unwrap());
-        append(&mut senders[0], 0..3);
-        append(&mut senders[1], 3..5);
-        drop(senders);
-        assert_eq!(take_ids(&receiver).len(), 5);
-        assert_eq!(take_ids(&receiver).len(), 0);
-        assert_eq!(taps.try_iter().collect::<Vec<_>>(), [3, 2]);
     }
 
     #[test]

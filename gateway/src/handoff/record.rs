@@ -87,7 +87,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target_id: u64,
-    /// From the exchange's start; absent before format 3.
+    /// From the exchange's start; absent before format 2.
     #[serde(skip)]
     pub begun_us: u64,
     /// Zero when a pooled connection was used.
@@ -183,6 +183,10 @@ pub struct ExchangeRecord<'a> {
     /// As `capture`.
     #[serde(skip)]
     pub trace: Trace,
+    /// What the provider's answer calls the model, cut to [`MODEL_BYTES_LIMIT`]; empty when it says nothing.
+    /// Absent before format 3.
+    #[serde(skip)]
+    pub response_model: &'a str,
 }
 
 impl<'a> ExchangeRecord<'a> {
@@ -198,8 +202,16 @@ impl<'a> ExchangeRecord<'a> {
         Ok((record, rest))
     }
 
-    /// What format 2 added.
-    fn take_added(&mut self, added: &[u8]) -> Result<(), RecordError> {
+    /// The model that answered, where the answer calls it otherwise than the request; else empty.
+    pub fn other_model(&self) -> &'a str {
+        match self.response_model == self.model {
+            true => "",
+            false => self.response_model,
+        }
+    }
+
+    /// What formats 2 and 3 added.
+    fn take_added(&mut self, added: &'a [u8]) -> Result<(), RecordError> {
         let (state, added) = take::<u8>(added)?;
         let state = CaptureState::ALL.get(usize::from(state));
         self.capture = *state.ok_or(RecordError)?;
@@ -209,8 +221,13 @@ impl<'a> ExchangeRecord<'a> {
         for attempt in &mut self.attempts {
             (attempt.begun_us, added) = take(added)?;
         }
-        let (trace, left) = take(added)?;
+        let (trace, added) = take(added)?;
         self.trace = trace;
+        if added.is_empty() {
+            return Ok(());
+        }
+        let (model, left) = take(added)?;
+        self.response_model = model;
         match left {
             [] => Ok(()),
             _ => Err(RecordError),
@@ -347,6 +364,7 @@ pub(crate) mod tests {
                 parent_span_id: 0x53ce_929d_0e0e_4736,
                 sampled: true,
             },
+            response_model: "gpt-4o-2024-08-06",
         }
     }
 
@@ -372,6 +390,7 @@ pub(crate) mod tests {
                 source_ip: "fd00::7".parse().unwrap(),
                 path: &path,
                 model: &model,
+                response_model: &model,
                 session_id: &session,
                 group_ids: groups.iter().map(String::as_str).collect(),
                 attempts: vec![sample().attempts[0]; 40],
@@ -388,6 +407,7 @@ pub(crate) mod tests {
                 status: 0,
                 attempts: vec![],
                 trace: Trace::default(),
+                response_model: "",
                 ..sample()
             },
         ];

@@ -30,6 +30,11 @@ impl Trace {
         (!self.is_none()).then_some(TraceId(self.trace_id))
     }
 
+    /// [`Self::id`] as rows and answers have it: empty without a trace.
+    pub fn text(&self) -> String {
+        self.id().map(|id| id.to_string()).unwrap_or_default()
+    }
+
     /// The span of the exchange's `number`-th attempt, counted from 0. It follows from the exchange's own, so
     /// that a provider can be told before there is a record, and the record need not keep it.
     pub fn attempt_span_id(&self, number: usize) -> u64 {
@@ -81,5 +86,6 @@ mod tests {
         let id = trace.id().map(|id| id.to_string());
         assert_eq!(id.as_deref(), Some("000000000000000000000000000000ab"));
         assert_eq!(Trace::default().id(), None);
+        assert_eq!(Trace::default().text(), "");
     }
 }

@@ -99,15 +99,20 @@ pub fn bound(
         LimitMode::Hard => {
             // No token of text is shorter than a byte.
             let mut input = size.body_bytes.saturating_add(ADDED_INPUT_TOKENS);
-            if elsewhere.fills_window {
-                let window = price
-                    .and_then(|price| price.context)
-                    .ok_or(Unbounded::Window)?;
-                input = input.max(window);
+            // A response of a session reads all that was said in it.
+            let is_session = operation == Operation::Realtime;
+            let window = || {
+                let context = price.and_then(|price| price.context);
+                context.ok_or(Unbounded::Window)
+            };
+            if elsewhere.fills_window || is_session {
+                input = input.max(window()?);
             }
             let output = match (makes_output, size.output_tokens_max) {
                 (false, _) => 0,
                 (true, Some(most)) => most,
+                // What it says has its place there, too.
+                (true, None) if is_session => window()?,
                 (true, None) => return Err(Unbounded::Output),
             };
             let per_mille = price.and_then(|price| price.regional_per_mille);
@@ -350,6 +355,13 @@ mod tests {
         assert_eq!(found(true, 1, &price), amounts(200_100, 881_100_000));
         assert_eq!(found(true, 3, &price), amounts(600_300, 2_643_300_000));
         assert_eq!(found(false, 2, &price), amounts(8248, 37_611_200));
+        // A session says and hears at most as much as the model takes.
+        let session = of(Hard, Operation::Realtime, None, Some(&price));
+        assert_eq!(session, amounts(400_000, 3_080_000_000));
+        assert_eq!(
+            of(Hard, Operation::Realtime, None, None),
+            Err(Unbounded::Window)
+        );
         // A body may be longer than it has tokens, and is charged for no less.
         price.context = Some(1000);
         assert_eq!(found(true, 1, &price), amounts(4124, 18_805_600));

@@ -126,6 +126,10 @@ impl<'a> Plan<'a> {
             return Ok(amounts.of(unit));
         }
         let price = self.price.ok_or(Unbounded::Price)?;
+        if self.operation == Operation::Realtime && price.audio_second.is_some() {
+            // Nothing bounds how long somebody speaks.
+            return Err(Unbounded::Operation);
+        }
         let fees = fees(&self.elsewhere.tool_calls, price)?;
         Ok(amounts.nano_usd.saturating_add(fees))
     }

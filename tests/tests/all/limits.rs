@@ -235,7 +235,7 @@ async fn spent(node: &Node) -> u64 {
 }
 
 /// Waits until so many tokens are counted for the only user: a record is written shortly after its answer ended.
-async fn wait_spent(node: &Node, expected: u64) {
+pub(super) async fn wait_spent(node: &Node, expected: u64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let spent = spent(node).await;

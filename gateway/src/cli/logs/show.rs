@@ -136,6 +136,7 @@ fn fields(entry: &Value, providers: &Value) -> Vec<(&'static str, String)> {
             },
         ),
         ("model", plain("model")),
+        ("answered by", plain("response_model")),
         ("policy", plain("selected_policy_id")),
         (
             "stream",
@@ -169,6 +170,7 @@ fn fields(entry: &Value, providers: &Value) -> Vec<(&'static str, String)> {
         ("price from", plain("cost_source")),
         ("left out", joined(entry, "left_out")),
         ("texts", plain("capture")),
+        ("trace", plain("trace_id")),
     ]
 }
 

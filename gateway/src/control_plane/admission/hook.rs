@@ -9,6 +9,7 @@ use aya::programs::{
     xdp::XdpLink,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{pins::Pins, problem::errno};
 
@@ -33,7 +34,7 @@ pub(super) enum Hook {
 }
 
 /// How an interface is covered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HookMode {
     /// XDP in the driver.

@@ -3,6 +3,7 @@
 use gateway_common::{Counter, Counters, Flow, Reason, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     counts::{Counts, add},
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// `GET /api/agent-network/admission`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct AdmissionStatus {
     /// `admission.mode` of the configuration.
     pub mode: String,
@@ -18,27 +19,32 @@ pub struct AdmissionStatus {
     pub in_front: bool,
     /// Why not, or why not wholly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub problem: Option<String>,
     /// Addresses that the kernel lets in.
     pub peers: usize,
     /// Peers that the kernel drops because its table is full.
     #[serde(default)]
+    #[schema(required)]
     pub peers_left_out: usize,
     /// Traffic of peers that were removed, both directions.
     pub departed: Traffic,
     #[serde(default)]
+    #[schema(required)]
     pub interfaces: Vec<InterfaceStatus>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterfaceStatus {
     pub name: String,
     pub index: u32,
     pub role: Role,
     pub mode: HookMode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub problem: Option<String>,
     #[serde(default)]
+    #[schema(required)]
     pub counters: Vec<ReasonCount>,
 }
 
@@ -78,8 +84,9 @@ fn counts(counters: &Counters) -> Vec<ReasonCount> {
 }
 
 /// What an interface is to the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = InterfaceRole)]
 pub enum Role {
     Overlay,
     /// Nothing may reach the endpoint through it.
@@ -89,7 +96,7 @@ pub enum Role {
 }
 
 /// Since the program was first attached: pinned counters outlive the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReasonCount {
     pub reason: String,
     /// `pass` or `drop`.
@@ -114,7 +121,7 @@ impl ReasonCount {
 }
 
 /// One address of `GET /api/agent-network/admission/peers`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PeerTraffic {
     pub address: String,
     pub peer_id: String,
@@ -127,7 +134,7 @@ pub struct PeerTraffic {
 }
 
 /// Both directions, from the IP header on.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Traffic {
     /// From the peer to the endpoint.
     pub ingress: FlowCount,
@@ -135,7 +142,7 @@ pub struct Traffic {
     pub egress: FlowCount,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct FlowCount {
     pub packets: u64,
     pub bytes: u64,
@@ -143,8 +150,10 @@ pub struct FlowCount {
     pub connections: u64,
     pub resets: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub first_seen: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_seen: Option<Timestamp>,
 }
 

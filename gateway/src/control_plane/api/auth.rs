@@ -1,5 +1,5 @@
-//! Who may use the management API: on the unix socket root and the process's own user, on TCP whoever
-//! holds a token. Requests that a browser made for another site are refused on either.
+//! Who uses the management API: on the unix socket root and the process's own user, on TCP whoever holds a
+//! token or a browser's session. Requests that a browser made for another site are refused on either.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,9 +12,19 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{documents, error::ApiError, id, state::AppState};
+use jiff::Timestamp;
+
+use super::{
+    actor::{Actor, Via},
+    body::require_json,
+    documents,
+    error::ApiError,
+    id,
+    session::COOKIE,
+    state::AppState,
+};
 use crate::control_plane::{
-    resource::{TokenDoc, key},
+    resource::{Role, TokenDoc, key},
     store::Store,
 };
 
@@ -28,25 +38,49 @@ const TOKEN_BYTES: usize = 25;
 pub(super) enum Connection {
     /// The user id that the kernel reports for the other end.
     Unix { uid: u32 },
-    /// The address that was connected to.
-    Tcp { local: SocketAddr },
+    /// The address that was connected to, and the one from which.
+    Tcp { local: SocketAddr, peer: SocketAddr },
 }
 
-/// Middleware: refuses what is not allowed, and logs every change with who made it.
-pub(super) async fn authorize(
+/// Middleware of everything: names that are not ours are not served, lest a page whose name was rebound to our
+/// address takes us for its own host.
+pub(super) async fn check_name(
     State(state): State<AppState>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    if let Some(Connection::Tcp { local, .. }) = request.extensions().get() {
+        check_host(request.headers(), local.ip(), &state.admin_hosts)?;
+    }
+    Ok(next.run(request).await)
+}
+
+/// Middleware of the API: what a browser does for another site is refused.
+pub(super) async fn check_site(request: Request, next: Next) -> Result<Response, ApiError> {
+    refuse_cross_site(request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// Middleware: finds out who calls, and logs every change with who made it.
+pub(super) async fn authorize(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let connection = request.extensions().get::<Connection>().copied();
     let actor = authenticate(&state, connection, request.headers()).await?;
-    refuse_cross_site(request.headers())?;
-    if request.method() == Method::GET || request.method() == Method::HEAD {
+    if request.method().is_safe() {
+        request.extensions_mut().insert(actor);
         return Ok(next.run(request).await);
+    }
+    if actor.via == Via::Cookie {
+        check_browser_change(request.method(), request.headers())?;
     }
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let who = actor.id.clone();
+    request.extensions_mut().insert(actor);
     let response = next.run(request).await;
     let status = response.status();
     // Only a path that worked names something of ours; in another one a key may have slipped.
@@ -55,7 +89,7 @@ pub(super) async fn authorize(
         Some(route) => route.as_str(),
         None => "",
     };
-    tracing::info!(%actor, %method, path, status = status.as_u16(), "management change");
+    tracing::info!(actor = who, %method, path, status = status.as_u16(), "management change");
     Ok(response)
 }
 
@@ -76,51 +110,136 @@ async fn authenticate(
     state: &AppState,
     connection: Option<Connection>,
     headers: &HeaderMap,
-) -> Result<String, ApiError> {
+) -> Result<Actor, ApiError> {
     match connection {
         Some(Connection::Unix { uid }) => {
             let own = nix::unistd::geteuid().as_raw();
             if uid == 0 || uid == own {
-                Ok(format!("uid:{uid}"))
+                Ok(Actor {
+                    id: format!("uid:{uid}"),
+                    name: None,
+                    role: Some(Role::Owner),
+                    via: Via::Socket,
+                    expires_at: None,
+                    address: None,
+                })
             } else {
                 Err(ApiError::forbidden(
                     "this socket is for root and the service's own user",
                 ))
             }
         }
-        Some(Connection::Tcp { local }) => {
-            check_host(headers, local.ip(), &state.admin_hosts)?;
-            let token = presented_token(headers)?;
-            let id = find_token(state.store.as_ref(), token, jiff::Timestamp::now()).await?;
-            Ok(format!("token:{id}"))
+        Some(Connection::Tcp { peer, .. }) => {
+            let now = Timestamp::now();
+            if headers.contains_key(header::AUTHORIZATION) {
+                with_token(state, headers, peer.ip(), now).await
+            } else {
+                with_cookie(state, headers, peer.ip(), now).await
+            }
         }
         None => Err(ApiError::unauthorized("unknown kind of connection")),
     }
 }
 
-fn presented_token(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let missing = || {
-        ApiError::unauthorized(
-            "a token is needed here: `Authorization: Token kwt_…` (make one with `keyway token create`)",
-        )
+async fn with_token(
+    state: &AppState,
+    headers: &HeaderMap,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<Actor, ApiError> {
+    let token = presented_token(headers)?;
+    let found = find_token(state.store.as_ref(), token, now).await?;
+    Ok(Actor {
+        id: format!("token:{}", found.id),
+        name: Some(found.name),
+        role: Some(found.role),
+        via: Via::Token,
+        expires_at: found.expires_at,
+        address: Some(address),
+    })
+}
+
+async fn with_cookie(
+    state: &AppState,
+    headers: &HeaderMap,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<Actor, ApiError> {
+    let secret = cookie(headers).ok_or_else(no_credentials)?;
+    let over = || ApiError::unauthorized("the session is over; log in again");
+    let session = state.sessions.find(secret, now).ok_or_else(over)?;
+    if let Some(id) = &session.token_id {
+        let token: Option<_> =
+            documents::load::<TokenDoc>(state.store.as_ref(), &format!("{}{id}", key::TOKENS))
+                .await?;
+        if token.is_none() {
+            state.sessions.end(secret);
+            return Err(over());
+        }
+    }
+    Ok(Actor {
+        id: session.actor,
+        name: session.name,
+        role: Some(session.role),
+        via: Via::Cookie,
+        expires_at: Some(session.expires_at),
+        address: Some(address),
+    })
+}
+
+/// The session's, as it stands in the one `Cookie` header that browsers send.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let pairs = headers.get(header::COOKIE)?.to_str().ok()?;
+    pairs.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then_some(value)
+    })
+}
+
+/// A browser sends cookies by itself: a change has to show that a page of ours made it.
+fn check_browser_change(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_ours = match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers.contains_key(header::ORIGIN) && own_origin(headers),
     };
+    if !is_ours {
+        return Err(ApiError::forbidden(
+            "changes with a session have to come from a page of this host",
+        ));
+    }
+    // No form and no link makes a DELETE.
+    if *method == Method::DELETE {
+        return Ok(());
+    }
+    require_json(headers)
+}
+
+fn no_credentials() -> ApiError {
+    ApiError::unauthorized(
+        "a token is needed here: `Authorization: Token kwt_…` (make one with `keyway token create`), or a \
+         browser's session (`keyway dashboard`)",
+    )
+}
+
+fn presented_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     let value = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .ok_or_else(missing)?;
-    let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
+        .ok_or_else(no_credentials)?;
+    let (scheme, token) = value.split_once(' ').ok_or_else(no_credentials)?;
     if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") {
         Ok(token.trim())
     } else {
-        Err(missing())
+        Err(no_credentials())
     }
 }
 
-async fn find_token(
+/// The stored one that `token` is.
+pub(super) async fn find_token(
     store: &dyn Store,
     token: &str,
-    now: jiff::Timestamp,
-) -> Result<String, ApiError> {
+    now: Timestamp,
+) -> Result<TokenDoc, ApiError> {
     let presented = hash(token);
     let tokens: Vec<TokenDoc> = documents::list(store, key::TOKENS).await?;
     // Every token is compared, each in constant time, so that time tells nothing about hashes.
@@ -130,13 +249,14 @@ async fn find_token(
             constant_time::verify_slices_are_equal(document.hash.as_bytes(), presented.as_bytes())
                 .is_ok();
         if same && document.expires_at.is_none_or(|end| now < end) {
-            found = Some(document.id);
+            found = Some(document);
         }
     }
     found.ok_or_else(|| ApiError::unauthorized("token is unknown, revoked or expired"))
 }
 
-fn hash(token: &str) -> String {
+/// What is kept of a random secret.
+pub(super) fn hash(token: &str) -> String {
     BASE64_STANDARD.encode(digest::digest(&digest::SHA256, token.as_bytes()))
 }
 
@@ -174,22 +294,21 @@ fn refuse_cross_site(headers: &HeaderMap) -> Result<(), ApiError> {
             Err(refused())
         };
     }
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return Ok(());
-    };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let origin = origin.to_str().ok().and_then(|origin| {
+    if headers.contains_key(header::ORIGIN) && !own_origin(headers) {
+        return Err(refused());
+    }
+    Ok(())
+}
+
+/// `Origin` names the host that the request is for.
+fn own_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let origin = text(header::ORIGIN).and_then(|origin| {
         origin
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"))
     });
-    if origin.is_some() && origin == host {
-        Ok(())
-    } else {
-        Err(refused())
-    }
+    origin.is_some() && origin == text(header::HOST)
 }
 
 #[cfg(test)]

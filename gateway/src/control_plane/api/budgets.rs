@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::IgnoredAny};
+use utoipa::ToSchema;
 
 use super::{error::ApiError, limits::LimitsRequest, peers, resources::Resource, validate};
 use crate::control_plane::{
@@ -9,22 +10,27 @@ use crate::control_plane::{
     store::{Compare, Store, Transaction},
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BudgetRuleRequest {
+    #[schema(required, nullable = false)]
     name: Option<String>,
     enabled: Option<bool>,
     #[serde(default)]
     target_groups: Vec<String>,
     #[serde(default)]
     target_users: Vec<String>,
+    #[schema(required, nullable = false)]
     limits: Option<LimitsRequest>,
     // Answers have these, and may be sent back.
     #[serde(default, rename = "id")]
+    #[schema(value_type = Option<String>, read_only)]
     _id: IgnoredAny,
     #[serde(default, rename = "created_at")]
+    #[schema(value_type = Option<String>, read_only)]
     _created_at: IgnoredAny,
     #[serde(default, rename = "updated_at")]
+    #[schema(value_type = Option<String>, read_only)]
     _updated_at: IgnoredAny,
 }
 
@@ -33,6 +39,7 @@ impl Resource for BudgetRuleDoc {
     const STORE_PREFIX: &'static str = key::BUDGETS;
     const ID_PREFIX: &'static str = "ainbud_";
     const NAME: &'static str = "budget rule";
+    const HELP: &'static str = "With no group and no user named it is for everyone.";
 
     fn empty(id: String, now: Timestamp) -> Self {
         Self {

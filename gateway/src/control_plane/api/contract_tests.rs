@@ -8,6 +8,7 @@ mod peers;
 mod policies;
 mod providers;
 mod rules;
+mod sessions;
 mod settings;
 mod trial;
 
@@ -33,7 +34,7 @@ use crate::control_plane::identity::{Identity, IdentitySources};
 use super::{
     auth::Connection,
     router,
-    state::NodeView,
+    state::{NodeView, Sessions},
     testing::{self, MemoryStore},
 };
 
@@ -45,6 +46,7 @@ struct Api {
     router: Router,
     store: Arc<MemoryStore>,
     node: Arc<dyn NodeView>,
+    sessions: Arc<Sessions>,
     connection: Option<Connection>,
     log: File,
     _logging: DefaultGuard,
@@ -98,6 +100,7 @@ impl Api {
         let uid = nix::unistd::geteuid().as_raw();
         Self {
             node: Arc::clone(&state.node),
+            sessions: Arc::clone(&state.sessions),
             router: router(state),
             store,
             connection: Some(Connection::Unix { uid }),
@@ -120,6 +123,7 @@ impl Api {
         if let Some(connection) = self.connection {
             request.extensions_mut().insert(connection);
         }
+        let path = request.uri().path().to_owned();
         let service = TowerToHyperService::new(self.router.clone());
         let response = service.call(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -127,7 +131,10 @@ impl Api {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(!text.contains(MARKER), "a key came back: {text}");
         assert!(!format!("{:?}", parts.headers).contains(MARKER));
-        assert_eq!(parts.headers[header::CACHE_CONTROL], "no-store");
+        let is_api = path.starts_with("/api/");
+        assert!(!is_api || parts.headers[header::CACHE_CONTROL] == "no-store");
+        assert_eq!(parts.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(parts.headers[header::REFERRER_POLICY], "no-referrer");
         Answer {
             status: parts.status,
             headers: parts.headers,

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::control_plane::store::StoreError;
 
@@ -16,14 +17,19 @@ pub(super) struct ApiError {
     status: StatusCode,
     message: String,
     field: Option<String>,
+    retry_after_seconds: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// NetBird's, with `field` beside.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
     message: &'a str,
     /// The HTTP status again.
     code: u16,
+    /// The field or parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     field: Option<&'a str>,
 }
 
@@ -34,6 +40,7 @@ impl ApiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             message: message.into(),
             field: Some(field.into()),
+            retry_after_seconds: None,
         }
     }
 
@@ -78,6 +85,20 @@ impl ApiError {
         Self::plain(StatusCode::TOO_MANY_REQUESTS, message)
     }
 
+    /// Too many failures; there is another try after so many seconds.
+    pub(super) fn wait(seconds: u64) -> Self {
+        Self {
+            retry_after_seconds: Some(seconds),
+            ..Self::too_many(format!(
+                "too many failed logins; try again in {seconds} seconds"
+            ))
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// A provider did not do its part.
     pub(super) fn bad_gateway(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::BAD_GATEWAY, message)
@@ -116,6 +137,7 @@ impl ApiError {
             status,
             message: message.into(),
             field: None,
+            retry_after_seconds: None,
         }
     }
 }
@@ -136,18 +158,23 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body {
+        let body = ErrorBody {
             message: &self.message,
             code: self.status.as_u16(),
             field: self.field.as_deref(),
         };
-        let mut response = (self.status, Json(body)).into_response();
+        let no_store = [(header::CACHE_CONTROL, "no-store")];
+        let mut response = (self.status, no_store, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 15.5.2 wants a challenge.
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Token, Bearer"),
             );
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use axum::{Json, extract::State};
 use http::Method;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{body::JsonBody, documents, error::ApiError, levels::now, state::AppState};
 use crate::{
@@ -24,7 +25,7 @@ const PATH_DEFAULT: &str = "/v1/chat/completions";
 /// A short prompt's.
 const BODY_BYTES_DEFAULT: u64 = 1024;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExplainRequest {
     /// Id, name or overlay address.
@@ -41,7 +42,7 @@ pub(super) struct ExplainRequest {
 }
 
 /// The answer: the request as it is understood, and what becomes of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ExplainAnswer {
     peer: Named,
     user: Named,
@@ -49,8 +50,10 @@ pub(super) struct ExplainAnswer {
     path: String,
     dialect: &'static str,
     operation: &'static str,
+    #[schema(required)]
     model: Option<String>,
     body_bytes: u64,
+    #[schema(required)]
     max_tokens: Option<u64>,
     #[serde(flatten)]
     explanation: Explanation,

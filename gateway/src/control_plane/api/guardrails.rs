@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::IgnoredAny};
+use utoipa::ToSchema;
 
 use super::{error::ApiError, policies, resources::Resource, validate};
 use crate::{
@@ -25,24 +26,30 @@ const CAPTURE_BYTES_MAX: u64 = 64 << 10;
 /// Vendors read the bound of an output as a 32 bit number.
 const OUTPUT_TOKENS_MAX: u64 = i32::MAX as u64;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GuardrailRequest {
+    #[schema(required, nullable = false)]
     name: Option<String>,
     #[serde(default)]
     description: String,
+    #[schema(required, nullable = false)]
     checks: Option<ChecksRequest>,
     // Answers have these, and may be sent back.
     #[serde(default, rename = "id")]
+    #[schema(value_type = Option<String>, read_only)]
     _id: IgnoredAny,
     #[serde(default, rename = "created_at")]
+    #[schema(value_type = Option<String>, read_only)]
     _created_at: IgnoredAny,
     #[serde(default, rename = "updated_at")]
+    #[schema(value_type = Option<String>, read_only)]
     _updated_at: IgnoredAny,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = GuardrailChecksRequest)]
 struct ChecksRequest {
     #[serde(default)]
     model_allowlist: ModelAllowlistDoc,
@@ -52,7 +59,7 @@ struct ChecksRequest {
     output_limit: Option<OutputLimitDoc>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct PromptCaptureRequest {
     enabled: bool,
@@ -66,6 +73,7 @@ impl Resource for GuardrailDoc {
     const STORE_PREFIX: &'static str = key::GUARDRAILS;
     const ID_PREFIX: &'static str = "ainguard_";
     const NAME: &'static str = "guardrail";
+    const HELP: &'static str = "It has no effect until a policy names it.";
 
     fn empty(id: String, now: Timestamp) -> Self {
         Self {

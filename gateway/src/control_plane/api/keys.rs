@@ -8,6 +8,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     body::{JsonBody, SecretText},
@@ -32,15 +33,17 @@ use crate::{
 const KEYS_LIMIT: usize = 16;
 
 /// A credential as the API shows it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProviderKey)]
 pub(crate) struct KeyView {
     pub(crate) id: String,
     pub(crate) fingerprint: String,
     pub(crate) created_at: Timestamp,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct RotateRequest {
+    #[schema(value_type = Option<String>, required, nullable = false)]
     api_key: Option<SecretText>,
     /// Leave the keys there are in place.
     #[serde(default)]
@@ -48,13 +51,14 @@ pub(super) struct RotateRequest {
 }
 
 /// What an exchange of the master key did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RotateMasterReport {
     /// Id of the new master key.
     key_id: String,
     /// Records sealed again.
     resealed: usize,
     /// What the operator has left to do.
+    #[schema(required)]
     advice: Option<String>,
 }
 

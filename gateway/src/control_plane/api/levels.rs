@@ -9,6 +9,7 @@ use axum::{
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Number;
+use utoipa::ToSchema;
 
 use super::{error::ApiError, logs::Pairs, state::AppState, usage::parameter};
 use crate::{
@@ -28,7 +29,8 @@ const ROWS_MAX: usize = 1000;
 const CAPS_MAX: usize = 50;
 
 /// The answer of `/limits`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LimitLevels)]
 pub(super) struct LevelsAnswer {
     limits: Vec<LevelRow>,
     /// Rows beyond the most that one answer has.
@@ -36,7 +38,8 @@ pub(super) struct LevelsAnswer {
 }
 
 /// A bucket, and the limits that look at it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LimitLevel)]
 struct LevelRow {
     counts_for: CountsFor,
     #[serde(flatten)]
@@ -48,7 +51,8 @@ struct LevelRow {
     caps: Vec<CapRow>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LimitCountsFor)]
 struct CountsFor {
     kind: &'static str,
     id: String,
@@ -56,23 +60,33 @@ struct CountsFor {
 }
 
 /// What a bucket counts, and since when.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LimitBucket)]
 struct BucketShape {
     unit: &'static str,
     /// 0 for what is in flight, which has no windows.
     window_seconds: u32,
+    #[schema(required)]
     window_start_utc: Option<Timestamp>,
+    #[schema(required)]
     resets_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = LimitSpent)]
 enum Spent {
-    Count { spent: u64 },
-    Money { spent_usd: Number },
+    Count {
+        spent: u64,
+    },
+    Money {
+        #[schema(value_type = f64)]
+        spent_usd: Number,
+    },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LimitCap)]
 struct CapRow {
     kind: &'static str,
     id: String,
@@ -82,11 +96,20 @@ struct CapRow {
     cap: CapAmount,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = LimitCapAmount)]
 enum CapAmount {
-    Count { cap: u64, left: u64 },
-    Money { cap_usd: Number, left_usd: Number },
+    Count {
+        cap: u64,
+        left: u64,
+    },
+    Money {
+        #[schema(value_type = f64)]
+        cap_usd: Number,
+        #[schema(value_type = f64)]
+        left_usd: Number,
+    },
 }
 
 /// Takes `policy`, `rule`, `user` and `group`, each an id or a name.
@@ -182,15 +205,17 @@ impl BucketShape {
 }
 
 /// NetBird's `AgentNetworkConsumption`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Consumption {
     dimension_kind: &'static str,
     dimension_id: String,
     window_seconds: u32,
+    #[schema(required)]
     window_start_utc: Option<Timestamp>,
     /// Output included: limits count both together.
     tokens_input: u64,
     tokens_output: u64,
+    #[schema(value_type = f64)]
     cost_usd: Number,
 }
 

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::Number;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::control_plane::{
@@ -23,7 +24,7 @@ const NANO_USD_MAX: u64 = USD_MAX * 1_000_000_000;
 /// Of tokens, requests and whatever else is counted; exact in JSON as well.
 const COUNT_MAX: u64 = NANO_USD_MAX;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LimitsRequest {
     token_limit: TokenLimitDoc,

@@ -2,12 +2,14 @@
 //! `log_stream` are beside it.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{error::ApiError, state::AppState, usage};
+use super::{actor::Actor, error::ApiError, state::AppState, usage};
+use crate::control_plane::resource::Role;
 use crate::control_plane::usage::{
     AccessLogEntry, AccessLogQuery, Page, SessionEntry, SessionQuery, parse_record_id,
 };
@@ -16,13 +18,15 @@ use crate::control_plane::usage::{
 pub(super) type Pairs = Query<Vec<(String, String)>>;
 
 /// One exchange with its captured texts, which are unsealed for nobody else.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Exchange {
     #[serde(flatten)]
     entry: AccessLogEntry,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_prompt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     response_completion: Option<String>,
 }
 
@@ -39,9 +43,11 @@ pub(super) async fn list(
 /// One exchange, by the id that agents and operators see (with `req_` or without).
 pub(super) async fn show(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Json<Exchange>, ApiError> {
     let captures = state.captures.clone();
+    let reads_texts = actor.role.is_some_and(Role::reads_texts);
     usage::ask(state, move |reader| {
         let Some(id) = parse_record_id(&id) else {
             return Ok(None);
@@ -49,11 +55,15 @@ pub(super) async fn show(
         let Some(entry) = reader.exchange(id)? else {
             return Ok(None);
         };
-        let texts = captures.texts(id)?;
+        let texts = match reads_texts {
+            true => Some(captures.texts(id)?),
+            false => None,
+        };
+        let (request, answer) = texts.map_or((None, None), |texts| (texts.request, texts.answer));
         Ok(Some(Exchange {
             entry,
-            request_prompt: texts.request,
-            response_completion: texts.answer,
+            request_prompt: request,
+            response_completion: answer,
         }))
     })
     .await?

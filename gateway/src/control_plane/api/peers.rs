@@ -14,6 +14,7 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{
     body::JsonBody,
@@ -27,14 +28,15 @@ use crate::control_plane::{
     resource::{GroupDoc, PeerDoc, key},
     store::{Compare, Store, Transaction},
 };
-use view::PeerView;
+pub(super) use view::PeerView;
 
 const ADDRESSES_LIMIT: usize = 16;
 const GROUPS_LIMIT: usize = 100;
 const PUBLIC_KEY_BYTES: usize = 32;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct PeerRequest {
+    #[schema(required, nullable = false)]
     name: Option<String>,
     #[serde(default)]
     addresses: Vec<String>,

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::IgnoredAny};
+use utoipa::ToSchema;
 
 use super::{
     documents,
@@ -19,16 +20,19 @@ use crate::control_plane::{
 const ALLOWED_PATHS_LIMIT: usize = 64;
 const PATH_BYTES_LIMIT: usize = 512;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyRequest {
+    #[schema(required, nullable = false)]
     name: Option<String>,
     #[serde(default)]
     description: String,
     enabled: Option<bool>,
     #[serde(default)]
+    #[schema(required)]
     source_groups: Vec<String>,
     #[serde(default)]
+    #[schema(required)]
     destination_provider_ids: Vec<String>,
     #[serde(default)]
     guardrail_ids: Vec<String>,
@@ -38,10 +42,13 @@ pub(super) struct PolicyRequest {
     allowed_paths: Option<Vec<String>>,
     // Answers have these, and may be sent back.
     #[serde(default, rename = "id")]
+    #[schema(value_type = Option<String>, read_only)]
     _id: IgnoredAny,
     #[serde(default, rename = "created_at")]
+    #[schema(value_type = Option<String>, read_only)]
     _created_at: IgnoredAny,
     #[serde(default, rename = "updated_at")]
+    #[schema(value_type = Option<String>, read_only)]
     _updated_at: IgnoredAny,
 }
 
@@ -50,6 +57,7 @@ impl Resource for PolicyDoc {
     const STORE_PREFIX: &'static str = key::POLICIES;
     const ID_PREFIX: &'static str = "ainpol_";
     const NAME: &'static str = "policy";
+    const HELP: &'static str = "Groups that do not exist yet are made.";
 
     fn empty(id: String, now: Timestamp) -> Self {
         Self {

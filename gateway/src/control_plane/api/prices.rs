@@ -8,6 +8,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     body::JsonBody,
@@ -24,28 +25,33 @@ use crate::control_plane::{
 /// Longest description of where prices are from.
 const SOURCE_BYTES_LIMIT: usize = 256;
 
-#[derive(Debug, Serialize)]
-struct PricesView {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Prices)]
+pub(super) struct PricesView {
     /// Models with a price, by catalog entry.
     models: std::collections::BTreeMap<String, usize>,
     /// `null` while only the node's own file is in use.
+    #[schema(required)]
     update: Option<UpdateView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PricesUpdate)]
 struct UpdateView {
     source: String,
     updated_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
-struct Changes {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PricesUpdateReport)]
+pub(super) struct Changes {
     changes: Vec<PriceChange>,
     /// They are in use; false after a dry run.
     applied: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PricesUpdateRequest)]
 pub(super) struct UpdateRequest {
     source: String,
     /// Text of a price file.

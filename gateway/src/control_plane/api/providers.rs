@@ -31,10 +31,12 @@ use crate::control_plane::{
     snapshot::Draft,
     store::{Compare, Operation, Transaction},
 };
-use document::{ProviderRequest, document};
+use document::document;
 use view::view;
 
-pub(super) use trial::{discover, test_draft};
+pub(super) use document::ProviderRequest;
+pub(super) use trial::{DiscoverRequest, Discovered, discover, test_draft};
+pub(super) use view::ProviderView;
 
 pub(super) async fn list(State(state): State<AppState>) -> Result<Response, ApiError> {
     let mut providers: Vec<ProviderDoc> =

@@ -6,28 +6,33 @@ use axum::{
     extract::{Path, State},
     http::HeaderMap,
     response::Response,
-    routing::{MethodRouter, get},
 };
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 use super::{
     body::JsonBody,
     documents::{self, Versioned},
     error::ApiError,
     id,
+    route::Route,
     state::AppState,
 };
 use crate::control_plane::store::{Compare, Operation, Store, Transaction};
 
 /// A document that is shown as it is stored.
-pub(super) trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub(super) trait Resource:
+    Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static
+{
     /// What creates one, or replaces it.
-    type Request: DeserializeOwned + Send;
+    type Request: DeserializeOwned + ToSchema + Send;
     const STORE_PREFIX: &'static str;
     const ID_PREFIX: &'static str;
     /// In messages.
     const NAME: &'static str;
+    /// For who makes or replaces one.
+    const HELP: &'static str;
 
     /// One that says nothing yet.
     fn empty(id: String, now: Timestamp) -> Self;
@@ -51,14 +56,36 @@ pub(super) trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static 
     ) -> impl Future<Output = Result<Vec<Compare>, ApiError>> + Send;
 }
 
-/// `GET` and `POST` of all of them.
-pub(super) fn all<R: Resource>() -> MethodRouter<AppState> {
-    get(list::<R>).post(create::<R>)
-}
-
-/// `GET`, `PUT` and `DELETE` of one.
-pub(super) fn one<R: Resource>() -> MethodRouter<AppState> {
-    get(show::<R>).put(update::<R>).delete(remove::<R>)
+/// Their routes, and the operations' ids: list, create, show, update, remove.
+pub(super) fn routes<R: Resource>(paths: [&'static str; 2], ids: [&'static str; 5]) -> [Route; 5] {
+    let [all, one] = paths;
+    let [listed, created, shown, updated, removed] = ids;
+    let name = R::NAME;
+    [
+        Route::get(all, listed, list::<R>)
+            .says(&format!("Every {name}"), "The oldest first.")
+            .answers_list::<R>(),
+        Route::post(all, created, create::<R>)
+            .says(&format!("Make a {name}"), R::HELP)
+            .takes::<R::Request>()
+            .answers::<R>()
+            .versioned()
+            .contended(),
+        Route::get(one, shown, show::<R>)
+            .says(&format!("One {name}"), "")
+            .answers::<R>()
+            .versioned(),
+        Route::put(one, updated, update::<R>)
+            .says(&format!("Replace a {name}"), R::HELP)
+            .takes::<R::Request>()
+            .answers::<R>()
+            .versioned()
+            .conditional(),
+        Route::delete(one, removed, remove::<R>)
+            .says(&format!("Remove a {name}"), "Nothing may name it any more.")
+            .answers_object()
+            .conditional(),
+    ]
 }
 
 pub(super) fn store_key<R: Resource>(id: &str) -> String {

@@ -108,9 +108,9 @@ impl Accept for TcpListener {
     type Stream = TcpStream;
 
     async fn accept_next(&self) -> io::Result<(TcpStream, Connection)> {
-        let (stream, _) = self.accept().await?;
+        let (stream, peer) = self.accept().await?;
         let local = stream.local_addr()?;
-        Ok((stream, Connection::Tcp { local }))
+        Ok((stream, Connection::Tcp { local, peer }))
     }
 }
 

@@ -9,6 +9,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     body::JsonBody,
@@ -28,11 +29,13 @@ const RETENTION_DAYS_DEFAULT: i64 = 30;
 const RETENTION_DAYS_MAX: i64 = 36_500;
 
 /// As the API shows it; defaults and empty names before the endpoint exists.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Settings)]
 pub(crate) struct SettingsView {
     pub(crate) endpoint: String,
     /// Addition: what agents are pointed at, `https://<endpoint>[:port]`; empty without a name.
     #[serde(default)]
+    #[schema(required)]
     pub(crate) base_url: String,
     /// The domain under which the endpoint's label was generated, or the claimed name itself.
     pub(crate) proxy_address: String,
@@ -43,14 +46,18 @@ pub(crate) struct SettingsView {
     pub(crate) access_log_retention_days: i64,
     /// Addition: of captured texts, which never outlive the log's entry; 0 or less: as long as that.
     #[serde(default)]
+    #[schema(required)]
     pub(crate) prompt_retention_days: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) created_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) updated_at: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SettingsCreateRequest)]
 pub(super) struct CreateRequest {
     proxy_address: Option<String>,
     endpoint: Option<String>,
@@ -61,13 +68,20 @@ pub(super) struct CreateRequest {
     prompt_retention_days: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SettingsUpdateRequest)]
 pub(super) struct UpdateRequest {
+    #[schema(required, nullable = false)]
     endpoint: Option<String>,
+    #[schema(required, nullable = false)]
     proxy_address: Option<String>,
+    #[schema(required, nullable = false)]
     enable_log_collection: Option<bool>,
+    #[schema(required, nullable = false)]
     enable_prompt_collection: Option<bool>,
+    #[schema(required, nullable = false)]
     redact_pii: Option<bool>,
+    #[schema(required, nullable = false)]
     access_log_retention_days: Option<i64>,
     /// Kept when omitted.
     prompt_retention_days: Option<i64>,

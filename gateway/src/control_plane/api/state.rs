@@ -5,7 +5,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+pub use super::sessions::Sessions;
 use crate::{
     config::LimitsConfig,
     control_plane::{
@@ -41,6 +43,7 @@ pub struct AppState {
     pub limits: LimitsConfig,
     /// Names beside `localhost` and the listener's own address that may stand in `Host` on TCP.
     pub admin_hosts: Arc<[String]>,
+    pub sessions: Arc<Sessions>,
 }
 
 /// How the endpoint gets its name when the first provider is connected.
@@ -78,13 +81,14 @@ pub trait NodeView: Send + Sync {
 }
 
 /// `GET /api/agent-network/status`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct NodeStatus {
     pub version: String,
     /// May receive traffic.
     pub ready: bool,
     /// What readiness is waiting for.
     #[serde(default)]
+    #[schema(required)]
     pub not_ready: Vec<String>,
     /// Store revision that the workers serve.
     pub revision: u64,
@@ -94,21 +98,25 @@ pub struct NodeStatus {
     pub workers: usize,
     /// Addresses that agents reach, `address:port`.
     #[serde(default)]
+    #[schema(required)]
     pub listeners: Vec<String>,
     #[serde(default)]
+    #[schema(required)]
     pub providers: Vec<ProviderStatus>,
 }
 
 /// How one provider looks to the workers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ProviderStatus {
     pub id: String,
     /// Has a usable address and credential.
     pub ready: bool,
     #[serde(default)]
+    #[schema(required)]
     pub addresses: Vec<String>,
     /// Why it is not ready; for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub problem: Option<String>,
 }
 
@@ -125,17 +133,19 @@ pub trait ProviderTester: Send + Sync {
 }
 
 /// `POST /api/agent-network/providers/{id}/test`, and `/providers/test` for what is not stored yet.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct TestReport {
     pub ok: bool,
     /// Status of the provider's answer, when one came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub status: Option<u16>,
     pub duration_ms: u64,
     /// For the operator; never holds the key.
     pub message: String,
     /// Code of what is wrong ([`Trouble`](crate::control_plane::diagnosis::Trouble)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub problem: Option<String>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]

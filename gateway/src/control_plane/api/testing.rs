@@ -81,6 +81,7 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
             hard_output_tokens: 8192,
         },
         admin_hosts: Arc::new([]),
+        sessions: Arc::default(),
     };
     (state, store)
 }

@@ -8,10 +8,11 @@ use axum::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{auth, body::JsonBody, documents, error::ApiError, id, state::AppState, validate};
 use crate::control_plane::{
-    resource::{TokenDoc, key},
+    resource::{Role, TokenDoc, key},
     store::{Compare, Transaction},
 };
 
@@ -20,25 +21,35 @@ const EXPIRES_IN_DAYS_MAX: u16 = 3650;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A token as the API shows it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Token)]
 pub(crate) struct TokenView {
     pub(crate) id: String,
     pub(crate) name: String,
+    #[serde(default)]
+    #[schema(required)]
+    pub(crate) role: Role,
     pub(crate) created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
-struct CreatedView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedToken)]
+pub(super) struct CreatedView<'a> {
     #[serde(flatten)]
     shown: TokenView,
     token: &'a str,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct TokenRequest {
+    #[schema(required, nullable = false)]
     name: Option<String>,
+    /// An owner's when omitted.
+    #[serde(default)]
+    role: Role,
     /// Never expires when omitted.
     expires_in_days: Option<u16>,
 }
@@ -73,6 +84,7 @@ pub(super) async fn create(
         id: id::new_id("token_", now),
         name: validate::display_name("name", name)?,
         hash,
+        role: request.role,
         created_at: now,
         expires_at,
     };
@@ -121,6 +133,7 @@ fn view(token: TokenDoc) -> TokenView {
     TokenView {
         id: token.id,
         name: token.name,
+        role: token.role,
         created_at: token.created_at,
         expires_at: token.expires_at,
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use toml::{Table, Value};
+use utoipa::ToSchema;
 
 /// One model whose prices differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PriceChange {
     pub list: String,
     pub model: String,
@@ -16,8 +17,9 @@ pub struct PriceChange {
 }
 
 /// See [`PriceChange`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PriceChangeKind)]
 pub enum Kind {
     Added,
     Changed,
@@ -25,10 +27,13 @@ pub enum Kind {
 }
 
 /// One field, such as `flex.input`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PriceFieldChange)]
 pub struct FieldChange {
     pub field: String,
+    #[schema(required)]
     pub before: Option<String>,
+    #[schema(required)]
     pub after: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::dialect::{BodyIdentity, IdentityFormat};
 
@@ -9,18 +10,21 @@ use crate::dialect::{BodyIdentity, IdentityFormat};
 const BEDROCK_METADATA: &str = "x-amzn-bedrock-request-metadata";
 
 /// How an entry's upstream is told who calls. One of the first two is set; `body` is written besides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IdentityInjection {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub header_pair: Option<HeaderPair>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub json_metadata: Option<JsonMetadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub body: Option<BodyFields>,
 }
 
 /// One header for the user, one for the groups; an empty name writes none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HeaderPair {
     pub customizable: bool,
     pub end_user_id_header: String,
@@ -28,7 +32,7 @@ pub struct HeaderPair {
 }
 
 /// One header with a JSON object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JsonMetadata {
     pub customizable: bool,
     pub header: String,
@@ -39,7 +43,7 @@ pub struct JsonMetadata {
 }
 
 /// Fields of a JSON body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BodyFields {
     pub user: bool,
     /// `metadata.tags`.

@@ -1,6 +1,7 @@
 //! How a kind of upstream lists its models, and how it is tried.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// `GET` that answers with the models that a key may use, and so tries the key as well.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -61,12 +62,15 @@ impl Listing {
 }
 
 /// Words for the operator about one kind of upstream.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, ToSchema)]
 pub struct Help {
     /// Where the key comes from, and what it looks like.
+    #[schema(rename = "key_help", required = false)]
     pub key: String,
     /// What fills the URL's `<parts>`, or whose server it is.
+    #[schema(rename = "url_help", required = false)]
     pub url: String,
     /// What to do when the key is good and may still not use a model.
+    #[schema(rename = "access_help", required = false)]
     pub access: String,
 }

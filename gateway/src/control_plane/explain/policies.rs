@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Number;
+use utoipa::ToSchema;
 
 use super::{Charged, Denial, Named, Question, Stored};
 use crate::{
@@ -32,20 +33,22 @@ use crate::{
 const POLICIES_MAX: usize = 200;
 
 /// A stored policy.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConsideredPolicy)]
 pub struct Considered {
     pub id: String,
     pub name: String,
     pub state: PolicyState,
     pub why: String,
     /// The caller's group that it counts the request for.
+    #[schema(required)]
     pub group: Option<Named>,
     /// What the request counts into if this policy pays: limits of the account and the provider included.
     pub limits: Vec<Charged>,
 }
 
 /// In the order in which they are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyState {
     /// Its limits have room, and it comes first.

@@ -1,6 +1,7 @@
 //! Why a provider is asked, or is not.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Question;
 use crate::{
@@ -10,7 +11,8 @@ use crate::{
 };
 
 /// A connected provider.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CandidateProvider)]
 pub struct Candidate {
     pub id: String,
     pub name: String,
@@ -18,7 +20,7 @@ pub struct Candidate {
     pub why: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderState {
     /// The request goes there, if policies allow it.

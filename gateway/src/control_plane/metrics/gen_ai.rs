@@ -1,5 +1,4 @@
-//! OpenTelemetry's conventions for generative AI, in the names that other gateways expose. They are still in
-//! development there: names and values stand here and nowhere else.
+//! Metrics of OpenTelemetry's conventions for generative AI, in the names that other gateways expose.
 
 use std::collections::BTreeMap;
 
@@ -12,52 +11,12 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    dialect::Operation,
+    control_plane::semantics,
     handoff::counters::model::{
         FIRST_TOKEN_BOUNDS_US, OPERATION_BOUNDS_US, OperationCounters, PER_TOKEN_BOUNDS_US,
         TOKEN_BOUNDS,
     },
 };
-
-/// `gen_ai.provider.name` of a catalog entry; where the conventions know none, the entry's id.
-pub(super) fn provider_name(catalog_id: &str) -> &str {
-    match catalog_id {
-        "openai_api" => "openai",
-        "anthropic_api" => "anthropic",
-        "azure_openai_api" => "azure.ai.openai",
-        "bedrock_api" => "aws.bedrock",
-        "vertex_ai_api" => "gcp.vertex_ai",
-        "gemini_api" => "gcp.gemini",
-        "mistral_api" => "mistral_ai",
-        other => other,
-    }
-}
-
-/// `gen_ai.operation.name`; `None`: no model is asked to answer.
-fn operation_name(operation: Operation) -> Option<&'static str> {
-    match operation {
-        Operation::ChatCompletions
-        | Operation::Responses
-        | Operation::Realtime
-        | Operation::Messages
-        | Operation::Invoke
-        | Operation::InvokeStream
-        | Operation::Converse
-        | Operation::ConverseStream => Some("chat"),
-        Operation::Completions => Some("text_completion"),
-        Operation::Embeddings | Operation::EmbedContent => Some("embeddings"),
-        Operation::GenerateContent | Operation::StreamGenerateContent => Some("generate_content"),
-        Operation::StoredResponse
-        | Operation::ResponsesInputTokens
-        | Operation::CountTokens
-        | Operation::CountContentTokens
-        | Operation::ListModels
-        | Operation::GetModel
-        | Operation::Hello
-        | Operation::Unmetered
-        | Operation::Other => None,
-    }
-}
 
 struct Totals {
     input_tokens: Tally,
@@ -76,7 +35,7 @@ pub(super) fn gather(workers: Workers<'_>, names: &Names) -> Vec<MetricFamily> {
     for (slot, model) in workers.iter().flat_map(|worker| worker.models()) {
         let (provider, name) = names.model(slot);
         for (operation, counters) in model.operations() {
-            let Some(operation) = operation.and_then(operation_name) else {
+            let Some(operation) = operation.and_then(semantics::operation) else {
                 continue;
             };
             let key = (operation, names.vendor(provider), name);

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::gen_ai;
 use crate::{
-    control_plane::snapshot::SnapshotReport,
+    control_plane::{semantics, snapshot::SnapshotReport},
     handoff::{
         counters::{PROVIDER_SLOTS, model::ModelSlot},
         snapshot::{Provider, ProviderSlot},
@@ -61,7 +60,7 @@ impl Names {
     }
 
     fn name_models(&mut self, provider: &Provider) {
-        let vendor = gen_ai::provider_name(&provider.catalog_id);
+        let vendor = semantics::provider(&provider.catalog_id);
         self.vendors.insert(provider.slot.0, vendor.to_owned());
         for (model, slot) in &provider.model_slots {
             let name = ModelName {

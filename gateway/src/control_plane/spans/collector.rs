@@ -20,13 +20,13 @@ use prost::Message as _;
 use super::{
     attribute::Attributes,
     headers::{self, HeadersError},
-    semantics,
 };
 use crate::{
     config::OtlpConfig,
     control_plane::{
         outbound::{AnswerLimits, retry_after},
         resolve::Lookup,
+        semantics,
         server::{Server, ServerError},
         snapshot::Problem,
     },

@@ -2,44 +2,33 @@
 //! once; what is read lies in memory that is wiped when it is freed.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::PermissionsExt as _,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::secret::{SecretFileError, open_secret_file};
+
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 
 /// Why there are no headers; shows nothing of them.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeadersError {
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    #[error("{} may be read by everybody (mode {mode:04o}): `chmod o=` it", path.display())]
-    Insecure { path: PathBuf, mode: u32 },
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     #[error("{}: line {line} is no `Name: value`", path.display())]
     Malformed { path: PathBuf, line: usize },
 }
 
 /// Reads `Name: value`, one a line; empty lines and those that begin with `#` do not count.
 pub(super) fn read(path: &Path) -> Result<HeaderMap, HeadersError> {
-    let at = |source| HeadersError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(at)?;
-    let mode = file.metadata().map_err(at)?.permissions().mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        let path = path.to_owned();
-        return Err(HeadersError::Insecure { path, mode });
-    }
     let mut text = Vec::new();
-    file.take(FILE_BYTES_MAX)
+    open_secret_file(path)?
+        .take(FILE_BYTES_MAX)
         .read_to_end(&mut text)
-        .map_err(at)?;
+        .map_err(SecretFileError::at(path))?;
     let mut headers = HeaderMap::new();
     for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
         let line = line.trim_ascii();
@@ -66,7 +55,7 @@ fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 
@@ -101,7 +90,7 @@ mod tests {
         }
         assert!(matches!(
             read(&directory.path().join("none")),
-            Err(HeadersError::Io { .. })
+            Err(HeadersError::File(SecretFileError::Io { .. }))
         ));
     }
 }

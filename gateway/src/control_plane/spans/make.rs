@@ -5,10 +5,14 @@ use opentelemetry_proto::tonic::trace::v1::{
     Span, SpanFlags, Status, span::SpanKind, status::StatusCode,
 };
 
-use super::{attribute::Attributes, semantics};
-use crate::handoff::{
-    record::{Attempt, ExchangeRecord, Outcome},
-    snapshot::{Provider, Snapshot},
+use super::attribute::Attributes;
+use crate::{
+    control_plane::semantics,
+    dialect::Operation,
+    handoff::{
+        record::{Attempt, ExchangeRecord, Outcome},
+        snapshot::{Provider, Snapshot},
+    },
 };
 
 /// `error.type` of what has no better one.
@@ -31,7 +35,7 @@ impl SpanMaker {
         let exchange = Exchange {
             record,
             provider: provider.map(|provider| &**provider),
-            operation: semantics::operation(record.operation),
+            operation: Operation::from_code(record.operation).and_then(semantics::operation),
         };
         let mut spans = Vec::with_capacity(1 + record.attempts.len());
         spans.push(exchange.server(self.identity));
@@ -197,6 +201,7 @@ impl Exchange<'_> {
             let waited = seconds(record.time_to_first_token_us);
             attributes.float("gen_ai.response.time_to_first_chunk", waited);
         }
+        attributes.text("gen_ai.response.model", record.response_model);
         let usage = &record.usage;
         if usage.is_zero() {
             return;

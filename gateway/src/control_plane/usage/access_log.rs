@@ -2,6 +2,7 @@
 //! in the order of time for an export.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     UsageError, UsageReader,
@@ -21,7 +22,7 @@ pub(super) const TOTAL_MAX: u64 = 10_000;
 const LOOKED_AT_MAX: i64 = 250_000;
 
 /// A page of a list in NetBird's envelope, and what bounds it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Page<T> {
     pub data: Vec<T>,
     /// From 1 on.
@@ -33,9 +34,11 @@ pub struct Page<T> {
     /// There are more than `total_records`.
     pub total_is_capped: bool,
     /// What began before was not looked at; `null` when everything was. An `end_date` gets there.
+    #[schema(required)]
     pub searched_back_to: Option<String>,
     /// For `cursor`, to get the next page in constant time; `null` on the last page, and when not sorted
     /// by time.
+    #[schema(required)]
     pub next_cursor: Option<String>,
 }
 

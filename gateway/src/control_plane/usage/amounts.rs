@@ -1,6 +1,7 @@
 //! `Amounts`: tokens and what they cost, of one exchange or of many.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{UsageError, database::Row, index::clamp, money::NanoUsd};
 use crate::handoff::record::{CostNanoUsd, Usage};
@@ -11,7 +12,7 @@ use crate::handoff::record::{CostNanoUsd, Usage};
 /// (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and
 /// `cache_creation_tokens` are parts of it and `total_tokens` is input plus output.
 /// `input_cost_usd` is the cost of the uncached part; the five parts add up to `cost_usd`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Amounts {
     pub input_tokens: u64,
     pub output_tokens: u64,

@@ -4,7 +4,11 @@ use super::{
     database::Value,
     query::{Cursor, SortOrder},
     record_id,
+    slice::Run,
 };
+
+/// Days of two years and a bit; what is longer is read from end to end.
+const PERIODS_NAMED_MAX: i64 = 800;
 
 /// SQL after `WHERE`, and the values of its parameters in order.
 #[derive(Debug, Default)]
@@ -55,6 +59,27 @@ impl Condition {
             SortOrder::Ascending => self.and("(started_at_us, sequence) > (?, ?)", place),
             SortOrder::Descending => self.and("(started_at_us, sequence) < (?, ?)", place),
         }
+    }
+
+    /// Every column in `run`. With its periods named one by one, what a key has behind the period is found
+    /// without reading the whole of each.
+    pub(super) fn in_run(&mut self, run: Run) {
+        let bounds = [Value::Integer(run.from), Value::Integer(run.to)];
+        match run.to.saturating_sub(run.from) <= PERIODS_NAMED_MAX {
+            true => self.and(
+                "period IN (WITH RECURSIVE run (period) AS (
+                     VALUES (CAST(? AS BIGINT)) UNION ALL SELECT period + 1 FROM run WHERE period + 1 < ?
+                 ) SELECT period FROM run)",
+                bounds,
+            ),
+            false => self.and("period >= ? AND period < ?", bounds),
+        }
+    }
+
+    /// Both must be fulfilled.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.and(other.sql(), []);
+        self.values.extend(other.values.iter().cloned());
     }
 
     /// `column` has one of `values`, of which those that end in `*` are prefixes.

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{UsageError, amounts::Amounts, database::Row, flag, query::Cursor};
 use crate::handoff::{
@@ -25,10 +26,10 @@ pub(super) const COLUMNS: &str =
      display_name, peer_id, catalog_id, operation, http_version, time_to_first_token_us,
      overhead_us, reasoning_tokens, unpriced, request_bytes, response_bytes, attempts, left_out,
      cost_source, service_tier, regional, beyond_text, agent_id, parent_agent_id,
-     received_us, reserved_us, sent_us, first_byte_us, capture";
+     received_us, reserved_us, sent_us, first_byte_us, capture, trace_id, response_model";
 
 /// One exchange: NetBird's fields first, then what this node adds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AccessLogEntry {
     pub id: String,
     pub service_id: &'static str,
@@ -61,6 +62,7 @@ pub struct AccessLogEntry {
 
     /// Order in which rows became visible; absent where the entry comes from no row.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub sequence: Option<i64>,
     /// Its place in the order of time.
     #[serde(skip)]
@@ -79,11 +81,14 @@ pub struct AccessLogEntry {
     /// 10, 11 or 20.
     pub http_version: u8,
     /// `null` when no content came.
+    #[schema(required)]
     pub time_to_first_token_ms: Option<f64>,
     /// From the first token of a stream to its end, of another answer from the request's end; `null`
     /// when nothing was written.
+    #[schema(required)]
     pub output_tokens_per_second: Option<f64>,
     /// Spent on connecting, all attempts together; `null` when pooled connections were used.
+    #[schema(required)]
     pub upstream_connect_ms: Option<f64>,
     /// The node's own share of the time before the first byte went upstream.
     pub overhead_us: u64,
@@ -101,6 +106,7 @@ pub struct AccessLogEntry {
     /// Bound to a region.
     pub regional: bool,
     /// `null` when there was only text.
+    #[schema(required)]
     pub beyond_text: Option<BeyondText>,
     pub request_bytes: u64,
     pub response_bytes: u64,
@@ -110,17 +116,22 @@ pub struct AccessLogEntry {
     pub parent_agent_id: String,
     /// Whether its texts were kept; see [`CaptureState`].
     pub capture: &'static str,
+    /// 32 hexadecimal digits; empty where requests are not traced.
+    pub trace_id: String,
+    /// What the answer calls the model, where that is not `model`; else empty.
+    pub response_model: String,
 }
 
 /// Media, and the provider's own tools.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BeyondText {
     pub media: MediaUsage,
     pub tool_calls: ToolCalls,
 }
 
 /// One try on one target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 pub struct AttemptEntry {
     pub target_id: u64,
     /// 0 when a pooled connection was used.
@@ -131,15 +142,20 @@ pub struct AttemptEntry {
 
 /// When the steps of an exchange were done, in milliseconds since the request's first byte; `null` for what
 /// it did not reach. The upstream's are those of the last attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 pub struct Timeline {
+    #[schema(required)]
     pub received_ms: Option<f64>,
     /// Permitted, and within its limits.
+    #[schema(required)]
     pub reserved_ms: Option<f64>,
     /// The request went out whole.
+    #[schema(required)]
     pub sent_ms: Option<f64>,
     /// The head of the provider's answer.
+    #[schema(required)]
     pub first_byte_ms: Option<f64>,
+    #[schema(required)]
     pub first_token_ms: Option<f64>,
     pub end_ms: f64,
 }
@@ -236,6 +252,8 @@ impl AccessLogEntry {
             capture: CaptureState::ALL
                 .get(row.get::<usize>(51)?)
                 .map_or("", |state| state.code()),
+            trace_id: row.get(52)?,
+            response_model: row.get(53)?,
             request_bytes: row.get(37)?,
             response_bytes: row.get(38)?,
             attempts,
@@ -305,6 +323,8 @@ impl AccessLogEntry {
             agent_id: record.agent_id.to_owned(),
             parent_agent_id: record.parent_agent_id.to_owned(),
             capture: record.capture.code(),
+            trace_id: record.trace.text(),
+            response_model: record.other_model().to_owned(),
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
             attempts,

@@ -67,7 +67,7 @@ pub fn totals_csv(totals: &[UsageTotal]) -> Vec<u8> {
 type Cell<T> = fn(&T) -> String;
 
 /// Columns keep their names and their order; new ones are added at the end.
-const ENTRY_COLUMNS: [(&str, Cell<AccessLogEntry>); 55] = [
+const ENTRY_COLUMNS: [(&str, Cell<AccessLogEntry>); 57] = [
     ("id", |e| e.id.clone()),
     ("timestamp", |e| e.timestamp.clone()),
     ("status_code", |e| e.status_code.to_string()),
@@ -135,6 +135,8 @@ const ENTRY_COLUMNS: [(&str, Cell<AccessLogEntry>); 55] = [
     ("peer_id", |e| text(&e.peer_id)),
     ("agent_id", |e| text(&e.agent_id)),
     ("parent_agent_id", |e| text(&e.parent_agent_id)),
+    ("trace_id", |e| e.trace_id.clone()),
+    ("response_model", |e| text(&e.response_model)),
 ];
 
 fn sums_heading(first: &[&str]) -> Vec<String> {

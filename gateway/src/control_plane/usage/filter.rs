@@ -18,6 +18,8 @@ pub struct LogFilter {
     pub search: Option<String>,
     pub user_id: Option<String>,
     pub session_id: Option<String>,
+    /// Part of this trace: 32 hexadecimal digits in lower case.
+    pub trace_id: Option<String>,
     /// Member of any of these.
     pub group_ids: Vec<String>,
     pub provider_ids: Vec<String>,
@@ -49,6 +51,7 @@ impl LogFilter {
             search: one(pairs, "search")?,
             user_id: one(pairs, "user_id")?,
             session_id: one(pairs, "session_id")?,
+            trace_id: trace_id(pairs)?,
             group_ids: many(pairs, "group_id")?,
             provider_ids: many(pairs, "provider_id")?,
             models: many(pairs, "model")?,
@@ -70,6 +73,9 @@ impl LogFilter {
         if let Some(session_id) = &self.session_id {
             // The literal lets SQLite use the partial index.
             condition.and("session_id = ? AND session_id <> ''", [text(session_id)]);
+        }
+        if let Some(trace_id) = &self.trace_id {
+            condition.and("trace_id = ?", [text(trace_id)]);
         }
         match self.decision {
             None => {}
@@ -124,6 +130,7 @@ impl LogFilter {
     /// Whether sums cannot answer this: it restricts what they do not keep apart.
     pub(super) fn needs_rows(&self) -> bool {
         self.session_id.is_some()
+            || self.trace_id.is_some()
             || self.decision.is_some()
             || !self.outcomes.is_empty()
             || self.path_prefix.is_some()
@@ -154,6 +161,7 @@ impl LogFilter {
         }
         let restrictions = [
             self.session_id.is_some(),
+            self.trace_id.is_some(),
             self.user_id.is_some(),
             self.decision.is_some(),
             !self.provider_ids.is_empty(),
@@ -257,6 +265,16 @@ enum Indexed<'a> {
     Model(&'a str),
 }
 
+fn trace_id(pairs: &[(String, String)]) -> Result<Option<String>, QueryError> {
+    let Some(id) = one(pairs, "trace_id")? else {
+        return Ok(None);
+    };
+    match id.len() == TRACE_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(Some(id.to_ascii_lowercase())),
+        false => Err(error("trace_id", "must be 32 hexadecimal digits")),
+    }
+}
+
 fn outcomes(pairs: &[(String, String)]) -> Result<Vec<Outcome>, QueryError> {
     many(pairs, "outcome")?
         .iter()
@@ -270,6 +288,7 @@ fn outcomes(pairs: &[(String, String)]) -> Result<Vec<Outcome>, QueryError> {
         .collect()
 }
 
+const TRACE_ID_DIGITS: usize = 32;
 /// Hours beyond every record, within what calendars have: 2,700 years from 1970.
 const FIRST_HOUR: i64 = -LAST_HOUR;
 const LAST_HOUR: i64 = 24 * 1_000_000;
@@ -289,6 +308,21 @@ fn like_pattern(search: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_is_named_by_its_id() {
+        let read = |id: &str| {
+            let pairs = [("trace_id".to_owned(), id.to_owned())];
+            LogFilter::from_pairs(&pairs).map(|filter| filter.trace_id)
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for given in [id, &id.to_uppercase()] {
+            assert_eq!(read(given), Ok(Some(id.to_owned())));
+        }
+        for wrong in ["4bf92f", "4bf92f3577b34da6a3ce929d0e0e473g", "x"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn wildcards_in_a_search_are_plain_characters() {

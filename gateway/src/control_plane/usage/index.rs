@@ -210,15 +210,15 @@ const ROW_COLUMNS: &str = "id, started_at_us, duration_us, time_to_first_token_u
      unpriced, left_out, request_bytes, response_bytes, attempts,
      other_cost, cost_source, service_tier, regional, beyond_text,
      agent_id, parent_agent_id, capture,
-     received_us, reserved_us, sent_us, first_byte_us";
-const ROW_VALUES: usize = 52;
+     received_us, reserved_us, sent_us, first_byte_us, trace_id, response_model";
+const ROW_VALUES: usize = 54;
 
 fn insert_row() -> String {
     let marks = vec!["?"; ROW_VALUES].join(", ");
     format!("INSERT INTO access_log ({ROW_COLUMNS}) VALUES ({marks})")
 }
 
-fn row<'a>(record: &ExchangeRecord<'a>, group_set: i64) -> [Value<'a>; ROW_VALUES] {
+fn row<'a>(record: &'a ExchangeRecord<'a>, group_set: i64) -> [Value<'a>; ROW_VALUES] {
     let (usage, cost) = (&record.usage, &record.cost);
     values![
         format!("{:032x}", record.id),
@@ -273,6 +273,8 @@ fn row<'a>(record: &ExchangeRecord<'a>, group_set: i64) -> [Value<'a>; ROW_VALUE
         clamp(record.marks.reserved_us),
         clamp(record.marks.sent_us),
         clamp(record.marks.first_byte_us),
+        record.trace.text(),
+        record.other_model(),
     ]
 }
 

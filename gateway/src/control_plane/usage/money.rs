@@ -2,6 +2,10 @@
 
 use serde::{Serialize, Serializer, ser::Error};
 use serde_json::value::RawValue;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Object, RefOr, Schema, schema::Type},
+};
 
 const NANO_PER_USD: u64 = 1_000_000_000;
 
@@ -23,6 +27,14 @@ impl std::fmt::Display for NanoUsd {
         }
     }
 }
+
+impl PartialSchema for NanoUsd {
+    fn schema() -> RefOr<Schema> {
+        RefOr::T(Schema::Object(Object::with_type(Type::Number)))
+    }
+}
+
+impl ToSchema for NanoUsd {}
 
 impl Serialize for NanoUsd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, civil::Date};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     UsageError, UsageReader,
@@ -17,7 +18,7 @@ use super::{
 const TOTALS_MAX: i64 = 1000;
 
 /// Added-up exchanges.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sums {
     #[serde(flatten)]
     pub amounts: Amounts,
@@ -32,7 +33,7 @@ pub struct Sums {
 }
 
 /// One period, UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UsageBucket {
     /// First day of the period, `YYYY-MM-DD`.
     pub period_start: String,
@@ -51,7 +52,7 @@ pub enum TotalBy {
 }
 
 /// One line of totals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UsageTotal {
     /// Id of the provider, user or group, or name of the model. Empty: exchanges that reached no provider, or
     /// (by model) used nothing.

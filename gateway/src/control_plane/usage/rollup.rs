@@ -7,6 +7,7 @@ use super::{
     UsageError,
     database::{Connection, Value, values},
     index::clamp,
+    pair::Pairs,
     slice::{Dimension, Slices},
 };
 use crate::handoff::record::{ExchangeRecord, Outcome};
@@ -20,13 +21,14 @@ pub(super) fn period(us: i64, seconds: i64) -> i64 {
     us.div_euclid(seconds * MICROS_PER_SECOND)
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key<'a> {
-    hour: i64,
-    user_id: &'a str,
-    group_set: i64,
-    provider_id: &'a str,
-    model: &'a str,
+/// What sums are kept apart by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key<'a> {
+    pub(super) hour: i64,
+    pub(super) user_id: &'a str,
+    pub(super) group_set: i64,
+    pub(super) provider_id: &'a str,
+    pub(super) model: &'a str,
 }
 
 /// Sums in the order of the tables.
@@ -41,6 +43,7 @@ pub(super) type Sum = [i64; SUMS];
 pub(super) struct Rollup<'a> {
     hours: HashMap<Key<'a>, Sum>,
     slices: Slices<'a>,
+    pairs: Pairs<'a>,
 }
 
 impl<'a> Rollup<'a> {
@@ -86,6 +89,7 @@ impl<'a> Rollup<'a> {
                 self.slices.add(key.hour, Dimension::Group, group, &values);
             }
         }
+        self.pairs.add(&key, &values);
         let sums = self.hours.entry(key).or_insert([0; SUMS]);
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += value;
@@ -106,7 +110,8 @@ impl<'a> Rollup<'a> {
             });
             transaction.execute_each(&upsert(table), rows)?;
         }
-        self.slices.write(transaction)
+        self.slices.write(transaction)?;
+        self.pairs.write(transaction)
     }
 }
 

@@ -10,9 +10,11 @@ use super::{
 /// of these groups" is one look-up that cannot count an exchange twice.
 /// Sums have the key (period, user, group set, provider, model); an exchange without usage is summed
 /// under the empty model, so that invented model names make no rows.
-/// `usage_slice` has the same sums along one dimension at a time; see `slice`.
+/// `usage_slice` has the same sums along one dimension at a time, see `slice`; `usage_pair` along two, see `pair`.
 /// Texts that an index begins with are bounded where records are made.
 /// `beyond_text` is JSON of media and tools; few exchanges have any.
+/// `trace_id` has no index: random as it is, each would dirty a page of its own.
+/// `response_model` is empty where it is `model`.
 const MIGRATIONS: &[Migration] = &[
     Migration::tables(
         "
@@ -220,6 +222,75 @@ const MIGRATIONS: &[Migration] = &[
             sum(cache_creation_cost), sum(output_cost), sum(other_cost)
         FROM usage_slice WHERE unit = 1
         GROUP BY 2, 3, 4;
+",
+    },
+    Migration::tables(
+        "
+    ALTER TABLE access_log ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE access_log ADD COLUMN response_model TEXT NOT NULL DEFAULT '';
+",
+    ),
+    Migration {
+        tables: "
+    CREATE TABLE usage_pair (
+        unit INTEGER NOT NULL,
+        pair INTEGER NOT NULL,
+        period INTEGER NOT NULL,
+        provider_id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        group_set INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        denied INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        unpriced INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_creation_tokens INTEGER NOT NULL,
+        input_cost INTEGER NOT NULL,
+        cache_read_cost INTEGER NOT NULL,
+        cache_creation_cost INTEGER NOT NULL,
+        output_cost INTEGER NOT NULL,
+        other_cost INTEGER NOT NULL,
+        PRIMARY KEY (unit, pair, period, provider_id, model, group_set, user_id)
+    ) WITHOUT ROWID;
+",
+        sqlite_rows: "
+    CREATE TEMP TABLE month AS
+        SELECT (strftime('%Y', period * 86400, 'unixepoch') - 1970) * 12
+                + strftime('%m', period * 86400, 'unixepoch') - 1 AS period,
+            provider_id, model, group_set, user_id,
+            sum(requests) AS requests, sum(denied) AS denied, sum(failed) AS failed,
+            sum(unpriced) AS unpriced, sum(input_tokens) AS input_tokens,
+            sum(output_tokens) AS output_tokens, sum(cache_read_tokens) AS cache_read_tokens,
+            sum(cache_creation_tokens) AS cache_creation_tokens, sum(input_cost) AS input_cost,
+            sum(cache_read_cost) AS cache_read_cost, sum(cache_creation_cost) AS cache_creation_cost,
+            sum(output_cost) AS output_cost, sum(other_cost) AS other_cost
+        FROM usage_day GROUP BY 1, 2, 3, 4, 5;
+    CREATE TEMP TABLE pair (pair, unit, has_provider, has_model, has_groups, has_user);
+    INSERT INTO pair VALUES
+        (0, 1, 1, 1, 0, 0), (1, 1, 1, 0, 1, 0), (2, 1, 0, 1, 1, 0),
+        (0, 2, 1, 1, 0, 0), (1, 2, 1, 0, 1, 0), (2, 2, 0, 1, 1, 0),
+        (3, 2, 1, 0, 0, 1), (4, 2, 0, 1, 0, 1), (5, 2, 0, 0, 1, 1);
+    INSERT INTO usage_pair
+        SELECT unit, pair, period,
+            iif(has_provider, provider_id, ''), iif(has_model, model, ''),
+            iif(has_groups, group_set, 0), iif(has_user, user_id, ''),
+            sum(requests), sum(denied), sum(failed), sum(unpriced),
+            sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
+            sum(cache_creation_tokens), sum(input_cost), sum(cache_read_cost),
+            sum(cache_creation_cost), sum(output_cost), sum(other_cost)
+        FROM pair JOIN (
+            SELECT 1 AS length, period, provider_id, model, group_set, user_id, requests, denied,
+                failed, unpriced, input_tokens, output_tokens, cache_read_tokens,
+                cache_creation_tokens, input_cost, cache_read_cost, cache_creation_cost,
+                output_cost, other_cost FROM usage_day
+            UNION ALL SELECT 2, * FROM month
+        ) ON length = unit
+        GROUP BY 1, 2, 3, 4, 5, 6, 7;
+    DROP TABLE month;
+    DROP TABLE pair;
 ",
     },
 ];

@@ -4,6 +4,7 @@
 use std::{cmp::Ordering, collections::HashMap, ops::ControlFlow};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     UsageError, UsageReader,
@@ -19,7 +20,8 @@ use super::{
 const ENTRIES_MAX: i64 = 200;
 
 /// One session; sums cover all its exchanges that match the filter.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = AccessLogSession)]
 pub struct SessionEntry {
     /// Empty for an exchange without one.
     pub session_id: String,

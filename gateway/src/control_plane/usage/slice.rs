@@ -1,6 +1,6 @@
 //! Sums along one dimension at a time, per hour, day and month: what overviews and totals are mostly asked
 //! for, in few rows. A year of ten million exchanges is 365 rows here, and over a million in `usage_day`,
-//! which is left for what combines dimensions.
+//! which is left for what combines many (two: see `pair`).
 
 use std::collections::HashMap;
 
@@ -34,10 +34,10 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+    pub(super) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
 
     /// The period that an hour since 1970 lies in, counted from 1970.
-    fn period(self, hour: i64) -> i64 {
+    pub(super) fn period(self, hour: i64) -> i64 {
         match self {
             Self::Hour => hour,
             Self::Day => hour.div_euclid(24),

@@ -6,6 +6,7 @@ use super::{
     database::{Connection, Value},
     filter::LogFilter,
     overview::TotalBy,
+    pair::{Dimensions, Pair},
     rollup::{SECONDS_PER_DAY, SUM_COLUMNS},
     slice::{self, Dimension, Unit},
 };
@@ -27,10 +28,15 @@ impl Source {
             return Ok(Self::rows(filter, by));
         }
         let hours = kept_hours(connection, filter.hours())?;
-        Ok(match sliced(filter, by) {
-            Some((dimension, condition)) => Self::slices(hours, dimension, &condition, by),
-            None => Self::rollups(hours, filter, by),
-        })
+        if let Some((dimension, condition)) = sliced(filter, by) {
+            return Ok(Self::slices(hours, dimension, &condition, by));
+        }
+        // An index leads to all sums of a user, which are few.
+        let pair = match filter.user_id {
+            Some(_) => None,
+            None => Pair::with(Dimensions::of(filter, by)),
+        };
+        Ok(Self::rollups(hours, filter, by, pair))
     }
 
     fn rows(filter: &LogFilter, by: Option<TotalBy>) -> Self {
@@ -54,24 +60,34 @@ impl Source {
         Self { sql, values }
     }
 
-    /// From the sums by user, group set, provider and model.
-    fn rollups((from, to): (i64, i64), filter: &LogFilter, by: Option<TotalBy>) -> Self {
-        let condition = filter.on_dimensions();
+    /// From the sums by user, group set, provider and model, or those of `pair` where it has any.
+    fn rollups(
+        (from, to): (i64, i64),
+        filter: &LogFilter,
+        by: Option<TotalBy>,
+        pair: Option<Pair>,
+    ) -> Self {
         let key = column(by);
-        Self::union(slice::runs(from, to, false).into_iter().map(|run| {
-            let (table, day) = match run.unit {
-                Unit::Hour => ("usage_hour", "period / 24"),
-                Unit::Day | Unit::Month => ("usage_day", "period"),
+        let by_month = pair.is_some() && by.is_some();
+        Self::union(slice::runs(from, to, by_month).into_iter().map(|run| {
+            let pair = pair.filter(|pair| pair.has(run.unit));
+            let table = match (run.unit, pair) {
+                (_, Some(_)) => "usage_pair",
+                (Unit::Hour, None) => "usage_hour",
+                (Unit::Day | Unit::Month, None) => "usage_day",
             };
+            let mut condition = pair
+                .map(|pair| pair.condition(run.unit))
+                .unwrap_or_default();
+            condition.in_run(run);
+            condition.join(&filter.on_dimensions());
             let sql = format!(
-                "SELECT {day} AS day, {key} AS key, {SUM_COLUMNS} FROM {}
-                 WHERE period >= ? AND period < ? AND {}",
+                "SELECT {} AS day, {key} AS key, {SUM_COLUMNS} FROM {} WHERE {}",
+                day(run.unit),
                 with_groups(table, by),
                 condition.sql()
             );
-            let mut values = vec![Value::Integer(run.from), Value::Integer(run.to)];
-            values.extend(condition.values.iter().cloned());
-            (sql, values)
+            (sql, condition.values)
         }))
     }
 
@@ -83,22 +99,18 @@ impl Source {
         by: Option<TotalBy>,
     ) -> Self {
         Self::union(slice::runs(from, to, by.is_some()).into_iter().map(|run| {
-            let day = match run.unit {
-                Unit::Hour => "period / 24",
-                Unit::Day => "period",
-                // Only totals are made of months, and they have no days.
-                Unit::Month => "0",
-            };
+            let mut in_run = Condition::default();
+            in_run.in_run(run);
+            in_run.join(condition);
             let sql = format!(
-                "SELECT {day} AS day, key, {SUM_COLUMNS} FROM usage_slice
-                 WHERE unit = {} AND dimension = {} AND period >= ? AND period < ? AND {}",
+                "SELECT {} AS day, key, {SUM_COLUMNS} FROM usage_slice
+                 WHERE unit = {} AND dimension = {} AND {}",
+                day(run.unit),
                 run.unit as u8,
                 dimension as u8,
-                condition.sql()
+                in_run.sql()
             );
-            let mut values = vec![Value::Integer(run.from), Value::Integer(run.to)];
-            values.extend(condition.values.iter().cloned());
-            (sql, values)
+            (sql, in_run.values)
         }))
     }
 
@@ -110,6 +122,16 @@ impl Source {
         };
         let values = values.into_iter().flatten().collect();
         Self { sql, values }
+    }
+}
+
+/// The day that a period lies in.
+fn day(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Hour => "period / 24",
+        Unit::Day => "period",
+        // Only totals are made of months, and they have no days.
+        Unit::Month => "0",
     }
 }
 

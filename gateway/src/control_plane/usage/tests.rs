@@ -4,6 +4,7 @@
 
 mod crash;
 mod disk;
+mod fleet;
 mod measure;
 pub(super) mod place;
 mod plans;

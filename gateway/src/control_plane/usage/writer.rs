@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StopReport, UsageError, lines::Lines, spool::Spool, status::UsageStatus};
+use super::{StopReport, UsageError, spool::Spool, status::UsageStatus};
 use crate::handoff::{
     batch::{self, BatchKey},
     queue::{RecordReceiver, TakenBatch},
@@ -26,12 +26,15 @@ const QUIET: Duration = Duration::from_secs(1);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
+/// Sees every sealed batch once it is durable; must not block.
+pub type Tap = Box<dyn Fn(&[u8]) + Send>;
+
 pub(super) struct Writer {
     spool: Spool,
     receiver: RecordReceiver,
     indexer: Thread,
     status: Arc<UsageStatus>,
-    lines: Option<Lines>,
+    taps: Vec<Tap>,
     stop: Arc<OnceLock<Instant>>,
     /// Taken from the queue, not durable yet.
     pending: Vec<TakenBatch>,
@@ -64,14 +67,14 @@ impl Writer {
         receiver: RecordReceiver,
         indexer: Thread,
         status: Arc<UsageStatus>,
-        lines: Option<Lines>,
+        taps: Vec<Tap>,
     ) -> Self {
         Self {
             spool,
             receiver,
             indexer,
             status,
-            lines,
+            taps,
             stop: Arc::new(OnceLock::new()),
             pending: Vec::with_capacity(BATCHES_PER_COMMIT_MAX),
             batches_per_commit: BATCHES_PER_COMMIT_MAX,
@@ -160,9 +163,7 @@ impl Writer {
             .fetch_add(records(batches), Ordering::Relaxed);
         status.spooled_up_to.store(last as u64, Ordering::Relaxed);
         for batch in self.pending.drain(..count) {
-            if let Some(lines) = &self.lines {
-                lines.offer(&batch.bytes);
-            }
+            self.taps.iter().for_each(|tap| tap(&batch.bytes));
             self.receiver.recycle(batch);
         }
         self.written_at = Instant::now();

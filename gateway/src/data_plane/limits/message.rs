@@ -73,13 +73,13 @@ pub(super) fn output(wanted: Option<u64>, most: u64) -> Failure {
 }
 
 /// A hard limit holds, and the request has no upper bound.
-pub(super) fn unbounded(why: Unbounded) -> Failure {
+pub fn unbounded(why: Unbounded) -> Failure {
     let what = match why {
         Unbounded::Output => "set a bound on its output, such as `max_tokens`",
         Unbounded::Input(why) => endless(why),
         Unbounded::Window => {
-            "it has an image, a file or a stored conversation, which may fill the model's context \
-             window, and how large that is is not known; an operator can set the model's `context`"
+            "it has an image, a file or a stored conversation, or is a session, which may fill the model's \
+             context window, and how large that is is not known; an operator can set the model's `context`"
         }
         Unbounded::Price => "the price of its model is not known",
         Unbounded::ToolPrice => "the price of a tool that the provider runs is not known",
@@ -107,6 +107,9 @@ fn endless(why: Endless) -> &'static str {
         Endless::Output => "it may have more output than its bound says",
         Endless::Elsewhere => "it lets another model answer, or adds fields that are not read here",
         Endless::Embedding => "it embeds images or files, each of a size of its own",
+        Endless::Transcription => {
+            "it has what is said written down by another model, which tells its usage afterwards"
+        }
     }
 }
 

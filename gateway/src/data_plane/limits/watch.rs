@@ -9,7 +9,7 @@
 use super::{GRANT_PART, Reservation, now};
 use crate::{
     data_plane::{record::Recorder, settle},
-    dialect::meter::SoFar,
+    dialect::meter::{SoFar, tells_thoughts},
     policy::{Permit, bound::Amounts},
 };
 
@@ -36,6 +36,11 @@ impl<'p> Watch<'p> {
         })
     }
 
+    /// See [`tells_thoughts`].
+    pub fn tells_thoughts(&self) -> bool {
+        tells_thoughts(&self.permit.provider().catalog_id)
+    }
+
     /// Whether the answer is to be ended: at best where it `is_between_events`, as one of the node's own follows.
     pub fn is_passed(
         &mut self,
@@ -43,10 +48,7 @@ impl<'p> Watch<'p> {
         is_between_events: bool,
         recorder: &mut Recorder<'_>,
     ) -> bool {
-        let used = Amounts {
-            tokens: (so_far.usage.input_tokens).saturating_add(so_far.usage.output_tokens),
-            nano_usd: settle::least_cost(self.permit, so_far),
-        };
+        let used = least_amounts(self.permit, so_far);
         let reservation = recorder.reservation.as_mut();
         if !reservation.is_some_and(|reservation| reservation.outgrows(used)) {
             return false;
@@ -57,14 +59,22 @@ impl<'p> Watch<'p> {
     }
 }
 
+/// What an answer has used so far, at the least.
+pub fn least_amounts(permit: &Permit<'_>, so_far: &SoFar) -> Amounts {
+    Amounts {
+        tokens: (so_far.usage.input_tokens).saturating_add(so_far.usage.output_tokens),
+        nano_usd: settle::least_cost(permit, so_far),
+    }
+}
+
 impl Reservation<'_> {
     /// A hard limit of tokens or money holds.
-    fn is_hard(&self) -> bool {
+    pub fn is_hard(&self) -> bool {
         self.held.iter().any(|held| held.is_hard)
     }
 
     /// Counts what was used beyond what is set aside. True when that passes a hard limit.
-    fn outgrows(&mut self, used: Amounts) -> bool {
+    pub fn outgrows(&mut self, used: Amounts) -> bool {
         let mut is_passed = false;
         for held in self.held.iter_mut().filter(|held| held.is_hard) {
             let used = used.of(held.bucket.unit());

@@ -1,12 +1,14 @@
 //! `/v1/realtime`: a session with one model at one provider. Messages pass both ways as they are; each
-//! response leaves a record when it is done, and a session without any leaves one of its own.
+//! response leaves a record when it is done. A session without any leaves one of its own, as does one that the node
+//! ends while none is under way.
 
 mod ended;
 mod session;
+mod shares;
 
 use std::rc::Rc;
 
-use self::session::Session;
+use self::{ended::Ended, session::Session};
 use super::{
     dial::{Dialled, dial},
     handshake,
@@ -30,6 +32,7 @@ use crate::{
     },
     handoff::{
         reason::Reason,
+        record::Outcome,
         snapshot::{Principal, Snapshot},
     },
     policy::{self, Ask, Permit},
@@ -129,18 +132,21 @@ impl<'s> Realtime<'s> {
             target,
             _open: open,
         } = provider;
-        let mut session = Session::new(worker, peer, permit, head, classified, model, target);
-        session.begin_with(opened.reservation.take());
+        let first = opened.reservation.take();
+        let mut session =
+            Session::new(worker, peer, permit, head, classified, model, target, first);
         let ended = session.serve(&mut agent, &mut provider, &alarm).await;
-        session.finish(&ended, &alarm);
-        if session.is_used() {
+        let is_told = session.finish(&ended, &alarm);
+        if is_told {
             opened.retract();
         } else {
-            // It was opened, and closed: that is all there is to tell.
             opened.status = SWITCHED;
             match ended.reason(&alarm) {
                 None => opened.answered(),
                 Some(reason) => opened.failed(reason, SWITCHED),
+            }
+            if matches!(ended, Ended::Node(..)) && opened.outcome == Outcome::Denied {
+                opened.outcome = Outcome::Cut;
             }
             drop(opened);
         }
@@ -154,8 +160,10 @@ impl<'s> Realtime<'s> {
             });
         }
         if let Some(code) = to_agent {
-            if let Some(reason) = ended.told(&alarm) {
-                let message = Failure::from(reason).message;
+            if let Some(Failure {
+                reason, message, ..
+            }) = ended.told(&alarm)
+            {
                 let event = error_body::render_message(reason, &message, "", None);
                 agent.messages.push(true, &event);
             }

@@ -102,9 +102,7 @@ impl Capture {
 
     /// The value of the `index`-th key if it is a string without escapes, as ids and names are.
     pub fn plain_text(&self, index: usize) -> Option<&str> {
-        let text = std::str::from_utf8(self.value(index)?).ok()?;
-        let text = text.strip_prefix('"')?.strip_suffix('"')?;
-        (!text.contains('\\')).then_some(text)
+        plain_text(std::str::from_utf8(self.value(index)?).ok()?)
     }
 
     /// How many elements of that type were met so far; `index` is that of [`Wanted::types`].
@@ -116,6 +114,12 @@ impl Capture {
     pub fn is_doubled(&self) -> bool {
         self.path.is_doubled
     }
+}
+
+/// What a value says if it is a string without escapes.
+pub fn plain_text(value: &str) -> Option<&str> {
+    let text = value.strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains('\\')).then_some(text)
 }
 
 /// Where a value lies in the whole text.

@@ -13,7 +13,7 @@ use super::{
     report::{Reported, add_tier, service_tier},
 };
 use crate::{
-    dialect::sse::Event,
+    dialect::{json::capture::plain_text, sse::Event},
     handoff::record::{ServiceTier, Terms, ToolCalls, Usage},
 };
 
@@ -39,9 +39,14 @@ impl AnthropicEvents {
                 }
                 return;
             }
-            b"message_start" => serde_json::from_slice(&event.data)
-                .ok()
-                .and_then(|start: MessageStart| start.message.usage),
+            b"message_start" => {
+                let Ok(start) = serde_json::from_slice::<MessageStart<'_>>(&event.data) else {
+                    return;
+                };
+                let model = start.message.model.map(RawValue::get);
+                metered.name_model(model.and_then(plain_text));
+                start.message.usage
+            }
             b"message_delta" => serde_json::from_slice(&event.data)
                 .ok()
                 .and_then(|delta: MessageDelta| delta.usage),
@@ -88,12 +93,15 @@ fn read_text(data: &[u8], least: &mut Least) {
 }
 
 #[derive(Deserialize)]
-struct MessageStart {
-    message: Message,
+struct MessageStart<'a> {
+    #[serde(borrow)]
+    message: Message<'a>,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct Message<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
     usage: Option<UsageObject>,
 }
 

@@ -34,6 +34,7 @@ pub(super) const INVOKE: Wanted = Wanted {
         "prompt_token_count",
         "generation_token_count",
         "inputTextTokenCount",
+        "model",
     ],
     types: None,
 };
@@ -41,6 +42,7 @@ pub(super) const INVOKE: Wanted = Wanted {
 const PROMPT_TOKENS: usize = 1;
 const GENERATED_TOKENS: usize = 2;
 const TITANS_TOKENS: usize = 3;
+const MODEL: usize = 4;
 
 /// Adds what an answer to Converse says.
 pub(super) fn read_converse(capture: &Capture, metered: &mut Metered) {
@@ -56,6 +58,7 @@ pub(super) fn read_converse(capture: &Capture, metered: &mut Metered) {
 
 /// Adds what a vendor's answer says.
 pub(super) fn read_invoke(capture: &Capture, metered: &mut Metered) {
+    metered.name_model(capture.plain_text(MODEL));
     if let Some(reported) = capture.value(USAGE).and_then(in_any) {
         reported.add_to(metered);
         return;

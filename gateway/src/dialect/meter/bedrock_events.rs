@@ -19,6 +19,7 @@ use super::{
 };
 use crate::dialect::{
     event_stream::{Framer, MESSAGE_BYTES_LIMIT, Message},
+    json::capture::plain_text,
     sse::Event,
 };
 
@@ -169,6 +170,8 @@ impl Reader<'_> {
     }
 
     fn counts(&mut self, event: &VendorEvent<'_>, is_anthropics: bool) {
+        let model = event.model.map(RawValue::get);
+        self.metered.name_model(model.and_then(plain_text));
         let usage = event
             .usage
             .or_else(|| event.metadata.as_ref()?.usage)
@@ -225,6 +228,9 @@ fn read_text(payload: &[u8], least: &mut Least) {
 struct VendorEvent<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    /// OpenAI's again; Anthropic's names it elsewhere.
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
     #[serde(borrow)]
     metadata: Option<NovaMetadata<'a>>,
     #[serde(default)]

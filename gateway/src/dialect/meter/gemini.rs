@@ -16,7 +16,7 @@ use super::{
 use crate::{
     dialect::{
         json::{
-            capture::{Capture, Wanted},
+            capture::{Capture, Wanted, plain_text},
             grounding::Grounding,
         },
         sse::{Event, parse},
@@ -25,11 +25,13 @@ use crate::{
 };
 
 /// What is wanted of an answer that is read as it comes.
-pub(super) const USAGE_METADATA: Wanted = Wanted {
+pub(super) const USAGE_AND_MODEL: Wanted = Wanted {
     parent: &[],
-    keys: &["usageMetadata"],
+    keys: &["usageMetadata", "modelVersion"],
     types: None,
 };
+const USAGE_METADATA: usize = 0;
+pub(super) const MODEL_VERSION: usize = 1;
 
 /// Of most of a stream's objects, only the last one has it.
 static GROUNDING_KEY: LazyLock<Finder<'static>> =
@@ -88,18 +90,18 @@ impl GeminiEvents {
     ) {
         metered.content_started = true;
         if first {
-            self.long = Some(Box::new(Capture::new(&USAGE_METADATA)));
+            self.long = Some(Box::new(Capture::new(&USAGE_AND_MODEL)));
             self.grounding.next_object();
         }
         self.grounding.feed(json);
         if let Some(capture) = &mut self.long {
             capture.feed(json);
         }
-        if last
-            && let Some(capture) = self.long.take()
-            && let Some(reported) = capture.value(0).and_then(read)
-        {
-            reported.add_to(metered);
+        if last && let Some(capture) = self.long.take() {
+            metered.name_model(capture.plain_text(MODEL_VERSION));
+            if let Some(reported) = capture.value(USAGE_METADATA).and_then(read) {
+                reported.add_to(metered);
+            }
         }
         self.note_calls(metered);
     }
@@ -110,6 +112,8 @@ fn object(json: &[u8], metered: &mut Metered) {
         return;
     };
     metered.error_event |= chunk.error.is_some();
+    let model = chunk.model_version.map(RawValue::get);
+    metered.name_model(model.and_then(plain_text));
     let mut has_content = false;
     for candidate in chunk.candidates.iter().flatten() {
         has_content |= candidate.has_content();
@@ -192,6 +196,8 @@ struct Chunk<'a> {
     #[serde(borrow)]
     usage_metadata: Option<&'a RawValue>,
     #[serde(borrow)]
+    model_version: Option<&'a RawValue>,
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
@@ -229,16 +235,34 @@ impl Candidate<'_> {
     /// Reads what it says. Its thoughts are a summary of those that are billed.
     fn read_text(&self, least: &mut Least) {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Part<'a> {
             #[serde(borrow)]
             text: Option<&'a RawValue>,
             #[serde(default)]
             thought: bool,
+            #[serde(borrow)]
+            function_call: Option<FunctionCall<'a>>,
+            #[serde(borrow)]
+            executable_code: Option<ExecutableCode<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct FunctionCall<'a> {
+            #[serde(borrow)]
+            args: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct ExecutableCode<'a> {
+            #[serde(borrow)]
+            code: Option<&'a RawValue>,
         }
         let parts = self.content.iter().flat_map(|content| &content.parts);
         let parts = parts.filter_map(|part| serde_json::from_str::<Part<'_>>(part.get()).ok());
         for part in parts.filter(|part| !part.thought) {
-            least.read(self.index.or_zero(), part.text);
+            let index = self.index.or_zero();
+            least.read(index, part.text);
+            least.read_arguments(index, part.function_call.and_then(|call| call.args));
+            least.read(index, part.executable_code.and_then(|code| code.code));
         }
     }
 

@@ -47,18 +47,18 @@ impl Shape {
         const NOTHING: Wanted = keys(&[]);
         const ID: Wanted = keys(&["id"]);
         const MEDIA: Wanted = keys(&["id", "usage", "created", "object"]);
-        const USAGE_AND_TIER: Wanted = keys(&["usage", "service_tier"]);
-        const USAGE: Wanted = keys(&["usage"]);
+        const USAGE_AND_MORE: Wanted = keys(&["usage", "model", "service_tier"]);
+        const USAGE_AND_MODEL: Wanted = keys(&["usage", "model"]);
         match self {
             Self::Any => &NOTHING,
             Self::Object => &ID,
             Self::Media => &MEDIA,
-            Self::OpenAi => &USAGE_AND_TIER,
+            Self::OpenAi => &USAGE_AND_MORE,
             Self::Response => &response_object::IN_BODY,
-            Self::Anthropic => &USAGE,
+            Self::Anthropic => &USAGE_AND_MODEL,
             Self::Converse => &bedrock::CONVERSE,
             Self::Invoke => &bedrock::INVOKE,
-            Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_METADATA,
+            Self::Gemini | Self::GoogleEmbeddings => &gemini::USAGE_AND_MODEL,
         }
     }
 }
@@ -69,7 +69,8 @@ const MEDIA_USAGE: usize = 1;
 const CREATED: usize = 2;
 const OBJECT: usize = 3;
 const USAGE: usize = 0;
-const SERVICE_TIER: usize = 1;
+const MODEL: usize = 1;
+const SERVICE_TIER: usize = 2;
 
 const fn keys(keys: &'static [&'static str]) -> Wanted {
     Wanted {
@@ -156,6 +157,7 @@ impl JsonBody {
             }
             Shape::Response => response_object::read(&self.capture, metered),
             Shape::OpenAi => {
+                metered.name_model(self.capture.plain_text(MODEL));
                 if let Some(reported) = self.capture.value(USAGE).and_then(openai_usage::read) {
                     reported.add_to(metered);
                     let tier = self.capture.plain_text(SERVICE_TIER);
@@ -163,6 +165,7 @@ impl JsonBody {
                 }
             }
             Shape::Gemini | Shape::GoogleEmbeddings => {
+                metered.name_model(self.capture.plain_text(gemini::MODEL_VERSION));
                 let told = self.capture.value(USAGE).and_then(gemini::read);
                 let counted = || {
                     let input_tokens = self.tokens.as_ref()?.sum()?;
@@ -183,6 +186,7 @@ impl JsonBody {
                 }
             }
             Shape::Anthropic => {
+                metered.name_model(self.capture.plain_text(MODEL));
                 if let Some(reported) = self.capture.value(USAGE).and_then(anthropic::read) {
                     reported.add_to(metered);
                 }

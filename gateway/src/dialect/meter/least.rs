@@ -2,21 +2,32 @@
 
 use serde_json::value::RawValue;
 
-/// No word that a vocabulary has as one token is longer. Runs of blanks are, which do not count here.
+/// No token has more letters and digits, in bytes: the longest one of OpenAI's vocabularies has 128 (r50k and p50k; in
+/// cl100k 41, in o200k 51).
 const TOKEN_BYTES_MAX: u64 = 128;
+
+/// No token of a Realtime answer's sound is longer, as base64. OpenAI counts one per 50 ms ("Managing costs" of its
+/// Realtime guides), at most 2400 bytes (24 kHz, 16 bits); a session may have it played at a quarter of its speed, after
+/// it was counted. A fifth leaves room for escapes.
+const SOUND_BASE64_BYTES_MAX: u64 = 5 * 2400 * 4 / 3;
 
 /// The least number of tokens that the text so far can be.
 ///
 /// Tokenizers part text before they look for tokens, and a letter or digit after a blank always begins a new part: so
 /// say the patterns of OpenAI's o200k and cl100k and of those made after them, and SentencePiece splits at blanks. So
-/// there is a token for each word at least, in however many events the words come, and for text without blanks one for
-/// as many bytes as no token has. Not counted is what may be billed by something else than its length: thoughts
-/// (vendors send summaries), sound, and the text of completions, which may repeat the prompt.
+/// there is a token for each word at least, in however many events the words come, and for a word that is longer than
+/// a token can be, one for as many bytes as that has: what is written without blanks, or encoded. Not counted is what
+/// may be billed by something else than its length: thoughts where a vendor sends summaries of them (which are another
+/// model's work, and may be longer), pictures, sound whose length nobody states in tokens, and the text of completions,
+/// which may repeat the prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Least {
-    words: u64,
-    /// Of letters and digits.
-    letter_bytes: u64,
+    tokens: u64,
+    /// Letters and digits that the latest of them may still have.
+    room: u64,
+    sound_bytes: u64,
+    /// See [`tells_thoughts`].
+    tells_thoughts: bool,
     /// The newest part of the answer (a choice, a block), and the one whose text came last.
     newest: Option<u64>,
     latest: Option<u64>,
@@ -31,20 +42,61 @@ enum Kind {
     Other,
 }
 
+/// Whether a provider shows what its models think as they think it. Only who runs them by itself is known to.
+pub fn tells_thoughts(catalog_id: &str) -> bool {
+    matches!(catalog_id, "vllm" | "ollama")
+}
+
 impl Least {
+    pub(super) fn new(tells_thoughts: bool) -> Self {
+        Self {
+            tells_thoughts,
+            ..Self::default()
+        }
+    }
+
     /// Reads the next text of a part of the answer: a JSON string as it stands in the event. What is no string is
     /// passed over.
     pub(super) fn read(&mut self, part: u64, json: Option<&RawValue>) {
         let text = json.and_then(|json| json.get().strip_prefix('"')?.strip_suffix('"'));
-        let Some(text) = text else { return };
+        if let Some(text) = text {
+            self.read_text(part, text);
+        }
+    }
+
+    /// Reads the next thought.
+    pub(super) fn read_thought(&mut self, part: u64, json: Option<&RawValue>) {
+        match self.tells_thoughts {
+            true => self.read(part, json),
+            false => self.has_more |= json.is_some(),
+        }
+    }
+
+    /// Reads what a function is called with: a JSON object, in which the model wrote each name and value.
+    pub(super) fn read_arguments(&mut self, part: u64, json: Option<&RawValue>) {
+        let object = json.filter(|json| json.get().starts_with('{'));
+        if let Some(object) = object {
+            self.read_text(part, object.get());
+        }
+    }
+
+    fn read_text(&mut self, part: u64, text: &str) {
         self.enter(part);
         let mut chars = text.chars();
         while let Some(kind) = next_kind(&mut chars) {
             match kind {
                 Kind::Blank => self.after_blank = true,
                 Kind::Letter { bytes } => {
-                    self.words += u64::from(std::mem::take(&mut self.after_blank));
-                    self.letter_bytes += bytes as u64;
+                    let bytes = bytes as u64;
+                    if std::mem::take(&mut self.after_blank) {
+                        self.tokens += 1;
+                        self.room = TOKEN_BYTES_MAX;
+                    } else if self.room < bytes {
+                        // A letter's bytes may be in two of them.
+                        self.tokens += 1;
+                        self.room += TOKEN_BYTES_MAX;
+                    }
+                    self.room -= bytes;
                 }
                 Kind::Other => self.after_blank = false,
             }
@@ -58,7 +110,17 @@ impl Least {
             self.after_blank = self.newest.is_none_or(|newest| part > newest);
             self.newest = self.newest.max(Some(part));
             self.latest = Some(part);
+            // Of a word that goes on, nobody remembers how long it is.
+            self.room = TOKEN_BYTES_MAX;
         }
+    }
+
+    /// Notes the next sound of an answer over Realtime: base64, in a JSON string.
+    pub(super) fn hear(&mut self, json: Option<&RawValue>) {
+        let quoted = json.map_or(0, |json| json.get().len() as u64);
+        // Without the quotes.
+        self.sound_bytes += quoted.saturating_sub(2);
+        self.has_more = true;
     }
 
     /// More of the answer came, whose tokens nobody can count.
@@ -77,7 +139,7 @@ impl Least {
     }
 
     pub(super) fn tokens(&self) -> u64 {
-        self.words.max(self.letter_bytes / TOKEN_BYTES_MAX)
+        self.tokens + self.sound_bytes / SOUND_BASE64_BYTES_MAX
     }
 }
 
@@ -125,6 +187,7 @@ mod tests {
         let han = "中".repeat(128);
         let blanks = " ".repeat(10_000);
         let rules = "-".repeat(10_000);
+        let encoded = "aGk+".repeat(100);
         for (texts, tokens) in [
             (&[""][..], 0),
             (&["Hello"], 1),
@@ -137,6 +200,10 @@ mod tests {
             (&[&*blanks, &*rules], 0),
             // 384 bytes.
             (&[&*han], 3),
+            // Beside words, too; what hangs on a word may be one token with it.
+            (&["look: ", &*han, " and on"], 6),
+            (&["(", &*encoded], 2),
+            (&["a (", &*encoded, ") b"], 4),
         ] {
             let texts: Vec<_> = texts.iter().map(|text| (0, *text)).collect();
             assert_eq!(read(&texts).tokens(), tokens, "{texts:?}");
@@ -158,6 +225,41 @@ mod tests {
         assert_eq!(read(&turns).tokens(), 2);
         let blocks = [(0, "one"), (1, "two"), (1, " three"), (2, "four")];
         assert_eq!(read(&blocks).tokens(), 4);
+    }
+
+    #[test]
+    fn a_long_word_that_is_interrupted_may_be_no_longer() {
+        let long = "x".repeat(100);
+        let turns = [(0, &*long), (1, "y"), (0, &*long), (1, "z"), (0, &*long)];
+        assert_eq!(read(&turns).tokens(), 2);
+        let turns = [(0, &*long), (0, &*long), (0, &*long)];
+        assert_eq!(read(&turns).tokens(), 3);
+    }
+
+    #[test]
+    fn thoughts_count_where_they_are_told() {
+        let json = |text: &str| serde_json::from_str::<Box<RawValue>>(text).unwrap();
+        let thought = json(r#""one two""#);
+        for (catalog_id, tokens) in [("vllm", 2), ("ollama", 2), ("openrouter", 0), ("custom", 0)] {
+            let mut least = Least::new(tells_thoughts(catalog_id));
+            least.read_thought(0, Some(&thought));
+            assert_eq!(
+                (least.tokens(), least.has_more()),
+                (tokens, true),
+                "{catalog_id}"
+            );
+        }
+        let mut least = Least::default();
+        // In one word a value that is not quoted.
+        let arguments = [
+            r#"{"city":"New York City","days":3}"#,
+            r#"{"days": 3, "x": null}"#,
+        ];
+        for arguments in arguments {
+            least.read_arguments(0, Some(&json(arguments)));
+        }
+        least.read_arguments(0, Some(&json("\"no object\"")));
+        assert_eq!(least.tokens(), 2 + 2);
     }
 
     #[test]

@@ -10,13 +10,14 @@ use crate::dialect::json::capture::{Capture, Wanted};
 
 const WANTED: Wanted = Wanted {
     parent: &[],
-    keys: &["done", "prompt_eval_count", "eval_count", "error"],
+    keys: &["done", "prompt_eval_count", "eval_count", "error", "model"],
     types: None,
 };
 const DONE: usize = 0;
 const PROMPT_EVAL_COUNT: usize = 1;
 const EVAL_COUNT: usize = 2;
 const ERROR: usize = 3;
+const MODEL: usize = 4;
 
 /// A longer line is not looked through for its text.
 const TEXT_BYTES_LIMIT: usize = 64 << 10;
@@ -38,12 +39,30 @@ struct Line<'a> {
     message: Option<Message<'a>>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
 impl LinesBody {
@@ -106,6 +125,7 @@ impl LinesBody {
         if !self.line.ended() {
             return;
         }
+        metered.name_model(self.line.plain_text(MODEL));
         metered.error_event |= self.line.value(ERROR).is_some();
         metered.complete |= !self.is_stream || self.line.value(DONE) == Some(b"true");
         let count = |index| self.line.value(index).map(Count::parse).unwrap_or_default();
@@ -115,11 +135,23 @@ impl LinesBody {
 }
 
 fn read_text(line: &[u8], least: &mut Least) {
-    let Ok(Line { message, response }) = serde_json::from_slice(line) else {
+    let Ok(Line {
+        message,
+        response,
+        thinking,
+    }) = serde_json::from_slice(line)
+    else {
         return;
     };
-    least.read(0, message.and_then(|message| message.content));
+    least.read_thought(0, thinking);
     least.read(0, response);
+    let Some(message) = message else { return };
+    least.read_thought(0, message.thinking);
+    least.read(0, message.content);
+    let calls = message.tool_calls.into_iter().flatten();
+    for function in calls.filter_map(|call| call.function) {
+        least.read_arguments(0, function.arguments);
+    }
 }
 
 #[cfg(test)]
@@ -170,18 +202,22 @@ mod tests {
             "\n",
             r#"{"response":" three","done":false}"#,
             "\n",
+            r#"{"message":{"content":"","thinking":" four"},"done":false}"#,
+            "\n",
+            r#"{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"a": 5}}}]},"done":false}"#,
+            "\n",
         );
         for size in 1..=LINES.len() {
             let mut body = LinesBody::new(true);
             let mut metered = Metered {
-                least: Some(Box::default()),
+                least: Some(Box::new(Least::new(true))),
                 ..Metered::default()
             };
             for piece in LINES.as_bytes().chunks(size) {
                 body.feed(piece, &mut metered);
                 assert_eq!(body.is_between(), piece.ends_with(b"\n"));
             }
-            assert_eq!(metered.so_far().unwrap().usage.output_tokens, 3);
+            assert_eq!(metered.so_far().unwrap().usage.output_tokens, 5);
             body.feed(br#"{"done":true,"eval_count":3}"#, &mut metered);
             body.feed(b"\n", &mut metered);
             assert_eq!(metered.so_far(), None);

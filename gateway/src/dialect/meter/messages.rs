@@ -1,7 +1,9 @@
 //! Usage out of a WebSocket's messages: the events of the Responses API as they also come in streams, and
 //! those of Realtime sessions.
 
-use super::{Metered, SoFar, openai_responses::ResponsesEvents, openai_usage, response_object};
+use super::{
+    Metered, SoFar, least::Least, openai_responses::ResponsesEvents, openai_usage, response_object,
+};
 use crate::{
     dialect::{
         json::capture::{Capture, Wanted},
@@ -28,8 +30,8 @@ impl ResponsesMessages {
     }
 
     /// As [`super::Meter::watch`].
-    pub fn watch(&mut self) {
-        self.metered.least = Some(Box::default());
+    pub fn watch(&mut self, tells_thoughts: bool) {
+        self.metered.least = Some(Box::new(Least::new(tells_thoughts)));
     }
 
     /// As [`super::Meter::so_far`].
@@ -53,13 +55,15 @@ impl ResponsesMessages {
 pub enum RealtimeEvent {
     /// The session is set up, or otherwise than before: the model that transcribes what is said, if one does.
     SetUp(Option<Box<str>>),
-    /// `response.created`.
-    Created,
+    /// `response.created`, with its id.
+    Created(Option<Box<str>>),
     /// `response.done`, whatever became of it.
     Done(Metered),
     /// The transcript of what was said, by a model of its own.
     Transcribed(Metered),
     Content,
+    /// `error`, mostly about an event of the agent's.
+    Error,
     Other,
 }
 
@@ -88,7 +92,12 @@ pub fn realtime_event(json: &[u8]) -> RealtimeEvent {
             let model = model.filter(|model| model.len() <= MODEL_BYTES_LIMIT);
             RealtimeEvent::SetUp(model.map(Into::into))
         }
-        Some("response.created") => RealtimeEvent::Created,
+        Some("response.created") => {
+            let mut response = Capture::new(&response_object::IN_EVENT);
+            response.feed(json);
+            RealtimeEvent::Created(response_object::id(&response).map(Into::into))
+        }
+        Some("error") => RealtimeEvent::Error,
         Some("response.done") => {
             let mut response = Capture::new(&response_object::IN_EVENT);
             response.feed(json);
@@ -164,7 +173,15 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{"event_id":"e","type":"response.created"}"#,
-                RealtimeEvent::Created,
+                RealtimeEvent::Created(None),
+            ),
+            (
+                r#"{"type":"response.created","response":{"object":"realtime.response","id":"r","status":"in_progress"}}"#,
+                RealtimeEvent::Created(Some("r".into())),
+            ),
+            (
+                r#"{"type":"error","event_id":"e","error":{"code":"x"}}"#,
+                RealtimeEvent::Error,
             ),
             (
                 r#"{"type":"response.output_audio.delta"}"#,

@@ -13,7 +13,7 @@ use super::{
     openai_usage,
     report::{add_tier, service_tier},
 };
-use crate::dialect::sse::Event;
+use crate::dialect::{json::capture::plain_text, sse::Event};
 
 /// Nearly all chunks have neither key with a value, and are not parsed once content has begun.
 static USAGE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
@@ -35,8 +35,9 @@ fn note(event: &Event<'_>, metered: &mut Metered) -> bool {
         return false;
     }
     metered.error_event |= event.name == b"error";
-    if !metered.content_started {
-        metered.content_started = has_content(data);
+    // A comment by itself is no event.
+    if !metered.content_started && !data.is_empty() {
+        metered.content_started = has_content(data, metered);
     }
     if !has_value(data, &USAGE_KEY) && !has_value(data, &ERROR_KEY) {
         return false;
@@ -110,6 +111,11 @@ fn read_text(data: &[u8], least: &mut Least) {
         content: Option<&'a RawValue>,
         #[serde(borrow)]
         refusal: Option<&'a RawValue>,
+        /// vLLM's former name is the second; either may be there, or both for one thought.
+        #[serde(borrow)]
+        reasoning: Option<&'a RawValue>,
+        #[serde(borrow)]
+        reasoning_content: Option<&'a RawValue>,
         #[serde(borrow)]
         tool_calls: Option<Vec<ToolCall<'a>>>,
         #[serde(borrow)]
@@ -133,6 +139,8 @@ fn read_text(data: &[u8], least: &mut Least) {
             least.more();
         }
         let Some(delta) = choice.delta else { continue };
+        let thought = delta.reasoning.or(delta.reasoning_content);
+        least.read_thought(choice.index, thought);
         least.read(choice.index, delta.content);
         least.read(choice.index, delta.refusal);
         let calls = delta.tool_calls.into_iter().flatten();
@@ -146,10 +154,12 @@ fn read_text(data: &[u8], least: &mut Least) {
 }
 
 /// Whether a chunk has a choice that says something: the first one usually only names the role. What is
-/// no chunk at all says something too.
-fn has_content(data: &[u8]) -> bool {
+/// no chunk at all says something too. All chunks name the model, and so do these first ones.
+fn has_content(data: &[u8], metered: &mut Metered) -> bool {
     #[derive(Deserialize)]
     struct ContentChunk<'a> {
+        #[serde(borrow)]
+        model: Option<&'a RawValue>,
         #[serde(borrow, default)]
         choices: Vec<Choice<'a>>,
     }
@@ -181,6 +191,8 @@ fn has_content(data: &[u8]) -> bool {
     let says_something =
         |raw: Option<&RawValue>| raw.is_some_and(|raw| !matches!(raw.get(), "\"\"" | "[]" | "{}"));
     serde_json::from_slice::<ContentChunk<'_>>(data).map_or(true, |chunk| {
+        let model = chunk.model.map(RawValue::get);
+        metered.name_model(model.and_then(plain_text));
         chunk.choices.into_iter().any(|choice| {
             says_something(choice.text)
                 || choice.delta.is_some_and(|delta| {

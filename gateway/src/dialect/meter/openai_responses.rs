@@ -67,7 +67,10 @@ impl ResponsesEvents {
     }
 }
 
-/// Events with what the model itself says; of its thoughts there are summaries.
+/// Events with what the model itself says.
+/// Its thoughts, of which OpenAI sends summaries, in events of another name.
+const THOUGHT_DELTA: &[u8] = b"response.reasoning_text.delta";
+
 const OUTPUT_DELTAS: [&[u8]; 6] = [
     b"response.output_text.delta",
     b"response.refusal.delta",
@@ -85,10 +88,15 @@ fn read_text(event: &Event<'_>, least: &mut Least) {
         #[serde(borrow)]
         delta: &'a RawValue,
     }
-    if OUTPUT_DELTAS.contains(&event_type(event))
+    let kind = event_type(event);
+    let is_thought = kind == THOUGHT_DELTA;
+    if (is_thought || OUTPUT_DELTAS.contains(&kind))
         && let Ok(output) = serde_json::from_slice::<OutputDelta<'_>>(&event.data)
     {
-        least.read(output.output_index, Some(output.delta));
+        match is_thought {
+            true => least.read_thought(output.output_index, Some(output.delta)),
+            false => least.read(output.output_index, Some(output.delta)),
+        }
     }
 }
 

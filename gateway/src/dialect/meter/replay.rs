@@ -254,7 +254,7 @@ fn what_is_watched_passes_the_same_and_is_never_taken_for_more_than_it_was() {
     for recorded in corpus() {
         for size in [1, 7, 300, recorded.body.len()] {
             let mut meter = recorded.meter("", false);
-            meter.watch();
+            meter.watch(true);
             let pieces: Vec<&[u8]> = recorded.body.chunks(size).collect();
             let metered = recorded.run_with(meter, &pieces, &recorded.body, ("", false));
             let least = metered.least.map_or(0, |least| least.tokens());

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dialect::json::capture::{Capture, Wanted},
-    handoff::record::{MODEL_BYTES_LIMIT, ToolCalls},
+    handoff::record::ToolCalls,
 };
 
 const KEYS: &[&str] = &[
@@ -67,11 +67,7 @@ pub(super) fn read(capture: &Capture, metered: &mut Metered) {
     if let Some(id) = id(capture) {
         metered.object = Some(id.into());
     }
-    if let Some(model) = capture.plain_text(MODEL)
-        && model.len() <= MODEL_BYTES_LIMIT
-    {
-        metered.model = Some(model.into());
-    }
+    metered.name_model(capture.plain_text(MODEL));
     // What a job used so far is no bill.
     if matches!(
         capture.plain_text(STATUS),

@@ -71,6 +71,7 @@ impl ExchangeRecord<'_> {
             capture,
             marks,
             trace,
+            response_model,
         } = self;
         out.wide(*id);
         // Zigzag: small negative numbers are short too.
@@ -212,6 +213,7 @@ impl ExchangeRecord<'_> {
         out.number(*span_id);
         out.number(*parent_span_id);
         out.byte(u8::from(*sampled));
+        out.text(response_model);
     }
 }
 

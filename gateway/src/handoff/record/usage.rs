@@ -1,6 +1,7 @@
 //! `Usage`, what a meter counted, and what it costs.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Token counts in OpenTelemetry's meaning: `input_tokens` includes cached ones. A meter converts
 /// whatever the vendor reports (`facts`: inclusive for OpenAI, exclusive for Anthropic) into this.
@@ -24,34 +25,45 @@ pub struct Usage {
 }
 
 /// Usage with rates of its own: parts of the token counts, and what is billed by the second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct MediaUsage {
     /// Part of `input_tokens`, cached ones included.
+    #[schema(required)]
     pub audio_input_tokens: u64,
     /// Part of both `audio_input_tokens` and `cache_read_input_tokens`.
+    #[schema(required)]
     pub audio_cache_read_tokens: u64,
     /// Part of `output_tokens`.
+    #[schema(required)]
     pub audio_output_tokens: u64,
     /// Part of `input_tokens`.
+    #[schema(required)]
     pub image_input_tokens: u64,
     /// Part of `output_tokens`.
+    #[schema(required)]
     pub image_output_tokens: u64,
     /// Audio that has no tokens, in milliseconds.
+    #[schema(required)]
     pub audio_ms: u64,
 }
 
 /// Calls of tools that the provider runs and bills one by one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ToolCalls {
+    #[schema(required)]
     pub web_search: u64,
     /// Look-ups in maps.
+    #[schema(required)]
     pub maps: u64,
+    #[schema(required)]
     pub file_search: u64,
     /// Sessions of a code interpreter.
+    #[schema(required)]
     pub code_interpreter: u64,
     /// Tools that no price list has by the call.
+    #[schema(required)]
     pub other: u64,
 }
 

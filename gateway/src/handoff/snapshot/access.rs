@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{GroupIndex, Principal};
 use crate::handoff::ledger::{Bucket, Unit};
@@ -52,7 +53,7 @@ pub struct Limits {
 }
 
 /// How sure a limit is to hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitMode {
     /// Requests that name no bound on their output are taken to need a usual amount.

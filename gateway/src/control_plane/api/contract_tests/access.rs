@@ -27,6 +27,7 @@ async fn tcp_needs_a_token_that_holds() {
     let own = nix::unistd::geteuid().as_raw();
     let tcp = Connection::Tcp {
         local: "127.0.0.1:8443".parse().unwrap(),
+        peer: "127.0.0.1:40000".parse().unwrap(),
     };
     let header = |text: String| Some(text);
     for (connection, authorization, host, status) in [

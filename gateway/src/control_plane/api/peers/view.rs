@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     config::IdentitySource,
@@ -13,33 +14,42 @@ use crate::{
     },
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Peer)]
 pub(in crate::control_plane::api) struct PeerView {
     id: String,
     name: String,
     addresses: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     public_key: Option<String>,
+    #[schema(required)]
     user_id: Option<String>,
+    #[schema(required)]
     user_email: Option<String>,
     groups: Vec<String>,
     blocked: bool,
     /// Peers of the store have these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     created_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     updated_at: Option<Timestamp>,
     /// As in `identity.source`.
     source: &'static str,
     /// When its source, outside the store, said so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     read_at: Option<Timestamp>,
     let_in: bool,
     /// Code of why not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     denial: Option<&'static str>,
     /// The same for people, and what is wrong with one that is let in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::view::model_view;
 use crate::control_plane::{
@@ -16,13 +17,15 @@ const EXTRA_VALUES_LIMIT: usize = 32;
 const CA_PEM_BYTES_LIMIT: usize = 256 << 10;
 
 /// Fields are optional so that a missing one is answered by name.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 pub(in crate::control_plane::api) struct ProviderRequest {
     /// A stored provider whose key is meant; only where settings are tried.
     pub(super) id: Option<String>,
+    #[schema(required, nullable = false)]
     pub(super) provider_id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) upstream_url: Option<String>,
+    #[schema(value_type = Option<String>)]
     pub(super) api_key: Option<SecretText>,
     #[serde(default)]
     pub(super) models: Vec<ModelDoc>,

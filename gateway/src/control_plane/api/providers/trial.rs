@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     catalog_entry,
@@ -42,10 +43,12 @@ pub(in crate::control_plane::api) async fn test_draft(
 
 /// NetBird's fields are the first four; the others are for servers of the operator's. What is left out is
 /// as the stored provider has it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(in crate::control_plane::api) struct DiscoverRequest {
+    #[schema(required, nullable = false)]
     catalog_provider_id: Option<String>,
     upstream_url: Option<String>,
+    #[schema(value_type = Option<String>)]
     api_key: Option<SecretText>,
     /// A stored provider.
     provider_id: Option<String>,
@@ -55,7 +58,8 @@ pub(in crate::control_plane::api) struct DiscoverRequest {
     ca_pem: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiscoveredModels)]
 pub(in crate::control_plane::api) struct Discovered {
     models: Vec<DiscoveredModel>,
     /// The vendor lists more than a provider may have.
@@ -64,25 +68,32 @@ pub(in crate::control_plane::api) struct Discovered {
 }
 
 /// Rates in dollars per thousand tokens.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DiscoveredModel {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     label: Option<String>,
     /// What it is priced as, where its id does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     base_model: Option<String>,
     /// Where not, the zeros mean nothing.
     pricing_known: bool,
     /// `catalog`: known to this node, so that a model without a price of its own gets it; `vendor`: told by
     /// the listing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pricing_source: Option<&'static str>,
+    #[schema(value_type = f64)]
     input_per_1k: serde_json::Number,
+    #[schema(value_type = f64)]
     output_per_1k: serde_json::Number,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     cache_read_per_1k: Option<serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     cache_creation_per_1k: Option<serde_json::Number>,
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU64};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     control_plane::{
@@ -15,8 +16,9 @@ use crate::{
 };
 
 /// `allow_private_addresses`, `ca_pem` and `rate_limit` are additions to NetBird's shape.
-#[derive(Debug, Serialize)]
-pub(super) struct ProviderView<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Provider)]
+pub(in crate::control_plane::api) struct ProviderView<'a> {
     id: &'a str,
     provider_id: &'a str,
     name: &'a str,
@@ -31,6 +33,7 @@ pub(super) struct ProviderView<'a> {
     metadata_disabled: bool,
     allow_private_addresses: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     ca_pem: Option<&'a str>,
     rate_limit: &'a ProviderRateLimitDoc,
     created_at: Timestamp,
@@ -39,21 +42,29 @@ pub(super) struct ProviderView<'a> {
 
 /// Prices that the operator left to the catalog are shown as what the catalog says. `unpriced` is an
 /// addition to NetBird's shape, which has no way to leave a price open.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderModel)]
 pub(super) struct ModelView<'a> {
     id: &'a str,
     /// An addition too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     base_model: Option<&'a str>,
+    #[schema(value_type = f64)]
     pub(super) input_per_1k: serde_json::Number,
+    #[schema(value_type = f64)]
     pub(super) output_per_1k: serde_json::Number,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     cached_input_per_1k: Option<&'a serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     cache_read_per_1k: Option<&'a serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, nullable = false)]
     cache_creation_per_1k: Option<&'a serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, nullable = false)]
     context: Option<NonZeroU64>,
     /// Neither the operator nor the catalog knows a price; the zeros mean nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

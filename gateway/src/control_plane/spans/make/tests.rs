@@ -127,6 +127,7 @@ fn an_exchange_and_its_attempt() {
         gen_ai.request.model gpt-4o
         gen_ai.request.stream true
         gen_ai.response.time_to_first_chunk 0.21
+        gen_ai.response.model gpt-4o-2024-08-06
         gen_ai.usage.input_tokens 1200
         gen_ai.usage.output_tokens 640
         gen_ai.usage.cache_read.input_tokens 800

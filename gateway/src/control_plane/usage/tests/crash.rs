@@ -49,7 +49,14 @@ fn child() {
     };
     let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
     let mut sender = senders.remove(0);
-    let log = UsageLog::start_with(directory, index, receiver, &LineTargets::default()).unwrap();
+    let log = UsageLog::start_with(
+        directory,
+        index,
+        receiver,
+        &LineTargets::default(),
+        Vec::new(),
+    )
+    .unwrap();
     let status = log.status();
     let mut said = 0;
     for number in 0.. {

@@ -12,7 +12,7 @@ fn limited_writer(
     let reader = spool.reader().unwrap();
     let status = Arc::new(UsageStatus::default());
     let indexer = std::thread::current();
-    let writer = Writer::new(spool, receiver, indexer, Arc::clone(&status), None);
+    let writer = Writer::new(spool, receiver, indexer, Arc::clone(&status), Vec::new());
     (writer.spawn().unwrap(), reader, senders.remove(0), status)
 }
 

@@ -31,24 +31,31 @@ impl Place {
             gateway_tests::skip(test, postgresql::why_not().unwrap_or_default());
             return None;
         };
-        let url = server.new_schema().unwrap();
-        Some(Self {
+        Some(Self::at(&server.new_schema().unwrap()))
+    }
+
+    pub(super) fn at(url: &str) -> Self {
+        Self {
             directory: tempfile::tempdir().unwrap(),
-            index: database_at(&url),
-            url: Some(url),
-        })
+            index: database_at(url),
+            url: Some(url.to_owned()),
+        }
     }
 
     /// The same index, for a node of its own.
     pub(super) fn another_node(&self) -> Self {
-        let index = match &self.url {
-            Some(url) => database_at(url),
-            None => self.index.clone(),
-        };
         Self {
             directory: tempfile::tempdir().unwrap(),
-            index,
+            index: self.anew(),
             url: self.url.clone(),
+        }
+    }
+
+    /// A log that stops takes its way to the database with it.
+    fn anew(&self) -> Database {
+        match &self.url {
+            Some(url) => database_at(url),
+            None => self.index.clone(),
         }
     }
 
@@ -63,8 +70,14 @@ impl Place {
 
     pub(super) fn start(&self) -> (UsageLog, RecordSender) {
         let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
-        let index = self.index.clone();
-        let log = UsageLog::start_with(self.path(), index, receiver, &LineTargets::default());
+        let index = self.anew();
+        let log = UsageLog::start_with(
+            self.path(),
+            index,
+            receiver,
+            &LineTargets::default(),
+            Vec::new(),
+        );
         (log.unwrap(), senders.remove(0))
     }
 }

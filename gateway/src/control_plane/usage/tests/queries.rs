@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::handoff::trace::Trace;
 
 pub(super) const DAY_US: i64 = 86_400_000_000;
 /// 2026-01-30, a Friday: the records cross a week and a month.
@@ -68,6 +69,10 @@ fn random_records(lcg: &mut Lcg, count: usize) -> Vec<ExchangeRecord<'static>> {
                     CostNanoUsd::default()
                 },
                 unpriced: used && lcg.below(9) == 0,
+                trace: Trace {
+                    trace_id: lcg.pick(&[0, 1, 2]),
+                    ..Trace::default()
+                },
                 ..sample()
             }
         })
@@ -87,6 +92,7 @@ fn random_filter(lcg: &mut Lcg) -> LogFilter {
         search: some(lcg, &["CHAT", "%", "nothing", "u1"]),
         user_id: some(lcg, &["u1", "u2"]),
         session_id: some(lcg, &["s1", "s2"]),
+        trace_id: (lcg.below(6) == 0).then(|| format!("{:032x}", lcg.pick(&[1, 2]))),
         group_ids: list(lcg, &["a", "b"]),
         provider_ids: list(lcg, &["p1", "p2"]),
         models: list(lcg, &["m1", "m3", "m*"]),
@@ -117,6 +123,10 @@ fn matches(filter: &LogFilter, r: &ExchangeRecord<'_>) -> bool {
     filter.search.as_ref().is_none_or(search)
         && filter.user_id.as_ref().is_none_or(|u| u == r.principal_id)
         && filter.session_id.as_ref().is_none_or(|s| s == r.session_id)
+        && filter
+            .trace_id
+            .as_ref()
+            .is_none_or(|id| *id == r.trace.text())
         && (filter.group_ids.is_empty()
             || r.group_ids
                 .iter()

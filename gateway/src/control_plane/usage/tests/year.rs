@@ -241,20 +241,56 @@ fn queries_on_ten_million_records() {
             "of a user and a model",
             format!("{year}&user_id={user}&model={model}"),
         ),
+        (
+            "of a user and a provider",
+            format!("{year}&user_id={user}&provider_id={provider}"),
+        ),
+        (
+            "of a user and a group",
+            format!("{year}&user_id={user}&group_id={group}"),
+        ),
+        (
+            "of a provider and a model",
+            format!("{year}&provider_id={provider}&model={model}"),
+        ),
+        (
+            "of a provider and a group",
+            format!("{year}&provider_id={provider}&group_id={group}"),
+        ),
+        (
+            "of a model and a group",
+            format!("{year}&model={model}&group_id={group}"),
+        ),
+        (
+            "of a model and everyone",
+            format!("{year}&model={model}&group_id=everyone"),
+        ),
+        (
+            "of a provider, a model and a group",
+            format!("{year}&provider_id={provider}&model={model}&group_id={group}"),
+        ),
     ] {
         let query = OverviewQuery::from_pairs(&pairs(&parameters), now).unwrap();
         measure(name, || reader.overview(&query).unwrap());
     }
-    let query = OverviewQuery::from_pairs(&pairs(&year), now).unwrap();
-    for by in [
-        TotalBy::Provider,
-        TotalBy::Model,
-        TotalBy::User,
-        TotalBy::Group,
+    for (of, parameters) in [
+        ("", year.clone()),
+        (" of a user", format!("{year}&user_id={user}")),
+        (" of a model", format!("{year}&model={model}")),
+        (" of a provider", format!("{year}&provider_id={provider}")),
+        (" of a group", format!("{year}&group_id={group}")),
     ] {
-        measure(&format!("totals of a year by {by:?}"), || {
-            reader.totals(by, &query.filter).unwrap()
-        });
+        let query = OverviewQuery::from_pairs(&pairs(&parameters), now).unwrap();
+        for by in [
+            TotalBy::Provider,
+            TotalBy::Model,
+            TotalBy::User,
+            TotalBy::Group,
+        ] {
+            measure(&format!("totals of a year by {by:?}{of}"), || {
+                reader.totals(by, &query.filter).unwrap()
+            });
+        }
     }
     let day = LogFilter {
         from_us: Some((now - SignedDuration::from_hours(24 * 7)).as_microsecond()),

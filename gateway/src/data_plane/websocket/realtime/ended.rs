@@ -3,9 +3,10 @@
 use crate::{
     data_plane::{
         alarm::Alarm,
+        failure::Failure,
         websocket::{messages::CloseCode, socket::Broken},
     },
-    handoff::reason::Reason,
+    handoff::reason::{Reason, Source},
 };
 
 /// How a session ends.
@@ -14,10 +15,20 @@ pub(super) enum Ended {
     Agent(Result<Option<CloseCode>, Broken>),
     Provider(Result<Option<CloseCode>, Broken>),
     /// The node ends it.
-    Node(CloseCode, Option<Reason>),
+    Node(CloseCode, Option<Failure>),
 }
 
 impl Ended {
+    /// The node ends it, for a reason that the agent hears.
+    pub(super) fn by_node(failure: Failure) -> Self {
+        let code = match failure.reason.source() {
+            Source::Policy => CloseCode::POLICY,
+            Source::Gateway => CloseCode::TRY_AGAIN,
+            Source::Client | Source::Provider => CloseCode::FAILED,
+        };
+        Self::Node(code, Some(failure))
+    }
+
     /// Why it did not end well.
     pub(super) fn reason(&self, alarm: &Alarm) -> Option<Reason> {
         match self {
@@ -27,16 +38,20 @@ impl Ended {
             Self::Agent(Err(Broken::Violation(_))) => Some(Reason::MalformedRequest),
             Self::Provider(Err(Broken::Gone)) => Some(Reason::ProviderCut),
             Self::Provider(Err(Broken::Violation(_))) => Some(Reason::ProviderProtocol),
-            Self::Node(_, reason) => *reason,
+            Self::Node(_, failure) => failure.as_ref().map(|failure| failure.reason),
         }
     }
 
     /// What the agent hears before the end, unless it knows.
-    pub(super) fn told(&self, alarm: &Alarm) -> Option<Reason> {
-        match self {
+    pub(super) fn told(self, alarm: &Alarm) -> Option<Failure> {
+        let reason = match &self {
             Self::Agent(_) => alarm.ended(),
             Self::Provider(_) | Self::Node(..) => self.reason(alarm),
-        }
+        }?;
+        Some(match self {
+            Self::Node(_, Some(failure)) if failure.reason == reason => failure,
+            Self::Agent(_) | Self::Provider(_) | Self::Node(..) => reason.into(),
+        })
     }
 
     /// The codes that the agent and the provider get; `None`: nothing, as it is gone.

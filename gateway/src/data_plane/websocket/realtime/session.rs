@@ -7,14 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::ended::Ended;
+use super::{
+    ended::Ended,
+    shares::{Filled, Shares},
+};
 use crate::{
     data_plane::{
         accept::Peer,
         alarm::{Alarm, Elapsed},
         body::RequestBody,
         failure::Failure,
-        limits::{self, Reservation, Spending, Wish},
+        io::{self as rt, Raced},
+        limits::{self, GRANT_LOOK, Reservation, Spending, Wish},
         message::RequestHead,
         record::Recorder,
         settle,
@@ -28,15 +32,21 @@ use crate::{
     },
     dialect::{
         Classified, error_body,
-        meter::{Metered, RealtimeEvent, realtime_event},
-        websocket::{keeps_model, refuses_credential},
+        meter::{
+            Metered, RealtimeAnswer, RealtimeDelta, RealtimeEvent, realtime_delta, realtime_event,
+        },
+        openai,
+        websocket::{RealtimeWish, keeps_model, realtime_wish, refuses_credential},
     },
     handoff::{
-        reason::{Reason, Source},
+        reason::Reason,
         record::{Outcome, Terms},
         snapshot::TargetId,
     },
-    policy::{self, Ask, Permit},
+    policy::{
+        self, Ask, Permit,
+        bound::{Amounts, Unbounded},
+    },
 };
 
 /// Bytes on their way to one side beyond which the other is not read.
@@ -56,8 +66,7 @@ pub(super) struct Session<'r, 's> {
     model: String,
     target: TargetId,
     running: Vec<Running<'s>>,
-    /// Spent in advance for the next response, so that none has to wait for a grant.
-    next: Option<Reservation<'s>>,
+    shares: Shares<'s>,
     /// A response was recorded.
     is_used: bool,
     /// When the first content of the oldest response under way came.
@@ -68,11 +77,16 @@ pub(super) struct Session<'r, 's> {
 
 /// A response under way.
 struct Running<'s> {
+    id: Option<Box<str>>,
     begun: Instant,
     reservation: Option<Reservation<'s>>,
+    /// Read where a hard limit holds.
+    answer: RealtimeAnswer,
 }
 
 impl<'r, 's> Session<'r, 's> {
+    /// `first`: what is set aside for the first response.
+    #[expect(clippy::too_many_arguments, reason = "what an open session is")]
     pub(super) fn new(
         worker: &'r Rc<Worker>,
         peer: &'r Peer,
@@ -81,6 +95,7 @@ impl<'r, 's> Session<'r, 's> {
         classified: Classified<'static>,
         model: String,
         target: TargetId,
+        first: Option<Reservation<'s>>,
     ) -> Self {
         Self {
             worker,
@@ -91,21 +106,11 @@ impl<'r, 's> Session<'r, 's> {
             model,
             target,
             running: Vec::new(),
-            next: None,
+            shares: Shares::new(first),
             is_used: false,
             content_at: None,
             transcriber: None,
         }
-    }
-
-    /// What is spent in advance for the first response.
-    pub(super) fn begin_with(&mut self, next: Option<Reservation<'s>>) {
-        self.next = next;
-    }
-
-    /// Whether a response was recorded.
-    pub(super) fn is_used(&self) -> bool {
-        self.is_used
     }
 
     pub(super) async fn serve(
@@ -123,6 +128,8 @@ impl<'r, 's> Session<'r, 's> {
         let mut provider_pulse = Pulse::new(ping, write_idle, opened);
         let (mut last_message, mut last_answer, mut last_look) = (opened, opened, opened);
         let mut arriving = Arriving::default();
+        // The agent's message at hand asks for a response, whose share is waited for; it is text, or not.
+        let mut held = None;
         loop {
             let now = Instant::now();
             let is_resting = self.running.is_empty();
@@ -132,7 +139,7 @@ impl<'r, 's> Session<'r, 's> {
                 return Ended::Node(CloseCode::GOING_AWAY, None);
             }
             if !is_resting && now.duration_since(last_answer) >= answer_idle {
-                return Ended::Node(CloseCode::FAILED, Some(Reason::IdleTimeout));
+                return Ended::by_node(Reason::IdleTimeout.into());
             }
             if !agent_pulse.look(agent, now) {
                 return Ended::Agent(Err(Broken::Gone));
@@ -146,23 +153,35 @@ impl<'r, 's> Session<'r, 's> {
                     return Ended::Node(CloseCode::RESTART, None);
                 }
             }
+            let is_held = match self.fill_shares(agent, provider, &mut held, now) {
+                Ok(is_held) => is_held,
+                Err(failure) => return Ended::by_node(failure),
+            };
             let received = agent.messages.received();
-            let step = poll_fn(|cx| poll_step(cx, agent, provider, received));
-            let waited = match is_resting {
-                true => alarm.within_idle(look_interval, step).await,
-                false => alarm.within(look_interval, step).await,
+            let step = poll_fn(|cx| poll_step(cx, agent, provider, received, is_held));
+            let waited = match (is_held, is_resting) {
+                (true, _) => {
+                    let step = rt::race(step, rt::sleep(GRANT_LOOK));
+                    let waited = alarm.within(look_interval, step).await;
+                    waited.map(|raced| match raced {
+                        Raced::First(step) => step,
+                        Raced::Second(()) => Step::Look,
+                    })
+                }
+                (false, true) => alarm.within_idle(look_interval, step).await,
+                (false, false) => alarm.within(look_interval, step).await,
             };
             match waited {
                 Ok(Step::Agent(Ok(Event::Message { is_text }))) => {
                     last_message = Instant::now();
                     arriving = Arriving::default();
-                    self.pass_to_provider(agent, provider, is_text);
+                    held = self.pass_to_provider(agent, provider, is_text);
                 }
                 Ok(Step::Provider(Ok(Event::Message { is_text }))) => {
                     last_message = Instant::now();
                     last_answer = last_message;
-                    if let Err(reason) = self.pass_to_agent(agent, provider, is_text) {
-                        return Ended::Node(close_code(reason), Some(reason));
+                    if let Err(failure) = self.pass_to_agent(agent, provider, is_text) {
+                        return Ended::by_node(failure);
                     }
                 }
                 Ok(Step::Agent(Ok(Event::Closed(code)))) => return Ended::Agent(Ok(code)),
@@ -171,11 +190,12 @@ impl<'r, 's> Session<'r, 's> {
                 Ok(Step::Provider(Err(broken))) => return Ended::Provider(Err(broken)),
                 Ok(Step::Look) => {
                     if !arriving.hold(self.worker, agent.messages.received()) {
-                        return Ended::Node(CloseCode::TRY_AGAIN, Some(Reason::Overloaded));
+                        return Ended::by_node(Reason::Overloaded.into());
                     }
                 }
                 Err(Elapsed) if alarm.ended().is_some() => {
-                    return Ended::Node(CloseCode::GOING_AWAY, alarm.ended());
+                    let ended = alarm.ended().map(Failure::from);
+                    return Ended::Node(CloseCode::GOING_AWAY, ended);
                 }
                 // All that changes with time is looked at above.
                 Err(Elapsed) => {}
@@ -183,15 +203,71 @@ impl<'r, 's> Session<'r, 's> {
         }
     }
 
-    /// Passes an agent's message on, unless it would change the model.
-    fn pass_to_provider(&self, agent: &mut WebSocket, provider: &mut WebSocket, is_text: bool) {
-        if keeps_model(agent.messages.data(), &self.model) {
-            return agent.messages.pass_to(&mut provider.messages, is_text);
+    /// Passes an agent's message on, unless it would change the model or what a response may use. One that asks for
+    /// a response stays at hand.
+    fn pass_to_provider(
+        &mut self,
+        agent: &mut WebSocket,
+        provider: &mut WebSocket,
+        is_text: bool,
+    ) -> Option<bool> {
+        let json = agent.messages.data();
+        if !keeps_model(json, &self.model) {
+            let what = "the model of a session is the one of its URL";
+            refuse(agent, &Failure::new(Reason::ModelNotRoutable, what));
+            return None;
         }
-        agent.messages.consume();
-        let what = "the model of a session is the one of its URL";
-        let event = error_body::render_message(Reason::ModelNotRoutable, what, "", None);
-        agent.messages.push(true, &event);
+        let (wish, endless) = realtime_wish(json);
+        if let Some(why) = endless.filter(|_| self.shares.is_hard()) {
+            refuse(agent, &limits::unbounded(Unbounded::Input(why)));
+            return None;
+        }
+        match wish {
+            RealtimeWish::Response => {
+                self.shares.want();
+                Some(is_text)
+            }
+            RealtimeWish::Other => {
+                agent.messages.pass_to(&mut provider.messages, is_text);
+                None
+            }
+        }
+    }
+
+    /// Sets aside what is missing, and passes on the message that was `held` for it. True: a grant is waited for, and
+    /// the agent is not read.
+    fn fill_shares(
+        &mut self,
+        agent: &mut WebSocket,
+        provider: &mut WebSocket,
+        held: &mut Option<bool>,
+        now: Instant,
+    ) -> Result<bool, Failure> {
+        loop {
+            let reserve = || {
+                reserve(
+                    self.worker,
+                    &self.permit,
+                    &self.classified,
+                    self.head,
+                    &self.model,
+                )
+            };
+            let is_resting = self.running.is_empty();
+            match self.shares.fill(is_resting, now, reserve)? {
+                Filled::Waiting => return Ok(true),
+                Filled::Refused(failure) => {
+                    *held = None;
+                    refuse(agent, &failure);
+                }
+                Filled::Done { may_ask: false } => return Ok(false),
+                Filled::Done { may_ask: true } => {
+                    if let Some(is_text) = held.take() {
+                        agent.messages.pass_to(&mut provider.messages, is_text);
+                    }
+                }
+            }
+        }
     }
 
     /// Passes a provider's message on, and notes what it means.
@@ -200,28 +276,60 @@ impl<'r, 's> Session<'r, 's> {
         agent: &mut WebSocket,
         provider: &mut WebSocket,
         is_text: bool,
-    ) -> Result<(), Reason> {
-        if refuses_credential(provider.messages.data()) {
-            return Err(Reason::UpstreamAuthFailed);
+    ) -> Result<(), Failure> {
+        let json = provider.messages.data();
+        if refuses_credential(json) {
+            return Err(Reason::UpstreamAuthFailed.into());
         }
-        let event = realtime_event(provider.messages.data());
+        let event = realtime_event(json);
+        let is_passed = event == RealtimeEvent::Content
+            && self.shares.is_hard()
+            && realtime_delta(json).is_some_and(|piece| self.is_passed_by(&piece));
         (provider.messages).pass_to(&mut agent.messages, is_text);
+        if is_passed {
+            return Err(Reason::LimitPassed.into());
+        }
         self.note(event)
     }
 
+    /// Whether a response uses more than was set aside for it, and more than its limits have.
+    fn is_passed_by(&mut self, piece: &RealtimeDelta<'_>) -> bool {
+        let place = self.place(piece.response_id.as_deref());
+        let Some(running) = self.running.get_mut(place) else {
+            return false;
+        };
+        running.answer.read(piece);
+        match (&mut running.reservation, running.answer.so_far()) {
+            (Some(reservation), Some(so_far)) => {
+                reservation.outgrows(limits::least_amounts(&self.permit, &so_far))
+            }
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    /// Where a response is among those under way; the oldest one, if nobody says which.
+    fn place(&self, id: Option<&str>) -> usize {
+        let mut running = self.running.iter();
+        let place = running.position(|running| id.is_some() && running.id.as_deref() == id);
+        place.unwrap_or(0)
+    }
+
     /// What a provider's event means for the records, and whether the session may go on.
-    fn note(&mut self, event: RealtimeEvent) -> Result<(), Reason> {
+    fn note(&mut self, event: RealtimeEvent) -> Result<(), Failure> {
         match event {
-            RealtimeEvent::Created => {
+            RealtimeEvent::Created(id) => {
                 let (reservation, may_go_on) = match self.admit() {
                     Ok(reservation) => (Some(reservation), Ok(())),
-                    Err(reason) => (None, Err(reason)),
+                    Err(failure) => (None, Err(failure)),
                 };
                 // One that may not be is recorded too.
                 if self.running.len() < RESPONSES_LIMIT {
+                    let catalog_id = &self.permit.provider().catalog_id;
                     self.running.push(Running {
+                        id,
                         begun: Instant::now(),
                         reservation,
+                        answer: RealtimeAnswer::new(openai::is_first_party(catalog_id)),
                     });
                 }
                 return may_go_on;
@@ -230,48 +338,61 @@ impl<'r, 's> Session<'r, 's> {
                 self.content_at.get_or_insert_with(Instant::now);
             }
             RealtimeEvent::Done(metered) => {
-                let mut recorder = self.recorder();
+                let mut recorder = self.recorder(metered.object.as_deref());
                 settle::settle(self.worker, &self.permit, None, &metered, &mut recorder);
                 recorder.answered();
+                let is_passed = passes(&mut recorder);
                 drop(recorder);
+                if self.running.is_empty() {
+                    self.shares.trim();
+                }
+                if is_passed {
+                    return Err(Reason::LimitPassed.into());
+                }
                 // Where there is no room now, there may be when the next one begins.
-                self.next = self.next.take().or_else(|| self.reserve().ok().flatten());
+                let reserve = || {
+                    reserve(
+                        self.worker,
+                        &self.permit,
+                        &self.classified,
+                        self.head,
+                        &self.model,
+                    )
+                };
+                self.shares.refill(reserve);
             }
             RealtimeEvent::SetUp(transcriber) => self.transcriber = transcriber,
-            RealtimeEvent::Transcribed(metered) => self.transcribed(&metered),
+            RealtimeEvent::Transcribed(metered) if self.transcribed(&metered) => {
+                return Err(Reason::LimitPassed.into());
+            }
+            RealtimeEvent::Error => self.shares.is_refused(),
+            RealtimeEvent::Transcribed(_) => {}
             RealtimeEvent::Other => {}
         }
         Ok(())
     }
 
     /// Lets one more response be, and spends what it may use.
-    fn admit(&mut self) -> Result<Reservation<'s>, Reason> {
+    fn admit(&mut self) -> Result<Reservation<'s>, Failure> {
+        let share = self.shares.take();
         self.may_go_on()?;
-        if let Some(reservation) = self.next.take() {
-            return Ok(reservation);
+        if let Some(share) = share {
+            return Ok(share);
         }
-        let reserved = self.reserve().map_err(|failure| failure.reason)?;
-        reserved.ok_or(Reason::LedgerBehind)
+        let reserved = reserve(
+            self.worker,
+            &self.permit,
+            &self.classified,
+            self.head,
+            &self.model,
+        )?;
+        reserved.ok_or_else(|| Reason::LedgerBehind.into())
     }
 
-    fn reserve(&self) -> Result<Option<Reservation<'s>>, Failure> {
-        let wish = Wish {
-            ask: Ask {
-                path: self.head.path(),
-                model: Some(&*self.model),
-                keeper: None,
-            },
-            dialect: self.classified.dialect,
-            operation: self.classified.operation,
-            body: &RequestBody::None,
-        };
-        limits::reserve_now(self.worker, &self.permit, &wish)
-    }
-
-    /// Records a transcript, which is another model's work.
-    fn transcribed(&mut self, metered: &Metered) {
+    /// Records a transcript, which is another model's work. True: it passes a hard limit.
+    fn transcribed(&mut self, metered: &Metered) -> bool {
         let running = std::mem::take(&mut self.running);
-        let mut recorder = self.recorder();
+        let mut recorder = self.recorder(None);
         self.running = running;
         let model = self.transcriber.as_deref().unwrap_or_default();
         model.clone_into(&mut recorder.model);
@@ -284,17 +405,19 @@ impl<'r, 's> Session<'r, 's> {
         recorder.reservation = Some(limits::afterwards(self.worker, &self.permit));
         recorder.spending = Spending::Whole;
         recorder.answered();
+        passes(&mut recorder)
     }
 
-    /// The record of the oldest response under way.
-    fn recorder(&mut self) -> Recorder<'s> {
+    /// The record of a response under way.
+    fn recorder(&mut self, id: Option<&str>) -> Recorder<'s> {
         self.is_used = true;
-        let Running { begun, reservation } = match self.running.is_empty() {
-            true => Running {
-                begun: Instant::now(),
-                reservation: None,
-            },
-            false => self.running.remove(0),
+        let place = self.place(id);
+        let (begun, reservation) = match place < self.running.len() {
+            true => {
+                let running = self.running.remove(place);
+                (running.begun, running.reservation)
+            }
+            false => (Instant::now(), None),
         };
         let mut recorder = Recorder::start(self.worker, self.peer, Some(self.head), begun);
         recorder.dialect = Some(self.classified.dialect);
@@ -316,9 +439,9 @@ impl<'r, 's> Session<'r, 's> {
     }
 
     /// Policies may have changed since the handshake.
-    fn may_go_on(&self) -> Result<(), Reason> {
+    fn may_go_on(&self) -> Result<(), Failure> {
         if !self.worker.may_begin() {
-            return Err(Reason::UsageLogBehind);
+            return Err(Reason::UsageLogBehind.into());
         }
         let snapshot = self.worker.snapshot();
         let principal = snapshot
@@ -334,7 +457,7 @@ impl<'r, 's> Session<'r, 's> {
         // Another provider may have the model too, but the session is at this one.
         match permit.provider().slot == self.permit.provider().slot {
             true => Ok(()),
-            false => Err(Reason::NoAuthorisedProvider),
+            false => Err(Reason::NoAuthorisedProvider.into()),
         }
     }
 
@@ -348,10 +471,11 @@ impl<'r, 's> Session<'r, 's> {
         !targets.any(|target| target.id == self.target)
     }
 
-    /// Records what was under way.
-    pub(super) fn finish(&mut self, ended: &Ended, alarm: &Alarm) {
+    /// Records what was under way. True: records of responses tell all there is to tell of the session.
+    pub(super) fn finish(&mut self, ended: &Ended, alarm: &Alarm) -> bool {
+        let is_resting = self.running.is_empty();
         while !self.running.is_empty() {
-            let mut recorder = self.recorder();
+            let mut recorder = self.recorder(None);
             let reason = ended.reason(alarm).unwrap_or(match ended {
                 Ended::Agent(_) | Ended::Node(..) => Reason::ClientGone,
                 Ended::Provider(_) => Reason::ProviderCut,
@@ -361,32 +485,68 @@ impl<'r, 's> Session<'r, 's> {
                 recorder.outcome = Outcome::Cut;
             }
         }
+        match ended {
+            Ended::Node(_, Some(_)) => !is_resting,
+            Ended::Node(_, None) | Ended::Agent(_) | Ended::Provider(_) => self.is_used,
+        }
     }
 }
 
-/// How the agent's socket ends for a reason that a provider's event brought up.
-fn close_code(reason: Reason) -> CloseCode {
-    match reason.source() {
-        Source::Policy => CloseCode::POLICY,
-        Source::Gateway => CloseCode::TRY_AGAIN,
-        Source::Client | Source::Provider => CloseCode::FAILED,
-    }
+/// What one more response may use, set aside for it; `None`: a grant is on its way.
+fn reserve<'s>(
+    worker: &Rc<Worker>,
+    permit: &Permit<'s>,
+    classified: &Classified<'_>,
+    head: &RequestHead,
+    model: &str,
+) -> Result<Option<Reservation<'s>>, Failure> {
+    let wish = Wish {
+        ask: Ask {
+            path: head.path(),
+            model: Some(model),
+            keeper: None,
+        },
+        dialect: classified.dialect,
+        operation: classified.operation,
+        body: &RequestBody::None,
+    };
+    limits::reserve_now(worker, permit, &wish)
+}
+
+/// Whether what a record tells is more than was set aside for it, and more than a hard limit has.
+fn passes(recorder: &mut Recorder<'_>) -> bool {
+    let used = Amounts::used(&recorder.usage, &recorder.cost);
+    let reservation = recorder.reservation.as_mut();
+    reservation.is_some_and(|reservation| reservation.outgrows(used))
+}
+
+/// Tells the agent that its message at hand is not passed on.
+fn refuse(
+    agent: &mut WebSocket,
+    Failure {
+        reason, message, ..
+    }: &Failure,
+) {
+    agent.messages.consume();
+    let event = error_body::render_message(*reason, message, "", None);
+    agent.messages.push(true, &event);
 }
 
 enum Step {
     Agent(Result<Event, Broken>),
     Provider(Result<Event, Broken>),
-    /// A long message of the agent's arrives.
+    /// A long message of the agent's arrives, or a grant may have.
     Look,
 }
 
-/// Sends what is queued, and reads each side as far as the other takes it. `received` is how much of the agent's
-/// message was there when this wait began.
+/// Sends what is queued, and reads each side as far as the other takes it; the agent not while it `is_held`. `received`
+/// is how much of the agent's message was there when this wait began.
 fn poll_step(
     cx: &mut Context<'_>,
     agent: &mut WebSocket,
     provider: &mut WebSocket,
     received: usize,
+    is_held: bool,
 ) -> Poll<Step> {
     if let Poll::Ready(gone) = poll_flush(cx, agent, provider) {
         return Poll::Ready(gone);
@@ -396,7 +556,10 @@ fn poll_step(
     if agent_takes && let Poll::Ready(event) = provider.poll_event(cx) {
         return Poll::Ready(Step::Provider(event));
     }
-    if provider_takes && let Poll::Ready(event) = agent.poll_event(cx) {
+    if provider_takes
+        && !is_held
+        && let Poll::Ready(event) = agent.poll_event(cx)
+    {
         return Poll::Ready(Step::Agent(event));
     }
     // Answers to pings.
@@ -407,7 +570,7 @@ fn poll_step(
         // It took something meanwhile, and the other was not read.
         cx.waker().wake_by_ref();
     }
-    match Arriving::has_grown(agent.messages.received(), received) {
+    match !is_held && Arriving::has_grown(agent.messages.received(), received) {
         true => Poll::Ready(Step::Look),
         false => Poll::Pending,
     }

@@ -74,8 +74,8 @@ impl<'s> Turn<'_, 's> {
         let mut late = Reason::FirstByteTimeout;
         self.recorder.keep_answer(MESSAGES, b"");
         let mut watch = Watch::over(permit, self.recorder);
-        if watch.is_some() {
-            meter.watch();
+        if let Some(watch) = &watch {
+            meter.watch(watch.tells_thoughts());
         }
         while !meter.is_over() {
             let event = match self.alarm.within(limit, lane.next()).await {

@@ -32,8 +32,8 @@ impl DatabaseError {
     /// Whether another time may be better.
     pub(in super::super::super) fn is_away(&self) -> bool {
         match self {
-            Self::Away(_) | Self::Silent | Self::Interrupted | Self::Encoding(_) => true,
-            Self::TooLong | Self::Refused(_) | Self::OutOfRange(_) => false,
+            Self::Away(_) | Self::Silent | Self::Interrupted => true,
+            Self::TooLong | Self::Refused(_) | Self::OutOfRange(_) | Self::Encoding(_) => false,
         }
     }
 
@@ -55,18 +55,18 @@ impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(refusal) = error.as_db_error() {
             let code = refusal.code();
+            if *code == SqlState::QUERY_CANCELED {
+                return Self::TooLong;
+            }
             let text = format!("{} ({})", refusal.message(), code.code());
-            return match code {
-                code if *code == SqlState::QUERY_CANCELED => Self::TooLong,
-                // Not migrated yet: the node that does so is not there yet.
-                code if *code == SqlState::UNDEFINED_TABLE => Self::Away(text),
-                code if PASSING_CLASSES
+            // Without its tables it waits for a node that makes them.
+            let is_passing = *code == SqlState::UNDEFINED_TABLE
+                || PASSING_CLASSES
                     .iter()
-                    .any(|class| code.code().starts_with(class)) =>
-                {
-                    Self::Away(text)
-                }
-                _ => Self::Refused(text),
+                    .any(|class| code.code().starts_with(class));
+            return match is_passing {
+                true => Self::Away(text),
+                false => Self::Refused(text),
             };
         }
         let cause = error.source();
