@@ -2,6 +2,7 @@
 
 mod identity;
 mod log;
+mod postgresql;
 mod tracing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -337,6 +338,7 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             WhenFull::default(),
             "When that many wait: \"refuse\" new exchanges, or \"serve\" them and count the records that are lost.",
         ),
+        postgresql: postgresql::read(reader),
     }
 }
 
