@@ -129,6 +129,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent-network/agent-config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How to point agents and SDKs at the endpoint
+         * @description What `keyway agent-config` says, for every tool and every API that it speaks.
+         */
+        get: operations["getAgentConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agent-network/budget-rules": {
         parameters: {
             query?: never;
@@ -927,6 +947,8 @@ export interface components {
             response_bytes: number;
             /** @description Short codes of why the node answered by itself or what became of the answer; see `flag`. */
             response_flags: string[];
+            /** @description What the answer calls the model, where that is not `model`; else empty. */
+            response_model: string;
             selected_policy_id: string;
             /**
              * Format: int64
@@ -952,6 +974,8 @@ export interface components {
             timeline: components["schemas"]["Timeline"];
             /** @description Start of the exchange, RFC 3339 with microseconds. */
             timestamp: string;
+            /** @description 32 hexadecimal digits; empty where requests are not traced. */
+            trace_id: string;
             /** @description No price was known for the model; the cost is zero for that reason. */
             unpriced: boolean;
             /**
@@ -1042,6 +1066,36 @@ export interface components {
             peers_left_out: number;
             /** @description Why not, or why not wholly. */
             problem?: string;
+        };
+        AgentConfig: {
+            blocks: components["schemas"]["AgentConfigBlock"][];
+            /** @description One that a policy opens, else the vendor's usual one. */
+            model: string;
+            name: string;
+            /** @description As `--via` takes it. */
+            via: string;
+        };
+        /** @description A file, variables of the environment, or code. */
+        AgentConfigBlock: {
+            /** @description What to mind. */
+            note: string;
+            text: string;
+            /** @description A file's path, `environment`, or the language. */
+            title: string;
+        };
+        /** @description How to point every tool at the endpoint. */
+        AgentConfigs: {
+            /** @description Where the texts expect the endpoint's CA on the agent's machine; `null` when its certificate comes from files, and so from a CA that agents are taken to trust. */
+            ca_file: string | null;
+            tools: components["schemas"]["AgentTool"][];
+        };
+        /** @description An agent or SDK. */
+        AgentTool: {
+            /** @description By the API that it speaks; the usual one comes first. */
+            configs: components["schemas"]["AgentConfig"][];
+            name: string;
+            /** @description As `keyway agent-config` takes it. */
+            tool: string;
         };
         /** @description Part of every answer about usage, in NetBird's names.  Token counts follow OpenTelemetry for every provider: `input_tokens` includes the cached ones (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and `cache_creation_tokens` are parts of it and `total_tokens` is input plus output. `input_cost_usd` is the cost of the uncached part; the five parts add up to `cost_usd`. */
         Amounts: {
@@ -1329,6 +1383,7 @@ export interface components {
             /** Format: int64 */
             max_tokens: number | null;
             model: string | null;
+            object: components["schemas"]["NamedObject"] | null;
             operation: string;
             path: string;
             peer: components["schemas"]["Named"];
@@ -1344,6 +1399,8 @@ export interface components {
              * @description The request's own bound on its output.
              */
             max_tokens?: number | null;
+            /** @description Of HTTP; the path's first one without. */
+            method?: string | null;
             model?: string | null;
             path?: string | null;
             /** @description Id, name or overlay address. */
@@ -1670,6 +1727,13 @@ export interface components {
             id: string;
             name: string;
         };
+        /** @description Something that a provider keeps: a response, a conversation, a file, a batch…. */
+        NamedObject: {
+            id: string;
+            kept_by: components["schemas"]["Named"] | null;
+            /** @description What is still to be counted for the caller, beside the request itself. */
+            usage: components["schemas"]["ObjectUsage"];
+        };
         NanoUsd: number;
         /** @description `GET /api/agent-network/status`. */
         NodeStatus: {
@@ -1692,6 +1756,8 @@ export interface components {
             version: string;
             workers: number;
         };
+        /** @enum {string} */
+        ObjectUsage: "none" | "counted" | "open";
         /** @description Bounds the output of one request. */
         OutputLimit: {
             /** @default false */
@@ -2752,6 +2818,62 @@ export interface operations {
             };
             /** @description The role does not reach, or the request is of another site. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAgentConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentConfigs"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no endpoint before the first provider. */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };

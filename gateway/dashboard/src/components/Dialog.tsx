@@ -1,7 +1,7 @@
 import * as Radix from "@radix-ui/react-dialog";
 import { X } from "lucide-react";
 import type { FormEvent, ReactNode } from "react";
-import { Button, IconButton } from "./Button";
+import { Button } from "./Button";
 import { classes } from "./classes";
 import css from "./Dialog.module.css";
 import { Notice } from "./Notice";
@@ -38,10 +38,9 @@ export function Dialog(props: Props) {
             <Radix.Description className={css.description}>{description}</Radix.Description>
           )}
         </div>
-        <Radix.Close asChild>
-          <IconButton label="Close" className={css.close ?? ""}>
-            <X />
-          </IconButton>
+        {/* Without a tooltip, which Escape would close before the dialog. */}
+        <Radix.Close className={css.close} aria-label="Close">
+          <X aria-hidden="true" />
         </Radix.Close>
       </header>
       {head}
