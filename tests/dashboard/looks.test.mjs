@@ -59,7 +59,7 @@ test("a provider is connected by keyboard alone", async () => {
   await tabTo(page, "Upstream URL");
   await press("Control+A");
   await page.keyboard.type(standin.url);
-  await tabTo(page, "API key");
+  await tabTo(page, "API key optional");
   await page.keyboard.type(standin.key);
   await press("Enter");
   await page.getByText("Every model that vLLM serves").waitFor();
@@ -72,7 +72,7 @@ test("a provider is connected by keyboard alone", async () => {
   await tabTo(page, "Upstream URL");
   await press("Control+A");
   await page.keyboard.type(standin.url);
-  await tabTo(page, "API key");
+  await tabTo(page, "API key optional");
   await page.keyboard.type(standin.key);
   await press("Enter");
   await tabTo(page, "Connect");
