@@ -3,6 +3,7 @@
 
 mod admission;
 mod agent_config;
+mod audit;
 mod budgets;
 mod catalog;
 mod client;
@@ -129,6 +130,9 @@ enum Operator {
     /// Rotate provider keys and the master key
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Who changed what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// A link that logs a browser in to the dashboard
     Dashboard(dashboard::Arguments),
     /// Tokens for the management API over TCP
@@ -268,6 +272,7 @@ async fn operate(
         Operator::Usage(arguments) => usage::run(arguments, client, output).await,
         Operator::Logs(arguments) => logs::run(arguments, client, output).await,
         Operator::Keys(command) => keys::run(command, client, output).await,
+        Operator::Audit(command) => audit::run(command, client, output).await,
         Operator::Dashboard(arguments) => dashboard::run(arguments, client, output).await,
         Operator::Token(command) => tokens::run(command, client, output).await,
         Operator::Store(command) => {

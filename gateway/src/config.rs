@@ -6,6 +6,7 @@ mod check;
 mod error;
 mod example;
 mod pattern;
+mod postgresql;
 mod reader;
 mod sections;
 mod tracing;
@@ -22,6 +23,7 @@ use toml::de::DeTable;
 pub use error::{ConfigError, Place, Problem};
 pub use example::example;
 pub use pattern::InterfacePattern;
+pub use postgresql::PostgresqlConfig;
 use reader::Reader;
 pub use tracing::{LogConfig, LogFormat, OtlpConfig, Ratio, TracingConfig};
 
@@ -293,6 +295,14 @@ pub struct AdminConfig {
     pub socket: PathBuf,
     /// TCP address of the management API; callers need a token.
     pub listen: Option<SocketAddr>,
+    /// Port of the management API on the overlay's addresses.
+    pub overlay_port: Option<u16>,
+    /// Id or name of the group whose members administer the node there.
+    pub overlay_group: Option<String>,
+    /// Changes stay in the audit log for so long.
+    pub audit_days: usize,
+    /// Most of them.
+    pub audit_entries: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -320,6 +330,8 @@ pub struct UsageConfig {
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,
     pub when_full: WhenFull,
+    /// Where the index is; `None` for a file in `path`.
+    pub postgresql: Option<PostgresqlConfig>,
 }
 
 /// What happens to new exchanges while the usage log cannot be written.

@@ -7,6 +7,7 @@ pub mod store;
 mod backoff;
 mod semantics;
 mod server;
+mod token;
 
 pub mod ca;
 pub mod catalog;
@@ -24,6 +25,7 @@ pub mod snapshot;
 
 pub mod admission;
 pub mod api;
+pub mod audit;
 pub mod listeners;
 pub mod metrics;
 pub mod netlink;

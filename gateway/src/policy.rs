@@ -138,15 +138,23 @@ impl<'a> Permit<'a> {
 /// # Errors
 /// [`Reason::ModelBlocked`] and [`Reason::PathBlocked`].
 pub fn admits(policy: &Policy, ask: Ask<'_>) -> Result<(), Reason> {
-    if let Some(models) = &policy.models
-        && !ask.model.is_some_and(|model| lists(models, model))
-    {
+    let is_admitted = match ask.model {
+        Some(model) => admits_model(policy, model),
+        None => policy.models.is_none(),
+    };
+    if !is_admitted {
         return Err(Reason::ModelBlocked);
     }
     if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path.matches(ask.path)) {
         return Err(Reason::PathBlocked);
     }
     Ok(())
+}
+
+/// Whether a policy's guardrails let a model through.
+pub fn admits_model(policy: &Policy, model: &str) -> bool {
+    let models = policy.models.as_ref();
+    models.is_none_or(|models| lists(models, model))
 }
 
 /// Whatever the vendor takes for the same model is the same here; case makes no difference.

@@ -10,6 +10,8 @@ use crate::{
 /// Arguments that begin benches without a node: of the kernel's programs, and of decisions.
 const KERNEL: &str = "kernel";
 const DECISIONS: &str = "decisions";
+/// Queries on a year of ten million records, which are a test of the node's own code.
+const USAGE: &str = "usage";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -22,11 +24,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.arguments.first().map(String::as_str) {
         Some(KERNEL) => apt::provide(apt::FOR_KERNEL_BENCH)?,
         Some(DECISIONS) => {}
+        Some(USAGE) => return usage(),
         _ => drop(release_node()?),
     }
     must(
         cargo()
             .args(["run", "--release", "--package", "gateway-benches", "--"])
             .args(&arguments.arguments),
+    )
+}
+
+fn usage() -> Result<()> {
+    must(
+        cargo()
+            .args(["test", "--release", "--package", "gateway", "--lib"])
+            .args(["usage::tests::year", "--", "--ignored", "--nocapture"]),
     )
 }

@@ -49,15 +49,16 @@ type Group = fn() -> Result<Count>;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only these groups: rust, kernel, node, sdk, npm, dashboard, demo, systemd
+    /// Only these groups: rust, kernel, node, api, sdk, npm, dashboard, demo, systemd
     groups: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let groups: [(&str, Group); 8] = [
+    let groups: [(&str, Group); 9] = [
         ("rust", rust),
         ("kernel", kernel),
         ("node", node),
+        ("api", python::api),
         ("sdk", python::run),
         ("npm", npm::run),
         ("dashboard", dashboard::run),
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .find(|name| !groups.iter().any(|(group, _)| group == name))
     {
-        bail!("no group {unknown}: rust, kernel, node, sdk, npm, dashboard, demo, systemd");
+        bail!("no group {unknown}: rust, kernel, node, api, sdk, npm, dashboard, demo, systemd");
     }
     apt::provide(apt::FOR_TESTS)?;
     let mut total = Count::default();

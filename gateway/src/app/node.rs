@@ -30,7 +30,8 @@ use crate::{
     config::{Config, EndpointConfig, EndpointTls, StoreConfig},
     control_plane::{
         admission::Admission,
-        api::{self, AdminListener, AppState, state::EndpointNaming},
+        api::{self, AdminListener, AppState, OverlayListeners, state::EndpointNaming},
+        audit::Retention,
         ca::{Ca, CaError},
         identity::IdentitySources,
         ledger::{self, Ledger, Tally},
@@ -142,8 +143,12 @@ impl Node {
             stdout: config.access_log.stdout,
             journal: (config.access_log.journald).then(|| JOURNAL_SOCKET.into()),
         };
-        let mut usage = UsageLog::start_with(&config.usage.path, records, &lines, taps)
-            .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let usage_config = config.usage.clone();
+        let mut usage = spawn_blocking(move || {
+            UsageLog::start_configured(&usage_config, records, &lines, taps)
+        })
+        .await?
+        .with_context(|| format!("in {}", config.usage.path.display()))?;
         let (capture_senders, captured) = capture_queue(config.workers.count);
         let captures = CaptureLog::start(&config.usage.path, captured, text_key)
             .with_context(|| format!("in {}", config.usage.path.display()))?;
@@ -211,6 +216,7 @@ impl Node {
         // first socket that agents can reach.
         let admission = Arc::new(Admission::load(&config)?);
         tasks.spawn(Arc::clone(&admission).follow(reports.clone()));
+        tasks.spawn(Arc::clone(&admission).sample());
         let front = Arc::clone(&admission);
         listeners.stand_behind(move || front.stand_in_front());
         listeners.open_first()?;
@@ -261,8 +267,13 @@ impl Node {
             limits: config.limits,
             admin_hosts: Arc::new([]),
             sessions: Arc::default(),
+            audit: Retention {
+                days: config.admin.audit_days,
+                entries: config.admin.audit_entries,
+            },
+            overlay_group: config.admin.overlay_group.as_deref().map(Arc::from),
         };
-        let admin = serve_admin(&config, state).await?;
+        let admin = serve_admin(&config, state, &mut tasks).await?;
         let metrics = Metrics::new(workers.counters(), usage.status())
             .with_admission(admission)
             .with_mints(minted)
@@ -476,7 +487,11 @@ async fn renew_certificate(tls: EndpointTls, epoch: Arc<watch::Sender<u64>>) {
     }
 }
 
-async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<AdminListener>> {
+async fn serve_admin(
+    config: &Config,
+    state: AppState,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Vec<AdminListener>> {
     let sessions = Arc::clone(&state.sessions);
     let router = api::router(state);
     let socket = &config.admin.socket;
@@ -485,6 +500,10 @@ async fn serve_admin(config: &Config, state: AppState) -> anyhow::Result<Vec<Adm
         .with_context(|| format!("management API on {}", socket.display()))?;
     info!(socket = %socket.display(), "management API");
     let mut admin = vec![unix];
+    if let Some(port) = config.admin.overlay_port {
+        let listeners = OverlayListeners::new(config.overlay.clone(), port, router.clone());
+        tasks.spawn(listeners.run());
+    }
     if let Some(address) = config.admin.listen {
         let tcp = api::serve_tcp(address, router)
             .await

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::{
     control_plane::{
-        admission::{Admission, AdmissionStatus, PeerTraffic},
+        admission::{Admission, AdmissionHistory, AdmissionStatus, PeerTraffic},
         api::state::{NodeStatus, NodeView, ProviderStatus as ApiProviderStatus, Task},
         listeners::ListenerStatus,
         mint::{MINT_TIMEOUT, Minted},
@@ -60,6 +60,10 @@ impl NodeView for RunningNode {
 
     fn admission(&self) -> AdmissionStatus {
         self.admission.status()
+    }
+
+    fn admission_history(&self) -> AdmissionHistory {
+        self.admission.history()
     }
 
     fn admission_peers(&self) -> Vec<PeerTraffic> {

@@ -49,6 +49,9 @@ pub(super) struct Arguments {
     /// Go on with what comes
     #[arg(long, short)]
     follow: bool,
+    /// Wait for a node that stops, and go on; on a terminal that is so anyway
+    #[arg(long, requires = "follow")]
+    retry: bool,
     #[command(flatten)]
     selection: Selection,
 }
@@ -147,11 +150,14 @@ pub(super) async fn run(
         .iter()
         .filter_map(|entry| entry["sequence"].as_i64())
         .max();
-    follow::run(newest, filter, client, |entry| {
-        print(std::slice::from_ref(entry), &providers, true, output)?;
-        output.finish()
-    })
-    .await
+    let retry = arguments.retry || output.is_terminal();
+    let follower = follow::Follower::new(client, filter, newest);
+    follower
+        .run(retry, |entry| {
+            print(std::slice::from_ref(entry), &providers, true, output)?;
+            output.finish()
+        })
+        .await
 }
 
 impl Selection {

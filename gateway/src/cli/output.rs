@@ -61,6 +61,11 @@ impl Output {
         }
     }
 
+    /// Somebody reads along.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
     pub(super) fn format(&self) -> Format {
         self.format
     }

@@ -2,6 +2,7 @@
 
 mod identity;
 mod log;
+mod postgresql;
 mod tracing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -27,6 +28,11 @@ const OUTPUT_TOKENS_MAX: usize = 1 << 24;
 
 /// Every peer is three series per scrape.
 const PEER_SERIES_MAX: usize = 1000;
+
+/// A hundred years; more is a mistake.
+const AUDIT_DAYS_MAX: usize = 36_500;
+/// They are read with the store whenever it changes.
+const AUDIT_ENTRIES_MAX: usize = 50_000;
 
 /// More lines of dropped packets per second and processor than this would only hurt.
 const LOG_DROPS_MAX: usize = 1000;
@@ -221,6 +227,13 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
         Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9470)))),
         "TCP address of API and dashboard, or \"off\"; callers need a token.",
     );
+    let overlay_port = reader.get_optional(
+        SECTION,
+        "overlay_port",
+        Port(9470),
+        "Serves API and dashboard on the overlay's addresses too, bound to its device: the tunnel says who calls.\n\
+         Every peer may ask there what it may use (`me/setup`).",
+    );
     AdminConfig {
         socket: reader.get(
             SECTION,
@@ -230,6 +243,27 @@ fn admin(reader: &mut Reader<'_>) -> AdminConfig {
              Beside it lies `limits`, what limits have counted: best in memory, as /run is.",
         ),
         listen,
+        overlay_port: overlay_port.map(|Port(port)| port),
+        overlay_group: reader.get_optional(
+            SECTION,
+            "overlay_group",
+            "keyway-admins".to_owned(),
+            "Id or name of the group whose members administer the node there.",
+        ),
+        audit_days: reader.get_in(
+            SECTION,
+            "audit_days",
+            400,
+            1..=AUDIT_DAYS_MAX,
+            "Days for which changes are kept in the audit log.",
+        ),
+        audit_entries: reader.get_in(
+            SECTION,
+            "audit_entries",
+            5_000,
+            100..=AUDIT_ENTRIES_MAX,
+            "Most entries of the audit log; the oldest go first.",
+        ),
     }
 }
 
@@ -304,6 +338,7 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             WhenFull::default(),
             "When that many wait: \"refuse\" new exchanges, or \"serve\" them and count the records that are lost.",
         ),
+        postgresql: postgresql::read(reader),
     }
 }
 

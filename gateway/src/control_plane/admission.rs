@@ -14,6 +14,7 @@ mod bpf;
 mod counts;
 mod foreign;
 mod front;
+mod history;
 mod hook;
 mod interface;
 pub mod keeper;
@@ -37,7 +38,11 @@ use std::{
 use gateway_common::{Address, PEERS_MAX};
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval, sleep},
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -46,6 +51,7 @@ use crate::{
     handoff::snapshot::Snapshot,
 };
 
+pub use history::{AdmissionHistory, AdmissionSample};
 pub use hook::HookMode;
 pub use problem::Problem;
 pub use status::{
@@ -53,6 +59,7 @@ pub use status::{
 };
 
 use front::Front;
+use history::{History, SAMPLE_INTERVAL};
 use kernel::Kernel;
 use pins::Pins;
 use status::Clocks;
@@ -67,6 +74,7 @@ pub struct Admission {
     keeper: Keeper,
     interface: String,
     state: Mutex<State>,
+    history: Mutex<History>,
     /// The store's revision whose peers the kernel knows.
     revision: watch::Sender<u64>,
 }
@@ -136,6 +144,7 @@ impl Admission {
                 front,
                 problem: problem.map(|problem| problem.to_string()),
             }),
+            history: Mutex::default(),
             revision: watch::Sender::default(),
         })
     }
@@ -203,6 +212,23 @@ impl Admission {
                 }
             }
         }
+    }
+
+    /// Samples the counters for [`history`](Self::history), and never ends.
+    pub async fn sample(self: Arc<Self>) {
+        let mut ticks = interval(SAMPLE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let admission = Arc::clone(&self);
+            // Who panicked says so itself.
+            let _ = spawn_blocking(move || admission.take_sample()).await;
+        }
+    }
+
+    /// What was counted lately.
+    pub fn history(&self) -> AdmissionHistory {
+        self.past().shown()
     }
 
     /// The store's revision whose peers the kernel knows, as it changes.
@@ -306,6 +332,17 @@ impl Admission {
                 "the kernel's table of peers is full"
             );
         }
+    }
+
+    fn take_sample(&self) {
+        let interfaces = self.state().front.as_ref().map(Front::interfaces);
+        if let Some(interfaces) = interfaces {
+            self.past().note(Timestamp::now(), &interfaces);
+        }
+    }
+
+    fn past(&self) -> MutexGuard<'_, History> {
+        self.history.lock().expect("nothing panics under this lock")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

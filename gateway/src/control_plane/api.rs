@@ -8,6 +8,7 @@ mod access;
 mod actor;
 mod admission;
 mod agent_config;
+mod audit;
 mod auth;
 mod body;
 mod budgets;
@@ -29,6 +30,7 @@ mod logs;
 mod names;
 mod node;
 mod openapi;
+mod overlay;
 mod pages;
 mod peers;
 mod policies;
@@ -41,6 +43,7 @@ mod serve;
 mod session;
 mod sessions;
 mod settings;
+mod setup;
 pub mod state;
 mod streamed;
 mod tokens;
@@ -59,6 +62,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+pub use overlay::OverlayListeners;
 pub use serve::{AdminListener, serve_tcp, serve_unix};
 pub use state::AppState;
 
@@ -97,7 +101,8 @@ pub fn router(state: AppState) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(auth::check_site))
         // The last layer comes first: refusals pass it too.
-        .layer(middleware::map_response(headers::never_cached));
+        .layer(middleware::map_response(headers::never_cached))
+        .layer(middleware::map_response(error::uniform));
 
     Router::new()
         .nest("/api", api)

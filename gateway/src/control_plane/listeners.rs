@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use device::{Device, look};
-pub use socket::OpenFailure;
+pub use socket::{OpenFailure, open_alone};
 
 /// How often the device is looked at when the kernel tells of no change, while all is well and while
 /// something is not.
@@ -243,6 +243,18 @@ impl Listeners {
             changed
         });
     }
+}
+
+/// Where a port on the overlay's addresses is to be opened, each with the index that the device has.
+///
+/// # Errors
+/// Why there is no such place.
+pub fn places(overlay: &OverlayConfig, port: u16) -> Result<BTreeSet<(SocketAddr, u32)>, String> {
+    let (wanted, _) = wanted(overlay, &[(port, false)], look(&overlay.interface))?;
+    let places = wanted.iter();
+    Ok(places
+        .map(|listener| (listener.address, listener.device_index))
+        .collect())
 }
 
 /// What should be open, and why that is less than what is configured.

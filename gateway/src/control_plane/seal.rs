@@ -18,7 +18,10 @@ pub use self::{
     live::LiveKeyring, master_key::MasterKey, rotation::Rotated, source::SourceError,
     text_key::TextKey,
 };
-use super::store::{Store, StoreError};
+use super::{
+    audit::Recorder,
+    store::{Store, StoreError},
+};
 use crate::{config::MasterKeySource, secret::Secret};
 
 /// Store keys of this module; none of them holds an unsealed secret.
@@ -152,8 +155,9 @@ impl Keyring {
     pub async fn rotate(
         source: &MasterKeySource,
         store: &dyn Store,
+        recorder: Option<Recorder<'_>>,
     ) -> Result<(Self, Rotated), UnlockError> {
-        rotation::rotate_source(source, store).await
+        rotation::rotate_source(source, store, recorder).await
     }
 
     async fn from_keys(

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{dialect::error_body, handoff::reason::Reason};
 
+/// Status of a request that a limit has no room for.
+const TOO_MANY_REQUESTS: u16 = 429;
+
 /// What SDKs wait for at most before they try again.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -55,10 +58,12 @@ pub async fn failure(
     if let Some(retry) = &retry {
         fields.push((b"retry-after", retry.seconds.as_bytes()));
         fields.push((b"retry-after-ms", retry.millis.as_bytes()));
-        if !retry.is_soon {
-            // Both first-party SDKs read it, and would try again within seconds otherwise.
-            fields.push((b"x-should-retry", b"false"));
-        }
+    }
+    // Without a time there is none: the request alone is more than its limit.
+    let is_vain = reason.status() == TOO_MANY_REQUESTS;
+    if retry.as_ref().map_or(is_vain, |retry| !retry.is_soon) {
+        // Both first-party SDKs read it, and would try again within seconds otherwise.
+        fields.push((b"x-should-retry", b"false"));
     }
     let rates = failure
         .tightest

@@ -72,10 +72,11 @@ impl Plan {
 fn test_words(script: &Script) -> Vec<String> {
     (1..=script.events)
         .map(|number| {
-            format!(
-                "word{number:.<width$}",
-                width = script.word_bytes.saturating_sub(4)
-            )
+            let width = script.word_bytes.saturating_sub(4);
+            match script.letters {
+                true => format!("word{number:x<width$}"),
+                false => format!("word{number:.<width$}"),
+            }
         })
         .collect()
 }

@@ -30,6 +30,8 @@ pub(super) struct Script {
     pub(super) gate: bool,
     /// `bytes=N`: each word is padded to this many bytes.
     pub(super) word_bytes: usize,
+    /// `letters`: with letters, and not with dots.
+    pub(super) letters: bool,
     /// `cached=N`, `written=N`, `written_long=N`: input tokens beside the prompt's words.
     pub(super) cached: u64,
     pub(super) written: u64,
@@ -75,6 +77,7 @@ impl Default for Script {
             written_long: 0,
             reasoning: 0,
             echo: false,
+            letters: false,
             gzip: false,
             close: false,
             interim: false,
@@ -128,6 +131,7 @@ impl Script {
             "written_long" => self.written_long = number,
             "reasoning" => self.reasoning = number,
             "echo" => self.echo = true,
+            "letters" => self.letters = true,
             "gzip" => self.gzip = true,
             "close" => self.close = true,
             "interim" => self.interim = true,

@@ -13,6 +13,41 @@ async fn cli_json(node: &Node, arguments: &[&str]) -> Value {
 }
 
 #[tokio::test]
+async fn where_a_stored_response_is_asked_for_is_explained() {
+    let (standin, node) = openai(Transport::Plain).await;
+    let alice = node.alice().await.unwrap();
+    let body = json!({"model": "gpt-4o-mini", "input": "one two"});
+    let made = alice
+        .post(Version::Http1, "/v1/responses", &body)
+        .await
+        .unwrap();
+    let made = made.json().unwrap();
+    let path = format!("/v1/responses/{}", text(&made, "id"));
+    node.add_peer("bob", "127.0.0.3".parse().unwrap(), "agents")
+        .await
+        .unwrap();
+    let explain = async |peer| {
+        let words = ["policies", "explain", "--peer", peer, "--path", &path];
+        cli_json(&node, &[&words[..], &["--method", "get"]].concat()).await
+    };
+    let told = explain("alice").await;
+    assert_eq!(told["object"]["id"], made["id"], "{told:#}");
+    assert_eq!(told["object"]["kept_by"]["name"], told["provider"]["name"]);
+    assert_eq!(told["object"]["usage"], "counted");
+    // Not made by that one, so that nobody says where it is.
+    let told = explain("bob").await;
+    assert_eq!(told["object"]["kept_by"], Value::Null);
+    assert_eq!(told["object"]["usage"], "none");
+    let peer = ["policies", "explain", "--peer", "alice", "--path", &path];
+    let shown = node.cli(&peer, "").await.unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let expected = "for the caller; what it used is counted\n";
+    assert!(shown.contains(expected), "{shown}");
+    assert_eq!(standin.stats().refused, Vec::<String>::new());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_explained_is_what_happens() {
     let (standin, node) = openai(Transport::Plain).await;
     let alice = node.alice().await.unwrap();

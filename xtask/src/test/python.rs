@@ -1,4 +1,4 @@
-//! The vendors' SDKs against a node, in Python environments of their own made from hash-pinned lists.
+//! The vendors' SDKs and schemathesis against a node, in Python environments of their own made from hash-pinned lists.
 
 use std::{fs, path::PathBuf};
 
@@ -9,9 +9,9 @@ use crate::command::{must, root, words};
 
 pub(super) fn run() -> Result<Count> {
     let tests = root().join("tests/python");
-    let sdk = environment("sdk", "requirements.txt")?;
+    let sdk = environment("sdk", "python/requirements.txt")?;
     // LiteLLM pins an older openai than the one under test, so it lives beside it.
-    let litellm = environment("litellm", "litellm.txt")?;
+    let litellm = environment("litellm", "python/litellm.txt")?;
     let binaries = node_binaries()?;
     let mut pytest = words([sdk.join("bin/python")]);
     pytest
@@ -40,9 +40,25 @@ pub(super) fn run() -> Result<Count> {
     counted(&mut pytest, Format::Pytest)
 }
 
+/// The management API, called as its OpenAPI document says and as it does not.
+pub(super) fn api() -> Result<Count> {
+    let tests = root().join("tests/schemathesis");
+    let schemathesis = environment("schemathesis", "schemathesis/requirements.txt")?;
+    let binaries = node_binaries()?;
+    let mut pytest = words([schemathesis.join("bin/python")]);
+    pytest
+        .args(["-m", "pytest", "-q", "-rs", "--color=no"])
+        .arg(&tests)
+        .current_dir(&tests)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("KEYWAY_BIN", binaries.join("keyway"))
+        .env("KEYWAY_OPENAPI", root().join("gateway/openapi.json"));
+    counted(&mut pytest, Format::Pytest)
+}
+
 /// A virtual environment under `target/`, made again when its list changes.
 fn environment(name: &str, list: &str) -> Result<PathBuf> {
-    let list = root().join("tests/python").join(list);
+    let list = root().join("tests").join(list);
     let directory = root().join("target/python").join(name);
     let mark = directory.join("made-from.txt");
     let wanted = fs::read(&list).with_context(|| format!("read {}", list.display()))?;

@@ -25,6 +25,10 @@ const STEPS: &[(&str, Step)] = &[
     ("a_reload_keeps_the_process", a_reload_keeps_the_process),
     ("a_bad_reload_changes_nothing", a_bad_reload_changes_nothing),
     ("it_comes_back_after_a_kill", it_comes_back_after_a_kill),
+    (
+        "exchanges_are_entries_of_the_journal",
+        exchanges_are_entries_of_the_journal,
+    ),
     ("it_is_started_until_it_can", it_is_started_until_it_can),
     (
         "kernel_admission_can_be_required",
@@ -185,6 +189,16 @@ fn it_comes_back_after_a_kill(site: &mut Site) -> Result<()> {
     ensure!(site.pid()? != pid, "the same process");
     site.wait_until_ready()?;
     site.ask()
+}
+
+fn exchanges_are_entries_of_the_journal(site: &mut Site) -> Result<()> {
+    site.shell(
+        "printf '[access_log]\\njournald = true\\n' >> /etc/keyway/keyway.toml
+        systemctl restart keyway.service",
+    )?;
+    site.wait_until_ready()?;
+    site.ask()?;
+    site.wait_for_entry("PRIORITY=6 SYSLOG_IDENTIFIER=keyway KEYWAY_OUTCOME=answered")
 }
 
 /// More often than systemd's own limit, five times in ten seconds.

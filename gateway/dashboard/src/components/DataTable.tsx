@@ -29,6 +29,8 @@ export interface Column<Row> {
   grow?: boolean;
   /** Left out on screens narrower than this, in pixels. */
   from?: 480 | 640 | 900 | 1200;
+  /** In a row under the others: of all rows that match, not only of those on this page. */
+  sum?: (rows: readonly Row[]) => ReactNode;
   /** Holds the link of a row (see `href`). Buttons and switches belong into other columns. */
   name?: boolean;
 }
@@ -44,6 +46,8 @@ export interface ServerPages {
   page: number;
   pages: number;
   total: number;
+  /** There are more, which are not counted. */
+  totalIsCapped?: boolean;
   onPage: (page: number) => void;
   sort?: Sort;
   onSort?: (sort: Sort) => void;
@@ -67,6 +71,8 @@ interface Props<Row> {
   /** Rows of one page; `all` in a scrolled box where only those in sight are drawn. */
   pageSize?: number | "all";
   server?: ServerPages;
+  /** Lower rows, for many figures. */
+  dense?: boolean;
 }
 
 const PAGE_SIZE = 25;
@@ -134,7 +140,7 @@ function Rows<Row extends object>(props: Props<Row> & { rows: readonly Row[] }) 
   };
   return (
     <>
-      <Body {...props} rows={shown} sorting={sorting} sortBy={sortBy} />
+      <Body {...props} rows={shown} all={data} sorting={sorting} sortBy={sortBy} />
       {shown.length === 0 && <p className={css.aside}>Nothing matches.</p>}
       {pages.pages > 1 && <Pages {...pages} />}
     </>
@@ -143,11 +149,20 @@ function Rows<Row extends object>(props: Props<Row> & { rows: readonly Row[] }) 
 
 interface BodyProps<Row> extends Props<Row> {
   rows: readonly Row[];
+  /** On every page. */
+  all: readonly Row[];
   sorting: Sort | undefined;
   sortBy: (id: string) => void;
 }
 
-function Body<Row extends object>({ rows, columns, sorting, sortBy, ...props }: BodyProps<Row>) {
+function Body<Row extends object>({
+  rows,
+  all,
+  columns,
+  sorting,
+  sortBy,
+  ...props
+}: BodyProps<Row>) {
   const box = useRef<HTMLDivElement>(null);
   const isVirtual = props.pageSize === "all" && rows.length > VIRTUAL_FROM;
   const virtual = useVirtualizer({
@@ -170,7 +185,10 @@ function Body<Row extends object>({ rows, columns, sorting, sortBy, ...props }: 
       role="region"
       aria-label={props.label}
     >
-      <table className={css.table} aria-rowcount={rows.length + 1}>
+      <table
+        className={classes(css.table, props.dense && css.dense)}
+        aria-rowcount={rows.length + 1}
+      >
         <thead>
           <tr>
             {columns.map((column) => (
@@ -213,6 +231,17 @@ function Body<Row extends object>({ rows, columns, sorting, sortBy, ...props }: 
           })}
           {after > 0 && <Gap height={after} columns={columns.length} />}
         </tbody>
+        {columns.some(({ sum }) => sum) && (
+          <tfoot>
+            <tr>
+              {columns.map((column) => (
+                <td key={column.id} className={cellClass(column)}>
+                  {column.sum?.(all)}
+                </td>
+              ))}
+            </tr>
+          </tfoot>
+        )}
       </table>
     </div>
   );
@@ -252,11 +281,12 @@ function Gap({ height, columns }: { height: number; columns: number }) {
   );
 }
 
-function Pages({ page, pages, total, onPage }: ServerPages) {
+function Pages({ page, pages, total, totalIsCapped, onPage }: ServerPages) {
   return (
     <nav className={css.pages} aria-label="Pages">
       <span>
-        Page {count(page)} of {count(pages)} · {count(total)} in all
+        Page {count(page)} of {count(pages)} ·{" "}
+        {totalIsCapped ? `more than ${count(total)}` : `${count(total)} in all`}
       </span>
       <IconButton label="Previous page" disabled={page <= 1} onClick={() => onPage(page - 1)}>
         <ChevronLeft />

@@ -55,12 +55,12 @@ pub(super) async fn check(
 ) -> Result<Response, ApiError> {
     let actor = request.extensions().get::<Actor>();
     let actor = actor.ok_or_else(|| ApiError::internal("a request that nobody authenticated"))?;
-    if access.lets_in(actor.role) {
+    if access.lets_in(actor.author.role) {
         return Ok(next.run(request).await);
     }
     let wanted: Vec<&str> = access.roles().iter().map(|role| role.code()).collect();
     let wanted = wanted.join(" or ");
-    Err(ApiError::forbidden(match actor.role {
+    Err(ApiError::forbidden(match actor.author.role {
         Some(role) => format!("this is for {wanted}, and you are {}", role.code()),
         None => format!("this is for {wanted}, and your peer is in no group that makes it one"),
     }))

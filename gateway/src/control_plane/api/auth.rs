@@ -15,15 +15,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 
 use super::{
-    actor::{Actor, Via},
-    body::require_json,
-    documents,
-    error::ApiError,
-    id,
-    session::COOKIE,
+    actor::Actor, body::require_json, documents, error::ApiError, id, session::COOKIE,
     state::AppState,
 };
 use crate::control_plane::{
+    audit::{Author, Via},
     resource::{Role, TokenDoc, key},
     store::Store,
 };
@@ -40,6 +36,8 @@ pub(super) enum Connection {
     Unix { uid: u32 },
     /// The address that was connected to, and the one from which.
     Tcp { local: SocketAddr, peer: SocketAddr },
+    /// As above, through the overlay's device: the address says who it is.
+    Tunnel { local: SocketAddr, peer: SocketAddr },
 }
 
 /// Middleware of everything: names that are not ours are not served, lest a page whose name was rebound to our
@@ -49,8 +47,15 @@ pub(super) async fn check_name(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(Connection::Tcp { local, .. }) = request.extensions().get() {
-        check_host(request.headers(), local.ip(), &state.admin_hosts)?;
+    match request.extensions().get() {
+        Some(Connection::Tcp { local, .. }) => {
+            check_host(request.headers(), local.ip(), &state.admin_hosts)?;
+        }
+        Some(Connection::Tunnel { local, .. }) => {
+            let snapshot = state.node.snapshot();
+            check_host(request.headers(), local.ip(), &snapshot.endpoint.names)?;
+        }
+        Some(Connection::Unix { .. }) | None => {}
     }
     Ok(next.run(request).await)
 }
@@ -73,13 +78,13 @@ pub(super) async fn authorize(
         request.extensions_mut().insert(actor);
         return Ok(next.run(request).await);
     }
-    if actor.via == Via::Cookie {
+    if actor.author.via == Via::Cookie {
         check_browser_change(request.method(), request.headers())?;
     }
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let who = actor.id.clone();
+    let who = actor.author.id.clone();
     request.extensions_mut().insert(actor);
     let response = next.run(request).await;
     let status = response.status();
@@ -116,12 +121,14 @@ async fn authenticate(
             let own = nix::unistd::geteuid().as_raw();
             if uid == 0 || uid == own {
                 Ok(Actor {
-                    id: format!("uid:{uid}"),
-                    name: None,
-                    role: Some(Role::Owner),
-                    via: Via::Socket,
+                    author: Author {
+                        id: format!("uid:{uid}"),
+                        name: None,
+                        role: Some(Role::Owner),
+                        via: Via::Socket,
+                        address: None,
+                    },
                     expires_at: None,
-                    address: None,
                 })
             } else {
                 Err(ApiError::forbidden(
@@ -137,8 +144,33 @@ async fn authenticate(
                 with_cookie(state, headers, peer.ip(), now).await
             }
         }
+        Some(Connection::Tunnel { peer, .. }) => by_tunnel(state, peer.ip()),
         None => Err(ApiError::unauthorized("unknown kind of connection")),
     }
+}
+
+/// Whom the data plane takes it for, too.
+fn by_tunnel(state: &AppState, address: IpAddr) -> Result<Actor, ApiError> {
+    let address = address.to_canonical();
+    let snapshot = state.node.snapshot();
+    let principal = snapshot
+        .peers
+        .get(&address)
+        .ok_or_else(|| ApiError::forbidden(format!("{address} is no peer's that is let in")))?;
+    let admins = state.overlay_group.as_deref();
+    let is_admin = principal
+        .named_groups()
+        .any(|group| admins.is_some_and(|admins| *group.id == *admins || *group.name == *admins));
+    Ok(Actor {
+        author: Author {
+            id: format!("peer:{}", principal.peer_id),
+            name: Some((*principal.display_name).to_owned()),
+            role: is_admin.then_some(Role::Admin),
+            via: Via::Tunnel,
+            address: Some(address),
+        },
+        expires_at: None,
+    })
 }
 
 async fn with_token(
@@ -150,12 +182,14 @@ async fn with_token(
     let token = presented_token(headers)?;
     let found = find_token(state.store.as_ref(), token, now).await?;
     Ok(Actor {
-        id: format!("token:{}", found.id),
-        name: Some(found.name),
-        role: Some(found.role),
-        via: Via::Token,
+        author: Author {
+            id: format!("token:{}", found.id),
+            name: Some(found.name),
+            role: Some(found.role),
+            via: Via::Token,
+            address: Some(address),
+        },
         expires_at: found.expires_at,
-        address: Some(address),
     })
 }
 
@@ -178,12 +212,14 @@ async fn with_cookie(
         }
     }
     Ok(Actor {
-        id: session.actor,
-        name: session.name,
-        role: Some(session.role),
-        via: Via::Cookie,
+        author: Author {
+            id: session.actor,
+            name: session.name,
+            role: Some(session.role),
+            via: Via::Cookie,
+            address: Some(address),
+        },
         expires_at: Some(session.expires_at),
-        address: Some(address),
     })
 }
 
@@ -261,7 +297,11 @@ pub(super) fn hash(token: &str) -> String {
 }
 
 /// Only names that are this listener's: a page whose name was rebound to our address has its own.
-fn check_host(headers: &HeaderMap, local: IpAddr, admin_hosts: &[String]) -> Result<(), ApiError> {
+fn check_host<N: AsRef<str>>(
+    headers: &HeaderMap,
+    local: IpAddr,
+    names: &[N],
+) -> Result<(), ApiError> {
     let refused = || ApiError::forbidden("this name is not served here (Host header)");
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -276,7 +316,8 @@ fn check_host(headers: &HeaderMap, local: IpAddr, admin_hosts: &[String]) -> Res
     let own_address = literal
         .parse::<IpAddr>()
         .is_ok_and(|address| address == local || local.is_loopback() && address.is_loopback());
-    let own_name = name == "localhost" && local.is_loopback() || admin_hosts.contains(&name);
+    let own_name =
+        name == "localhost" && local.is_loopback() || names.iter().any(|own| own.as_ref() == name);
     if own_address || own_name {
         Ok(())
     } else {
@@ -343,8 +384,8 @@ mod tests {
         let mut twice = HeaderMap::new();
         twice.append(header::HOST, "localhost".parse().unwrap());
         twice.append(header::HOST, "localhost".parse().unwrap());
-        assert!(check_host(&twice, loopback, &[]).is_err());
-        assert!(check_host(&HeaderMap::new(), loopback, &[]).is_err());
+        assert!(check_host::<&str>(&twice, loopback, &[]).is_err());
+        assert!(check_host::<&str>(&HeaderMap::new(), loopback, &[]).is_err());
     }
 
     #[test]

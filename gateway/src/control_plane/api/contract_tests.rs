@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod audit;
 mod explain;
 mod node;
+mod original;
+mod overlay;
 mod peers;
 mod policies;
 mod providers;
+mod revisions;
 mod rules;
 mod sessions;
 mod settings;

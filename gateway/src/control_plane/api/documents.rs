@@ -7,9 +7,10 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::error::ApiError;
-use crate::control_plane::store::{
-    Compare, Operation, Revision, Store, Transaction, TransactionOutcome,
+use super::{actor::Actor, error::ApiError, state::AppState};
+use crate::control_plane::{
+    audit,
+    store::{Compare, Operation, Revision, Store, Transaction},
 };
 
 /// How often a write that depends on other documents is tried again when one of them changed.
@@ -73,12 +74,14 @@ pub(super) fn unchanged(key: impl Into<String>, revision: Revision) -> Compare {
     }
 }
 
-/// Writes the transaction; `false` when a compare did not hold.
-pub(super) async fn commit(store: &dyn Store, transaction: Transaction) -> Result<bool, ApiError> {
-    Ok(match store.transact(transaction).await? {
-        TransactionOutcome::Committed { .. } => true,
-        TransactionOutcome::Conflict { .. } => false,
-    })
+/// Writes the transaction, and to the audit log what it changes; `false` when a compare did not hold.
+pub(super) async fn commit(
+    state: &AppState,
+    actor: &Actor,
+    transaction: Transaction,
+) -> Result<bool, ApiError> {
+    let store = state.store.as_ref();
+    Ok(audit::commit(store, state.audit, &actor.author, transaction).await?)
 }
 
 /// See `resource::key::PROVIDERS_GUARD`: marks that something with references changed.
@@ -109,9 +112,9 @@ pub(super) fn check_if_match(headers: &HeaderMap, revision: Revision) -> Result<
     if wanted == "*" || wanted == etag(revision) {
         Ok(())
     } else {
-        Err(ApiError::precondition(
-            "the document changed since the revision in If-Match",
-        ))
+        Err(ApiError::precondition(format!(
+            "the document is not as If-Match has it: its revision is \"{revision}\""
+        )))
     }
 }
 
@@ -122,7 +125,8 @@ pub(super) fn respond<T: Serialize>(shown: &T, revision: Revision) -> Response {
 
 /// Deletes the document as it was at `revision`, and answers so.
 pub(super) async fn delete(
-    store: &dyn Store,
+    state: &AppState,
+    actor: &Actor,
     key: String,
     revision: Revision,
 ) -> Result<Response, ApiError> {
@@ -130,7 +134,7 @@ pub(super) async fn delete(
         compares: vec![unchanged(key.as_str(), revision)],
         operations: vec![Operation::Delete { key }],
     };
-    if !commit(store, transaction).await? {
+    if !commit(state, actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     Ok(deleted())

@@ -104,6 +104,11 @@ impl ApiError {
         Self::plain(StatusCode::BAD_GATEWAY, message)
     }
 
+    /// What answers this cannot be had; another time may be better.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         Self::plain(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -135,6 +140,18 @@ impl ApiError {
             retry_after_seconds: None,
         }
     }
+}
+
+/// Middleware: what the framework refuses by itself, such as a path or query that cannot be decoded, gets the
+/// body that every refusal has.
+pub(super) async fn uniform(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(header::CONTENT_TYPE)
+        == Some(&HeaderValue::from_static("application/json"));
+    if status.is_client_error() && !is_ours {
+        return ApiError::plain(status, "the path or the query cannot be read").into_response();
+    }
+    response
 }
 
 impl From<StoreError> for ApiError {

@@ -2,8 +2,9 @@
 //! first and drops the old ones in a second transaction, so that there is no moment without a key.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
+    http::HeaderMap,
     response::Response,
 };
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::{JsonBody, SecretText},
     catalog, documents,
     error::ApiError,
@@ -19,6 +21,7 @@ use super::{
 };
 use crate::{
     control_plane::{
+        audit::Recorder,
         catalog::KeyKind,
         mint::ServiceAccount,
         resource::{CredentialDoc, ProviderDoc, key},
@@ -73,6 +76,7 @@ pub(super) async fn list(
 
 pub(super) async fn rotate(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(provider_id): Path<String>,
     JsonBody(request): JsonBody<RotateRequest>,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
@@ -98,21 +102,24 @@ pub(super) async fn rotate(
         )],
         operations: vec![put],
     };
-    if !documents::commit(state.store.as_ref(), adding).await? {
+    if !documents::commit(&state, &actor, adding).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
     if !request.keep_others {
-        drop_old(&state, entry.key, &provider.value, &old, &new).await?;
+        drop_old(&state, &actor, entry.key, &provider.value, &old, &new).await?;
     }
     list(State(state), Path(provider_id)).await
 }
 
 pub(super) async fn remove(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path((provider_id, key_id)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let provider = providers::load(&state, &provider_id).await?;
+    documents::check_if_match(&headers, provider.revision)?;
     let credentials = of_provider(&state, &provider_id).await?;
     let Some(credential) = credentials.iter().find(|one| one.id == key_id) else {
         return Err(ApiError::not_found("key"));
@@ -139,7 +146,7 @@ pub(super) async fn remove(
         compares,
         operations: vec![deletion(credential)],
     };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     Ok(documents::deleted())
@@ -147,8 +154,14 @@ pub(super) async fn remove(
 
 pub(super) async fn rotate_master(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Json<RotateMasterReport>, ApiError> {
-    match state.keyring.rotate(state.store.as_ref()).await {
+    let recorder = Recorder {
+        author: &actor.author,
+        retention: state.audit,
+    };
+    let rotating = state.keyring.rotate(state.store.as_ref(), Some(recorder));
+    match rotating.await {
         Ok(rotated) => Ok(Json(RotateMasterReport {
             key_id: rotated.key_id,
             resealed: rotated.records,
@@ -192,6 +205,7 @@ pub(super) fn checked(
 /// it goes itself.
 pub(super) async fn drop_old(
     state: &AppState,
+    actor: &Actor,
     kind: KeyKind,
     provider: &ProviderDoc,
     old: &[CredentialDoc],
@@ -213,7 +227,9 @@ pub(super) async fn drop_old(
             Some(_) => vec![deletion(new)],
         },
     };
-    documents::commit(state.store.as_ref(), dropping).await?;
+    if !documents::commit(state, actor, dropping).await? {
+        return Err(ApiError::changed_meanwhile());
+    }
     match failure {
         None => Ok(()),
         Some(reason) => Err(ApiError::precondition(format!(

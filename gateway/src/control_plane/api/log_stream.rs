@@ -80,8 +80,9 @@ async fn feed(subscription: Subscription, pieces: Pieces, pace: Pace) {
 }
 
 async fn run(mut subscription: Subscription, pieces: &Pieces, pace: Pace) -> End {
-    // The reader sees at once that it is subscribed.
-    if pieces.send(": keyway access log\n\n").await == Err(Gone) {
+    // The reader sees at once that it is subscribed, and where it would go on.
+    let first = format!(": keyway access log\nid: {}\n\n", subscription.sequence());
+    if pieces.send(first).await == Err(Gone) {
         return End::ReaderGone;
     }
     loop {
@@ -107,7 +108,8 @@ async fn run(mut subscription: Subscription, pieces: &Pieces, pace: Pace) -> End
             () = pieces.gone() => return End::ReaderGone,
             () = tokio::time::sleep(pace.keep_alive) => {
                 // Where the reader is slow there is something to read soon.
-                let _ = tokio::time::timeout(pace.slow, pieces.send(":\n\n")).await;
+                let alive = format!(":\nid: {}\n\n", subscription.sequence());
+                let _ = tokio::time::timeout(pace.slow, pieces.send(alive)).await;
             }
         }
     }

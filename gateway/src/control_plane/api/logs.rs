@@ -47,7 +47,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Exchange>, ApiError> {
     let captures = state.captures.clone();
-    let reads_texts = actor.role.is_some_and(Role::reads_texts);
+    let reads_texts = actor.author.role.is_some_and(Role::reads_texts);
     usage::ask(state, move |reader| {
         let Some(id) = parse_record_id(&id) else {
             return Ok(None);

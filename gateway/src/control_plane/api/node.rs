@@ -1,11 +1,14 @@
-//! `/status`, `/ca` and `/providers/{id}/test`: what the node knows about itself and its upstreams.
+//! `/status`, `/health`, `/ca` and `/providers/{id}/test`: what the node knows about itself and its upstreams.
 
 use axum::{
     Json,
     extract::{Path, State},
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     error::ApiError,
@@ -15,6 +18,26 @@ use super::{
 
 pub(super) async fn status(State(state): State<AppState>) -> Json<NodeStatus> {
     Json(state.node.status())
+}
+
+/// `GET /health`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok` or `not_ready`.
+    status: &'static str,
+    /// What readiness is waiting for.
+    not_ready: Vec<String>,
+}
+
+pub(super) async fn health(State(state): State<AppState>) -> Response {
+    let NodeStatus {
+        ready, not_ready, ..
+    } = state.node.status();
+    let (code, status) = match ready {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    (code, Json(Health { status, not_ready })).into_response()
 }
 
 pub(super) async fn ca(State(state): State<AppState>) -> Result<Response, ApiError> {

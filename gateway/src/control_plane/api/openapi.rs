@@ -94,6 +94,7 @@ fn operation(route: Route, tag: &str, schemas: &mut Schemas) -> Value {
                 "The role does not reach, or the request is of another site.",
             ),
     }
+    .refuses(400, "The request cannot be read.")
     .refuses(500, "The node's log has the reason.");
     for (name, schema) in std::mem::take(&mut route.schemas.0) {
         schemas.add(name, schema);

@@ -6,7 +6,7 @@ mod view;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::HeaderMap,
     response::{IntoResponse as _, Response},
@@ -17,6 +17,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::JsonBody,
     documents::{self, Versioned},
     error::ApiError,
@@ -82,6 +83,7 @@ pub(super) async fn show(
 
 pub(super) async fn create(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     JsonBody(request): JsonBody<PeerRequest>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
@@ -91,7 +93,7 @@ pub(super) async fn create(
         let absent = Compare::Absent {
             key: store_key(&id),
         };
-        if write(&state, &peer, absent).await? {
+        if write(&state, &actor, &peer, absent).await? {
             return show(State(state), Path(id)).await;
         }
     }
@@ -100,6 +102,7 @@ pub(super) async fn create(
 
 pub(super) async fn update(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<PeerRequest>,
@@ -109,7 +112,7 @@ pub(super) async fn update(
     let mut peer = document(request, id.clone(), current.value.created_at)?;
     peer.updated_at = Timestamp::now();
     let unchanged = documents::unchanged(store_key(&id), current.revision);
-    if !write(&state, &peer, unchanged).await? {
+    if !write(&state, &actor, &peer, unchanged).await? {
         return Err(ApiError::changed_meanwhile());
     }
     show(State(state), Path(id)).await
@@ -117,12 +120,13 @@ pub(super) async fn update(
 
 pub(super) async fn remove(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let current = load(&state, &id).await?;
     documents::check_if_match(&headers, current.revision)?;
-    documents::delete(state.store.as_ref(), store_key(&id), current.revision).await
+    documents::delete(&state, &actor, store_key(&id), current.revision).await
 }
 
 /// Adds the groups that do not exist yet; their name is their id until somebody knows better.
@@ -154,7 +158,12 @@ pub(super) async fn ensure_groups(
 
 /// Addresses are compared under a guard that every write of a peer touches: two peers cannot claim one
 /// address at the same time.
-async fn write(state: &AppState, peer: &PeerDoc, own: Compare) -> Result<bool, ApiError> {
+async fn write(
+    state: &AppState,
+    actor: &Actor,
+    peer: &PeerDoc,
+    own: Compare,
+) -> Result<bool, ApiError> {
     let store = state.store.as_ref();
     let guard = documents::watch_guard(store, key::PEERS_GUARD).await?;
     let others: Vec<PeerDoc> = documents::list(store, key::PEERS).await?;
@@ -182,7 +191,7 @@ async fn write(state: &AppState, peer: &PeerDoc, own: Compare) -> Result<bool, A
     };
     ensure_groups(store, &peer.groups, &mut transaction).await?;
     documents::touch_guard(key::PEERS_GUARD, &mut transaction);
-    documents::commit(store, transaction).await
+    documents::commit(state, actor, transaction).await
 }
 
 fn document(request: PeerRequest, id: String, created_at: Timestamp) -> Result<PeerDoc, ApiError> {

@@ -2,8 +2,9 @@
 //! (`config/prices.toml` shows the form); what it does not have stays as it was.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::JsonBody,
     documents::{self, Versioned},
     error::ApiError,
@@ -19,7 +21,7 @@ use super::{
 use crate::control_plane::{
     catalog::PriceChange,
     resource::{PricesDoc, key},
-    store::{Operation, Transaction},
+    store::{Compare, Operation, Revision, Transaction},
 };
 
 /// Longest description of where prices are from.
@@ -70,17 +72,25 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
         let models = entry.prices().len();
         (models > 0).then(|| (entry.id.clone(), models))
     });
-    let update = load(&state).await?.map(|doc| UpdateView {
+    let models = priced.collect();
+    let stored = load(&state).await?;
+    let revision = stored.as_ref().map(|doc| doc.revision);
+    let update = stored.map(|doc| UpdateView {
         source: doc.value.source,
         updated_at: doc.value.updated_at,
     });
-    let models = priced.collect();
-    Ok(Json(PricesView { models, update }).into_response())
+    let shown = PricesView { models, update };
+    Ok(match revision {
+        Some(revision) => documents::respond(&shown, revision),
+        None => Json(shown).into_response(),
+    })
 }
 
 pub(super) async fn update(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Query(query): Query<UpdateQuery>,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<UpdateRequest>,
 ) -> Result<Response, ApiError> {
     if request.source.len() > SOURCE_BYTES_LIMIT {
@@ -91,35 +101,67 @@ pub(super) async fn update(
         .catalog
         .changes(&request.prices)
         .map_err(|error| ApiError::invalid("prices", error.to_string()))?;
+    let current = load(&state).await?.map(|doc| doc.revision);
+    match current {
+        Some(revision) => documents::check_if_match(&headers, revision)?,
+        None if headers.contains_key(header::IF_MATCH) => {
+            return Err(ApiError::precondition(
+                "there is no update that If-Match could mean",
+            ));
+        }
+        None => {}
+    }
     if !query.dry_run {
         let doc = PricesDoc {
             text: request.prices,
             source: request.source,
             updated_at: Timestamp::now(),
         };
-        write(&state, documents::put(key::PRICES, &doc)).await?;
+        write(&state, &actor, current, documents::put(key::PRICES, &doc)).await?;
     }
     let applied = !query.dry_run;
     Ok(Json(Changes { changes, applied }).into_response())
 }
 
 /// Back to the node's own file.
-pub(super) async fn remove(State(state): State<AppState>) -> Result<Response, ApiError> {
-    if load(&state).await?.is_none() {
-        return Err(ApiError::not_found("price update"));
-    }
+pub(super) async fn remove(
+    State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let current = load(&state).await?;
+    let current = current.ok_or_else(|| ApiError::not_found("price update"))?;
+    documents::check_if_match(&headers, current.revision)?;
     let key = key::PRICES.to_owned();
-    write(&state, Operation::Delete { key }).await?;
+    write(
+        &state,
+        &actor,
+        Some(current.revision),
+        Operation::Delete { key },
+    )
+    .await?;
     Ok(documents::deleted())
 }
 
-async fn write(state: &AppState, operation: Operation) -> Result<(), ApiError> {
+async fn write(
+    state: &AppState,
+    actor: &Actor,
+    current: Option<Revision>,
+    operation: Operation,
+) -> Result<(), ApiError> {
     let transaction = Transaction {
-        compares: Vec::new(),
+        compares: vec![match current {
+            Some(revision) => documents::unchanged(key::PRICES, revision),
+            None => Compare::Absent {
+                key: key::PRICES.to_owned(),
+            },
+        }],
         operations: vec![operation],
     };
-    documents::commit(state.store.as_ref(), transaction).await?;
-    Ok(())
+    match documents::commit(state, actor, transaction).await? {
+        true => Ok(()),
+        false => Err(ApiError::changed_meanwhile()),
+    }
 }
 
 async fn load(state: &AppState) -> Result<Option<Versioned<PricesDoc>>, ApiError> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -18,6 +18,7 @@ use axum::{
 use jiff::Timestamp;
 
 use super::{
+    actor::Actor,
     body::JsonBody,
     catalog,
     documents::{self, Versioned},
@@ -62,6 +63,7 @@ pub(super) async fn show(
 
 pub(super) async fn create(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     JsonBody(request): JsonBody<ProviderRequest>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
@@ -86,7 +88,7 @@ pub(super) async fn create(
         }
         documents::touch_guard(key::PROVIDERS_GUARD, &mut transaction);
         settings::ensure_named(&state, &mut transaction, now).await?;
-        if documents::commit(state.store.as_ref(), transaction).await? {
+        if documents::commit(&state, &actor, transaction).await? {
             drop(keyring);
             return show(State(state), Path(id)).await;
         }
@@ -133,6 +135,7 @@ fn draft(
 
 pub(super) async fn update(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<ProviderRequest>,
@@ -165,18 +168,19 @@ pub(super) async fn update(
             KeyKind::GoogleServiceAccount => exchanged = Some((old, new)),
         }
     }
-    if !documents::commit(store, transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     drop(keyring);
     if let Some((old, new)) = exchanged {
-        keys::drop_old(&state, entry.key, &provider, &old, &new).await?;
+        keys::drop_old(&state, &actor, entry.key, &provider, &old, &new).await?;
     }
     show(State(state), Path(id)).await
 }
 
 pub(super) async fn remove(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -199,7 +203,7 @@ pub(super) async fn remove(
         ],
         operations,
     };
-    if !documents::commit(store, transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     Ok(documents::deleted())

@@ -2,7 +2,7 @@
 //! says by [`Resource`] how a request becomes its document, and what else has to be there.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::HeaderMap,
     response::Response,
@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::JsonBody,
     documents::{self, Versioned},
     error::ApiError,
@@ -108,6 +109,7 @@ async fn show<R: Resource>(
 
 async fn create<R: Resource>(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     JsonBody(request): JsonBody<R::Request>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
@@ -117,7 +119,7 @@ async fn create<R: Resource>(
         let absent = Compare::Absent {
             key: store_key::<R>(&id),
         };
-        if write(&state, &id, &resource, absent).await? {
+        if write(&state, &actor, &id, &resource, absent).await? {
             return show::<R>(State(state), Path(id)).await;
         }
     }
@@ -126,6 +128,7 @@ async fn create<R: Resource>(
 
 async fn update<R: Resource>(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<R::Request>,
@@ -134,7 +137,7 @@ async fn update<R: Resource>(
     documents::check_if_match(&headers, current.revision)?;
     let resource = current.value.replaced(request, Timestamp::now())?;
     let unchanged = documents::unchanged(store_key::<R>(&id), current.revision);
-    if !write(&state, &id, &resource, unchanged).await? {
+    if !write(&state, &actor, &id, &resource, unchanged).await? {
         return Err(ApiError::changed_meanwhile());
     }
     show::<R>(State(state), Path(id)).await
@@ -142,6 +145,7 @@ async fn update<R: Resource>(
 
 async fn remove<R: Resource>(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -155,7 +159,7 @@ async fn remove<R: Resource>(
         compares,
         operations: vec![Operation::Delete { key }],
     };
-    if !documents::commit(store, transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     Ok(documents::deleted())
@@ -163,6 +167,7 @@ async fn remove<R: Resource>(
 
 async fn write<R: Resource>(
     state: &AppState,
+    actor: &Actor,
     id: &str,
     resource: &R,
     own: Compare,
@@ -173,7 +178,7 @@ async fn write<R: Resource>(
         operations: vec![documents::put(store_key::<R>(id), resource)],
     };
     resource.accompany(store, &mut transaction).await?;
-    documents::commit(store, transaction).await
+    documents::commit(state, actor, transaction).await
 }
 
 async fn load<R: Resource>(state: &AppState, id: &str) -> Result<Versioned<R>, ApiError> {

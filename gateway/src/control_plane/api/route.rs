@@ -262,6 +262,15 @@ impl Route {
         self
     }
 
+    /// Another status with one of these.
+    pub(super) fn also<T: ToSchema>(mut self, status: u16, description: &str) -> Self {
+        let schema = self.schemas.reference::<T>(&T::name());
+        let content = json!({"application/json": {"schema": schema}});
+        let answer = json!({"description": description, "content": content});
+        self.responses().insert(status.to_string(), answer);
+        self
+    }
+
     pub(super) fn query(mut self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter(name, "query", schema, description, false);
         self.refuses(422, "A parameter cannot be used; `field` names it.")
@@ -309,9 +318,9 @@ impl Route {
 
     fn responses(&mut self) -> &mut Map<String, Value> {
         let responses = self.operation.entry("responses");
-        match responses.or_insert_with(|| json!({})) {
-            Value::Object(map) => map,
-            other => unreachable!("made here as an object: {other}"),
-        }
+        responses
+            .or_insert_with(|| json!({}))
+            .as_object_mut()
+            .expect("made here as an object")
     }
 }

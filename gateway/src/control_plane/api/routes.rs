@@ -6,18 +6,19 @@ mod parameters;
 use serde_json::json;
 
 use super::{
-    access::Access, admission, agent_config, catalog, docs, explain, export, keys, levels,
+    access::Access, admission, agent_config, audit, catalog, docs, explain, export, keys, levels,
     log_export, log_stream, logs, node, openapi, peers, prices, providers, resources, route::Route,
-    session, settings, state, tokens, usage,
+    session, settings, setup, state, tokens, usage,
 };
 use crate::control_plane::{
-    admission::{AdmissionStatus, PeerTraffic},
+    admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
+    audit::{Entry, Verified},
     catalog::CatalogEntry,
     resource::{BudgetRuleDoc, GroupDoc, GuardrailDoc, PolicyDoc},
     usage::{AccessLogEntry, SessionEntry, UsageBucket, UsageTotal},
 };
 use parameters::{
-    dry_run, export_format, filtered, grouped, limits, overview, paged, table_format,
+    changes, dry_run, export_format, filtered, grouped, limits, overview, paged, table_format,
 };
 
 /// By the document's tag, in its order.
@@ -32,6 +33,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
         ("Peers", peers()),
         ("Node", node()),
         ("Access", access()),
+        ("Audit", audit()),
         ("Document", document()),
     ]
 }
@@ -95,7 +97,8 @@ fn catalog() -> Vec<Route> {
         .refuses(502, "The vendor did not list them; the message says why."),
         Route::get(PRICES, "getPrices", prices::show)
             .says("Where list prices are from", "")
-            .answers::<prices::PricesView>(),
+            .answers::<prices::PricesView>()
+            .versioned(),
         dry_run(
             Route::put(PRICES, "updatePrices", prices::update)
                 .says(
@@ -178,7 +181,7 @@ fn providers() -> Vec<Route> {
         )
         .says("Remove a key", "The last one stays, where the provider needs one.")
         .answers_object()
-        .contended()
+        .conditional()
         .refuses(412, "It is the only key."),
     ]
 }
@@ -393,6 +396,14 @@ fn node() -> Vec<Route> {
         .says("Kernel admission: where it stands, and what it counted", "")
         .answers::<AdmissionStatus>(),
         Route::get(
+            "/agent-network/admission/history",
+            "getAdmissionHistory",
+            admission::history,
+        )
+        .access(Access::Health)
+        .says("What kernel admission counted in the last hour", "")
+        .answers::<AdmissionHistory>(),
+        Route::get(
             "/agent-network/admission/peers",
             "listAdmissionPeers",
             admission::peers,
@@ -410,6 +421,18 @@ fn node() -> Vec<Route> {
         )
         .answers::<agent_config::AgentConfigs>()
         .refuses(412, "There is no endpoint before the first provider."),
+        Route::get("/agent-network/health", "getHealth", node::health)
+            .access(Access::Health)
+            .says("Whether the node may receive traffic", "")
+            .answers::<node::Health>()
+            .also::<node::Health>(503, "Not yet, or not any more; `not_ready` says why."),
+        Route::get("/agent-network/me/setup", "getMySetup", setup::show)
+            .access(Access::Known)
+            .says(
+                "What the caller may use",
+                "For peers over the overlay; who reads the configuration sees all.",
+            )
+            .answers::<setup::Setup>(),
         Route::get("/agent-network/ca", "getCa", node::ca)
             .says(
                 "The certificate of the internal CA",
@@ -455,6 +478,27 @@ fn access() -> Vec<Route> {
             .access(Access::Own)
             .says("The whole store as text", "Keys stay sealed.")
             .answers_text("application/jsonl"),
+    ]
+}
+
+fn audit() -> Vec<Route> {
+    vec![
+        changes(
+            Route::get("/agent-network/audit", "listAudit", audit::list)
+                .says("Who changed what", "The newest first.")
+                .answers_page::<Entry>("AuditPage"),
+        ),
+        Route::get("/agent-network/audit/verify", "verifyAudit", audit::verify)
+            .says("Whether every entry is there, and as it was written", "")
+            .query(
+                "contains",
+                json!({"type": "string"}),
+                "A hash that was noted: an entry has to have it.",
+            )
+            .answers::<Verified>(),
+        Route::get("/agent-network/audit/{id}", "getAuditEntry", audit::show)
+            .says("One change", "")
+            .answers::<Entry>(),
     ]
 }
 

@@ -87,6 +87,26 @@ pub async fn serve_tcp(address: SocketAddr, router: Router) -> io::Result<AdminL
     })
 }
 
+/// Serves `router` on a socket of the overlay's device, for its peers.
+///
+/// # Errors
+/// When the socket cannot be watched.
+pub(super) fn serve_tunnel(
+    socket: std::net::TcpListener,
+    router: Router,
+) -> io::Result<AdminListener> {
+    let listener = TcpListener::from_std(socket)?;
+    let address = listener.local_addr()?;
+    Ok(AdminListener {
+        task: tokio::spawn(serve(Tunnel(listener), router)),
+        address: Some(address),
+        socket: None,
+    })
+}
+
+/// Whoever connects is who the overlay says.
+struct Tunnel(TcpListener);
+
 /// A listener that tells how its connections came in.
 trait Accept: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -111,6 +131,16 @@ impl Accept for TcpListener {
         let (stream, peer) = self.accept().await?;
         let local = stream.local_addr()?;
         Ok((stream, Connection::Tcp { local, peer }))
+    }
+}
+
+impl Accept for Tunnel {
+    type Stream = TcpStream;
+
+    async fn accept_next(&self) -> io::Result<(TcpStream, Connection)> {
+        let (stream, peer) = self.0.accept().await?;
+        let local = stream.local_addr()?;
+        Ok((stream, Connection::Tunnel { local, peer }))
     }
 }
 

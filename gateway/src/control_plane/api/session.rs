@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    actor::{Actor, Via},
+    actor::Actor,
     auth::{self, Connection},
     body::{self, JsonBody, SecretText},
     documents,
@@ -21,7 +21,7 @@ use super::{
     sessions::{Session, Told},
     state::AppState,
 };
-use crate::control_plane::resource::Role;
+use crate::control_plane::{audit::Via, resource::Role};
 
 /// The cookie of a browser's session.
 pub(super) const COOKIE: &str = "keyway_session";
@@ -81,6 +81,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let address = match request.extensions().get::<Connection>() {
         Some(Connection::Tcp { peer, .. }) => Some(peer.ip()),
+        Some(Connection::Tunnel { peer, .. }) => Some(peer.ip()),
         Some(Connection::Unix { .. }) | None => None,
     };
     let now = Timestamp::now();
@@ -126,11 +127,12 @@ pub(super) async fn create(
 }
 
 pub(super) async fn show(Extension(actor): Extension<Actor>) -> Json<SessionView> {
+    let author = actor.author;
     Json(SessionView {
-        actor: actor.id,
-        name: actor.name,
-        role: actor.role,
-        via: actor.via,
+        actor: author.id,
+        name: author.name,
+        role: author.role,
+        via: author.via,
         expires_at: actor.expires_at,
     })
 }
@@ -140,10 +142,10 @@ pub(super) async fn end(
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Response {
-    if actor.via == Via::Cookie {
-        if let Some(secret) = auth::cookie(&headers) {
-            state.sessions.end(secret);
-        }
+    if actor.author.via == Via::Cookie
+        && let Some(secret) = auth::cookie(&headers)
+    {
+        state.sessions.end(secret);
     }
     let gone = cookie("", SignedDuration::ZERO, &headers);
     ([(header::SET_COOKIE, gone)], documents::deleted()).into_response()
@@ -154,7 +156,7 @@ pub(super) async fn create_code(
     Extension(actor): Extension<Actor>,
     JsonBody(request): JsonBody<CodeRequest>,
 ) -> Result<Json<CodeView>, ApiError> {
-    if actor.via != Via::Socket {
+    if actor.author.via != Via::Socket {
         return Err(ApiError::forbidden(
             "codes are made over the unix socket only",
         ));
@@ -162,9 +164,10 @@ pub(super) async fn create_code(
     let listener = state.sessions.listener().ok_or_else(|| {
         ApiError::precondition("no listener for browsers: set `admin.listen` in the configuration")
     })?;
-    let (code, expires_at) = state
-        .sessions
-        .new_code(actor.id, request.role, Timestamp::now());
+    let (code, expires_at) =
+        state
+            .sessions
+            .new_code(actor.author.id, request.role, Timestamp::now());
     Ok(Json(CodeView {
         url: format!("http://{}/login#code={}", reachable(listener), *code),
         code: code.to_string(),
@@ -217,7 +220,7 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
     let here = match listener.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     };
     SocketAddr::new(here, listener.port())
 }

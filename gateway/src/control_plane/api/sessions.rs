@@ -108,15 +108,8 @@ impl Sessions {
         now: Timestamp,
     ) -> (Told, Session) {
         let (id, name, role) = token;
-        let (secret, mut session) = self.begin(
-            format!("token:{id}"),
-            Some(name),
-            role,
-            Some((id, token_end)),
-            now,
-        );
-        session.last_used = now;
-        (secret, session)
+        let actor = format!("token:{id}");
+        self.begin(actor, Some(name), role, Some((id, token_end)), now)
     }
 
     fn begin(

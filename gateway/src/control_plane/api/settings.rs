@@ -2,7 +2,7 @@
 //! POST, and stays.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    actor::Actor,
     body::JsonBody,
     documents::{self, Versioned},
     error::ApiError,
@@ -96,6 +97,7 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
 
 pub(super) async fn create(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     JsonBody(request): JsonBody<CreateRequest>,
 ) -> Result<Response, ApiError> {
     let naming = match (request.proxy_address, request.endpoint) {
@@ -134,7 +136,7 @@ pub(super) async fn create(
         }],
         operations: vec![documents::put(key::SETTINGS, &settings)],
     };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::conflict("the endpoint has its name already"));
     }
     show(State(state)).await
@@ -142,6 +144,7 @@ pub(super) async fn create(
 
 pub(super) async fn update(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<UpdateRequest>,
 ) -> Result<Response, ApiError> {
@@ -177,7 +180,7 @@ pub(super) async fn update(
         compares: vec![documents::unchanged(key::SETTINGS, current.revision)],
         operations: vec![documents::put(key::SETTINGS, &settings)],
     };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     show(State(state)).await
@@ -185,6 +188,7 @@ pub(super) async fn update(
 
 pub(super) async fn remove(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let store = state.store.as_ref();
@@ -205,7 +209,7 @@ pub(super) async fn remove(
             key: key::SETTINGS.to_owned(),
         }],
     };
-    if !documents::commit(store, transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     Ok(documents::deleted())

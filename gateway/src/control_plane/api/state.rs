@@ -11,7 +11,8 @@ pub use super::sessions::Sessions;
 use crate::{
     config::LimitsConfig,
     control_plane::{
-        admission::{AdmissionStatus, PeerTraffic},
+        admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
+        audit::Retention,
         catalog::LiveCatalog,
         diagnosis::Diagnosis,
         discovery::ListedModel,
@@ -46,6 +47,9 @@ pub struct AppState {
     /// Names beside `localhost` and the listener's own address that may stand in `Host` on TCP.
     pub admin_hosts: Arc<[String]>,
     pub sessions: Arc<Sessions>,
+    pub audit: Retention,
+    /// Id or name of the group whose members administer the node over the overlay.
+    pub overlay_group: Option<Arc<str>>,
 }
 
 /// How the endpoint gets its name when the first provider is connected.
@@ -68,6 +72,9 @@ pub trait NodeView: Send + Sync {
 
     /// Kernel admission; may wait for the kernel.
     fn admission(&self) -> AdmissionStatus;
+
+    /// What kernel admission counted lately.
+    fn admission_history(&self) -> AdmissionHistory;
 
     /// The kernel's counters of every peer; may wait for the kernel.
     fn admission_peers(&self) -> Vec<PeerTraffic>;

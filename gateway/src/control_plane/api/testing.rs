@@ -13,7 +13,8 @@ use super::state::{
 use crate::{
     config::{Estimate, LimitsConfig, MasterKeySource},
     control_plane::{
-        admission::{AdmissionStatus, PeerTraffic},
+        admission::{AdmissionHistory, AdmissionStatus, PeerTraffic},
+        audit::Retention,
         catalog::{Catalog, LiveCatalog},
         diagnosis::{Diagnosis, Trouble},
         discovery::ListedModel,
@@ -83,6 +84,11 @@ pub(crate) async fn state(directory: &Path) -> (AppState, Arc<MemoryStore>) {
         },
         admin_hosts: Arc::new([]),
         sessions: Arc::default(),
+        audit: Retention {
+            days: 365,
+            entries: 1000,
+        },
+        overlay_group: Some("admins".into()),
     };
     (state, store)
 }
@@ -341,6 +347,10 @@ impl NodeView for CompilingNode {
             mode: "off".to_owned(),
             ..AdmissionStatus::default()
         }
+    }
+
+    fn admission_history(&self) -> AdmissionHistory {
+        AdmissionHistory::default()
     }
 
     fn admission_peers(&self) -> Vec<PeerTraffic> {

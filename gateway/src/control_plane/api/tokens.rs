@@ -2,15 +2,18 @@
 //! store has its hash.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
+    http::HeaderMap,
     response::Response,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{auth, body::JsonBody, documents, error::ApiError, id, state::AppState, validate};
+use super::{
+    actor::Actor, auth, body::JsonBody, documents, error::ApiError, id, state::AppState, validate,
+};
 use crate::control_plane::{
     resource::{Role, TokenDoc, key},
     store::{Compare, Transaction},
@@ -62,6 +65,7 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Vec<Token
 
 pub(super) async fn create(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     JsonBody(request): JsonBody<TokenRequest>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
@@ -94,7 +98,7 @@ pub(super) async fn create(
         }],
         operations: vec![documents::put(store_key(&document.id), &document)],
     };
-    if !documents::commit(state.store.as_ref(), transaction).await? {
+    if !documents::commit(&state, &actor, transaction).await? {
         return Err(ApiError::changed_meanwhile());
     }
     let created = CreatedView {
@@ -106,12 +110,15 @@ pub(super) async fn create(
 
 pub(super) async fn revoke(
     State(state): State<AppState>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let current = documents::load::<TokenDoc>(state.store.as_ref(), &store_key(&id))
         .await?
         .ok_or_else(|| ApiError::not_found("token"))?;
-    documents::delete(state.store.as_ref(), store_key(&id), current.revision).await
+    documents::check_if_match(&headers, current.revision)?;
+    documents::delete(&state, &actor, store_key(&id), current.revision).await
 }
 
 fn expiry(now: Timestamp, days: u16) -> Result<Timestamp, ApiError> {

@@ -54,6 +54,18 @@ pub(super) fn open(address: SocketAddr, interface: &str) -> Result<TcpListener, 
     Ok(socket.into())
 }
 
+/// As [`open`], for a socket that shares its port with no other.
+///
+/// # Errors
+/// See [`OpenFailure`].
+pub fn open_alone(address: SocketAddr, interface: &str) -> Result<TcpListener, OpenFailure> {
+    let socket = bind(address, interface, false)?;
+    socket
+        .listen(BACKLOG)
+        .map_err(|error| OpenFailure::Other { address, error })?;
+    Ok(socket.into())
+}
+
 /// Whether `address` is free. Sockets that share their port would also join those of another node, and
 /// take some of its connections, without a word.
 ///

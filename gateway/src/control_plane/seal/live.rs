@@ -3,7 +3,10 @@
 use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::{Keyring, Rotated, UnlockError};
-use crate::{config::MasterKeySource, control_plane::store::Store};
+use crate::{
+    config::MasterKeySource,
+    control_plane::{audit::Recorder, store::Store},
+};
 
 /// Shared by everything that seals or opens.
 pub struct LiveKeyring {
@@ -30,9 +33,13 @@ impl LiveKeyring {
     ///
     /// # Errors
     /// As [`Keyring::rotate`]; what was sealed stays readable, and a second try goes on.
-    pub async fn rotate(&self, store: &dyn Store) -> Result<Rotated, UnlockError> {
+    pub async fn rotate(
+        &self,
+        store: &dyn Store,
+        recorder: Option<Recorder<'_>>,
+    ) -> Result<Rotated, UnlockError> {
         let mut current = self.current.write().await;
-        let (keyring, rotated) = Keyring::rotate(&self.source, store).await?;
+        let (keyring, rotated) = Keyring::rotate(&self.source, store, recorder).await?;
         *current = keyring;
         Ok(rotated)
     }

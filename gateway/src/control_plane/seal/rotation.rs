@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     config::MasterKeySource,
-    control_plane::store::{Compare, Operation, Store},
+    control_plane::{
+        audit::Recorder,
+        store::{Compare, Operation, Store, Transaction},
+    },
 };
 
 /// Passes over the records before giving up on a store that is being written to.
@@ -31,6 +34,7 @@ pub struct Rotated {
 pub(super) async fn rotate_source(
     source: &MasterKeySource,
     store: &dyn Store,
+    recorder: Option<Recorder<'_>>,
 ) -> Result<(Keyring, Rotated), UnlockError> {
     let before = Keyring::unlock(source, store).await?;
     let expected = Some(before.key_id());
@@ -39,7 +43,7 @@ pub(super) async fn rotate_source(
         Some(next) => next,
         None => source::make_next(source).await?,
     };
-    let records = rotate(store, &primary, &next).await?;
+    let records = rotate(store, &primary, &next, recorder).await?;
     let rotated = Rotated {
         key_id: next.id().to_owned(),
         records,
@@ -54,10 +58,11 @@ pub(super) async fn rotate(
     store: &dyn Store,
     old: &MasterKey,
     new: &MasterKey,
+    recorder: Option<Recorder<'_>>,
 ) -> Result<usize, UnlockError> {
     begin(store, old, new).await?;
     let mut records = reseal_all(store, old, new).await?;
-    make_current(store, new).await?;
+    make_current(store, new, recorder).await?;
     records += reseal_all(store, old, new).await?;
     Ok(records)
 }
@@ -134,7 +139,11 @@ async fn reseal(
 }
 
 /// The new key's check record, and the end of the exchange, in one step.
-async fn make_current(store: &dyn Store, new: &MasterKey) -> Result<(), UnlockError> {
+async fn make_current(
+    store: &dyn Store,
+    new: &MasterKey,
+    recorder: Option<Recorder<'_>>,
+) -> Result<(), UnlockError> {
     let Some(rotation) = state::rotation(store).await? else {
         return Ok(());
     };
@@ -154,7 +163,17 @@ async fn make_current(store: &dyn Store, new: &MasterKey) -> Result<(), UnlockEr
             key: key::ROTATION.to_owned(),
         },
     ];
-    match state::commit(store, compares, operations).await? {
+    let committed = match recorder {
+        Some(recorder) => {
+            let transaction = Transaction {
+                compares,
+                operations,
+            };
+            recorder.commit(store, transaction).await?
+        }
+        None => state::commit(store, compares, operations).await?,
+    };
+    match committed {
         true => Ok(()),
         false => Err(UnlockError::Busy),
     }

@@ -146,13 +146,13 @@ async fn a_passphrase_gives_the_same_key_with_the_same_store() {
 
     write(&path, "correct horse battery");
     let records = fill(&store, &first).await;
-    let error = Keyring::rotate(&source, &store).await.unwrap_err();
+    let error = Keyring::rotate(&source, &store, None).await.unwrap_err();
     assert!(matches!(error, UnlockError::NoNextKey { .. }));
     write(
         &directory.path().join("passphrase.next"),
         "another passphrase",
     );
-    let (rotated, report) = Keyring::rotate(&source, &store).await.unwrap();
+    let (rotated, report) = Keyring::rotate(&source, &store, None).await.unwrap();
     assert!(report.advice.unwrap().contains("passphrase.next"));
     check_all(&store, &rotated, &records).await;
     // The operator has not done it yet: both are there, and the newer one is current.
@@ -203,7 +203,7 @@ async fn a_rotation_may_stop_anywhere() {
             let records = fill(&store, &before).await;
 
             store.writes_left.store(stop_at, Ordering::Relaxed);
-            let stopped = Keyring::rotate(&source, &store).await;
+            let stopped = Keyring::rotate(&source, &store, None).await;
             store.writes_left.store(i32::MAX, Ordering::Relaxed);
             let middle = Keyring::unlock(&source, &store).await.unwrap();
             check_all(&store, &middle, &records).await;
@@ -219,7 +219,7 @@ async fn a_rotation_may_stop_anywhere() {
             let doc = serde_json::json!({"id": "x", "sealed": middle.seal(&key, &late).unwrap()});
             put(&store, &key, &doc.to_string()).await;
 
-            let (after, _) = Keyring::rotate(&source, &store).await.unwrap();
+            let (after, _) = Keyring::rotate(&source, &store, None).await.unwrap();
             assert_ne!(after.key_id(), before.key_id());
             check_all(&store, &after, &records).await;
             check_all(&store, &after, &[(key, late)]).await;
@@ -248,7 +248,7 @@ async fn the_next_key_must_stay_until_the_end() {
     let before = Keyring::unlock(&source, &store).await.unwrap();
     fill(&store, &before).await;
     store.writes_left.store(3, Ordering::Relaxed);
-    Keyring::rotate(&source, &store).await.unwrap_err();
+    Keyring::rotate(&source, &store, None).await.unwrap_err();
     let next = directory.path().join("key.next");
     fs::rename(&next, directory.path().join("moved")).unwrap();
     let error = Keyring::unlock(&source, &store).await.unwrap_err();
@@ -256,12 +256,17 @@ async fn the_next_key_must_stay_until_the_end() {
     fs::rename(directory.path().join("moved"), &next).unwrap();
     // Another key in its place is no help, and an error before anything is touched.
     assert!(
-        rotation::rotate(&store, &before.current, &MasterKey::generate().unwrap())
-            .await
-            .is_err()
+        rotation::rotate(
+            &store,
+            &before.current,
+            &MasterKey::generate().unwrap(),
+            None
+        )
+        .await
+        .is_err()
     );
     store.writes_left.store(i32::MAX, Ordering::Relaxed);
-    Keyring::rotate(&source, &store).await.unwrap();
+    Keyring::rotate(&source, &store, None).await.unwrap();
 }
 
 /// API handlers run on any thread.
@@ -274,7 +279,7 @@ fn futures_are_send() {
     let keyring = Keyring::of(MasterKey::generate().unwrap());
     let mut written = Vec::new();
     is_send(Keyring::unlock(&source, &store));
-    is_send(Keyring::rotate(&source, &store));
+    is_send(Keyring::rotate(&source, &store, None));
     is_send(crate::control_plane::ca::Ca::open_or_create(
         &store, &keyring, "a",
     ));

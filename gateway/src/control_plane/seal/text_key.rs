@@ -119,7 +119,7 @@ mod tests {
         let keyring = Keyring::of(old.clone());
         let key = TextKey::open_or_create(&store, &keyring).await.unwrap();
         let sealed = key.seal("a", b"a prompt".to_vec()).unwrap();
-        rotation::rotate(&store, &old, &new).await.unwrap();
+        rotation::rotate(&store, &old, &new, None).await.unwrap();
         let key = TextKey::open_or_create(&store, &Keyring::of(new))
             .await
             .unwrap();

@@ -60,6 +60,11 @@ impl Subscription {
         Ok(entries)
     }
 
+    /// Rows up to here have been read, or passed over.
+    pub fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
     /// Resolves once there may be more; `false` when there will never be.
     pub async fn changed(&mut self) -> bool {
         self.commits.changed().await.is_ok()

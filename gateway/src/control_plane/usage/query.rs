@@ -232,6 +232,25 @@ fn cursor(pairs: &[(String, String)]) -> Result<Option<Cursor>, QueryError> {
         .ok_or_else(|| parameter::error("cursor", "is none that a page gave"))
 }
 
+/// Which page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageNumber {
+    /// From 1 on.
+    pub page: u32,
+    pub size: u32,
+}
+
+impl PageNumber {
+    /// Reads `page` and `page_size`.
+    ///
+    /// # Errors
+    /// For the first of them that cannot be used.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, QueryError> {
+        let (page, size) = paging(pairs)?;
+        Ok(Self { page, size })
+    }
+}
+
 fn paging(pairs: &[(String, String)]) -> Result<(u32, u32), QueryError> {
     let number = |name: &str, default: u32| match parameter::one(pairs, name)? {
         None => Ok(default),

@@ -252,3 +252,66 @@ async fn nothing_ends_while_there_is_room_nor_under_a_soft_limit_nor_when_it_is_
         }
     }
 }
+
+/// As encoded bytes, or a language without blanks.
+#[tokio::test]
+async fn what_is_written_without_blanks_ends_too() {
+    // A token has 128 of them at most.
+    const BYTES: u64 = 128 * 64;
+    let (standin, node) = openai(Transport::TlsHttp2).await;
+    let mut body = chat(&format!("[[events=10000 bytes={BYTES} letters]]"), true);
+    body["max_tokens"] = json!(MAX_TOKENS);
+    let cap = most(&body) as u64 + 10;
+    let arguments = ["--user-tokens", &format!("{cap}/365d"), "--mode", "hard"];
+    limit(&node, &arguments).await;
+    let told = broken_off(&node, Version::Http1, CHAT, &body).await;
+    assert!(told.contains("llm_policy.limit_passed"));
+    // Its words alone would be far from it.
+    let words = told.matches("word").count() as u64;
+    assert!(words * 64 > cap && words < cap, "{words} words of {cap}");
+    let stats = standin.wait_stats(PATIENCE, |stats| stats.cancelled == 1);
+    stats.await.unwrap();
+    assert_ended(&node.only_record().await.unwrap());
+    node.stop().await.unwrap();
+}
+
+/// More input than a body of this size can be: a provider that counts what nobody sent.
+#[tokio::test]
+async fn input_that_is_told_too_late_counts_whole_and_the_next_request_is_refused() {
+    for version in VERSIONS {
+        for stream in [false, true] {
+            let (standin, node, alice) =
+                limited(&["--user-tokens", "3000/365d", "--mode", "hard"]).await;
+            let mut body = bounded("[[cached=5000]]");
+            if stream {
+                body["stream"] = json!(true);
+                body["stream_options"] = json!({"include_usage": true});
+            }
+            let reply = alice.post(version, CHAT, &body).await.unwrap();
+            assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
+            let row = node.only_record().await.unwrap();
+            assert_eq!(text(&row, "outcome"), "answered", "{row:#}");
+            assert_eq!(number(&row, "cached_input_tokens"), 5000);
+            assert_usage(&row, &standin);
+            // All of it, beyond the cap as it is.
+            wait_spent(&node, total(&standin)).await;
+            let levels = "/api/agent-network/limits";
+            let levels = node.api_ok(Method::GET, levels, None).await.unwrap();
+            assert!(
+                levels["limits"][0]["used_percent"].as_f64().unwrap() > 100.0,
+                "{levels}"
+            );
+            assert_eq!(levels["limits"][0]["caps"][0]["left"], 0, "{levels}");
+
+            let refused = alice.post(version, CHAT, &body).await.unwrap();
+            assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(refused.error_code(), "llm_policy.token_cap_exceeded");
+            let rows = node.records(2).await.unwrap();
+            assert_eq!(text(&rows[0], "outcome"), "denied");
+            assert_eq!(text(&rows[0], "reason"), "token_cap_exceeded");
+            assert_eq!(standin.stats().requests, 1);
+            wait_spent(&node, total(&standin)).await;
+            node.stop().await.unwrap();
+        }
+    }
+}

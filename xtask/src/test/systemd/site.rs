@@ -218,6 +218,18 @@ impl Site {
         wait_until(&format!("{words:?} in the journal"), TIME_MAX, done)
     }
 
+    /// An entry of the service's with these fields.
+    pub(super) fn wait_for_entry(&self, fields: &str) -> Result<()> {
+        let script =
+            format!("journalctl --no-pager --output=cat _SYSTEMD_UNIT=keyway.service {fields}");
+        // Without entries it says so, on a line that begins with two dashes.
+        let done = || {
+            let found = self.shell(&script)?;
+            Ok(found.lines().any(|line| !line.starts_with("--")))
+        };
+        wait_until(&format!("{fields} in the journal"), TIME_MAX, done)
+    }
+
     /// Files that were not there before the first install.
     pub(super) fn new_files(&self) -> Result<Vec<String>> {
         let files = files(&self.machine)?;

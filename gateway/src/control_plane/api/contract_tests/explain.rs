@@ -227,10 +227,7 @@ async fn what_a_provider_keeps_is_explained_by_who_made_it() {
         if allowed {
             // No tokens: only what it used, once.
             let limits = found["policies"][0]["limits"].as_array().unwrap();
-            assert!(
-                limits.iter().all(|limit| limit["takes"].to_string() == "0"),
-                "{limits:?}"
-            );
+            assert!(limits.iter().all(|limit| limit["takes"] == 0), "{limits:?}");
         }
     }
     assert!(api.objects.bill_as_maker(&principal.id, "resp_1"));

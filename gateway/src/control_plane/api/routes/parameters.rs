@@ -13,6 +13,7 @@ pub(super) fn filtered(route: Route) -> Route {
             "Part of the id, host, path, model, user id or display name.",
         )
         .query("session_id", text(), "")
+        .query("trace_id", text(), "32 hexadecimal digits.")
         .query("decision", one_of(&["allow", "deny"]), "")
         .query("outcome", many(text()), "How it ended; any of these.")
         .query("path", text(), "What the path begins with.")
@@ -35,10 +36,7 @@ fn dimensions(route: Route) -> Route {
 
 /// A page of what is left by a filter.
 pub(super) fn paged(route: Route, sorts: &[&str]) -> Route {
-    let number = |most: u32| json!({"type": "integer", "minimum": 1, "maximum": most});
-    filtered(route)
-        .query("page", number(u32::MAX), "")
-        .query("page_size", number(100), "")
+    numbered(filtered(route))
         .query("sort_by", one_of(sorts), "")
         .query("sort_order", one_of(&["asc", "desc"]), "")
         .query(
@@ -46,6 +44,28 @@ pub(super) fn paged(route: Route, sorts: &[&str]) -> Route {
             text(),
             "A page's `next_cursor`; goes on behind it.",
         )
+}
+
+fn numbered(route: Route) -> Route {
+    let number = |most: u32| json!({"type": "integer", "minimum": 1, "maximum": most});
+    route
+        .query("page", number(u32::MAX), "")
+        .query("page_size", number(100), "")
+}
+
+/// A page of the audit log.
+pub(super) fn changes(route: Route) -> Route {
+    let time = || json!({"type": "string", "format": "date-time"});
+    numbered(route)
+        .query("actor", text(), "Id or name of who changed something.")
+        .query(
+            "event",
+            text(),
+            "A whole one, or a beginning that ends in `*`.",
+        )
+        .query("target", text(), "Kind, id or name of what was changed.")
+        .query("start_date", time(), "Changed at or after.")
+        .query("end_date", time(), "Changed at or before.")
 }
 
 pub(super) fn overview(route: Route) -> Route {

@@ -148,7 +148,8 @@ fn message(entry: &AccessLogEntry) -> String {
         &format!("{} ms", entry.duration_ms),
     ];
     let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    said.join(" ")
+    // A name that others chose makes no second line.
+    said.join(" ").replace(char::is_control, "\u{fffd}")
 }
 
 /// Of syslog: a warning is what the agent could do nothing about.
@@ -232,7 +233,8 @@ mod tests {
         });
         assert_eq!(fields["PRIORITY"], "4");
         assert_eq!(fields["KEYWAY_MODEL"], "m\nPRIORITY=0\n\nMESSAGE=forged");
-        assert!(fields["MESSAGE"].starts_with("POST /v1/chat"));
+        let message = &fields["MESSAGE"];
+        assert!(message.starts_with("POST /v1/chat") && !message.contains('\n'));
     }
 
     #[test]

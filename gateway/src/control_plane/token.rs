@@ -1,4 +1,4 @@
-//! The access token, read anew for each reading, so that a replaced file is in use at once.
+//! Tokens and passwords by reference, read anew for each use, so that a replaced file is in use at once.
 
 use std::{os::unix::ffi::OsStringExt as _, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
 
 /// Why there is no token; shows nothing of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TokenError {
+pub(in crate::control_plane) enum TokenError {
     #[error(transparent)]
     File(#[from] SecretFileError),
     #[error(
@@ -25,7 +25,7 @@ pub(super) enum TokenError {
     },
 }
 
-pub(super) fn read(source: &TokenSource) -> Result<Secret, TokenError> {
+pub(in crate::control_plane) fn read(source: &TokenSource) -> Result<Secret, TokenError> {
     match source {
         TokenSource::File(path) => read_file(path),
         TokenSource::SystemdCredential(name) => {
