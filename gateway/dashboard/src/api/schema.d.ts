@@ -112,6 +112,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent-network/admission/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What kernel admission counted in the last hour */
+        get: operations["getAdmissionHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agent-network/admission/peers": {
         parameters: {
             query?: never;
@@ -141,6 +158,60 @@ export interface paths {
          * @description What `keyway agent-config` says, for every tool and every API that it speaks.
          */
         get: operations["getAgentConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who changed what
+         * @description The newest first.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether every entry is there, and as it was written */
+        get: operations["verifyAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/audit/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One change */
+        get: operations["getAuditEntry"];
         put?: never;
         post?: never;
         delete?: never;
@@ -360,6 +431,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent-network/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the node may receive traffic */
+        get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agent-network/keys/rotate-master": {
         parameters: {
             query?: never;
@@ -389,6 +477,26 @@ export interface paths {
          * @description The fullest first, a thousand at most.
          */
         get: operations["listLimits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/me/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the caller may use
+         * @description For peers over the overlay; who reads the configuration sees all.
+         */
+        get: operations["getMySetup"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1051,6 +1159,22 @@ export interface components {
              */
             total_records: number;
         };
+        /** @description `GET /api/agent-network/admission/history`. */
+        AdmissionHistory: {
+            /** Format: int64 */
+            interval_seconds: number;
+            /** @description Oldest first, since the node started; an hour of them at most. None without a program in front. */
+            samples: components["schemas"]["AdmissionSample"][];
+        };
+        /** @description What was counted since the sample before, on all interfaces together. */
+        AdmissionSample: {
+            /** Format: date-time */
+            at: string;
+            /** @description Packets by reason, as `counters` of an interface name them; reasons without any are left out. */
+            packets: {
+                [key: string]: number;
+            };
+        };
         /** @description `GET /api/agent-network/admission`. */
         AdmissionStatus: {
             /** @description Traffic of peers that were removed, both directions. */
@@ -1132,6 +1256,85 @@ export interface components {
             status_code: number;
             /** Format: int64 */
             target_id: number;
+        };
+        /** @description Who made a change, and from where. */
+        AuditActor: {
+            /** @description `null` on the unix socket. */
+            address: string | null;
+            /** @description `uid:<id>`, `token:<id>` or `peer:<id>`. */
+            id: string;
+            /** @description Of the token or peer. */
+            name: string | null;
+            role: components["schemas"]["Role"] | null;
+            via: components["schemas"]["Via"];
+        };
+        /** @description One change of one thing. */
+        AuditEntry: {
+            actor: components["schemas"]["AuditActor"];
+            after: unknown;
+            /** @description What it was: the fields that differ, or all of what is gone. `null` where there was nothing. */
+            before: unknown;
+            /** @description `agent_network.<kind>.<create|update|delete>`, as NetBird has it. */
+            event: string;
+            /**
+             * Format: int64
+             * @description One more than that of the entry before.
+             */
+            id: number;
+            /** @description Hash of the entry before. */
+            previous: string;
+            target: components["schemas"]["AuditTarget"];
+            /** Format: date-time */
+            time: string;
+        };
+        /** @description A page of a list in NetBird's envelope, and what bounds it. */
+        AuditPage: {
+            data: components["schemas"]["AuditEntry"][];
+            /** @description For `cursor`, to get the next page in constant time; `null` on the last page, and when not sorted by time. */
+            next_cursor: string | null;
+            /**
+             * Format: int32
+             * @description From 1 on.
+             */
+            page: number;
+            /** Format: int32 */
+            page_size: number;
+            /** @description What began before was not looked at; `null` when everything was. An `end_date` gets there. */
+            searched_back_to: string | null;
+            /** @description There are more than `total_records`. */
+            total_is_capped: boolean;
+            /** Format: int64 */
+            total_pages: number;
+            /**
+             * Format: int64
+             * @description All that match, not only on this page, counted up to ten thousand.
+             */
+            total_records: number;
+        };
+        /** @description What was changed. */
+        AuditTarget: {
+            /** @description Empty where there is only one. */
+            id: string;
+            kind: string;
+            name: string;
+        };
+        /** @description What a walk along the chain found. */
+        AuditVerification: {
+            /** Format: int64 */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Ids of the oldest and the newest.
+             */
+            first: number;
+            /** @description Of the newest entry: compared with one that was noted elsewhere, it shows whether all was rewritten. */
+            hash: string;
+            /** @description Every entry is there and as it was written. */
+            intact: boolean;
+            /** Format: int64 */
+            last: number;
+            /** @description Where it is not. */
+            problem?: string;
         };
         /** @description Media, and the provider's own tools. */
         BeyondText: {
@@ -1499,6 +1702,13 @@ export interface components {
             customizable: boolean;
             end_user_id_header: string;
             tags_header: string;
+        };
+        /** @description `GET /health`. */
+        Health: {
+            /** @description What readiness is waiting for. */
+            not_ready: string[];
+            /** @description `ok` or `not_ready`. */
+            status: string;
         };
         /** @description Words for the operator about one kind of upstream. */
         Help: {
@@ -2188,6 +2398,24 @@ export interface components {
             proxy_address: string;
             redact_pii: boolean;
         };
+        /** @description NetBird's shape. */
+        Setup: {
+            /** @description The endpoint has its name, and there is something to use. */
+            configured: boolean;
+            /** @description Its host name; empty before it has one. */
+            endpoint: string;
+            providers: components["schemas"]["SetupProvider"][];
+        };
+        SetupProvider: {
+            /** @description Any model may be asked for, not only those of `models`. */
+            all_models_allowed: boolean;
+            /** @description The dialect to speak; `openai` where any will do. */
+            api_flavor: string;
+            catalog_id: string;
+            /** @description By id. */
+            models: string[];
+            name: string;
+        };
         /** @description Added-up exchanges. */
         Sums: components["schemas"]["Amounts"] & {
             /**
@@ -2375,6 +2603,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2400,6 +2630,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessLogSessionPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2456,6 +2695,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2481,6 +2722,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessLogPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2537,6 +2787,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2558,6 +2810,15 @@ export interface operations {
                 content: {
                     "application/jsonl": string;
                     "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2614,6 +2875,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2635,6 +2898,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2704,6 +2976,15 @@ export interface operations {
                     "application/json": components["schemas"]["Exchange"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -2760,6 +3041,71 @@ export interface operations {
                     "application/json": components["schemas"]["AdmissionStatus"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAdmissionHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdmissionHistory"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -2805,6 +3151,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PeerTraffic"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2854,6 +3209,15 @@ export interface operations {
                     "application/json": components["schemas"]["AgentConfigs"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -2892,6 +3256,219 @@ export interface operations {
             };
         };
     };
+    listAudit: {
+        parameters: {
+            query?: {
+                page?: number;
+                page_size?: number;
+                /** @description Id or name of who changed something. */
+                actor?: string;
+                /** @description A whole one, or a beginning that ends in `*`. */
+                event?: string;
+                /** @description Kind, id or name of what was changed. */
+                target?: string;
+                /** @description Changed at or after. */
+                start_date?: string;
+                /** @description Changed at or before. */
+                end_date?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A parameter cannot be used; `field` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    verifyAudit: {
+        parameters: {
+            query?: {
+                /** @description A hash that was noted: an entry has to have it. */
+                contains?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerification"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A parameter cannot be used; `field` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAuditEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is none of that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listBudgetRules: {
         parameters: {
             query?: never;
@@ -2908,6 +3485,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BudgetRule"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2963,7 +3549,7 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetRule"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3068,6 +3654,15 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetRule"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3135,7 +3730,7 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetRule"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3259,6 +3854,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3342,6 +3946,15 @@ export interface operations {
                     "application/x-pem-file": string;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3392,10 +4005,21 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description The document's revision, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Prices"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -3455,7 +4079,7 @@ export interface operations {
                     "application/json": components["schemas"]["PricesUpdateReport"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3568,6 +4192,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3651,6 +4284,15 @@ export interface operations {
                     "application/json": components["schemas"]["CatalogProvider"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3702,7 +4344,7 @@ export interface operations {
                     "application/json": components["schemas"]["DiscoveredModels"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3803,6 +4445,15 @@ export interface operations {
                     "application/json": components["schemas"]["Consumption"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3850,6 +4501,15 @@ export interface operations {
                     "application/json": components["schemas"]["Group"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3895,6 +4555,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Guardrail"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -3950,7 +4619,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrail"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4055,6 +4724,15 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrail"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4122,7 +4800,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrail"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4246,6 +4924,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4311,6 +4998,71 @@ export interface operations {
             };
         };
     };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not yet, or not any more; `not_ready` says why. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
     rotateMasterKey: {
         parameters: {
             query?: never;
@@ -4327,6 +5079,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RotateMasterReport"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -4394,6 +5155,15 @@ export interface operations {
                     "application/json": components["schemas"]["LimitLevels"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4432,6 +5202,62 @@ export interface operations {
             };
         };
     };
+    getMySetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listPeers: {
         parameters: {
             query?: never;
@@ -4448,6 +5274,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Peer"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -4503,7 +5338,7 @@ export interface operations {
                     "application/json": components["schemas"]["Peer"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4608,6 +5443,15 @@ export interface operations {
                     "application/json": components["schemas"]["Peer"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4675,7 +5519,7 @@ export interface operations {
                     "application/json": components["schemas"]["Peer"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4799,6 +5643,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4882,6 +5735,15 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4935,7 +5797,7 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5040,7 +5902,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExplainAnswer"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5145,6 +6007,15 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5212,7 +6083,7 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5336,6 +6207,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5419,6 +6299,15 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5472,7 +6361,7 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5577,7 +6466,7 @@ export interface operations {
                     "application/json": components["schemas"]["TestReport"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5673,6 +6562,15 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5740,7 +6638,7 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5873,6 +6771,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5958,6 +6865,15 @@ export interface operations {
                     "application/json": components["schemas"]["ProviderKey"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6020,7 +6936,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProviderKey"][];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6133,7 +7049,10 @@ export interface operations {
     deleteProviderKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what is meant to be changed; anything else is answered with 412. */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
                 key_id: string;
@@ -6149,6 +7068,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -6236,6 +7164,15 @@ export interface operations {
                     "application/json": components["schemas"]["TestReport"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6292,6 +7229,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6343,7 +7289,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6426,6 +7372,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6477,7 +7432,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionCode"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6571,6 +7526,15 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6627,7 +7591,7 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6752,7 +7716,7 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6856,6 +7820,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6939,6 +7912,15 @@ export interface operations {
                     "application/json": components["schemas"]["NodeStatus"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6986,6 +7968,15 @@ export interface operations {
                     "application/jsonl": string;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -7031,6 +8022,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Token"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7084,7 +8084,7 @@ export interface operations {
                     "application/json": components["schemas"]["CreatedToken"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7199,6 +8199,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -7280,6 +8289,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -7305,6 +8316,15 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UsageTotal"][];
                     "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7361,6 +8381,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -7384,6 +8406,15 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UsageBucket"][];
                     "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7442,6 +8473,15 @@ export interface operations {
                     "text/html; charset=utf-8": string;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -7491,6 +8531,15 @@ export interface operations {
                     "image/png": string;
                     "text/css": string;
                     "text/javascript": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7547,6 +8596,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
