@@ -67,7 +67,7 @@ export interface AdmissionHistory {
   samples: AdmissionSample[];
 }
 
-export type Role = Session["role"];
+export type Role = NonNullable<Session["role"]>;
 
 export interface Token {
   id: Id;
