@@ -51,7 +51,10 @@ export type NodeStatus = Schemas["NodeStatus"];
 export type ProviderStatus = Schemas["ProviderStatus"];
 export type Group = Schemas["Group"];
 export type Named = Schemas["Named"];
-export type Peer = Schemas["Peer"];
+/** The document names no list of the sources there are. */
+export type Peer = Omit<Schemas["Peer"], "source"> & {
+  source: "static" | "netbird" | "wireguard";
+};
 
 export type AgentConfigs = Schemas["AgentConfigs"];
 export type AgentConfig = Schemas["AgentConfig"];
