@@ -6,6 +6,7 @@ mod check;
 mod error;
 mod example;
 mod pattern;
+mod postgresql;
 mod reader;
 mod sections;
 mod tracing;
@@ -22,6 +23,7 @@ use toml::de::DeTable;
 pub use error::{ConfigError, Place, Problem};
 pub use example::example;
 pub use pattern::InterfacePattern;
+pub use postgresql::PostgresqlConfig;
 use reader::Reader;
 pub use tracing::{LogConfig, LogFormat, OtlpConfig, Ratio, TracingConfig};
 
@@ -328,6 +330,8 @@ pub struct UsageConfig {
     /// Batches that may wait for the disk, per worker.
     pub queue_batches_limit: usize,
     pub when_full: WhenFull,
+    /// Where the index is; `None` for a file in `path`.
+    pub postgresql: Option<PostgresqlConfig>,
 }
 
 /// What happens to new exchanges while the usage log cannot be written.

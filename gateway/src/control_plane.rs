@@ -7,6 +7,7 @@ pub mod store;
 mod backoff;
 mod semantics;
 mod server;
+mod token;
 
 pub mod ca;
 pub mod catalog;

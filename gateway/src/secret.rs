@@ -54,8 +54,8 @@ impl Secret {
         Ok(Self(Arc::new(slot)))
     }
 
-    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint`, credential tests and NetBird's
-    /// token only.
+    /// The bytes themselves; for `data_plane::inject`, `control_plane::mint`, credential tests, NetBird's token
+    /// and a database's password only.
     pub fn expose(&self) -> &[u8] {
         self.0.bytes()
     }

@@ -59,7 +59,7 @@ test("a provider is connected by keyboard alone", async () => {
   await tabTo(page, "Upstream URL");
   await press("Control+A");
   await page.keyboard.type(standin.url);
-  await tabTo(page, "API key");
+  await tabTo(page, "API key optional");
   await page.keyboard.type(standin.key);
   await press("Enter");
   await page.getByText("Every model that vLLM serves").waitFor();
@@ -72,7 +72,7 @@ test("a provider is connected by keyboard alone", async () => {
   await tabTo(page, "Upstream URL");
   await press("Control+A");
   await page.keyboard.type(standin.url);
-  await tabTo(page, "API key");
+  await tabTo(page, "API key optional");
   await page.keyboard.type(standin.key);
   await press("Enter");
   await tabTo(page, "Connect");
@@ -98,7 +98,8 @@ for (const theme of ["light", "dark"]) {
             const file = `${name}-${theme}-${width}.png`;
             await page.screenshot({ path: join(process.env.KEYWAY_SHOTS, file) });
           }
-          if (width === 1600) continue;
+          // Colours differ between themes, what is there between widths.
+          if (width === 1600 || (theme === "dark" && width === 360)) continue;
           const { violations } = await new AxeBuilder({ page }).analyze();
           const serious = violations.filter(({ impact }) => SERIOUS.includes(impact));
           const shown = serious.map(({ id, nodes }) => `${id}: ${nodes.map((one) => one.html).join(" | ")}`);

@@ -13,8 +13,9 @@ use rustls::{
 pub struct Authority {
     /// What a client has to trust, in PEM.
     pub ca_pem: String,
-    chain_pem: String,
-    key_pem: String,
+    /// The server's certificate and its key, in PEM.
+    pub chain_pem: String,
+    pub key_pem: String,
 }
 
 impl Authority {

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod namespace;
 pub mod netbird;
 pub mod node;
+pub mod postgresql;
 pub mod prometheus;
 pub mod standin;
 pub mod terminal;

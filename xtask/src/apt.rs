@@ -12,6 +12,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("cc", "gcc"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("initdb", "postgresql"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("nghttp", "nghttp2-client"),

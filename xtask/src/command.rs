@@ -88,10 +88,18 @@ pub(crate) fn read(command: &mut Command, input: &str) -> Result<String> {
 /// Is a program of this name in `PATH`?
 pub(crate) fn is_installed(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
-        // Debian keeps administration tools out of an ordinary user's PATH.
+        // Debian keeps administration tools out of an ordinary user's PATH, and each PostgreSQL out of all.
         let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+        let databases = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten();
         std::env::split_paths(&path)
             .chain(more)
+            .chain(
+                databases
+                    .flatten()
+                    .map(|version| version.path().join("bin")),
+            )
             .any(|directory| directory.join(program).is_file())
     })
 }

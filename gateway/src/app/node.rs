@@ -143,8 +143,12 @@ impl Node {
             stdout: config.access_log.stdout,
             journal: (config.access_log.journald).then(|| JOURNAL_SOCKET.into()),
         };
-        let mut usage = UsageLog::start_with(&config.usage.path, records, &lines, taps)
-            .with_context(|| format!("in {}", config.usage.path.display()))?;
+        let usage_config = config.usage.clone();
+        let mut usage = spawn_blocking(move || {
+            UsageLog::start_configured(&usage_config, records, &lines, taps)
+        })
+        .await?
+        .with_context(|| format!("in {}", config.usage.path.display()))?;
         let (capture_senders, captured) = capture_queue(config.workers.count);
         let captures = CaptureLog::start(&config.usage.path, captured, text_key)
             .with_context(|| format!("in {}", config.usage.path.display()))?;

@@ -42,6 +42,14 @@ pub(super) fn watch_parts(
             .unwrap_or("the endpoint has no name and no address yet")
             .to_owned())
     });
+    let index = Arc::clone(&usage);
+    readiness.check("usage_index", move || match index.indexer() {
+        Health::Ok => Fitness::Ready,
+        // Nothing is lost, and agents need it for nothing.
+        Health::Behind { since, error } => {
+            Fitness::Impaired(format!("cannot be written since {since}: {error}"))
+        }
+    });
     readiness.check("usage_log", move || match usage.writer() {
         Health::Ok => Fitness::Ready,
         Health::Behind { since, error } => {

@@ -39,21 +39,26 @@ pub(super) fn files(config: &Config, reader: &mut Reader<'_>) {
         if let Some(ca) = &netbird.ca {
             readable(reader, "identity", "netbird_ca", ca);
         }
-        match &netbird.token {
-            TokenSource::File(path) => readable(reader, "identity", "netbird_token_file", path),
-            TokenSource::SystemdCredential(name) => {
-                credential(reader, "identity", "netbird_token_credential", name);
-            }
-            TokenSource::Environment(name) => {
-                if std::env::var_os(name).is_none() {
-                    reader.refuse(
-                        "identity",
-                        "netbird_token_env",
-                        format!("{name} is not set"),
-                        "set it for the node, or use netbird_token_file",
-                    );
-                }
-            }
+        const KEYS: SourceKeys = SourceKeys {
+            section: "identity",
+            file: "netbird_token_file",
+            credential: "netbird_token_credential",
+            variable: "netbird_token_env",
+        };
+        source(reader, &KEYS, &netbird.token);
+    }
+    if let Some(postgresql) = &config.usage.postgresql {
+        const KEYS: SourceKeys = SourceKeys {
+            section: "usage",
+            file: "postgresql_password_file",
+            credential: "postgresql_password_credential",
+            variable: "postgresql_password_env",
+        };
+        if let Some(ca) = &postgresql.ca {
+            readable(reader, "usage", "postgresql_ca", ca);
+        }
+        if let Some(password) = &postgresql.password {
+            source(reader, &KEYS, password);
         }
     }
     if let Some(otlp) = &config.tracing.otlp {
@@ -75,6 +80,33 @@ pub(super) fn files(config: &Config, reader: &mut Reader<'_>) {
         }
         MasterKeySource::SystemdCredential(name) => {
             credential(reader, "secrets", "master_key_credential", name);
+        }
+    }
+}
+
+/// The keys that say where a secret is.
+struct SourceKeys {
+    section: &'static str,
+    file: &'static str,
+    credential: &'static str,
+    variable: &'static str,
+}
+
+fn source(reader: &mut Reader<'_>, keys: &SourceKeys, source: &TokenSource) {
+    match source {
+        TokenSource::File(path) => readable(reader, keys.section, keys.file, path),
+        TokenSource::SystemdCredential(name) => {
+            credential(reader, keys.section, keys.credential, name);
+        }
+        TokenSource::Environment(name) => {
+            if std::env::var_os(name).is_none() {
+                reader.refuse(
+                    keys.section,
+                    keys.variable,
+                    format!("{name} is not set"),
+                    format!("set it for the node, or use {}", keys.file),
+                );
+            }
         }
     }
 }

@@ -67,6 +67,7 @@ mod tests {
                 "file =",
                 "prices =",
                 "otlp_",
+                "postgresql_",
             ]
             .iter()
             .any(|key| line.trim_start_matches('#').starts_with(key))

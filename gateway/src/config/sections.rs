@@ -1,18 +1,19 @@
 //! Every section of the file: each key with its default, its range and what it means.
 
+mod admission;
 mod identity;
 mod log;
+mod postgresql;
 mod tracing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AccessLogConfig, AdminConfig, AdmissionConfig, AdmissionHook, AdmissionMode, CatalogConfig,
-    Config, Driver, EndpointConfig, EndpointTls, Estimate, Keeper, LimitsConfig, MasterKeySource,
-    OverlayConfig, SecretsConfig, StoreConfig, TelemetryConfig, TimeoutsConfig, UsageConfig,
-    WhenFull, WorkersConfig,
+    AccessLogConfig, AdminConfig, CatalogConfig, Config, Driver, EndpointConfig, EndpointTls,
+    Estimate, LimitsConfig, MasterKeySource, OverlayConfig, SecretsConfig, StoreConfig,
+    TelemetryConfig, TimeoutsConfig, UsageConfig, WhenFull, WorkersConfig,
     reader::Reader,
-    value::{Listen, MaybeDuration, Pins, Port, Size},
+    value::{Listen, MaybeDuration, Port, Size},
 };
 
 const KIB: u64 = 1 << 10;
@@ -33,9 +34,6 @@ const AUDIT_DAYS_MAX: usize = 36_500;
 /// They are read with the store whenever it changes.
 const AUDIT_ENTRIES_MAX: usize = 50_000;
 
-/// More lines of dropped packets per second and processor than this would only hurt.
-const LOG_DROPS_MAX: usize = 1000;
-
 /// Reads all sections, in the order in which the example file shows them.
 pub(super) fn read(reader: &mut Reader<'_>) -> Config {
     let endpoint = endpoint(reader);
@@ -45,7 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         endpoint,
         overlay,
         identity,
-        admission: admission(reader),
+        admission: admission::read(reader),
         admin: admin(reader),
         telemetry: telemetry(reader),
         tracing: tracing::read(reader),
@@ -141,79 +139,6 @@ fn overlay(reader: &mut Reader<'_>) -> OverlayConfig {
             "addresses",
             Vec::new(),
             "Addresses to listen on; empty means every address of the device.",
-        ),
-    }
-}
-
-fn admission(reader: &mut Reader<'_>) -> AdmissionConfig {
-    const SECTION: &str = "admission";
-    AdmissionConfig {
-        mode: reader.get(
-            SECTION,
-            "mode",
-            AdmissionMode::Preferred,
-            "The kernel program in front: \"required\" (no start without it), \"preferred\" or \"off\".",
-        ),
-        networks: reader.get(
-            SECTION,
-            "networks",
-            Vec::new(),
-            "Networks that peers' addresses lie in, such as \"100.64.0.0/10\"; empty means those of the device.",
-        ),
-        include: reader.get(
-            SECTION,
-            "include",
-            Vec::new(),
-            "Other interfaces to cover, such as \"eth*\" (`*` any characters, `?` one); empty means all.\nThe overlay's device always is covered, the loopback device never.",
-        ),
-        exclude: reader.get(
-            SECTION,
-            "exclude",
-            Vec::new(),
-            "Other interfaces to leave alone, although `include` has them.",
-        ),
-        hooks: reader.get(
-            SECTION,
-            "hooks",
-            vec![
-                AdmissionHook::Native,
-                AdmissionHook::Generic,
-                AdmissionHook::Tc,
-            ],
-            "What may be used there, the first that works: XDP in the driver (\"native\"; attaching may reset a\ncard's link), XDP in the kernel's stack (\"generic\"), traffic control (\"tc\").",
-        ),
-        log_drops: reader.get_in(
-            SECTION,
-            "log_drops",
-            0,
-            0..=LOG_DROPS_MAX,
-            "Dropped packets to log, per second and processor; 0 is none.",
-        ) as u32,
-        pins: reader
-            .get(
-                SECTION,
-                "pins",
-                Pins(Some(PathBuf::from("/sys/fs/bpf/keyway"))),
-                "Directory in a bpffs that keeps the kernel program in front while no node runs; \"\": it ends with the node.",
-            )
-            .0,
-        keeper: reader.get(
-            SECTION,
-            "keeper",
-            Keeper::Node,
-            "Who attaches it: \"node\", with capabilities, or \"unit\" (keyway-admission.service), so that the node needs none.",
-        ),
-        group: reader.get(
-            SECTION,
-            "group",
-            "keyway".to_owned(),
-            "The node's group, which may open what the unit pins.",
-        ),
-        state: reader.get(
-            SECTION,
-            "state",
-            PathBuf::from("/run/keyway-admission/state.json"),
-            "Where the unit tells the node what it covers.",
         ),
     }
 }
@@ -337,6 +262,7 @@ fn usage(reader: &mut Reader<'_>) -> UsageConfig {
             WhenFull::default(),
             "When that many wait: \"refuse\" new exchanges, or \"serve\" them and count the records that are lost.",
         ),
+        postgresql: postgresql::read(reader),
     }
 }
 

@@ -147,6 +147,14 @@ fn what_must_hold_between_values() {
             "telemetry.listen: 127.0.0.1:9471 meets `admin.listen` = 127.0.0.1:9471",
         ),
         (
+            "[usage]\npostgresql_url = \"postgresql://keyway:hunter2@db.internal/keyway\"",
+            "usage.postgresql_url: has a password in it",
+        ),
+        (
+            "[usage]\npostgresql_password_env = \"A\"\npostgresql_password_credential = \"b\"",
+            "usage.postgresql_password_env: `postgresql_password_credential` is given too",
+        ),
+        (
             "[store]\npath = \"/srv/k\"\n[usage]\npath = \"/srv/k\"",
             "usage.path: is the same as `store.path`",
         ),

@@ -1,9 +1,10 @@
 //! Usage and access log: what the workers recorded, made durable, indexed and queried.
 //!
 //! `writer` puts batches into the spool (one durable row each), `indexer` turns them into the rows and
-//! sums of the index, readers ask the index. Both are threads of their own; neither is ever waited for
+//! sums of the index (a file, or a database that nodes share: see `database`), readers ask the index. Both are threads of their own; neither is ever waited for
 //! by a worker. Each SQLite file has one thread that writes it. Captured texts go another way, see [`captures`].
 
+mod database;
 mod index;
 mod indexer;
 mod lines;
@@ -15,6 +16,7 @@ mod rollup;
 mod schema;
 mod slice;
 mod spool;
+mod sqlite_file;
 mod status;
 mod sweep;
 mod writer;
@@ -50,11 +52,12 @@ use std::{
     time::Instant,
 };
 
-use crate::handoff::queue::RecordReceiver;
+use crate::{config::UsageConfig, handoff::queue::RecordReceiver};
 
 pub use access_log::Page;
 pub use amounts::Amounts;
 pub use captures::{CaptureLog, CaptureReader, Texts};
+pub use database::DatabaseError;
 pub use entry::{AccessLogEntry, AttemptEntry, BeyondText, Timeline};
 pub use export::{ExportFormat, buckets_csv, totals_csv};
 pub use filter::{Decision, LogFilter};
@@ -75,12 +78,13 @@ pub use status::{Health, UsageStatus};
 pub use writer::Tap;
 
 use self::{
+    database::{Database, Server},
     indexer::Indexer,
     lines::{Lines, LinesHandle},
     live::Live,
     pool::ReadPool,
     schema::Index,
-    spool::Spool,
+    spool::{Spool, SpoolReader},
     writer::Writer,
 };
 
@@ -100,6 +104,7 @@ pub struct UsageLog {
     objects: VecDeque<KnownObject>,
     writer: writer::WriterHandle,
     indexer: JoinHandle<()>,
+    database: Database,
     lines: Option<LinesHandle>,
 }
 
@@ -136,12 +141,37 @@ impl UsageLog {
     /// Opens or makes both files in `directory` and starts the threads. Batches that an earlier process
     /// left in the spool are indexed first.
     pub fn start(directory: &Path, receiver: RecordReceiver) -> Result<Self, UsageError> {
-        Self::start_with(directory, receiver, &LineTargets::default(), Vec::new())
+        let index = Database::Sqlite(directory.join(INDEX_FILE));
+        Self::start_with(
+            directory,
+            index,
+            receiver,
+            &LineTargets::default(),
+            Vec::new(),
+        )
     }
 
-    /// As [`UsageLog::start`]; once records are durable they are written to `targets` and shown to `taps`.
-    pub fn start_with(
+    /// As [`UsageLog::start`], with the index where `config` says; once records are durable they are written
+    /// to `targets` and shown to `taps`. Waits some seconds for a database that does not answer: not for a task.
+    ///
+    /// # Errors
+    /// A database that is away is none: batches wait in the spool.
+    pub fn start_configured(
+        config: &UsageConfig,
+        receiver: RecordReceiver,
+        targets: &LineTargets,
+        taps: Vec<Tap>,
+    ) -> Result<Self, UsageError> {
+        let index = match &config.postgresql {
+            Some(postgresql) => Database::Postgresql(Server::new(postgresql)?),
+            None => Database::Sqlite(config.path.join(INDEX_FILE)),
+        };
+        Self::start_with(&config.path, index, receiver, targets, taps)
+    }
+
+    fn start_with(
         directory: &Path,
+        database: Database,
         receiver: RecordReceiver,
         targets: &LineTargets,
         mut taps: Vec<Tap>,
@@ -151,17 +181,24 @@ impl UsageLog {
             .mode(0o700)
             .create(directory)?;
         let mut spool = Spool::open(&directory.join(SPOOL_FILE), SPOOL_BYTES_LIMIT)?;
-        let index = Index::open(&directory.join(INDEX_FILE))?;
+        let mut index = Index::new(database.clone());
         let status = Arc::new(UsageStatus::default());
         let settings = Arc::new(LogSettings::default());
         let (commits, live) = Live::new();
-        let reader = UsageReader::new(ReadPool::new(directory.join(INDEX_FILE)), live);
+        let reader = UsageReader::new(ReadPool::new(database.clone()), live);
         let spool_reader = spool.reader()?;
         status
             .spooled_up_to
             .store(spool.last_id()? as u64, Ordering::Relaxed);
-        let indexed = index::indexed_up_to(&index.connection, &spool_reader.identity)?;
-        let objects = objects::recent(&index.connection, &spool_reader, indexed)?;
+        let (indexed, mut objects) = match in_index(&mut index, &spool_reader) {
+            Ok(found) => found,
+            Err(error) if error.is_away() => {
+                status.indexer_result(Err(&error));
+                (spool_reader.before_first()?, Vec::new())
+            }
+            Err(error) => return Err(error),
+        };
+        objects.extend(objects::spooled(&spool_reader, indexed)?);
         status
             .indexed_up_to
             .store(indexed as u64, Ordering::Relaxed);
@@ -189,9 +226,10 @@ impl UsageLog {
             status,
             settings,
             reader,
-            objects,
+            objects: objects.into(),
             writer,
             indexer,
+            database,
             lines: lines_handle,
         })
     }
@@ -246,6 +284,7 @@ impl UsageLog {
             lines.join(deadline);
         }
         self.settings.stop.store(true, Ordering::Relaxed);
+        self.database.interrupt();
         self.indexer.thread().unpark();
         self.indexer
             .join()
@@ -254,12 +293,24 @@ impl UsageLog {
     }
 }
 
+/// The mark up to which batches of `spool` are in the index, and the objects that it knows.
+fn in_index(index: &mut Index, spool: &SpoolReader) -> Result<(i64, Vec<KnownObject>), UsageError> {
+    let connection = index.connection()?;
+    let mark = index::indexed_up_to(connection, &spool.identity)?;
+    Ok((mark, objects::indexed(connection)?))
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     #[error("usage log: {0}")]
     Io(#[from] io::Error),
     #[error("usage log: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("usage log: the database {0}")]
+    Database(#[from] DatabaseError),
+    /// Was there a moment before.
+    #[error("usage log: {0} is gone from the index")]
+    Missing(&'static str),
     #[error("usage log: {file} was written by a newer version (schema {found}, known {known})")]
     NewerSchema {
         file: &'static str,
@@ -276,14 +327,26 @@ pub enum UsageError {
 impl UsageError {
     /// What to tell whoever asked for too much; `None` for other errors.
     pub fn too_much(&self) -> Option<String> {
-        match self {
-            Self::TooManyRows { .. } => Some(self.to_string()),
-            Self::Sqlite(error)
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
-            {
-                Some("this takes too long; ask for a shorter time".to_owned())
+        let is_too_long = match self {
+            Self::TooManyRows { .. } => return Some(self.to_string()),
+            Self::Sqlite(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
             }
-            Self::Sqlite(_) | Self::Io(_) | Self::NewerSchema { .. } => None,
+            Self::Database(error) => *error == DatabaseError::TooLong,
+            Self::Io(_) | Self::NewerSchema { .. } | Self::Missing(_) => false,
+        };
+        is_too_long.then(|| "this takes too long; ask for a shorter time".to_owned())
+    }
+
+    /// The database cannot be had; another time may be better.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_away(),
+            Self::Io(_)
+            | Self::Sqlite(_)
+            | Self::TooManyRows { .. }
+            | Self::NewerSchema { .. }
+            | Self::Missing(_) => false,
         }
     }
 }

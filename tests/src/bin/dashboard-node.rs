@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
             "key": keys.0,
             "next_key": keys.1,
         }));
-        standins.push((catalog_id, standin));
+        standins.push(standin);
     }
     let ready = json!({
         "url": format!("http://{admin}"),
@@ -87,10 +87,6 @@ async fn main() -> Result<()> {
     });
     println!("{ready}");
     tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await?;
-    for (name, standin) in &standins {
-        let refused = standin.stats().refused;
-        anyhow::ensure!(refused.is_empty(), "{name} refused: {refused:?}");
-    }
     node.stop().await
 }
 

@@ -24,6 +24,7 @@ mod metrics;
 mod netbird;
 mod objects;
 mod overlay;
+mod postgresql;
 mod refused;
 mod revoked;
 mod secrets;

@@ -67,7 +67,8 @@ export interface AdmissionHistory {
   samples: AdmissionSample[];
 }
 
-export type Role = Session["role"];
+/** Of tokens; a peer of the overlay that is no admin has none. */
+export type Role = NonNullable<Session["role"]>;
 
 export interface Token {
   id: Id;

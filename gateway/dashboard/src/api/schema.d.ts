@@ -112,6 +112,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent-network/admission/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What kernel admission counted in the last hour */
+        get: operations["getAdmissionHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agent-network/admission/peers": {
         parameters: {
             query?: never;
@@ -121,6 +138,80 @@ export interface paths {
         };
         /** The kernel's counters of every peer */
         get: operations["listAdmissionPeers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/agent-config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How to point agents and SDKs at the endpoint
+         * @description What `keyway agent-config` says, for every tool and every API that it speaks.
+         */
+        get: operations["getAgentConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who changed what
+         * @description The newest first.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether every entry is there, and as it was written */
+        get: operations["verifyAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/audit/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One change */
+        get: operations["getAuditEntry"];
         put?: never;
         post?: never;
         delete?: never;
@@ -340,6 +431,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent-network/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the node may receive traffic */
+        get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agent-network/keys/rotate-master": {
         parameters: {
             query?: never;
@@ -369,6 +477,26 @@ export interface paths {
          * @description The fullest first, a thousand at most.
          */
         get: operations["listLimits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-network/me/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the caller may use
+         * @description For peers over the overlay; who reads the configuration sees all.
+         */
+        get: operations["getMySetup"];
         put?: never;
         post?: never;
         delete?: never;
@@ -927,6 +1055,8 @@ export interface components {
             response_bytes: number;
             /** @description Short codes of why the node answered by itself or what became of the answer; see `flag`. */
             response_flags: string[];
+            /** @description What the answer calls the model, where that is not `model`; else empty. */
+            response_model: string;
             selected_policy_id: string;
             /**
              * Format: int64
@@ -952,6 +1082,8 @@ export interface components {
             timeline: components["schemas"]["Timeline"];
             /** @description Start of the exchange, RFC 3339 with microseconds. */
             timestamp: string;
+            /** @description 32 hexadecimal digits; empty where requests are not traced. */
+            trace_id: string;
             /** @description No price was known for the model; the cost is zero for that reason. */
             unpriced: boolean;
             /**
@@ -1027,6 +1159,22 @@ export interface components {
              */
             total_records: number;
         };
+        /** @description `GET /api/agent-network/admission/history`. */
+        AdmissionHistory: {
+            /** Format: int64 */
+            interval_seconds: number;
+            /** @description Oldest first, since the node started; an hour of them at most. None without a program in front. */
+            samples: components["schemas"]["AdmissionSample"][];
+        };
+        /** @description What was counted since the sample before, on all interfaces together. */
+        AdmissionSample: {
+            /** Format: date-time */
+            at: string;
+            /** @description Packets by reason, as `counters` of an interface name them; reasons without any are left out. */
+            packets: {
+                [key: string]: number;
+            };
+        };
         /** @description `GET /api/agent-network/admission`. */
         AdmissionStatus: {
             /** @description Traffic of peers that were removed, both directions. */
@@ -1042,6 +1190,36 @@ export interface components {
             peers_left_out: number;
             /** @description Why not, or why not wholly. */
             problem?: string;
+        };
+        AgentConfig: {
+            blocks: components["schemas"]["AgentConfigBlock"][];
+            /** @description One that a policy opens, else the vendor's usual one. */
+            model: string;
+            name: string;
+            /** @description As `--via` takes it. */
+            via: string;
+        };
+        /** @description A file, variables of the environment, or code. */
+        AgentConfigBlock: {
+            /** @description What to mind. */
+            note: string;
+            text: string;
+            /** @description A file's path, `environment`, or the language. */
+            title: string;
+        };
+        /** @description How to point every tool at the endpoint. */
+        AgentConfigs: {
+            /** @description Where the texts expect the endpoint's CA on the agent's machine; `null` when its certificate comes from files, and so from a CA that agents are taken to trust. */
+            ca_file: string | null;
+            tools: components["schemas"]["AgentTool"][];
+        };
+        /** @description An agent or SDK. */
+        AgentTool: {
+            /** @description By the API that it speaks; the usual one comes first. */
+            configs: components["schemas"]["AgentConfig"][];
+            name: string;
+            /** @description As `keyway agent-config` takes it. */
+            tool: string;
         };
         /** @description Part of every answer about usage, in NetBird's names.  Token counts follow OpenTelemetry for every provider: `input_tokens` includes the cached ones (NetBird excludes them for Anthropic-shaped providers), so `cached_input_tokens` and `cache_creation_tokens` are parts of it and `total_tokens` is input plus output. `input_cost_usd` is the cost of the uncached part; the five parts add up to `cost_usd`. */
         Amounts: {
@@ -1078,6 +1256,85 @@ export interface components {
             status_code: number;
             /** Format: int64 */
             target_id: number;
+        };
+        /** @description Who made a change, and from where. */
+        AuditActor: {
+            /** @description `null` on the unix socket. */
+            address: string | null;
+            /** @description `uid:<id>`, `token:<id>` or `peer:<id>`. */
+            id: string;
+            /** @description Of the token or peer. */
+            name: string | null;
+            role: components["schemas"]["Role"] | null;
+            via: components["schemas"]["Via"];
+        };
+        /** @description One change of one thing. */
+        AuditEntry: {
+            actor: components["schemas"]["AuditActor"];
+            after: unknown;
+            /** @description What it was: the fields that differ, or all of what is gone. `null` where there was nothing. */
+            before: unknown;
+            /** @description `agent_network.<kind>.<create|update|delete>`, as NetBird has it. */
+            event: string;
+            /**
+             * Format: int64
+             * @description One more than that of the entry before.
+             */
+            id: number;
+            /** @description Hash of the entry before. */
+            previous: string;
+            target: components["schemas"]["AuditTarget"];
+            /** Format: date-time */
+            time: string;
+        };
+        /** @description A page of a list in NetBird's envelope, and what bounds it. */
+        AuditPage: {
+            data: components["schemas"]["AuditEntry"][];
+            /** @description For `cursor`, to get the next page in constant time; `null` on the last page, and when not sorted by time. */
+            next_cursor: string | null;
+            /**
+             * Format: int32
+             * @description From 1 on.
+             */
+            page: number;
+            /** Format: int32 */
+            page_size: number;
+            /** @description What began before was not looked at; `null` when everything was. An `end_date` gets there. */
+            searched_back_to: string | null;
+            /** @description There are more than `total_records`. */
+            total_is_capped: boolean;
+            /** Format: int64 */
+            total_pages: number;
+            /**
+             * Format: int64
+             * @description All that match, not only on this page, counted up to ten thousand.
+             */
+            total_records: number;
+        };
+        /** @description What was changed. */
+        AuditTarget: {
+            /** @description Empty where there is only one. */
+            id: string;
+            kind: string;
+            name: string;
+        };
+        /** @description What a walk along the chain found. */
+        AuditVerification: {
+            /** Format: int64 */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Ids of the oldest and the newest.
+             */
+            first: number;
+            /** @description Of the newest entry: compared with one that was noted elsewhere, it shows whether all was rewritten. */
+            hash: string;
+            /** @description Every entry is there and as it was written. */
+            intact: boolean;
+            /** Format: int64 */
+            last: number;
+            /** @description Where it is not. */
+            problem?: string;
         };
         /** @description Media, and the provider's own tools. */
         BeyondText: {
@@ -1329,6 +1586,7 @@ export interface components {
             /** Format: int64 */
             max_tokens: number | null;
             model: string | null;
+            object: components["schemas"]["NamedObject"] | null;
             operation: string;
             path: string;
             peer: components["schemas"]["Named"];
@@ -1344,6 +1602,8 @@ export interface components {
              * @description The request's own bound on its output.
              */
             max_tokens?: number | null;
+            /** @description Of HTTP; the path's first one without. */
+            method?: string | null;
             model?: string | null;
             path?: string | null;
             /** @description Id, name or overlay address. */
@@ -1442,6 +1702,13 @@ export interface components {
             customizable: boolean;
             end_user_id_header: string;
             tags_header: string;
+        };
+        /** @description `GET /health`. */
+        Health: {
+            /** @description What readiness is waiting for. */
+            not_ready: string[];
+            /** @description `ok` or `not_ready`. */
+            status: string;
         };
         /** @description Words for the operator about one kind of upstream. */
         Help: {
@@ -1670,6 +1937,13 @@ export interface components {
             id: string;
             name: string;
         };
+        /** @description Something that a provider keeps: a response, a conversation, a file, a batch…. */
+        NamedObject: {
+            id: string;
+            kept_by: components["schemas"]["Named"] | null;
+            /** @description What is still to be counted for the caller, beside the request itself. */
+            usage: components["schemas"]["ObjectUsage"];
+        };
         NanoUsd: number;
         /** @description `GET /api/agent-network/status`. */
         NodeStatus: {
@@ -1692,6 +1966,8 @@ export interface components {
             version: string;
             workers: number;
         };
+        /** @enum {string} */
+        ObjectUsage: "none" | "counted" | "open";
         /** @description Bounds the output of one request. */
         OutputLimit: {
             /** @default false */
@@ -2122,6 +2398,24 @@ export interface components {
             proxy_address: string;
             redact_pii: boolean;
         };
+        /** @description NetBird's shape. */
+        Setup: {
+            /** @description The endpoint has its name, and there is something to use. */
+            configured: boolean;
+            /** @description Its host name; empty before it has one. */
+            endpoint: string;
+            providers: components["schemas"]["SetupProvider"][];
+        };
+        SetupProvider: {
+            /** @description Any model may be asked for, not only those of `models`. */
+            all_models_allowed: boolean;
+            /** @description The dialect to speak; `openai` where any will do. */
+            api_flavor: string;
+            catalog_id: string;
+            /** @description By id. */
+            models: string[];
+            name: string;
+        };
         /** @description Added-up exchanges. */
         Sums: components["schemas"]["Amounts"] & {
             /**
@@ -2309,6 +2603,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2334,6 +2630,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessLogSessionPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2390,6 +2695,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2415,6 +2722,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessLogPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2471,6 +2787,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2492,6 +2810,15 @@ export interface operations {
                 content: {
                     "application/jsonl": string;
                     "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2548,6 +2875,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -2569,6 +2898,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2638,6 +2976,15 @@ export interface operations {
                     "application/json": components["schemas"]["Exchange"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -2694,6 +3041,71 @@ export interface operations {
                     "application/json": components["schemas"]["AdmissionStatus"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAdmissionHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdmissionHistory"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -2741,6 +3153,15 @@ export interface operations {
                     "application/json": components["schemas"]["PeerTraffic"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -2752,6 +3173,284 @@ export interface operations {
             };
             /** @description The role does not reach, or the request is of another site. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAgentConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentConfigs"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no endpoint before the first provider. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                page?: number;
+                page_size?: number;
+                /** @description Id or name of who changed something. */
+                actor?: string;
+                /** @description A whole one, or a beginning that ends in `*`. */
+                event?: string;
+                /** @description Kind, id or name of what was changed. */
+                target?: string;
+                /** @description Changed at or after. */
+                start_date?: string;
+                /** @description Changed at or before. */
+                end_date?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A parameter cannot be used; `field` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    verifyAudit: {
+        parameters: {
+            query?: {
+                /** @description A hash that was noted: an entry has to have it. */
+                contains?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerification"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A parameter cannot be used; `field` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAuditEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is none of that id. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2786,6 +3485,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BudgetRule"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -2841,7 +3549,7 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetRule"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2946,6 +3654,15 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetRule"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3013,7 +3730,7 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetRule"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3137,6 +3854,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3220,6 +3946,15 @@ export interface operations {
                     "application/x-pem-file": string;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3270,10 +4005,21 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description The document's revision, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Prices"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -3333,7 +4079,7 @@ export interface operations {
                     "application/json": components["schemas"]["PricesUpdateReport"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3446,6 +4192,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3529,6 +4284,15 @@ export interface operations {
                     "application/json": components["schemas"]["CatalogProvider"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3580,7 +4344,7 @@ export interface operations {
                     "application/json": components["schemas"]["DiscoveredModels"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3681,6 +4445,15 @@ export interface operations {
                     "application/json": components["schemas"]["Consumption"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3728,6 +4501,15 @@ export interface operations {
                     "application/json": components["schemas"]["Group"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -3773,6 +4555,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Guardrail"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -3828,7 +4619,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrail"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3933,6 +4724,15 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrail"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4000,7 +4800,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrail"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4124,6 +4924,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4189,6 +4998,71 @@ export interface operations {
             };
         };
     };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not yet, or not any more; `not_ready` says why. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
     rotateMasterKey: {
         parameters: {
             query?: never;
@@ -4205,6 +5079,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RotateMasterReport"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -4272,6 +5155,15 @@ export interface operations {
                     "application/json": components["schemas"]["LimitLevels"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4310,6 +5202,62 @@ export interface operations {
             };
         };
     };
+    getMySetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No credentials, or none that hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The role does not reach, or the request is of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The node's log has the reason. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listPeers: {
         parameters: {
             query?: never;
@@ -4326,6 +5274,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Peer"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -4381,7 +5338,7 @@ export interface operations {
                     "application/json": components["schemas"]["Peer"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4486,6 +5443,15 @@ export interface operations {
                     "application/json": components["schemas"]["Peer"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4553,7 +5519,7 @@ export interface operations {
                     "application/json": components["schemas"]["Peer"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4677,6 +5643,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4760,6 +5735,15 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -4813,7 +5797,7 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4918,7 +5902,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExplainAnswer"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5023,6 +6007,15 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5090,7 +6083,7 @@ export interface operations {
                     "application/json": components["schemas"]["Policy"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5214,6 +6207,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5297,6 +6299,15 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5350,7 +6361,7 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5455,7 +6466,7 @@ export interface operations {
                     "application/json": components["schemas"]["TestReport"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5551,6 +6562,15 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5618,7 +6638,7 @@ export interface operations {
                     "application/json": components["schemas"]["Provider"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5751,6 +6771,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5836,6 +6865,15 @@ export interface operations {
                     "application/json": components["schemas"]["ProviderKey"][];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -5898,7 +6936,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProviderKey"][];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6011,7 +7049,10 @@ export interface operations {
     deleteProviderKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what is meant to be changed; anything else is answered with 412. */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
                 key_id: string;
@@ -6027,6 +7068,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -6114,6 +7164,15 @@ export interface operations {
                     "application/json": components["schemas"]["TestReport"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6170,6 +7229,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6221,7 +7289,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6304,6 +7372,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6355,7 +7432,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionCode"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6449,6 +7526,15 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6505,7 +7591,7 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6630,7 +7716,7 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6734,6 +7820,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6817,6 +7912,15 @@ export interface operations {
                     "application/json": components["schemas"]["NodeStatus"];
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6864,6 +7968,15 @@ export interface operations {
                     "application/jsonl": string;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -6909,6 +8022,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Token"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -6962,7 +8084,7 @@ export interface operations {
                     "application/json": components["schemas"]["CreatedToken"];
                 };
             };
-            /** @description The body is no JSON, or not of this shape. */
+            /** @description The request cannot be read. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7077,6 +8199,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -7158,6 +8289,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -7183,6 +8316,15 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UsageTotal"][];
                     "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7239,6 +8381,8 @@ export interface operations {
                 /** @description Part of the id, host, path, model, user id or display name. */
                 search?: string;
                 session_id?: string;
+                /** @description 32 hexadecimal digits. */
+                trace_id?: string;
                 decision?: "allow" | "deny";
                 /** @description How it ended; any of these. */
                 outcome?: string[];
@@ -7262,6 +8406,15 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UsageBucket"][];
                     "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7320,6 +8473,15 @@ export interface operations {
                     "text/html; charset=utf-8": string;
                 };
             };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description No credentials, or none that hold. */
             401: {
                 headers: {
@@ -7369,6 +8531,15 @@ export interface operations {
                     "image/png": string;
                     "text/css": string;
                     "text/javascript": string;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */
@@ -7425,6 +8596,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description No credentials, or none that hold. */

@@ -51,25 +51,10 @@ export type NodeStatus = Schemas["NodeStatus"];
 export type ProviderStatus = Schemas["ProviderStatus"];
 export type Group = Schemas["Group"];
 export type Named = Schemas["Named"];
-export type Peer = Schemas["Peer"];
+/** The document names no list of the sources there are. */
+export type Peer = Omit<Schemas["Peer"], "source"> & {
+  source: "static" | "netbird" | "wireguard";
+};
 
-/** One piece of a set-up: an environment, a file or code. */
-export interface AgentConfigBlock {
-  /** A file's path, or what the text is for. */
-  title: string;
-  note: string;
-  text: string;
-}
-
-export interface AgentConfig {
-  via: string;
-  name: string;
-  model: string;
-  blocks: AgentConfigBlock[];
-}
-
-export interface AgentConfigs {
-  /** Where agents are to have the endpoint's CA; none when its certificate is one that they trust. */
-  ca_file: string | null;
-  tools: { tool: string; name: string; configs: AgentConfig[] }[];
-}
+export type AgentConfigs = Schemas["AgentConfigs"];
+export type AgentConfig = Schemas["AgentConfig"];

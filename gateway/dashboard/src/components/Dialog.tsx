@@ -1,7 +1,7 @@
 import * as Radix from "@radix-ui/react-dialog";
 import { X } from "lucide-react";
-import type { FormEvent, ReactNode } from "react";
-import { Button, IconButton } from "./Button";
+import { useState, type FormEvent, type ReactNode } from "react";
+import { Button } from "./Button";
 import { classes } from "./classes";
 import css from "./Dialog.module.css";
 import { Notice } from "./Notice";
@@ -29,6 +29,8 @@ interface Props {
  */
 export function Dialog(props: Props) {
   const { open, onClose, title, description, size = "m", head, footer, onSubmit, children } = props;
+  // An address opens it as well as a button, so Radix knows no trigger to go back to.
+  const [opener] = useState(() => document.activeElement);
   const content = (
     <>
       <header className={css.header}>
@@ -38,10 +40,9 @@ export function Dialog(props: Props) {
             <Radix.Description className={css.description}>{description}</Radix.Description>
           )}
         </div>
-        <Radix.Close asChild>
-          <IconButton label="Close" className={css.close ?? ""}>
-            <X />
-          </IconButton>
+        {/* Without a tooltip, which Escape would close before the dialog. */}
+        <Radix.Close className={css.close} aria-label="Close">
+          <X aria-hidden="true" />
         </Radix.Close>
       </header>
       {head}
@@ -56,6 +57,10 @@ export function Dialog(props: Props) {
           <Radix.Content
             className={classes(css.dialog, css[size])}
             {...(description ? {} : { "aria-describedby": undefined })}
+            onCloseAutoFocus={(event) => {
+              event.preventDefault();
+              goBack(opener);
+            }}
             onPointerDownOutside={(event) => props.keepOnOutsideClick && event.preventDefault()}
           >
             {onSubmit ? (
@@ -70,6 +75,12 @@ export function Dialog(props: Props) {
       </Radix.Portal>
     </Radix.Root>
   );
+}
+
+/** To the opener; to the page's beginning if it is gone, as a menu's entry is. */
+function goBack(opener: Element | null): void {
+  const isThere = opener instanceof HTMLElement && opener.isConnected && opener !== document.body;
+  (isThere ? opener : document.getElementById("main"))?.focus();
 }
 
 function submit(onSubmit: () => void) {

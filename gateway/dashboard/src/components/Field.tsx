@@ -41,7 +41,7 @@ export function Field({
     <div className={classes(css.field, className)}>
       <label htmlFor={id} className={hideLabel ? "visually-hidden" : css.label}>
         {label}
-        {optional && <span className={css.optional}>optional</span>}
+        {optional && <span className={css.optional}> optional</span>}
       </label>
       {children({
         id,

@@ -39,14 +39,14 @@ export function App() {
 function Shell() {
   const { page } = useRoute();
   const main = useRef<HTMLElement>(null);
-  const isFirst = useRef(true);
+  const before = useRef("");
   useEffect(() => {
     if (page === "") navigate(`/${FIRST_PAGE}`, { replace: true });
   }, [page]);
   // A new page is read from its beginning, also by a screen reader.
   useEffect(() => {
-    if (!isFirst.current) main.current?.focus();
-    isFirst.current = false;
+    if (before.current) main.current?.focus();
+    before.current = page;
     scrollTo(0, 0);
   }, [page]);
   const Page = pageAt(page || FIRST_PAGE)?.component ?? NotFound;

@@ -36,10 +36,8 @@ export function Sidebar() {
             <div className={css.overlay} data-scroll-lock="">
               <Dialog.Content className={css.drawer} aria-describedby={undefined}>
                 <Dialog.Title className="visually-hidden">Navigation</Dialog.Title>
-                <Dialog.Close asChild>
-                  <IconButton label="Close the navigation" className={css.close ?? ""}>
-                    <X />
-                  </IconButton>
+                <Dialog.Close className={css.close} aria-label="Close the navigation">
+                  <X aria-hidden="true" />
                 </Dialog.Close>
                 <Contents />
               </Dialog.Content>

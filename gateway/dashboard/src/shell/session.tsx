@@ -20,18 +20,20 @@ export function useWho(): Session & { mayChange: boolean } {
 /** With the code of a login link, or with a token. */
 export async function logIn(proof: { code: string } | { token: string }): Promise<Session> {
   const session = await post<Session>("/session", proof);
-  forgetPages();
+  forget();
+  // A look that began before the login would end as a refusal.
+  await queryClient.cancelQueries({ queryKey: ["session"] });
   queryClient.setQueryData(["session"], session);
   return session;
 }
 
 export async function logOut(): Promise<void> {
   await remove("/session");
-  forgetPages();
+  forget();
   await queryClient.resetQueries({ queryKey: ["session"] });
 }
 
-/** What somebody else read is gone. The session's own query stays, as the shell looks at it. */
-function forgetPages() {
+/** What somebody else has read. */
+function forget(): void {
   queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== "session" });
 }

@@ -104,6 +104,11 @@ impl ApiError {
         Self::plain(StatusCode::BAD_GATEWAY, message)
     }
 
+    /// What answers this cannot be had; another time may be better.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         Self::plain(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -75,6 +75,7 @@ pub(super) async fn ask<T: Send + 'static>(
         .map_err(ApiError::internal)?
         .map_err(|error| match error.too_much() {
             Some(problem) => ApiError::invalid("start_date", problem),
+            None if error.is_away() => ApiError::unavailable(error.to_string()),
             None => ApiError::internal(error),
         })
 }

@@ -8,7 +8,6 @@ mod kept;
 mod mapping;
 mod schedule;
 mod shapes;
-mod token;
 
 use std::{
     collections::BTreeMap,

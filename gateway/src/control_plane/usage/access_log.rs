@@ -1,13 +1,13 @@
 //! Single rows: one page of the access log, one row by its id, what came after a given row, and all of them
 //! in the order of time for an export.
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     UsageError, UsageReader,
     condition::Condition,
+    database::{Connection, Value},
     entry::{AccessLogEntry, COLUMNS, timestamp},
     filter::LogFilter,
     query::{AccessLogQuery, Cursor, LogSort, SortOrder},
@@ -71,13 +71,12 @@ impl UsageReader {
         if let Some(us) = back_to_us {
             condition.and("started_at_us >= ?", [Value::Integer(us)]);
         }
-        let found = connection
-            .prepare_cached(&format!(
-                "SELECT count(*) FROM (SELECT 1 FROM access_log WHERE {} LIMIT {})",
-                condition.sql(),
-                TOTAL_MAX + 1
-            ))?
-            .query_row(params_from_iter(&condition.values), |row| row.get(0))?;
+        let count = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM access_log WHERE {} LIMIT {}) found",
+            condition.sql(),
+            TOTAL_MAX + 1
+        );
+        let found = connection.query_value(&count, &condition.values)?;
         let order = direction(query.order);
         let mut pages_before = i64::from(query.page) - 1;
         if let Some(cursor) = query.cursor {
@@ -113,7 +112,7 @@ impl UsageReader {
         Ok(Page {
             searched_back_to: back_to_us.map(timestamp),
             next_cursor,
-            ..Page::new(entries, query.page, query.page_size, found)
+            ..Page::new(entries, query.page, query.page_size, found.unwrap_or(0))
         })
     }
 
@@ -178,10 +177,8 @@ impl UsageReader {
     /// Where a live tail of what is yet to come begins.
     pub fn last_sequence(&self) -> Result<i64, UsageError> {
         let connection = self.connection()?;
-        let last = connection
-            .prepare_cached("SELECT coalesce(max(sequence), 0) FROM access_log")?
-            .query_row([], |row| row.get(0))?;
-        Ok(last)
+        let last = connection.query_value("SELECT max(sequence) FROM access_log", &[])?;
+        Ok(last.flatten().unwrap_or(0))
     }
 }
 
@@ -192,15 +189,12 @@ pub(super) fn oldest_looked_at(
     looked_at_max: i64,
 ) -> Result<Option<i64>, UsageError> {
     let condition = filter.on_index();
-    let oldest = connection
-        .prepare_cached(&format!(
-            "SELECT started_at_us FROM access_log WHERE {}
-             ORDER BY started_at_us DESC LIMIT 1 OFFSET {looked_at_max}",
-            condition.sql()
-        ))?
-        .query_row(params_from_iter(&condition.values), |row| row.get(0))
-        .optional()?;
-    Ok(oldest)
+    let sql = format!(
+        "SELECT started_at_us FROM access_log WHERE {}
+         ORDER BY started_at_us DESC LIMIT 1 OFFSET {looked_at_max}",
+        condition.sql()
+    );
+    connection.query_value(&sql, &condition.values)
 }
 
 fn sort_key(sort: LogSort) -> &'static str {
@@ -233,13 +227,12 @@ pub(super) fn select_entries<const N: usize>(
     table: &str,
     condition: &Condition,
     tail: &str,
-    values: [Value; N],
+    values: [Value<'static>; N],
 ) -> Result<Vec<AccessLogEntry>, UsageError> {
-    let mut select = connection.prepare_cached(&format!(
+    let sql = format!(
         "SELECT {COLUMNS} FROM {table} WHERE {} {tail}",
         condition.sql()
-    ))?;
-    let values = params_from_iter(condition.values.iter().chain(&values));
-    let entries = select.query_map(values, AccessLogEntry::read)?;
-    Ok(entries.collect::<Result<_, _>>()?)
+    );
+    let values: Vec<Value<'_>> = condition.values.iter().cloned().chain(values).collect();
+    connection.query(&sql, &values, AccessLogEntry::read)
 }

@@ -1,10 +1,9 @@
 //! `Amounts`: tokens and what they cost, of one exchange or of many.
 
-use rusqlite::Row;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{index::clamp, money::NanoUsd};
+use super::{UsageError, database::Row, index::clamp, money::NanoUsd};
 use crate::handoff::record::{CostNanoUsd, Usage};
 
 /// Part of every answer about usage, in NetBird's names.
@@ -33,7 +32,7 @@ pub struct Amounts {
 impl Amounts {
     /// Reads nine columns from `at` on: tokens of input, output, cache read and cache creation, then
     /// what each of input, cache read, cache creation, output and the rest cost.
-    pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>, at: usize) -> Result<Self, UsageError> {
         let tokens = [
             row.get(at)?,
             row.get(at + 1)?,

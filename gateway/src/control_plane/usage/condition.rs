@@ -1,8 +1,7 @@
 //! `Condition`: what rows must fulfil, as SQL whose values are always bound.
 
-use rusqlite::types::Value;
-
 use super::{
+    database::Value,
     query::{Cursor, SortOrder},
     record_id,
     slice::Run,
@@ -15,12 +14,12 @@ const PERIODS_NAMED_MAX: i64 = 800;
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     sql: String,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<Value<'static>>,
 }
 
 impl Condition {
     /// Adds a condition; `sql` is our own text.
-    pub(super) fn and<const N: usize>(&mut self, sql: &str, values: [Value; N]) {
+    pub(super) fn and<const N: usize>(&mut self, sql: &str, values: [Value<'static>; N]) {
         if !self.sql.is_empty() {
             self.sql.push_str(" AND ");
         }
@@ -45,7 +44,7 @@ impl Condition {
             [
                 Value::Integer(first),
                 Value::Integer(last),
-                Value::Text(format!("{id:032x}")),
+                format!("{id:032x}").into(),
             ],
         );
     }
@@ -69,7 +68,7 @@ impl Condition {
         match run.to.saturating_sub(run.from) <= PERIODS_NAMED_MAX {
             true => self.and(
                 "period IN (WITH RECURSIVE run (period) AS (
-                     VALUES (?) UNION ALL SELECT period + 1 FROM run WHERE period + 1 < ?
+                     VALUES (CAST(? AS BIGINT)) UNION ALL SELECT period + 1 FROM run WHERE period + 1 < ?
                  ) SELECT period FROM run)",
                 bounds,
             ),
@@ -104,10 +103,14 @@ impl Condition {
     }
 
     pub(super) fn sql(&self) -> &str {
-        if self.sql.is_empty() { "1" } else { &self.sql }
+        if self.sql.is_empty() {
+            "TRUE"
+        } else {
+            &self.sql
+        }
     }
 }
 
-pub(super) fn text(value: &str) -> Value {
-    Value::Text(value.to_owned())
+pub(super) fn text(value: &str) -> Value<'static> {
+    value.to_owned().into()
 }

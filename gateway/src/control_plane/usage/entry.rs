@@ -2,11 +2,10 @@
 //! derived from what is kept is derived here, and never stored.
 
 use jiff::Timestamp;
-use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{amounts::Amounts, flag, query::Cursor};
+use super::{UsageError, amounts::Amounts, database::Row, flag, query::Cursor};
 use crate::handoff::{
     reason::Reason,
     record::{
@@ -171,8 +170,8 @@ struct Times {
 
 impl AccessLogEntry {
     /// Reads one row of [`COLUMNS`].
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let outcome = Outcome::ALL.get(row.get::<_, usize>(14)?).copied();
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, UsageError> {
+        let outcome = Outcome::ALL.get(row.get::<usize>(14)?).copied();
         let reason: String = row.get(15)?;
         let dialect: String = row.get(9)?;
         let attempts: Vec<AttemptEntry> = from_json::<(u64, u64, u16)>(row.get(39)?)
@@ -239,19 +238,19 @@ impl AccessLogEntry {
             unpriced: row.get(36)?,
             left_out: LeftOut::from_bits(row.get(40)?).codes().collect(),
             cost_source: CostSource::ALL
-                .get(row.get::<_, usize>(41)?)
+                .get(row.get::<usize>(41)?)
                 .map_or("", |source| source.code()),
             service_tier: ServiceTier::ALL
-                .get(row.get::<_, usize>(42)?)
+                .get(row.get::<usize>(42)?)
                 .map_or("", |tier| tier.code()),
             regional: row.get(43)?,
             beyond_text: row
-                .get::<_, Option<String>>(44)?
+                .get::<Option<String>>(44)?
                 .and_then(|json| serde_json::from_str(&json).ok()),
             agent_id: row.get(45)?,
             parent_agent_id: row.get(46)?,
             capture: CaptureState::ALL
-                .get(row.get::<_, usize>(51)?)
+                .get(row.get::<usize>(51)?)
                 .map_or("", |state| state.code()),
             trace_id: row.get(52)?,
             response_model: row.get(53)?,

@@ -1,9 +1,8 @@
 //! `LogFilter`: which exchanges a caller means.
 
-use rusqlite::types::Value;
-
 use super::{
     condition::{Condition, text},
+    database::Value,
     parameter::{QueryError, choice, error, instant, many, one},
     record_id,
     rollup::{self, SECONDS_PER_HOUR},

@@ -108,18 +108,24 @@ impl Indexer {
     }
 
     fn index_some(&mut self) -> Result<bool, UsageError> {
-        let after = index::indexed_up_to(&self.index.connection, &self.spool.identity)?;
+        let is_shared = self.index.is_shared();
+        let connection = self.index.connection()?;
+        let after = index::indexed_up_to(connection, &self.spool.identity)?;
         self.status
             .indexed_up_to
             .store(after as u64, Ordering::Relaxed);
+        if is_shared {
+            // Live feeds show what other nodes commit, too.
+            let seen = index::commits(connection)?;
+            self.commits
+                .send_if_modified(|known| std::mem::replace(known, seen) != seen);
+        }
         let batches = self.spool.read(after, BATCHES_PER_COMMIT_MAX)?;
         let Some((last, _)) = batches.last() else {
             return Ok(false);
         };
         let collect = self.settings.collect.load(Ordering::Relaxed);
-        let done = self
-            .indexing
-            .index(&mut self.index.connection, &batches, collect)?;
+        let done = self.indexing.index(connection, &batches, collect)?;
         let status = &self.status;
         status
             .records_indexed
@@ -128,7 +134,9 @@ impl Indexer {
             .batches_damaged
             .fetch_add(done.damaged, Ordering::Relaxed);
         status.indexed_up_to.store(*last as u64, Ordering::Relaxed);
-        self.commits.send_replace(*last as u64);
+        if !is_shared {
+            self.commits.send_replace(*last as u64);
+        }
         Ok(true)
     }
 
@@ -140,7 +148,7 @@ impl Indexer {
         if !is_changed && Instant::now() < self.sweep.due {
             return Ok(false);
         }
-        let (now, connection) = (Timestamp::now(), &mut self.index.connection);
+        let (now, connection) = (Timestamp::now(), self.index.connection()?);
         let deleted = match sweep::oldest_kept_us(now, days) {
             Some(before_us) => sweep::delete_some(connection, before_us)?,
             None => 0,
@@ -150,7 +158,7 @@ impl Indexer {
             Some(before_us) => sweep::delete_hours(connection, before_us)?,
             None => false,
         };
-        let more = deleted > 0 || hours_deleted || sweep::give_some_space_back(connection)?;
+        let more = deleted > 0 || hours_deleted || connection.give_some_space_back()?;
         if !more {
             self.sweep = SweepPlan {
                 due: Instant::now() + SWEEP_INTERVAL,
@@ -161,12 +169,10 @@ impl Indexer {
         Ok(more)
     }
 
-    /// Starts over from what is on disk.
+    /// Starts over from what is durable.
     fn recover(&mut self) {
         self.indexing = Indexing::new(self.spool.identity.clone());
-        if let Err(error) = self.index.reopen() {
-            self.status.indexer_result(Err(&error));
-        }
+        self.index.close();
     }
 }
 

@@ -2,11 +2,11 @@
 //! they are and which of them are billed. The newest [`OBJECTS_LIMIT`] are kept, as many as the workers'
 //! table holds.
 
-use std::collections::VecDeque;
-
-use rusqlite::{Connection, Transaction, params};
-
-use super::{UsageError, spool::SpoolReader};
+use super::{
+    UsageError,
+    database::{Connection, values},
+    spool::SpoolReader,
+};
 use crate::handoff::{batch::Batch, objects::OBJECTS_LIMIT, record::ExchangeRecord};
 
 /// At start, batches that are not indexed yet and are looked at: the newest 16 MiB.
@@ -36,7 +36,7 @@ impl KnownObject {
 
 /// Notes the object of a record, if it has one.
 pub(super) fn note(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     record: &ExchangeRecord<'_>,
 ) -> Result<(), UsageError> {
     let Some(object) = KnownObject::of(record) else {
@@ -44,44 +44,41 @@ pub(super) fn note(
     };
     // Records come in the order in which exchanges end: the one that bills a job may come before the one
     // that made it.
-    transaction
-        .prepare_cached(
-            "INSERT INTO object (user_id, object_id, provider_id, billed) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (user_id, object_id) DO UPDATE SET
-                 provider_id = excluded.provider_id, billed = max(billed, excluded.billed)",
-        )?
-        .execute(params![
-            object.account,
-            object.id,
-            object.provider_id,
-            object.billed
-        ])?;
-    transaction
-        .prepare_cached(
-            "DELETE FROM object WHERE sequence <= (SELECT max(sequence) FROM object) - ?1",
-        )?
-        .execute([OBJECTS_LIMIT as i64])?;
+    transaction.execute(
+        "INSERT INTO object (user_id, object_id, provider_id, billed) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (user_id, object_id) DO UPDATE SET provider_id = excluded.provider_id,
+             billed = CASE WHEN excluded.billed <> 0 THEN 1 ELSE object.billed END",
+        &values![object.account, object.id, object.provider_id, object.billed],
+    )?;
+    transaction.execute(
+        "DELETE FROM object WHERE sequence <= (SELECT max(sequence) FROM object) - ?1",
+        &values![OBJECTS_LIMIT as i64],
+    )?;
     Ok(())
 }
 
-/// What an earlier process knew, oldest first: from the index, and from what it left in the spool above
-/// `indexed_up_to`.
-pub(super) fn recent(
-    index: &Connection,
+/// What is in the index, oldest first.
+pub(super) fn indexed(index: &Connection) -> Result<Vec<KnownObject>, UsageError> {
+    index.query(
+        "SELECT user_id, object_id, provider_id, billed FROM object ORDER BY sequence",
+        &[],
+        |row| {
+            Ok(KnownObject {
+                account: row.get(0)?,
+                id: row.get(1)?,
+                provider_id: row.get(2)?,
+                billed: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// What an earlier process left in the spool above `indexed_up_to`, oldest first.
+pub(super) fn spooled(
     spool: &SpoolReader,
     indexed_up_to: i64,
-) -> Result<VecDeque<KnownObject>, UsageError> {
-    let mut select = index
-        .prepare("SELECT user_id, object_id, provider_id, billed FROM object ORDER BY sequence")?;
-    let rows = select.query_map([], |row| {
-        Ok(KnownObject {
-            account: row.get(0)?,
-            id: row.get(1)?,
-            provider_id: row.get(2)?,
-            billed: row.get(3)?,
-        })
-    })?;
-    let mut objects = rows.collect::<Result<VecDeque<_>, _>>()?;
+) -> Result<Vec<KnownObject>, UsageError> {
+    let mut objects = Vec::new();
     for (_, bytes) in spool.read_newest(indexed_up_to, BATCHES_READ_MAX)? {
         // The indexer sets damaged ones aside and says so.
         let Ok(records) = Batch::open(&bytes).and_then(|batch| batch.records()) else {
@@ -97,7 +94,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
-        control_plane::usage::{schema::Index, spool::Spool},
+        control_plane::usage::{
+            schema::Index,
+            spool::Spool,
+            tests::place::{Place, on_both},
+        },
         handoff::{
             batch::{BatchBuilder, new_buffer},
             record::{Usage, tests::sample},
@@ -115,22 +116,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn index_and_spool_tell_of_objects() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut index = Index::open(&directory.path().join("index")).unwrap();
-        let transaction = index.connection.transaction().unwrap();
+    on_both!(index_and_spool_tell_of_objects);
+
+    fn index_and_spool_tell_of_objects(place: &Place) {
+        let mut index = Index::new(place.index.clone());
+        let connection = index.connection().unwrap();
         // The one that bills a job may be recorded before the one that made it.
-        for record in [
+        let records = [
             record("job", 7),
             record("", 1),
             record("open", 0),
             record("job", 0),
-        ] {
-            note(&transaction, &record).unwrap();
-        }
-        transaction.commit().unwrap();
-        let mut spool = Spool::open(&directory.path().join("spool"), 1 << 30).unwrap();
+        ];
+        connection
+            .write(|transaction| {
+                records
+                    .iter()
+                    .try_for_each(|record| note(transaction, record))
+            })
+            .unwrap();
+        let mut spool = Spool::open(&place.path().join("spool"), 1 << 30).unwrap();
         let sealed = |record: &ExchangeRecord<'_>| {
             let mut builder = BatchBuilder::new(0);
             builder.append(record);
@@ -146,7 +151,8 @@ mod tests {
         });
         let mark = spool.write([&indexed[..]].into_iter()).unwrap();
         spool.write([&waiting[..]].into_iter()).unwrap();
-        let found = recent(&index.connection, &spool.reader().unwrap(), mark).unwrap();
+        let mut found = super::indexed(connection).unwrap();
+        found.extend(spooled(&spool.reader().unwrap(), mark).unwrap());
         let found: Vec<_> = found.iter().map(|o| (o.id.as_str(), o.billed)).collect();
         assert_eq!(found, [("job", true), ("open", false), ("open", true)]);
     }

@@ -1,13 +1,13 @@
 //! Sums over time and totals, of whichever table `source` finds.
 
 use jiff::{SignedDuration, civil::Date};
-use rusqlite::{Row, params_from_iter, types::Value};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     UsageError, UsageReader,
     amounts::Amounts,
+    database::{Row, Value},
     filter::LogFilter,
     query::{Granularity, OverviewQuery},
     slice::date_of,
@@ -74,15 +74,16 @@ impl UsageReader {
     pub fn overview(&self, query: &OverviewQuery) -> Result<Vec<UsageBucket>, UsageError> {
         let connection = self.connection()?;
         let source = Source::of(&connection, &query.filter, None)?;
-        let mut select = connection.prepare_cached(&format!(
-            "SELECT day, {SUMS} FROM ({}) GROUP BY day ORDER BY day",
+        let sql = format!(
+            "SELECT day, {SUMS} FROM ({}) s GROUP BY day ORDER BY day",
             source.sql
-        ))?;
-        let mut rows = select.query(params_from_iter(source.values))?;
-        let mut buckets: Vec<(Date, Sums)> = Vec::new();
-        while let Some(row) = rows.next()? {
+        );
+        let days = connection.query(&sql, &source.values, |row| {
             let start = period_start(row.get(0)?, query.granularity);
-            let sums = sums(row, 1)?;
+            Ok((start, sums(row, 1)?))
+        })?;
+        let mut buckets: Vec<(Date, Sums)> = Vec::new();
+        for (start, sums) in days {
             match buckets.last_mut() {
                 Some((last, total)) if *last == start => total.add(&sums),
                 Some(_) | None => buckets.push((start, sums)),
@@ -109,29 +110,30 @@ impl UsageReader {
         };
         let Source { sql, mut values } = Source::of(&connection, filter, Some(by))?;
         values.push(Value::Integer(TOTALS_MAX));
-        let mut select = connection.prepare_cached(&format!(
+        let sql = format!(
             "SELECT key, {name}, {SUMS} FROM ({sql}) s GROUP BY key
              ORDER BY sum(input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost) DESC,
                       sum(requests) DESC, key LIMIT ?"
-        ))?;
-        let totals = select.query_map(params_from_iter(values), |row| {
+        );
+        connection.query(&sql, &values, |row| {
             Ok(UsageTotal {
                 key: row.get(0)?,
                 display_name: row.get(1)?,
                 sums: sums(row, 2)?,
             })
-        })?;
-        Ok(totals.collect::<Result<_, _>>()?)
+        })
     }
 }
 
-const SUMS: &str = "sum(requests), sum(denied), sum(failed), sum(unpriced),
-     sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_creation_tokens),
-     sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost),
-     sum(other_cost)";
+/// PostgreSQL's sums have a type of their own.
+const SUMS: &str = "CAST(sum(requests) AS BIGINT), CAST(sum(denied) AS BIGINT), CAST(sum(failed) AS BIGINT),
+     CAST(sum(unpriced) AS BIGINT), CAST(sum(input_tokens) AS BIGINT), CAST(sum(output_tokens) AS BIGINT),
+     CAST(sum(cache_read_tokens) AS BIGINT), CAST(sum(cache_creation_tokens) AS BIGINT), CAST(sum(input_cost) AS BIGINT),
+     CAST(sum(cache_read_cost) AS BIGINT), CAST(sum(cache_creation_cost) AS BIGINT), CAST(sum(output_cost) AS BIGINT),
+     CAST(sum(other_cost) AS BIGINT)";
 
 /// Reads one row of [`SUMS`] from column `at` on.
-fn sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
+fn sums(row: &Row<'_>, at: usize) -> Result<Sums, UsageError> {
     Ok(Sums {
         amounts: Amounts::read(row, at + 4)?,
         request_count: row.get(at)?,

@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Transaction, params};
-
 use super::{
     UsageError,
     condition::Condition,
+    database::{Connection, values},
     filter::LogFilter,
     overview::TotalBy,
-    rollup::{Key, SUM_COLUMNS, SUMS, Sum, added},
+    rollup::{Key, SUM_COLUMNS, SUMS, Sum, added, with_sums},
     slice::Unit,
 };
 
@@ -189,39 +188,27 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), UsageError> {
-        let mut upsert = transaction.prepare_cached(&format!(
-            "INSERT INTO usage_pair
-                 (unit, pair, period, provider_id, model, group_set, user_id, {SUM_COLUMNS}) VALUES
-                 (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-             ON CONFLICT DO UPDATE SET {}",
-            added()
-        ))?;
-        for ((unit, pair, period, key), s) in &self.rows {
-            upsert.execute(params![
+    pub(super) fn write(&self, transaction: &Connection) -> Result<(), UsageError> {
+        let key = "unit, pair, period, provider_id, model, group_set, user_id";
+        let marks = vec!["?"; 7 + SUMS].join(", ");
+        let upsert = format!(
+            "INSERT INTO usage_pair ({key}, {SUM_COLUMNS}) VALUES ({marks})
+             ON CONFLICT ({key}) DO UPDATE SET {}",
+            added("usage_pair")
+        );
+        let rows = self.rows.iter().map(|((unit, pair, period, key), sums)| {
+            let place = values![
                 *unit as u8,
                 *pair as u8,
-                period,
+                *period,
                 key.provider_id,
                 key.model,
                 key.group_set,
                 key.user_id,
-                s[0],
-                s[1],
-                s[2],
-                s[3],
-                s[4],
-                s[5],
-                s[6],
-                s[7],
-                s[8],
-                s[9],
-                s[10],
-                s[11],
-                s[12],
-            ])?;
-        }
-        Ok(())
+            ];
+            with_sums::<7, { 7 + SUMS }>(place, sums)
+        });
+        transaction.execute_each(&upsert, rows)
     }
 }
 

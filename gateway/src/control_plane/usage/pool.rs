@@ -2,14 +2,15 @@
 
 use std::{
     ops::Deref,
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::{UsageError, live::Live, schema};
+use super::{
+    UsageError,
+    database::{Connection, Database},
+    live::Live,
+};
 
 /// Queries at the same time; more wait.
 const CONNECTIONS_MAX: usize = 4;
@@ -17,8 +18,6 @@ const CONNECTIONS_MAX: usize = 4;
 const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
 /// The same for a page of an export, which may have to pass over all rows to find its own.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(600);
-/// Steps of SQLite's machine between two looks at the clock, below a millisecond.
-const STEPS_PER_LOOK: std::ffi::c_int = 10_000;
 
 /// Asks the index. Every function blocks until its answer is there.
 #[derive(Clone)]
@@ -45,7 +44,7 @@ impl UsageReader {
 }
 
 pub(super) struct ReadPool {
-    path: PathBuf,
+    database: Database,
     state: Mutex<PoolState>,
     returned: Condvar,
 }
@@ -57,9 +56,9 @@ struct PoolState {
 }
 
 impl ReadPool {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         Self {
-            path,
+            database,
             state: Mutex::default(),
             returned: Condvar::new(),
         }
@@ -73,6 +72,7 @@ impl ReadPool {
                 .wait_while(state, |state| state.lent >= CONNECTIONS_MAX)
                 .expect("nothing panics under this lock");
             state.lent += 1;
+            state.idle.retain(Connection::is_usable);
             state.idle.pop()
         };
         // Holds the place from here on, so that it is given back when opening fails.
@@ -81,20 +81,10 @@ impl ReadPool {
             connection: idle,
         };
         if lent.connection.is_none() {
-            lent.connection = Some(self.open()?);
+            lent.connection = Some(self.database.open_reader()?);
         }
-        let deadline = Instant::now() + time_max;
-        lent.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > deadline))?;
+        lent.limit_time(time_max)?;
         Ok(lent)
-    }
-
-    fn open(&self) -> Result<Connection, UsageError> {
-        let connection = Connection::open_with_flags(
-            &self.path,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-        Ok(connection)
     }
 }
 
@@ -122,7 +112,8 @@ impl Drop for PooledConnection<'_> {
             .lock()
             .expect("nothing panics under this lock");
         state.lent -= 1;
-        state.idle.extend(self.connection.take());
+        let connection = self.connection.take();
+        state.idle.extend(connection.filter(Connection::is_usable));
         self.pool.returned.notify_one();
     }
 }

@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Transaction, params};
-
 use super::{
     UsageError,
+    database::{Connection, Value, values},
     index::clamp,
     pair::Pairs,
     slice::{Dimension, Slices},
@@ -95,33 +94,19 @@ impl<'a> Rollup<'a> {
         }
     }
 
-    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), UsageError> {
-        let mut hour = transaction.prepare_cached(&upsert("usage_hour"))?;
-        let mut day = transaction.prepare_cached(&upsert("usage_day"))?;
-        for (key, s) in &self.hours {
-            for (statement, period) in [(&mut hour, key.hour), (&mut day, key.hour.div_euclid(24))]
-            {
-                statement.execute(params![
-                    period,
+    pub(super) fn write(&self, transaction: &Connection) -> Result<(), UsageError> {
+        for (table, hours) in [("usage_hour", 1), ("usage_day", 24)] {
+            let rows = self.hours.iter().map(|(key, sums)| {
+                let dimensions = values![
+                    key.hour.div_euclid(hours),
                     key.user_id,
                     key.group_set,
                     key.provider_id,
                     key.model,
-                    s[0],
-                    s[1],
-                    s[2],
-                    s[3],
-                    s[4],
-                    s[5],
-                    s[6],
-                    s[7],
-                    s[8],
-                    s[9],
-                    s[10],
-                    s[11],
-                    s[12],
-                ])?;
-            }
+                ];
+                with_sums::<5, { 5 + SUMS }>(dimensions, sums)
+            });
+            transaction.execute_each(&upsert(table), rows)?;
         }
         self.slices.write(transaction)?;
         Pairs::of(&self.hours).write(transaction)
@@ -130,21 +115,33 @@ impl<'a> Rollup<'a> {
 
 /// `table` is one of our own two names.
 fn upsert(table: &str) -> String {
+    let marks = vec!["?"; 5 + SUMS].join(", ");
     format!(
-        "INSERT INTO {table} (period, user_id, group_set, provider_id, model, {SUM_COLUMNS}) VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
-         ON CONFLICT DO UPDATE SET {}",
-        added()
+        "INSERT INTO {table} (period, user_id, group_set, provider_id, model, {SUM_COLUMNS})
+         VALUES ({marks})
+         ON CONFLICT (period, user_id, group_set, provider_id, model) DO UPDATE SET {}",
+        added(table)
     )
 }
 
-/// `a = a + excluded.a` for every sum.
-pub(super) fn added() -> String {
+/// `a = table.a + excluded.a` for every sum.
+pub(super) fn added(table: &str) -> String {
     let columns = SUM_COLUMNS.split(',').map(str::trim);
     let added: Vec<String> = columns
-        .map(|column| format!("{column} = {column} + excluded.{column}"))
+        .map(|column| format!("{column} = {table}.{column} + excluded.{column}"))
         .collect();
     added.join(", ")
+}
+
+/// The values of a row of sums: what they are kept apart by, then they.
+pub(super) fn with_sums<'a, const K: usize, const N: usize>(
+    key: [Value<'a>; K],
+    sums: &Sum,
+) -> [Value<'a>; N] {
+    let mut values = key
+        .into_iter()
+        .chain(sums.iter().map(|sum| Value::Integer(*sum)));
+    std::array::from_fn(|_| values.next().expect("N is the sum of both"))
 }
 
 #[cfg(test)]

@@ -1,17 +1,9 @@
-//! Opening SQLite files, their migrations, and the tables of the index.
+//! The tables of the index.
 
-use std::{path::Path, time::Duration};
-
-use rusqlite::{Connection, params};
-
-use super::UsageError;
-
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a write-ahead log is cut back to after a checkpoint.
-const WAL_BYTES_KEPT: i64 = 64 << 20;
-/// Page cache of a writing connection in KiB: the hot leaves of all secondary indexes.
-const CACHE_KIB: i64 = 16 * 1024;
+use super::{
+    UsageError,
+    database::{Connection, Database, Migration},
+};
 
 /// `access_log.sequence` orders rows by the time they were indexed; `id` is the record's own.
 /// Groups are kept as sets: a set is stored once, rows and sums name it by number, and "member of any
@@ -19,11 +11,13 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// Sums have the key (period, user, group set, provider, model); an exchange without usage is summed
 /// under the empty model, so that invented model names make no rows.
 /// `usage_slice` has the same sums along one dimension at a time, see `slice`; `usage_pair` along two, see `pair`.
+/// Texts that an index begins with are bounded where records are made.
 /// `beyond_text` is JSON of media and tools; few exchanges have any.
 /// `trace_id` has no index: random as it is, each would dirty a page of its own.
 /// `response_model` is empty where it is `model`.
-const MIGRATIONS: &[&str] = &[
-    "
+const MIGRATIONS: &[Migration] = &[
+    Migration::tables(
+        "
     CREATE TABLE access_log (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL,
@@ -133,7 +127,9 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (spool, batch_id)
     );
 ",
-    "
+    ),
+    Migration::tables(
+        "
     ALTER TABLE access_log ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE object (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -144,7 +140,9 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (user_id, object_id)
     );
 ",
-    "
+    ),
+    Migration::tables(
+        "
     ALTER TABLE access_log ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN cost_source INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN service_tier INTEGER NOT NULL DEFAULT 0;
@@ -155,16 +153,22 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE usage_hour ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE usage_day ADD COLUMN other_cost INTEGER NOT NULL DEFAULT 0;
 ",
-    "
+    ),
+    Migration::tables(
+        "
     ALTER TABLE access_log ADD COLUMN capture INTEGER NOT NULL DEFAULT 0;
 ",
-    "
+    ),
+    Migration::tables(
+        "
     ALTER TABLE access_log ADD COLUMN received_us INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN reserved_us INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN sent_us INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE access_log ADD COLUMN first_byte_us INTEGER NOT NULL DEFAULT 0;
 ",
-    "
+    ),
+    Migration {
+        tables: "
     CREATE TABLE usage_slice (
         unit INTEGER NOT NULL,
         dimension INTEGER NOT NULL,
@@ -186,6 +190,8 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (unit, dimension, period, key)
     ) WITHOUT ROWID;
     CREATE INDEX usage_day_user ON usage_day (user_id, period);
+",
+        sqlite_rows: "
     INSERT INTO usage_slice
         SELECT unit, dimension, period,
             CASE dimension WHEN 0 THEN '' WHEN 1 THEN provider_id WHEN 2 THEN model ELSE user_id END
@@ -217,11 +223,15 @@ const MIGRATIONS: &[&str] = &[
         FROM usage_slice WHERE unit = 1
         GROUP BY 2, 3, 4;
 ",
-    "
+    },
+    Migration::tables(
+        "
     ALTER TABLE access_log ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE access_log ADD COLUMN response_model TEXT NOT NULL DEFAULT '';
 ",
-    "
+    ),
+    Migration {
+        tables: "
     CREATE TABLE usage_pair (
         unit INTEGER NOT NULL,
         pair INTEGER NOT NULL,
@@ -245,6 +255,8 @@ const MIGRATIONS: &[&str] = &[
         other_cost INTEGER NOT NULL,
         PRIMARY KEY (unit, pair, period, provider_id, model, group_set, user_id)
     ) WITHOUT ROWID;
+",
+        sqlite_rows: "
     CREATE TEMP TABLE month AS
         SELECT (strftime('%Y', period * 86400, 'unixepoch') - 1970) * 12
                 + strftime('%m', period * 86400, 'unixepoch') - 1 AS period,
@@ -280,84 +292,46 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE month;
     DROP TABLE pair;
 ",
+    },
 ];
 
-/// The index, open for its one writer.
+/// The index, for the one thread that changes it.
 pub(super) struct Index {
-    pub(super) connection: Connection,
-    path: std::path::PathBuf,
+    database: Database,
+    connection: Option<Connection>,
 }
 
 impl Index {
-    pub(super) fn open(path: &Path) -> Result<Self, UsageError> {
-        let mut connection = open_for_writing(path)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        migrate(&mut connection, "the index", MIGRATIONS)?;
-        Ok(Self {
-            connection,
-            path: path.to_owned(),
-        })
+    /// Is opened when it is first used.
+    pub(super) fn new(database: Database) -> Self {
+        Self {
+            database,
+            connection: None,
+        }
     }
 
-    pub(super) fn reopen(&mut self) -> Result<(), UsageError> {
-        *self = Self::open(&self.path)?;
-        Ok(())
+    /// Opens it and brings it to the latest schema, unless it is open.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, UsageError> {
+        let connection = match self.connection.take() {
+            Some(open) => open,
+            None => {
+                let mut connection = self.database.open_writer()?;
+                connection.migrate(MIGRATIONS)?;
+                connection
+            }
+        };
+        Ok(self.connection.insert(connection))
     }
-}
 
-/// WAL with a sync at every commit; pages that get free can be given back.
-pub(super) fn open_for_writing(path: &Path) -> Result<Connection, UsageError> {
-    use rusqlite::OpenFlags;
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Takes effect only while the file is empty, so it comes before WAL, which writes a header.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
-    Ok(connection)
-}
+    /// To be opened anew.
+    pub(super) fn close(&mut self) {
+        self.connection = None;
+    }
 
-/// Brings a file to the latest schema; `user_version` counts the migrations it has seen.
-pub(super) fn migrate(
-    connection: &mut Connection,
-    file: &'static str,
-    migrations: &[&str],
-) -> Result<(), UsageError> {
-    let known = migrations.len() as i64;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known {
-        return Err(UsageError::NewerSchema { file, found, known });
+    /// Whether it may be away for a while, and other nodes may write into it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.database.is_shared()
     }
-    for (version, migration) in (1_i64..).zip(migrations).skip(found as usize) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-    }
-    Ok(())
-}
-
-/// Gives up to `pages_limit` free pages beyond `kept` back to the file system.
-pub(super) fn give_space_back(
-    connection: &Connection,
-    kept: i64,
-    pages_limit: i64,
-) -> Result<(), UsageError> {
-    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-    let pages = (free - kept).min(pages_limit);
-    if pages > 0 {
-        // The pragma frees one page per step.
-        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-        let mut rows = statement.query(params![])?;
-        while rows.next()?.is_some() {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -369,36 +343,15 @@ mod tests {
     fn a_file_of_a_newer_version_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("usage.db");
-        let index = Index::open(&path).unwrap();
-        index
-            .connection
+        let open = || Index::new(Database::Sqlite(path.clone()));
+        open().connection().unwrap();
+        rusqlite::Connection::open(&path)
+            .unwrap()
             .pragma_update(None, "user_version", 99)
             .unwrap();
         assert!(matches!(
-            Index::open(&path),
+            open().connection(),
             Err(UsageError::NewerSchema { found: 99, .. })
         ));
-    }
-
-    #[test]
-    fn files_are_durable_and_shrinkable() {
-        let directory = tempfile::tempdir().unwrap();
-        let connection = Index::open(&directory.path().join("usage.db"))
-            .unwrap()
-            .connection;
-        for (pragma, expected) in [
-            ("synchronous", "2"),
-            ("auto_vacuum", "2"),
-            ("journal_mode", "wal"),
-        ] {
-            let text: String = connection
-                .query_row(
-                    &format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"),
-                    [],
-                    |row| row.get(0),
-                )
-                .unwrap();
-            assert_eq!(text, expected, "{pragma}");
-        }
     }
 }

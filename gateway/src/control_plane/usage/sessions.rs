@@ -1,9 +1,8 @@
 //! The access log by session: exchanges of one caller that carry the same session id; an exchange
 //! without one is a session of its own.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{cmp::Ordering, collections::HashMap, ops::ControlFlow};
 
-use rusqlite::{Connection, Row, params_from_iter, types::Value};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +11,7 @@ use super::{
     access_log::{self, Page, TOTAL_MAX, oldest_looked_at},
     amounts::Amounts,
     condition::{Condition, text},
+    database::{Connection, Row, Value},
     entry::{AccessLogEntry, from_json, timestamp},
     query::{SessionQuery, SessionSort, SortOrder},
 };
@@ -77,12 +77,15 @@ impl UsageReader {
     }
 }
 
-const SUMMARY: &str = "session_id, user_id, json_group_array(DISTINCT group_set),
-     min(started_at_us), max(started_at_us), count(*), sum(input_tokens), sum(output_tokens),
-     sum(cache_read_tokens), sum(cache_creation_tokens + cache_creation_long_tokens),
-     sum(input_cost), sum(cache_read_cost), sum(cache_creation_cost), sum(output_cost),
-     sum(other_cost),
-     json_group_array(DISTINCT dialect), json_group_array(DISTINCT model), max(outcome = 1)";
+const SUMMARY: &str = "min(session_id), min(user_id), json_group_array(DISTINCT group_set),
+     min(started_at_us), max(started_at_us), count(*),
+     CAST(sum(input_tokens) AS BIGINT), CAST(sum(output_tokens) AS BIGINT),
+     CAST(sum(cache_read_tokens) AS BIGINT),
+     CAST(sum(cache_creation_tokens + cache_creation_long_tokens) AS BIGINT),
+     CAST(sum(input_cost) AS BIGINT), CAST(sum(cache_read_cost) AS BIGINT),
+     CAST(sum(cache_creation_cost) AS BIGINT), CAST(sum(output_cost) AS BIGINT),
+     CAST(sum(other_cost) AS BIGINT),
+     json_group_array(DISTINCT dialect), json_group_array(DISTINCT model), max(CASE WHEN outcome = 1 THEN 1 ELSE 0 END)";
 
 /// What a walk found of one session; sums cover the rows that it saw.
 struct Seen {
@@ -116,26 +119,25 @@ impl Walk {
         condition: &Condition,
         enough: u64,
     ) -> Result<(), UsageError> {
-        let mut select = connection.prepare_cached(&format!(
+        let sql = format!(
             "SELECT user_id, session_id, sequence, started_at_us, input_tokens + output_tokens,
                  input_cost + cache_read_cost + cache_creation_cost + output_cost + other_cost,
                  status, outcome = 1
              FROM access_log WHERE {} ORDER BY started_at_us DESC, sequence DESC",
             condition.sql()
-        ))?;
-        let mut rows = select.query(params_from_iter(&condition.values))?;
-        while let Some(row) = rows.next()? {
+        );
+        connection.visit(&sql, &condition.values, |row| {
             if self.sessions.len() as u64 >= enough {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
             self.note(row)?;
-        }
-        Ok(())
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
-    fn note(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        let user_id = row.get_ref(0)?.as_str()?;
-        let session_id = row.get_ref(1)?.as_str()?;
+    fn note(&mut self, row: &Row<'_>) -> Result<(), UsageError> {
+        let user_id = row.text(0)?;
+        let session_id = row.text(1)?;
         let started_us: i64 = row.get(3)?;
         let known = self.places.get(user_id).and_then(|of| of.get(session_id));
         let place = match known {
@@ -164,10 +166,10 @@ impl Walk {
         let seen = &mut self.sessions[place];
         seen.first_us = started_us;
         seen.requests += 1;
-        seen.tokens += row.get::<_, i64>(4)?;
-        seen.cost += row.get::<_, i64>(5)?;
+        seen.tokens += row.get::<i64>(4)?;
+        seen.cost += row.get::<i64>(5)?;
         seen.status_max = seen.status_max.max(row.get(6)?);
-        seen.denied |= row.get::<_, bool>(7)?;
+        seen.denied |= row.get::<bool>(7)?;
         Ok(())
     }
 
@@ -207,7 +209,7 @@ impl Walk {
 }
 
 /// Reads one row of [`SUMMARY`]; also gives the numbers of its group sets.
-fn summary(row: &Row<'_>) -> rusqlite::Result<(SessionEntry, Vec<i64>)> {
+fn summary(row: &Row<'_>) -> Result<(SessionEntry, Vec<i64>), UsageError> {
     let session = SessionEntry {
         session_id: row.get(0)?,
         user_id: row.get(1)?,
@@ -251,12 +253,10 @@ fn complete(
             "access_log INDEXED BY access_log_session"
         }
     };
+    let sql = format!("SELECT {SUMMARY} FROM {table} WHERE {}", condition.sql());
     let (mut session, group_sets) = connection
-        .prepare_cached(&format!(
-            "SELECT {SUMMARY} FROM {table} WHERE {}",
-            condition.sql()
-        ))?
-        .query_row(params_from_iter(&condition.values), summary)?;
+        .query_row(&sql, &condition.values, summary)?
+        .ok_or(UsageError::Missing("a session"))?;
     session.entries = access_log::select_entries(
         connection,
         table,
@@ -265,9 +265,11 @@ fn complete(
         [Value::Integer(ENTRIES_MAX)],
     )?;
     session.entries.reverse();
-    let mut select = connection.prepare_cached("SELECT group_ids FROM group_set WHERE id = ?1")?;
     for group_set in group_sets {
-        let group_ids = select.query_row([group_set], |row| row.get(0))?;
+        let group_ids = connection.query_value(
+            "SELECT group_ids FROM group_set WHERE id = ?1",
+            &[Value::Integer(group_set)],
+        )?;
         session.group_ids.extend(from_json::<String>(group_ids));
     }
     session.group_ids.sort_unstable();

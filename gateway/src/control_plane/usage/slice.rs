@@ -4,13 +4,12 @@
 
 use std::collections::HashMap;
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use rusqlite::{Transaction, params};
-
 use super::{
     UsageError,
-    rollup::{SECONDS_PER_DAY, SUM_COLUMNS, SUMS, Sum, added},
+    database::{Connection, values},
+    rollup::{SECONDS_PER_DAY, SUM_COLUMNS, SUMS, Sum, added, with_sums},
 };
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// What the sums of one row are kept apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,35 +76,20 @@ impl<'a> Slices<'a> {
         }
     }
 
-    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), UsageError> {
-        let mut upsert = transaction.prepare_cached(&format!(
-            "INSERT INTO usage_slice (unit, dimension, period, key, {SUM_COLUMNS}) VALUES
-                 (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-             ON CONFLICT DO UPDATE SET {}",
-            added()
-        ))?;
-        for (key, s) in &self.rows {
-            upsert.execute(params![
-                key.unit as u8,
-                key.dimension as u8,
-                key.period,
-                key.key,
-                s[0],
-                s[1],
-                s[2],
-                s[3],
-                s[4],
-                s[5],
-                s[6],
-                s[7],
-                s[8],
-                s[9],
-                s[10],
-                s[11],
-                s[12],
-            ])?;
-        }
-        Ok(())
+    pub(super) fn write(&self, transaction: &Connection) -> Result<(), UsageError> {
+        let marks = vec!["?"; 4 + SUMS].join(", ");
+        let upsert = format!(
+            "INSERT INTO usage_slice (unit, dimension, period, key, {SUM_COLUMNS}) VALUES ({marks})
+             ON CONFLICT (unit, dimension, period, key) DO UPDATE SET {}",
+            added("usage_slice")
+        );
+        let rows = self.rows.iter().map(|(key, sums)| {
+            with_sums::<4, { 4 + SUMS }>(
+                values![key.unit as u8, key.dimension as u8, key.period, key.key,],
+                sums,
+            )
+        });
+        transaction.execute_each(&upsert, rows)
     }
 }
 

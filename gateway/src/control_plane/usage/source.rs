@@ -1,11 +1,10 @@
 //! Where sums come from: the narrowest table that keeps apart what a filter and a grouping ask for.
 
-use rusqlite::{Connection, types::Value};
-
 use super::{
     UsageError,
     access_log::{LOOKED_AT_MAX, oldest_looked_at},
     condition::Condition,
+    database::{Connection, Value},
     filter::LogFilter,
     overview::TotalBy,
     pair::{Dimensions, Pair},
@@ -16,7 +15,7 @@ use super::{
 /// A query whose rows have `day` (since 1970; 0 where `by` is given), `key` of the grouping, and sums.
 pub(super) struct Source {
     pub(super) sql: String,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<Value<'static>>,
 }
 
 impl Source {
@@ -58,14 +57,16 @@ impl Source {
         let condition = filter.on_rows();
         let sql = format!(
             "SELECT started_at_us / {} AS day, {} AS key,
-                1 AS requests, outcome = 1 AS denied, outcome > 1 AS failed,
-                unpriced OR left_out <> 0 AS unpriced,
+                1 AS requests, {} AS denied, {} AS failed, {} AS unpriced,
                 input_tokens, output_tokens, cache_read_tokens,
                 cache_creation_tokens + cache_creation_long_tokens AS cache_creation_tokens,
                 input_cost, cache_read_cost, cache_creation_cost, output_cost, other_cost
              FROM {} WHERE {}",
             SECONDS_PER_DAY * 1_000_000,
             column(by),
+            counted("outcome = 1"),
+            counted("outcome > 1"),
+            counted("unpriced <> 0 OR left_out <> 0"),
             with_groups("access_log", by),
             condition.sql()
         );
@@ -127,10 +128,10 @@ impl Source {
         }))
     }
 
-    fn union(parts: impl Iterator<Item = (String, Vec<Value>)>) -> Self {
-        let (sqls, values): (Vec<String>, Vec<Vec<Value>>) = parts.unzip();
+    fn union(parts: impl Iterator<Item = (String, Vec<Value<'static>>)>) -> Self {
+        let (sqls, values): (Vec<String>, Vec<Vec<Value<'_>>>) = parts.unzip();
         let sql = match sqls.is_empty() {
-            true => format!("SELECT 0 AS day, '' AS key, {SUM_COLUMNS} FROM usage_day WHERE 0"),
+            true => format!("SELECT 0 AS day, '' AS key, {SUM_COLUMNS} FROM usage_day WHERE FALSE"),
             false => sqls.join(" UNION ALL "),
         };
         let values = values.into_iter().flatten().collect();
@@ -181,13 +182,18 @@ fn column(by: Option<TotalBy>) -> &'static str {
     }
 }
 
+/// 1 where it is true, 0 elsewhere.
+fn counted(condition: &str) -> String {
+    format!("CASE WHEN {condition} THEN 1 ELSE 0 END")
+}
+
 /// Each row once for each of its groups, where totals are by group.
 fn with_groups(table: &'static str, by: Option<TotalBy>) -> String {
     match by {
         Some(TotalBy::Group) => {
             // Renamed, so that conditions on the table's own column stay clear.
             let members = "SELECT group_id, group_set AS member_of FROM group_set_member";
-            format!("{table} JOIN ({members}) ON member_of = group_set")
+            format!("{table} JOIN ({members}) members ON member_of = group_set")
         }
         Some(TotalBy::Provider | TotalBy::Model | TotalBy::User) | None => table.to_owned(),
     }
@@ -195,11 +201,12 @@ fn with_groups(table: &'static str, by: Option<TotalBy>) -> String {
 
 /// Hours are kept for some weeks only: ends of the range that lie before that are rounded outwards to days.
 fn kept_hours(connection: &Connection, (from, to): (i64, i64)) -> Result<(i64, i64), UsageError> {
-    let oldest: Option<i64> = connection
-        .prepare_cached("SELECT min(period) FROM usage_hour")?
-        .query_row([], |row| row.get(0))?;
+    let oldest: Option<Option<i64>> =
+        connection.query_value("SELECT min(period) FROM usage_hour", &[])?;
     // Whole days are deleted: what is left of this one is all that it had.
-    let oldest_day = oldest.map_or(i64::MAX, |hour| hour.div_euclid(24) * 24);
+    let oldest_day = oldest
+        .flatten()
+        .map_or(i64::MAX, |hour| hour.div_euclid(24) * 24);
     let from = match from < oldest_day {
         true => from.div_euclid(24) * 24,
         false => from,

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{UsageError, schema};
+use super::{UsageError, sqlite_file};
 use crate::handoff::batch::{self, BatchKey};
 
 /// Batches deleted per transaction once they are indexed.
@@ -111,7 +111,7 @@ impl Spool {
                 }
             }
             transaction.commit()?;
-            schema::give_space_back(connection, FREE_PAGES_KEPT, FREED_PAGES_PER_WRITE_MAX)?;
+            sqlite_file::give_space_back(connection, FREE_PAGES_KEPT, FREED_PAGES_PER_WRITE_MAX)?;
             Ok(seen == PURGED_PER_WRITE_MAX)
         })
     }
@@ -133,8 +133,8 @@ impl Spool {
 }
 
 fn open(path: &Path, bytes_limit: u64) -> Result<Connection, UsageError> {
-    let mut connection = schema::open_for_writing(path)?;
-    schema::migrate(&mut connection, "the spool", MIGRATIONS)?;
+    let mut connection = sqlite_file::open_for_writing(path)?;
+    sqlite_file::migrate(&mut connection, "the spool", MIGRATIONS)?;
     let pages_limit = i64::try_from(bytes_limit / PAGE_BYTES).unwrap_or(i64::MAX);
     // Returns the limit in force, which is not below the file's present size.
     connection.pragma_update_and_check(None, "max_page_count", pages_limit, |row| {
@@ -166,12 +166,23 @@ impl SpoolReader {
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
-        connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        connection.busy_timeout(sqlite_file::BUSY_TIMEOUT)?;
         let identity = connection.query_row("SELECT identity FROM spool", [], |row| row.get(0))?;
         Ok(Self {
             connection,
             identity,
         })
+    }
+
+    /// An id that all batches which are left are above of, and which those before were not.
+    pub(super) fn before_first(&self) -> Result<i64, UsageError> {
+        let first: Option<i64> =
+            self.connection
+                .query_row("SELECT min(id) FROM batch", [], |row| row.get(0))?;
+        match first {
+            Some(first) => Ok(first - 1),
+            None => last_id(&self.connection),
+        }
     }
 
     /// Up to `limit` batches above `after`, by id.

@@ -2,19 +2,15 @@
 //! gives their space back to the file system. Sums by day and month are kept.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
 
 use super::{
     UsageError,
+    database::{Connection, values},
     rollup::{self, SECONDS_PER_DAY},
-    schema,
     slice::Unit,
 };
 
 const ROWS_PER_CHUNK: i64 = 2000;
-/// Free pages kept for new rows (1 MiB).
-const FREE_PAGES_KEPT: i64 = 256;
-const PAGES_PER_CHUNK: i64 = 2048;
 
 /// Rows that started before this Unix time in microseconds go; `None` with 0 days, which keeps all.
 pub(super) fn oldest_kept_us(now: Timestamp, retention_days: u32) -> Option<i64> {
@@ -30,13 +26,14 @@ pub(super) fn oldest_kept_us(now: Timestamp, retention_days: u32) -> Option<i64>
 
 /// Deletes one chunk of rows that started before `before_us`; returns how many.
 pub(super) fn delete_some(connection: &mut Connection, before_us: i64) -> Result<u64, UsageError> {
-    let deleted = connection.execute(
-        "DELETE FROM access_log WHERE sequence IN (
-             SELECT sequence FROM access_log WHERE started_at_us < ?1
-             ORDER BY started_at_us LIMIT ?2)",
-        params![before_us, ROWS_PER_CHUNK],
-    )?;
-    Ok(deleted as u64)
+    connection.write(|transaction| {
+        transaction.execute(
+            "DELETE FROM access_log WHERE sequence IN (
+                 SELECT sequence FROM access_log WHERE started_at_us < ?1
+                 ORDER BY started_at_us LIMIT ?2)",
+            &values![before_us, ROWS_PER_CHUNK],
+        )
+    })
 }
 
 /// Deletes the sums by the hour of one day, the oldest, if it was over before `before_us`; returns whether
@@ -46,34 +43,23 @@ pub(super) fn delete_hours(
     before_us: i64,
 ) -> Result<bool, UsageError> {
     let before_day = rollup::period(before_us, SECONDS_PER_DAY);
-    let transaction = connection.transaction()?;
-    let oldest: Option<i64> =
-        transaction.query_row("SELECT min(period) FROM usage_hour", [], |row| row.get(0))?;
-    let Some(day) = oldest.map(|hour| hour.div_euclid(24)) else {
-        return Ok(false);
-    };
-    if day >= before_day {
-        return Ok(false);
-    }
-    let end = (day + 1) * 24;
-    transaction.execute("DELETE FROM usage_hour WHERE period < ?1", [end])?;
-    transaction.execute(
-        "DELETE FROM usage_slice WHERE unit = ?1 AND period < ?2",
-        params![Unit::Hour as u8, end],
-    )?;
-    transaction.commit()?;
-    Ok(true)
-}
-
-/// Frees one chunk of unused pages; returns whether there may be more.
-pub(super) fn give_some_space_back(connection: &Connection) -> Result<bool, UsageError> {
-    let free = |connection: &Connection| -> Result<i64, UsageError> {
-        Ok(connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
-    };
-    let before = free(connection)?;
-    schema::give_space_back(connection, FREE_PAGES_KEPT, PAGES_PER_CHUNK)?;
-    let after = free(connection)?;
-    Ok(after < before && after > FREE_PAGES_KEPT)
+    connection.write(|transaction| {
+        let oldest: Option<Option<i64>> =
+            transaction.query_value("SELECT min(period) FROM usage_hour", &[])?;
+        let Some(day) = oldest.flatten().map(|hour| hour.div_euclid(24)) else {
+            return Ok(false);
+        };
+        if day >= before_day {
+            return Ok(false);
+        }
+        let end = (day + 1) * 24;
+        transaction.execute("DELETE FROM usage_hour WHERE period < ?1", &values![end])?;
+        transaction.execute(
+            "DELETE FROM usage_slice WHERE unit = ?1 AND period < ?2",
+            &values![Unit::Hour as u8, end],
+        )?;
+        Ok(true)
+    })
 }
 
 #[cfg(test)]

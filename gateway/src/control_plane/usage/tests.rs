@@ -4,7 +4,9 @@
 
 mod crash;
 mod disk;
+mod fleet;
 mod measure;
+pub(super) mod place;
 mod plans;
 mod queries;
 mod retention;
@@ -17,6 +19,8 @@ use std::{
 };
 
 use super::*;
+use place::{Place, on_both};
+
 use crate::handoff::{
     queue::{RecordSender, record_queue},
     record::{CostNanoUsd, ExchangeRecord, Outcome, Usage, tests::sample},
@@ -31,12 +35,6 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
-}
-
-fn start(directory: &Path) -> (UsageLog, RecordSender) {
-    let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
-    let log = UsageLog::start(directory, receiver).unwrap();
-    (log, senders.remove(0))
 }
 
 fn wait_indexed(log: &UsageLog, records: u64) {

@@ -15,7 +15,7 @@ import { Link, navigate } from "@/shell/router";
 import { useWho } from "@/shell/session";
 import type { Seen } from "./traffic";
 import css from "./PeerPanel.module.css";
-import { identityOf, principalOf, SOURCES } from "./words";
+import { identityOf, principalOf, sourceOf } from "./words";
 
 interface Props {
   peer: Peer | undefined;
@@ -34,7 +34,7 @@ export function PeerPanel({ peer, seen, onClose }: Props) {
   }
   const to = (action: string) => () =>
     navigate(`/peers/${encodeURIComponent(peer.id)}/${action}${location.search}`);
-  const source = SOURCES[peer.source];
+  const source = sourceOf(peer);
   return (
     <SidePanel
       title={peer.name}
@@ -106,7 +106,7 @@ function Identity({ peer }: { peer: Peer }) {
             ),
           ],
           ["WireGuard key", peer.public_key && <code key="key">{peer.public_key}</code>],
-          ["Source", SOURCES[peer.source].label],
+          ["Source", sourceOf(peer).label],
           ["Read", peer.read_at ? `${relative(peer.read_at)} (${dateTime(peer.read_at)})` : null],
           ["Added", peer.created_at ? dateTime(peer.created_at) : null],
           ["Changed", peer.updated_at ? dateTime(peer.updated_at) : null],

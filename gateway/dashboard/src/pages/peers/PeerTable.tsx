@@ -14,7 +14,7 @@ import { dateTime, relative } from "@/format/time";
 import { useParameters } from "@/shell/parameters";
 import css from "./PeerTable.module.css";
 import type { SeenBy } from "./traffic";
-import { identityOf, SOURCES } from "./words";
+import { identityOf, sourceOf } from "./words";
 
 interface Props {
   peers: UseQueryResult<Peer[], ApiError>;
@@ -150,7 +150,7 @@ function peerColumns(
     {
       id: "source",
       header: "Source",
-      cell: (peer) => <span className={css.seen}>{SOURCES[peer.source].label}</span>,
+      cell: (peer) => <span className={css.seen}>{sourceOf(peer).label}</span>,
       sort: (peer) => peer.source,
       from: 1200,
     },

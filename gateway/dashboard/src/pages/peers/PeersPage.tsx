@@ -15,7 +15,7 @@ import { PeerPanel } from "./PeerPanel";
 import { PeerTable } from "./PeerTable";
 import { RemoveDialog } from "./RemoveDialog";
 import { byPeer } from "./traffic";
-import { SOURCES } from "./words";
+import { sourceOf } from "./words";
 
 /** `/peers`, and over it `/new`, `/<id>`, `/<id>/edit` and `/<id>/remove`. */
 export default function PeersPage() {
@@ -81,7 +81,7 @@ function Opened({ seen }: { seen: ReturnType<typeof byPeer> }) {
   if (id === undefined || !peers.data) return null;
   if (id === "new") return mayChange ? <PeerDialog onClose={close} /> : null;
   const peer = peers.data.find((one) => one.id === id);
-  const isEditable = peer !== undefined && mayChange && SOURCES[peer.source].editable;
+  const isEditable = peer !== undefined && mayChange && sourceOf(peer).editable;
   if (isEditable && action === "edit") return <PeerDialog key={id} id={id} onClose={close} />;
   if (isEditable && action === "remove") return <RemoveDialog peer={peer} onClose={close} />;
   return <PeerPanel peer={peer} seen={seen.get(id)} onClose={close} />;

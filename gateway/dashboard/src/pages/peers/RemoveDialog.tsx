@@ -5,7 +5,13 @@ import { Confirm } from "@/components/Dialog";
 import { toast } from "@/components/Toast";
 
 export function RemoveDialog({ peer, onClose }: { peer: Peer; onClose: () => void }) {
-  const change = useChange((id: Id) => remove(`/peers/${id}`), "peers", "groups", "admission");
+  // Closed before the peers are read again: without the peer there is nothing to draw this for.
+  const removal = async (id: Id) => {
+    await remove(`/peers/${id}`);
+    toast(`${peer.name} is removed`);
+    onClose();
+  };
+  const change = useChange(removal, "peers", "groups", "admission");
   return (
     <Confirm
       open
@@ -14,14 +20,7 @@ export function RemoveDialog({ peer, onClose }: { peer: Peer; onClose: () => voi
       action="Remove peer"
       busy={change.isPending}
       error={change.error?.message}
-      onConfirm={() =>
-        change.mutate(peer.id, {
-          onSuccess: () => {
-            toast(`${peer.name} is removed`);
-            onClose();
-          },
-        })
-      }
+      onConfirm={() => change.mutate(peer.id)}
     >
       <p>
         It is kept out from now on, and its open connections are closed. Its usage and log stay.

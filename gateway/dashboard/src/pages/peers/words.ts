@@ -1,6 +1,12 @@
 import type { Peer } from "@/api/types";
 
-export const SOURCES: Record<Peer["source"], { label: string; editable: boolean; why: string }> = {
+interface Source {
+  label: string;
+  editable: boolean;
+  why: string;
+}
+
+const SOURCES: Record<string, Source> = {
   static: { label: "This node", editable: true, why: "Kept by this node; change it here." },
   wireguard: {
     label: "WireGuard",
@@ -13,6 +19,16 @@ export const SOURCES: Record<Peer["source"], { label: string; editable: boolean;
     why: "Read from NetBird. Groups, owner and approval are changed there; this node follows within seconds.",
   },
 };
+
+export function sourceOf({ source }: Peer): Source {
+  return (
+    SOURCES[source] ?? {
+      label: source,
+      editable: false,
+      why: "Kept elsewhere, and read from there.",
+    }
+  );
+}
 
 /** Whom policies and the log know it as. */
 export function principalOf(peer: Peer): string {

@@ -38,8 +38,8 @@ export function PricesCard() {
             ]}
           />
           <p className={`${css.text} ${css.below}`}>
-            Newer prices come as a file: <code>keyway catalog update FILE</code> shows what
-            would change first. Prices that are set at a provider win over these.
+            Newer prices come as a file: <code>keyway catalog update FILE</code> shows what would
+            change first. Prices that are set at a provider win over these.
           </p>
         </>
       )}

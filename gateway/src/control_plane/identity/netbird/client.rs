@@ -12,10 +12,7 @@ use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
 
-use super::{
-    NetbirdMap, mapping,
-    token::{self, TokenError},
-};
+use super::{NetbirdMap, mapping};
 use crate::{
     config::{NetbirdConfig, TokenSource},
     control_plane::{
@@ -23,6 +20,7 @@ use crate::{
         resolve::Lookup,
         server::{Server, ServerError},
         snapshot::Problem,
+        token::{self, TokenError},
     },
     secret::Secret,
 };

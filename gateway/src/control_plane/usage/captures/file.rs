@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::{
-    control_plane::usage::{UsageError, schema, sweep},
+    control_plane::usage::{UsageError, sqlite_file},
     handoff::capture::Part,
 };
 
@@ -61,8 +61,8 @@ pub(super) struct CaptureFile {
 
 impl CaptureFile {
     pub(super) fn open(path: &Path) -> Result<Self, UsageError> {
-        let mut connection = schema::open_for_writing(path)?;
-        schema::migrate(&mut connection, "the file of captured texts", MIGRATIONS)?;
+        let mut connection = sqlite_file::open_for_writing(path)?;
+        sqlite_file::migrate(&mut connection, "the file of captured texts", MIGRATIONS)?;
         // Returns the limit in force, which is not below the file's present size.
         connection.pragma_update_and_check(
             None,
@@ -106,7 +106,7 @@ impl CaptureFile {
                  SELECT rowid FROM capture WHERE record_id < ?1 ORDER BY record_id LIMIT ?2)",
             params![before.to_be_bytes(), ROWS_PER_CHUNK],
         )?;
-        if deleted > 0 || sweep::give_some_space_back(&self.connection)? {
+        if deleted > 0 || sqlite_file::give_some_space_back(&self.connection)? {
             return Ok(true);
         }
         // The file ends where the log's last checkpoint says, and the log has copies of what was deleted.
@@ -122,7 +122,7 @@ pub(super) fn read(path: &Path, record_id: u128) -> Result<Vec<(StoredPart, Vec<
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+    connection.busy_timeout(sqlite_file::BUSY_TIMEOUT)?;
     let mut select = connection.prepare("SELECT part, sealed FROM capture WHERE record_id = ?1")?;
     let rows = select.query_map([record_id.to_be_bytes()], |row| {
         let part = match row.get::<_, u8>(0)? {

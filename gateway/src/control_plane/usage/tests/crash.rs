@@ -8,6 +8,8 @@ use std::{
 use super::*;
 
 const DIRECTORY_VARIABLE: &str = "KEYWAY_TEST_CRASH_DIRECTORY";
+/// The index, if in no file.
+const URL_VARIABLE: &str = "KEYWAY_TEST_CRASH_URL";
 const RUN_VARIABLE: &str = "KEYWAY_TEST_CRASH_RUN";
 const RUNS: u64 = 8;
 
@@ -40,7 +42,21 @@ fn child() {
         return;
     };
     let run: u64 = std::env::var(RUN_VARIABLE).unwrap().parse().unwrap();
-    let (log, mut sender) = start(Path::new(&directory));
+    let directory = Path::new(&directory);
+    let index = match std::env::var(URL_VARIABLE) {
+        Ok(url) => place::database_at(&url),
+        Err(_) => Database::Sqlite(directory.join(INDEX_FILE)),
+    };
+    let (mut senders, receiver) = record_queue(1, 4, Duration::ZERO);
+    let mut sender = senders.remove(0);
+    let log = UsageLog::start_with(
+        directory,
+        index,
+        receiver,
+        &LineTargets::default(),
+        Vec::new(),
+    )
+    .unwrap();
     let status = log.status();
     let mut said = 0;
     for number in 0.. {
@@ -55,11 +71,12 @@ fn child() {
     }
 }
 
-fn spawn_child(directory: &Path, run: u64) -> (Child, BufReader<ChildStdout>) {
+fn spawn_child(place: &Place, run: u64) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "control_plane::usage::tests::crash::child"])
         .args(["--ignored", "--nocapture", "--test-threads=1"])
-        .env(DIRECTORY_VARIABLE, directory)
+        .env(DIRECTORY_VARIABLE, place.path())
+        .envs(place.url.iter().map(|url| (URL_VARIABLE, url)))
         .env(RUN_VARIABLE, run.to_string())
         .stdout(Stdio::piped())
         .spawn()
@@ -68,13 +85,13 @@ fn spawn_child(directory: &Path, run: u64) -> (Child, BufReader<ChildStdout>) {
     (child, output)
 }
 
-#[test]
-fn a_killed_process_loses_nothing_durable() {
-    let directory = tempfile::tempdir().unwrap();
+on_both!(a_killed_process_loses_nothing_durable);
+
+fn a_killed_process_loses_nothing_durable(place: &Place) {
     let mut lcg = Lcg::from_clock();
     let durable: Vec<u64> = (0..RUNS)
         .map(|run| {
-            let (mut child, output) = spawn_child(directory.path(), run);
+            let (mut child, output) = spawn_child(place, run);
             let lines_before_the_kill = 1 + lcg.below(30) as usize;
             let mut durable = 0;
             let mut lines = output.lines().map(Result::unwrap);
@@ -91,7 +108,7 @@ fn a_killed_process_loses_nothing_durable() {
         })
         .collect();
 
-    let (log, mut sender) = start(directory.path());
+    let (log, mut sender) = place.start();
     // One more record, behind everything that is left in the spool.
     sender.append(&record(RUNS, 0));
     drop(sender);
@@ -99,19 +116,16 @@ fn a_killed_process_loses_nothing_durable() {
     wait_for("the last record", || {
         status.records_written.load(Ordering::Relaxed) == 1 && status.batches_to_index() == 0
     });
-    let connection = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
+    let connection = place.connection();
     let mut sums = (0_u64, 0_u64, 0_u64);
     for (run, durable) in (0..=RUNS).zip(durable.iter().chain([&1])) {
         let ids: Vec<String> = connection
-            .prepare("SELECT id FROM access_log WHERE id >= ?1 AND id < ?2 ORDER BY id")
-            .unwrap()
-            .query_map(
-                [first_id(run), first_id(run + 1)].map(|id| format!("{id:032x}")),
+            .query(
+                "SELECT id FROM access_log WHERE id >= ?1 AND id < ?2 ORDER BY id",
+                &[first_id(run), first_id(run + 1)].map(|id| format!("{id:032x}").into()),
                 |row| row.get(0),
             )
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+            .unwrap();
         assert!(
             ids.len() as u64 >= *durable,
             "run {run}: {} of {durable}",
@@ -127,14 +141,14 @@ fn a_killed_process_loses_nothing_durable() {
     }
     assert!(sums.0 > RUNS);
     for table in ["usage_hour", "usage_day"] {
-        let found: (u64, u64, u64) = connection
-            .query_row(
-                &format!("SELECT sum(requests), sum(input_tokens), sum(output_cost) FROM {table}"),
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
+        let sql = format!(
+            "SELECT CAST(sum(requests) AS BIGINT), CAST(sum(input_tokens) AS BIGINT),
+                 CAST(sum(output_cost) AS BIGINT) FROM {table}"
+        );
+        let found = connection
+            .query_row(&sql, &[], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap();
-        assert_eq!(found, sums, "{table}");
+        assert_eq!(found, Some(sums), "{table}");
     }
     assert_eq!(status.batches_damaged.load(Ordering::Relaxed), 0);
 }

@@ -16,10 +16,14 @@ fn limited_writer(
     (writer.spawn().unwrap(), reader, senders.remove(0), status)
 }
 
-#[test]
-fn a_full_disk_is_seen_and_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let (writer, spool, mut sender, status) = limited_writer(directory.path(), 400 << 10);
+on_both!(
+    a_full_disk_is_seen_and_loses_nothing,
+    a_damaged_batch_is_set_aside_and_the_rest_goes_on,
+    a_stopped_log_has_everything_in_its_spool,
+);
+
+fn a_full_disk_is_seen_and_loses_nothing(place: &Place) {
+    let (writer, spool, mut sender, status) = limited_writer(place.path(), 400 << 10);
     let mut appended = 0_u64;
     wait_for("the full disk", || {
         while sender.has_room() {
@@ -42,7 +46,7 @@ fn a_full_disk_is_seen_and_loses_nothing() {
     drop(sender);
 
     let settings = Arc::new(LogSettings::default());
-    let index = Index::open(&directory.path().join(INDEX_FILE)).unwrap();
+    let index = Index::new(place.index.clone());
     let (commits, live) = Live::new();
     let (settings_of, status_of) = (Arc::clone(&settings), Arc::clone(&status));
     let indexer = Indexer::new(spool, index, settings_of, status_of, commits)
@@ -52,7 +56,7 @@ fn a_full_disk_is_seen_and_loses_nothing() {
         status.records_indexed.load(Ordering::Relaxed) == appended
     });
     wait_for("the writer", || status.writer() == Health::Ok);
-    let reader = UsageReader::new(ReadPool::new(directory.path().join(INDEX_FILE)), live);
+    let reader = UsageReader::new(ReadPool::new(place.index.clone()), live);
     let page = AccessLogQuery::from_pairs(&[]).unwrap();
     let found = reader.access_log(&page).unwrap().total_records;
     assert_eq!(found, appended);
@@ -74,12 +78,10 @@ fn what_cannot_be_written_before_the_deadline_is_counted() {
     assert_eq!(report.records_lost, 1000);
 }
 
-#[test]
-fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
+fn a_damaged_batch_is_set_aside_and_the_rest_goes_on(place: &Place) {
     {
         // Stopped before it starts, the indexer leaves the batches in the spool.
-        let mut spool = Spool::open(&directory.path().join(SPOOL_FILE), 1 << 30).unwrap();
+        let mut spool = Spool::open(&place.path().join(SPOOL_FILE), 1 << 30).unwrap();
         let batches: Vec<Vec<u8>> = (1..=3)
             .map(|id| {
                 let mut builder = crate::handoff::batch::BatchBuilder::new(0);
@@ -93,31 +95,29 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
             .collect();
         spool.write(batches.iter().map(|b| &b[..])).unwrap();
     }
-    let (log, _sender) = start(directory.path());
+    let (log, _sender) = place.start();
     wait_indexed(&log, 2);
     assert_eq!(log.status().batches_damaged.load(Ordering::Relaxed), 1);
-    let connection = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
-    let (id, problem): (i64, String) = connection
-        .query_row("SELECT batch_id, problem FROM damaged_batch", [], |row| {
+    let damaged: Vec<(i64, String)> = place
+        .connection()
+        .query("SELECT batch_id, problem FROM damaged_batch", &[], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();
-    assert_eq!((id, problem.as_str()), (2, "checksum mismatch"));
+    assert_eq!(damaged, [(2, "checksum mismatch".to_owned())]);
     let entries = log.reader().follow(0, &LogFilter::default()).unwrap();
     assert_eq!(entries.0.len(), 2);
 }
 
-#[test]
-fn a_stopped_log_has_everything_in_its_spool() {
-    let directory = tempfile::tempdir().unwrap();
-    let (log, mut sender) = start(directory.path());
+fn a_stopped_log_has_everything_in_its_spool(place: &Place) {
+    let (log, mut sender) = place.start();
     for id in 0..500 {
         sender.append(&ExchangeRecord { id, ..sample() });
     }
     drop(sender);
     let report = log.flush_and_stop(Instant::now() + WAIT_MAX);
     assert_eq!(report.records_lost, 0);
-    let (log, _sender) = start(directory.path());
+    let (log, _sender) = place.start();
     let reader = log.reader();
     wait_for("the index", || {
         let totals = reader.totals(TotalBy::User, &LogFilter::default()).unwrap();

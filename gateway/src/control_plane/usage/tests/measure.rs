@@ -71,7 +71,7 @@ fn spool_and_index() {
 
     for (name, collect) in [("index, sums only", false), ("index", true)] {
         let path = directory.path().join(format!("{collect}.db"));
-        let mut index = Index::open(&path).unwrap();
+        let mut index = Index::new(Database::Sqlite(path.clone()));
         let reader = spool.reader().unwrap();
         let mut indexing = index::Indexing::new(reader.identity.clone());
         let (cpu, wall) = (thread_cpu(), Instant::now());
@@ -82,9 +82,8 @@ fn spool_and_index() {
                 break;
             };
             after = *last;
-            indexing
-                .index(&mut index.connection, &batches, collect)
-                .unwrap();
+            let connection = index.connection().unwrap();
+            indexing.index(connection, &batches, collect).unwrap();
         }
         report(name, cpu, wall);
         println!(

@@ -5,9 +5,9 @@ use super::{
     *,
 };
 
-#[test]
-fn listings_say_what_they_did_not_look_at() {
-    let directory = tempfile::tempdir().unwrap();
+on_both!(listings_say_what_they_did_not_look_at);
+
+fn listings_say_what_they_did_not_look_at(place: &Place) {
     let records: Vec<ExchangeRecord<'_>> = (0..30_u32)
         .map(|i| ExchangeRecord {
             id: i.into(),
@@ -15,7 +15,7 @@ fn listings_say_what_they_did_not_look_at() {
             ..sample()
         })
         .collect();
-    let reader = filled(directory.path(), &records).reader();
+    let reader = filled(place, &records).reader();
     let connection = reader.connection().unwrap();
     let all = LogFilter::default();
     for (looked_at_max, expected) in [(10, Some(FIRST_US + 19)), (29, Some(FIRST_US)), (30, None)] {
@@ -38,10 +38,9 @@ fn listings_say_what_they_did_not_look_at() {
 
 #[test]
 fn filters_use_their_index() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = filled(directory.path(), &[]);
-    let reader = log.reader();
-    let connection = reader.connection().unwrap();
+    let place = Place::sqlite();
+    let _log = filled(&place, &[]);
+    let connection = place.connection();
     let text = || Some("x".to_owned());
     let list = || vec!["x".to_owned()];
     for (filter, index) in [
@@ -89,19 +88,14 @@ fn filters_use_their_index() {
         ),
     ] {
         let condition = filter.on_rows();
-        let plan: Vec<String> = connection
-            .prepare(&format!(
-                "EXPLAIN QUERY PLAN SELECT * FROM access_log WHERE {}
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT * FROM access_log WHERE {}
                  ORDER BY started_at_us DESC, sequence DESC LIMIT 50",
-                condition.sql()
-            ))
-            .unwrap()
-            .query_map(rusqlite::params_from_iter(&condition.values), |row| {
-                row.get(3)
-            })
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+            condition.sql()
+        );
+        let plan: Vec<String> = connection
+            .query(&sql, &condition.values, |row| row.get(3))
+            .unwrap();
         assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
         // One value needs no sorting: the index is in the order of time.
         assert_eq!(plan.len(), 1, "{filter:?}: {plan:?}");
@@ -110,7 +104,7 @@ fn filters_use_their_index() {
 
 #[test]
 fn sums_of_too_many_rows_are_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let records: Vec<ExchangeRecord<'_>> = (0..30_u32)
         .map(|i| ExchangeRecord {
             id: i.into(),
@@ -119,7 +113,7 @@ fn sums_of_too_many_rows_are_refused() {
             ..sample()
         })
         .collect();
-    let reader = filled(directory.path(), &records).reader();
+    let reader = filled(&place, &records).reader();
     let connection = reader.connection().unwrap();
     let refused = |filter: &LogFilter| {
         let source = source::Source::few_rows(&connection, filter, None, 10);
@@ -148,26 +142,23 @@ fn sums_of_too_many_rows_are_refused() {
 }
 
 /// The tables that answer an overview, or totals, and by what they are searched.
-fn sums_plan(log: &UsageLog, filter: &LogFilter, by: Option<TotalBy>) -> Vec<String> {
-    let reader = log.reader();
-    let connection = reader.connection().unwrap();
+fn sums_plan(place: &Place, filter: &LogFilter, by: Option<TotalBy>) -> Vec<String> {
+    let connection = place.connection();
     let source = source::Source::of(&connection, filter, by).unwrap();
-    let mut select = connection
-        .prepare(&format!("EXPLAIN QUERY PLAN {}", source.sql))
-        .unwrap();
-    let steps = select
-        .query_map(rusqlite::params_from_iter(source.values), |row| row.get(3))
+    let sql = format!("EXPLAIN QUERY PLAN {}", source.sql);
+    let steps: Vec<String> = connection
+        .query(&sql, &source.values, |row| row.get(3))
         .unwrap();
     steps
-        .map(Result::<String, _>::unwrap)
+        .into_iter()
         .filter(|step| step.contains("usage_") && !step.contains("usage_hour"))
         .collect()
 }
 
 #[test]
 fn two_dimensions_are_found_without_a_look_at_others() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = filled(directory.path(), &[]);
+    let place = Place::sqlite();
+    let _log = filled(&place, &[]);
     let year = |parameters: &str| {
         let mut filter = LogFilter {
             from_us: Some(FIRST_US),
@@ -217,21 +208,21 @@ fn two_dimensions_are_found_without_a_look_at_others() {
             "usage_day_user (user_id=? AND period=",
         ),
     ] {
-        let steps = sums_plan(&log, &year(restricted), by);
+        let steps = sums_plan(&place, &year(restricted), by);
         assert!(!steps.is_empty());
         for step in &steps {
             assert!(step.contains(searched), "{restricted} {by:?}: {steps:?}");
         }
     }
     // Months are read by the pair; days of users, of which there are two months at most, are not.
-    let steps = sums_plan(&log, &year("m"), Some(TotalBy::User));
+    let steps = sums_plan(&place, &year("m"), Some(TotalBy::User));
     let by_pair = "pair=? AND period=? AND provider_id=? AND model=?";
     assert!(steps.iter().any(|step| step.contains(by_pair)), "{steps:?}");
 }
 
 #[test]
 fn sums_of_an_older_index_are_made_of_its_days() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let records: Vec<ExchangeRecord<'_>> = (0..400_u32)
         .map(|i| ExchangeRecord {
             id: i.into(),
@@ -243,12 +234,11 @@ fn sums_of_an_older_index_are_made_of_its_days() {
             ..sample()
         })
         .collect();
-    let log = filled(directory.path(), &records);
+    let log = filled(&place, &records);
     log.flush_and_stop(Instant::now() + WAIT_MAX);
-    let path = directory.path().join(INDEX_FILE);
-    let pairs = |index: &Index| {
-        let mut select = index
-            .connection
+    let path = place.path().join(INDEX_FILE);
+    let pairs = |file: &rusqlite::Connection| {
+        let mut select = file
             .prepare("SELECT * FROM usage_pair ORDER BY 1, 2, 3, 4, 5, 6, 7")
             .unwrap();
         let columns = select.column_count();
@@ -259,13 +249,11 @@ fn sums_of_an_older_index_are_made_of_its_days() {
         });
         rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
     };
-    let index = Index::open(&path).unwrap();
-    let written = pairs(&index);
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let written = pairs(&file);
     assert!(written.len() > 100);
-    index
-        .connection
-        .execute_batch("DROP TABLE usage_pair; PRAGMA user_version = 7")
+    file.execute_batch("DROP TABLE usage_pair; PRAGMA user_version = 7")
         .unwrap();
-    drop(index);
-    assert_eq!(pairs(&Index::open(&path).unwrap()), written);
+    Index::new(place.index.clone()).connection().unwrap();
+    assert_eq!(pairs(&file), written);
 }

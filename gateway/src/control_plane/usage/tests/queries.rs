@@ -10,6 +10,16 @@ pub(super) const DAY_US: i64 = 86_400_000_000;
 pub(super) const FIRST_US: i64 = 20_483 * DAY_US;
 const DAYS: u64 = 12;
 
+on_both!(
+    every_filter_selects_what_it_says,
+    every_sort_sorts,
+    sessions_fold_by_user_and_session_id,
+    sessions_sort_by_every_key,
+    an_entry_has_the_original_names_and_exact_money,
+    absurd_numbers_stay_integers,
+    without_collection_only_sums_are_kept,
+);
+
 fn random_records(lcg: &mut Lcg, count: usize) -> Vec<ExchangeRecord<'static>> {
     (0..count)
         .map(|i| {
@@ -165,8 +175,8 @@ fn plain_sums<'a>(records: impl Iterator<Item = &'a ExchangeRecord<'a>>) -> Sums
     s
 }
 
-pub(super) fn filled(directory: &Path, records: &[ExchangeRecord<'_>]) -> UsageLog {
-    let (log, mut sender) = start(directory);
+pub(super) fn filled(place: &Place, records: &[ExchangeRecord<'_>]) -> UsageLog {
+    let (log, mut sender) = place.start();
     for chunk in records.chunks(100) {
         wait_for("room", || sender.has_room());
         chunk.iter().for_each(|record| sender.append(record));
@@ -177,12 +187,10 @@ pub(super) fn filled(directory: &Path, records: &[ExchangeRecord<'_>]) -> UsageL
     log
 }
 
-#[test]
-fn every_filter_selects_what_it_says() {
+fn every_filter_selects_what_it_says(place: &Place) {
     let mut lcg = Lcg::from_clock();
     let records = random_records(&mut lcg, 1500);
-    let directory = tempfile::tempdir().unwrap();
-    let log = filled(directory.path(), &records);
+    let log = filled(place, &records);
     let reader = log.reader();
     for _ in 0..60 {
         let filter = random_filter(&mut lcg);
@@ -304,12 +312,10 @@ fn every_filter_selects_what_it_says() {
     }
 }
 
-#[test]
-fn every_sort_sorts() {
+fn every_sort_sorts(place: &Place) {
     let mut lcg = Lcg::from_clock();
     let records = random_records(&mut lcg, 90);
-    let directory = tempfile::tempdir().unwrap();
-    let reader = filled(directory.path(), &records).reader();
+    let reader = filled(place, &records).reader();
     type Key = fn(&AccessLogEntry) -> String;
     let sorts: [(LogSort, Key); 9] = [
         (LogSort::Timestamp, |e| e.timestamp.clone()),
@@ -350,12 +356,10 @@ fn every_sort_sorts() {
     }
 }
 
-#[test]
-fn sessions_fold_by_user_and_session_id() {
+fn sessions_fold_by_user_and_session_id(place: &Place) {
     let mut lcg = Lcg::from_clock();
     let records = random_records(&mut lcg, 400);
-    let directory = tempfile::tempdir().unwrap();
-    let reader = filled(directory.path(), &records).reader();
+    let reader = filled(place, &records).reader();
     let mut expected: BTreeMap<(String, String, u128), Vec<&ExchangeRecord<'_>>> = BTreeMap::new();
     for r in &records {
         let single = if r.session_id.is_empty() { r.id } else { 0 };
@@ -407,11 +411,9 @@ fn sessions_fold_by_user_and_session_id() {
     assert_eq!(seen, expected.len().min(200));
 }
 
-#[test]
-fn sessions_sort_by_every_key() {
-    let directory = tempfile::tempdir().unwrap();
+fn sessions_sort_by_every_key(place: &Place) {
     let records = random_records(&mut Lcg::from_clock(), 50);
-    let reader = filled(directory.path(), &records).reader();
+    let reader = filled(place, &records).reader();
     for sort in [
         SessionSort::Timestamp,
         SessionSort::StartedAt,
@@ -440,9 +442,7 @@ fn sessions_sort_by_every_key() {
     }
 }
 
-#[test]
-fn an_entry_has_the_original_names_and_exact_money() {
-    let directory = tempfile::tempdir().unwrap();
+fn an_entry_has_the_original_names_and_exact_money(place: &Place) {
     let denied = ExchangeRecord {
         id: 2,
         outcome: Outcome::Denied,
@@ -450,7 +450,7 @@ fn an_entry_has_the_original_names_and_exact_money() {
         time_to_first_token_us: 0,
         ..sample()
     };
-    let log = filled(directory.path(), &[sample(), denied]);
+    let log = filled(place, &[sample(), denied]);
     let (entries, _) = log.reader().follow(0, &LogFilter::default()).unwrap();
     let json = serde_json::to_string(&entries[0]).unwrap();
     for part in [
@@ -509,9 +509,7 @@ fn an_entry_has_the_original_names_and_exact_money() {
     );
 }
 
-#[test]
-fn absurd_numbers_stay_integers() {
-    let directory = tempfile::tempdir().unwrap();
+fn absurd_numbers_stay_integers(place: &Place) {
     let absurd = ExchangeRecord {
         usage: Usage {
             input_tokens: u64::MAX,
@@ -524,7 +522,7 @@ fn absurd_numbers_stay_integers() {
         },
         ..sample()
     };
-    let log = filled(directory.path(), &vec![absurd; 100]);
+    let log = filled(place, &vec![absurd; 100]);
     let totals = log
         .reader()
         .totals(TotalBy::Model, &LogFilter::default())
@@ -532,10 +530,8 @@ fn absurd_numbers_stay_integers() {
     assert_eq!(totals[0].sums.amounts.input_tokens, 100 * index::VALUE_MAX);
 }
 
-#[test]
-fn without_collection_only_sums_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let (log, mut sender) = start(directory.path());
+fn without_collection_only_sums_are_kept(place: &Place) {
+    let (log, mut sender) = place.start();
     log.set_log_collection(false);
     sender.append(&sample());
     drop(sender);

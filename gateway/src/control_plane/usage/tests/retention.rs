@@ -5,9 +5,9 @@ use super::{
     *,
 };
 
-#[test]
-fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
-    let directory = tempfile::tempdir().unwrap();
+on_both!(hours_go_and_days_stay, rows_go_and_sums_stay);
+
+fn rows_go_and_sums_stay(place: &Place) {
     let path = "/x".repeat(100);
     let now = jiff::Timestamp::now().as_microsecond();
     let records: Vec<ExchangeRecord<'_>> = (0..12_000_u32)
@@ -22,22 +22,18 @@ fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
             ..sample()
         })
         .collect();
-    let log = filled(directory.path(), &records);
-    let file = directory.path().join(INDEX_FILE);
-    let truncate = || {
-        let connection = rusqlite::Connection::open(&file).unwrap();
-        connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .unwrap();
-        file.metadata().unwrap().len()
-    };
-    let before = truncate();
+    let log = filled(place, &records);
+    let before = file_bytes(place);
     log.set_retention_days(7);
     let status = log.status();
     wait_for("the sweep", || {
         status.rows_swept.load(Ordering::Relaxed) == 12_000 - 12
     });
-    wait_for("the space", || truncate() < before - (3 << 20));
+    // A server gives space back when it likes to.
+    wait_for("the space", || match (before, file_bytes(place)) {
+        (Some(before), Some(after)) => after < before - (3 << 20),
+        (_, _) => true,
+    });
     let page = AccessLogQuery::from_pairs(&[]).unwrap();
     assert_eq!(log.reader().access_log(&page).unwrap().total_records, 12);
     let totals = log
@@ -47,9 +43,19 @@ fn retention_deletes_rows_gives_space_back_and_keeps_sums() {
     assert_eq!(totals[0].sums.request_count, 12_000);
 }
 
-#[test]
-fn hours_go_and_days_stay() {
-    let directory = tempfile::tempdir().unwrap();
+/// What a file has without its log.
+fn file_bytes(place: &Place) -> Option<u64> {
+    let Database::Sqlite(file) = &place.index else {
+        return None;
+    };
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    Some(file.metadata().unwrap().len())
+}
+
+fn hours_go_and_days_stay(place: &Place) {
     let hour_us = 3_600_000_000;
     let today = jiff::Timestamp::now().as_microsecond().div_euclid(DAY_US);
     let records: Vec<ExchangeRecord<'_>> = (0..48)
@@ -63,20 +69,15 @@ fn hours_go_and_days_stay() {
             ..sample()
         }])
         .collect();
-    let log = filled(directory.path(), &records);
+    let log = filled(place, &records);
     log.set_hours_kept_days(35);
-    let connection = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
-    let hours = |table: &str| -> i64 {
-        connection
-            .query_row(
-                &format!("SELECT count(DISTINCT period) FROM {table}"),
-                [],
-                |row| row.get(0),
-            )
-            .unwrap()
+    let connection = place.connection();
+    let hours = |table: &str| -> Option<i64> {
+        let sql = format!("SELECT count(DISTINCT period) FROM {table}");
+        connection.query_value(&sql, &[]).unwrap()
     };
-    wait_for("the sweep", || hours("usage_hour") == 1);
-    assert_eq!(hours("usage_slice WHERE unit = 0"), 1);
+    wait_for("the sweep", || hours("usage_hour") == Some(1));
+    assert_eq!(hours("usage_slice WHERE unit = 0"), Some(1));
     // From ten in the morning to ten the next day: both days whole, as their hours are gone.
     let range = LogFilter {
         from_us: Some((today - 50) * DAY_US + 10 * hour_us),

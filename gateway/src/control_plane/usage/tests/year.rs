@@ -87,14 +87,17 @@ impl World {
 }
 
 fn fill(path: &Path, records: u64) {
-    let mut index = Index::open(path).unwrap();
+    let mut index = Index::new(Database::Sqlite(path.to_owned()));
+    let connection = index.connection().unwrap();
     // What writing costs is measured elsewhere: here nothing is to survive a crash.
     for (pragma, value) in [
         ("synchronous", 0),
         ("cache_size", -CACHE_KIB),
         ("wal_autocheckpoint", 1 << 16),
     ] {
-        index.connection.pragma_update(None, pragma, value).unwrap();
+        connection
+            .query(&format!("PRAGMA {pragma} = {value}"), &[], |_| Ok(()))
+            .unwrap();
     }
     let mut indexing = index::Indexing::new("measured".to_owned());
     let world = World::new();
@@ -113,10 +116,8 @@ fn fill(path: &Path, records: u64) {
             batches.push((id, builder.seal(new_buffer())));
         }
         if batches.len() == BATCHES_PER_COMMIT || number + 1 == records {
-            indexing
-                .index(&mut index.connection, &batches, true)
-                .unwrap();
-            while sweep::delete_hours(&mut index.connection, at_us - HOURS_KEPT_US).unwrap() {}
+            indexing.index(connection, &batches, true).unwrap();
+            while sweep::delete_hours(connection, at_us - HOURS_KEPT_US).unwrap() {}
             batches.clear();
         }
     }

@@ -8,7 +8,7 @@ const TIMES: usize = 3;
 /// Asks the index at `path` everything, and prints how long it took.
 pub(super) fn ask(path: std::path::PathBuf) {
     let (_commits, live) = Live::new();
-    let reader = UsageReader::new(ReadPool::new(path), live);
+    let reader = UsageReader::new(ReadPool::new(Database::Sqlite(path)), live);
     let now = jiff::Timestamp::now();
     let ago = |days: i64| (now - SignedDuration::from_hours(24 * days)).to_string();
     let world = World::new();

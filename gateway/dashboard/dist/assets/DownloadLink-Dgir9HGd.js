@@ -1,0 +1,1 @@
+import{Mt as e,T as t,w as n}from"./PageHeader-wzkziUuB.js";var r=e();function i({href:e,file:i,icon:a,children:o}){return(0,r.jsxs)(`a`,{href:e,download:i,className:t(n.button,n.secondary,n.small,n.link),children:[a,o]})}export{i as t};

@@ -1,0 +1,1 @@
+import{Mt as e}from"./PageHeader-wzkziUuB.js";var t={list:`_list_1hr0a_1`,row:`_row_1hr0a_5`},n=e();function r({rows:e}){return(0,n.jsx)(`dl`,{className:t.list,children:e.map(([e,r])=>r==null?null:(0,n.jsxs)(`div`,{className:t.row,children:[(0,n.jsx)(`dt`,{children:e}),(0,n.jsx)(`dd`,{children:r})]},e))})}export{r as t};

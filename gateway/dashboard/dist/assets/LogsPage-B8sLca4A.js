@@ -1,1 +1,0 @@
-import{n as e,t}from"./PageHeader-NVHeFMi0.js";var n=e();function r(){return(0,n.jsx)(t,{title:`Logs`})}export{r as default};
