@@ -381,13 +381,16 @@ async fn operator_mistakes(node: &Node, provider: &str, shown: &mut Shown) {
     for path in [
         format!("{list}/{key}"),
         format!("{one}?api_key={key}"),
-        format!("/{key}"),
+        format!("/api/{key}"),
     ] {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             let answer = node.api(method, &path, None).await;
             shown.add("the answer to a path", format!("{answer:?}"));
         }
     }
+    // It answers with the dashboard, which is the same for all; the log may not tell of it.
+    let page = node.api(Method::GET, &format!("/{key}"), None).await;
+    assert!(page.is_err(), "{page:?}");
     let two_words = format!("{key} {key}\n");
     for (arguments, stdin) in [
         (&["providers", "connect", "openai", "--key", key][..], ""),
