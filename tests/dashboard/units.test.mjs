@@ -3,20 +3,22 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
-const DASHBOARD = fileURLToPath(new URL("../../gateway/dashboard/", import.meta.url));
+/** Its source, with its packages. */
+const DASHBOARD = process.env.KEYWAY_DASHBOARD;
 
 let vite;
 /** A module of the dashboard, through its own build. */
 const load = (path) => vite.ssrLoadModule(`/src/${path}`);
 
 before(async () => {
-  const entry = createRequire(`${DASHBOARD}package.json`).resolve("vite");
+  const entry = createRequire(join(DASHBOARD, "package.json")).resolve("vite");
   const { createServer } = await import(pathToFileURL(entry).href);
   vite = await createServer({
     root: DASHBOARD,
-    configFile: `${DASHBOARD}vite.config.ts`,
+    configFile: join(DASHBOARD, "vite.config.ts"),
     appType: "custom",
     logLevel: "error",
     optimizeDeps: { noDiscovery: true, include: [] },
@@ -24,7 +26,7 @@ before(async () => {
   });
 });
 
-after(() => vite.close());
+after(() => vite?.close());
 
 test("ranges end now, or are whole days", async () => {
   const { bounds } = await load("format/range.ts");

@@ -72,18 +72,23 @@ pub(crate) fn check() -> Result<()> {
 /// By path under `dist`.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// In `target`, so that neither an editor's files nor a developer's packages get into it.
 fn build() -> Result<Files> {
-    apt::provide(apt::FOR_DASHBOARD)?;
-    let directory = root().join("target/dashboard");
-    fs::create_dir_all(&directory)?;
-    copy_source(&directory)?;
-    provide_packages(&directory)?;
+    let directory = provide()?;
     must(words(["npm", "run", "--silent", "format"]).current_dir(&directory))?;
     must(
         words(["npm", "run", "--silent", "build", "--", "--logLevel=warn"]).current_dir(&directory),
     )?;
     files(&directory.join(BUILT))
+}
+
+/// Its source with its packages, in `target`, so that neither an editor's files nor a developer's packages get into it.
+pub(crate) fn provide() -> Result<PathBuf> {
+    apt::provide(apt::FOR_DASHBOARD)?;
+    let directory = root().join("target/dashboard");
+    fs::create_dir_all(&directory)?;
+    copy_source(&directory)?;
+    provide_packages(&directory)?;
+    Ok(directory)
 }
 
 /// What git knows of it, or would if it was added.
